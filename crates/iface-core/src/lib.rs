@@ -1,0 +1,22 @@
+//! What a network interface is, across network namespaces.
+#![forbid(unsafe_code)]
+
+mod coalesce;
+mod counters;
+mod event;
+mod informer;
+mod interface;
+mod mac;
+mod name;
+mod netns;
+mod owner;
+
+pub use coalesce::Coalesce;
+pub use counters::{Counters, Direction};
+pub use event::{Changes, Event, EventKind};
+pub use informer::Informer;
+pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
+pub use mac::{MacAddr, ParseMacError};
+pub use name::{IfName, NetnsName};
+pub use netns::{Netns, NetnsId, Place};
+pub use owner::{End, Owner, Pod, Source, Workload, WorkloadKind};

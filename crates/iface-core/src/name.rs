@@ -1,0 +1,138 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest interface name in bytes (`IFNAMSIZ` - 1, `linux/if.h`).
+const IFNAME_MAX: usize = 15;
+
+/// An interface's name: up to 15 bytes, held in place, not necessarily UTF-8.
+///
+/// The kernel refuses only `/`, `:`, white space, `.` and `..` in a name, so it can hold
+/// quotes, control characters and bytes that are no text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct IfName {
+    bytes: [u8; IFNAME_MAX],
+    len: u8,
+}
+
+impl IfName {
+    /// The name with these bytes; `None` when longer than 15.
+    #[must_use]
+    pub fn new(name: impl AsRef<[u8]>) -> Option<Self> {
+        let name = name.as_ref();
+        let mut bytes = [0; IFNAME_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { bytes, len: name.len() as u8 })
+    }
+
+    /// The bytes as the kernel gave them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The name when it is UTF-8, as nearly all are.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()).ok()
+    }
+}
+
+/// Compares with text byte by byte.
+impl PartialEq<str> for IfName {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for IfName {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}
+
+/// Bytes that are no UTF-8 are written `\xNN`, so that two names never look the same.
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(self.as_bytes(), f)
+    }
+}
+
+impl fmt::Debug for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// The name of a network namespace: its file's name below `/var/run/netns`.
+///
+/// Names come and go and are reused; [`NetnsId`](crate::NetnsId) is the identity.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetnsName(Arc<[u8]>);
+
+impl NetnsName {
+    /// The name with these bytes.
+    #[must_use]
+    pub fn new(name: impl AsRef<[u8]>) -> Self {
+        Self(name.as_ref().into())
+    }
+
+    /// The bytes as the directory listed them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Compares with text byte by byte.
+impl PartialEq<str> for NetnsName {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+/// Bytes that are no UTF-8 are written `\xNN`, so that two names never look the same.
+impl fmt::Display for NetnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(&self.0, f)
+    }
+}
+
+impl fmt::Debug for NetnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+fn write_escaped(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // `pad` keeps width and alignment working for the names that are text.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return f.pad(text);
+    }
+    for chunk in bytes.utf8_chunks() {
+        f.write_str(chunk.valid())?;
+        for byte in chunk.invalid() {
+            write!(f, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bytes_and_odd_ones_stay_apart() {
+        let [a, b] = [b"eth\xff", b"eth\xfe"].map(|n| IfName::new(n).unwrap());
+        assert_ne!(a.to_string(), b.to_string());
+        assert_eq!(a.to_string(), r"eth\xff");
+        assert_eq!(IfName::new("eth0").unwrap(), "eth0");
+        assert_eq!(NetnsName::new(b"blue\xc3").to_string(), r"blue\xc3");
+    }
+
+    #[test]
+    fn a_name_too_long_for_the_kernel_is_none() {
+        assert!(IfName::new("fifteen-bytes-x").is_some());
+        assert!(IfName::new("sixteen-bytes-xy").is_none());
+    }
+}

@@ -1,0 +1,1 @@
+//! Finds every network interface in every network namespace of a Linux host.
