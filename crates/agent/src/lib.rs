@@ -1,0 +1,5 @@
+//! The parts of `netns-agent`, a library so that tests and benches can reach them.
+//!
+//! Everything a user needs is the program; this crate promises no stable API.
+
+pub mod view;
