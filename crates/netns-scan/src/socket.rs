@@ -1,0 +1,166 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::message::{Body, Request, parse};
+use crate::receive::{Datagram, receive};
+
+/// Multicast groups of `linux/rtnetlink.h` (`RTNLGRP_*`): links and both families' addresses.
+const INTERFACES: [u32; 3] = [1, 5, 9];
+/// `RTNLGRP_NSID`: namespaces that get or lose their number.
+const NSIDS: u32 = 28;
+
+/// The kernel's own address.
+const KERNEL: (u32, u32) = (0, 0);
+
+/// Room for the largest datagram the kernel makes for a dump (32 KiB), and more.
+pub(crate) const BUFFER_LEN: usize = 64 * 1024;
+
+/// An rtnetlink socket. It belongs to the namespace its thread was in when it was opened, and
+/// keeps that namespace alive until it is dropped.
+pub(crate) struct RouteSocket {
+    socket: Socket,
+    port: u32,
+    seq: u32,
+}
+
+/// What came of taking a datagram in.
+pub(crate) enum Received {
+    /// This many bytes of the buffer, from this namespace.
+    Datagram(Datagram),
+    /// Nothing is there now.
+    Nothing,
+    /// Messages were lost: what is known of this socket's namespaces is no longer certain.
+    Overrun,
+}
+
+/// What a socket says while a request is answered.
+pub(crate) enum Said<'a> {
+    /// A part of the answer.
+    Answer(Body<'a>),
+    /// An event.
+    Heard(Body<'a>),
+    /// Events were lost.
+    Overrun,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// The kernel refused it, or the socket failed.
+    Failed(io::Error),
+    /// What was listed changed meanwhile (`NLM_F_DUMP_INTR`): ask again.
+    Interrupted,
+}
+
+impl RouteSocket {
+    /// A socket in the calling thread's namespace that hears nothing yet.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        let port = socket.bind_auto()?.port_number();
+        Ok(Self { socket, port, seq: 0 })
+    }
+
+    /// Makes the receive buffer this large, or as large as the limits allow.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        // Beyond net.core.rmem_max only with CAP_NET_ADMIN; without it what is allowed must do.
+        match setsockopt(&self.socket, sockopt::RcvBufForce, &bytes) {
+            Err(Errno::EPERM) => Ok(setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?),
+            result => Ok(result?),
+        }
+    }
+
+    /// Subscribes to links and addresses.
+    pub(crate) fn hear_interfaces(&self) -> io::Result<()> {
+        INTERFACES.iter().try_for_each(|group| self.socket.add_membership(*group))
+    }
+
+    /// Subscribes to the coming and going of nsids.
+    pub(crate) fn hear_nsids(&self) -> io::Result<()> {
+        self.socket.add_membership(NSIDS)
+    }
+
+    /// Hears every namespace that has an nsid here, too (`NETLINK_LISTEN_ALL_NSID`, needs
+    /// CAP_NET_BROADCAST).
+    pub(crate) fn hear_all_namespaces(&self) -> io::Result<()> {
+        self.socket.set_listen_all_namespaces(true)
+    }
+
+    /// Lets dumps name a target namespace (`NETLINK_GET_STRICT_CHK`, Linux 5.0).
+    pub(crate) fn check_strictly(&self) -> io::Result<()> {
+        self.socket.set_netlink_get_strict_chk(true)
+    }
+
+    /// Takes the next datagram of the kernel in, without waiting.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        loop {
+            match receive(self.socket.as_fd(), buffer) {
+                Ok(datagram) if !datagram.from_kernel => {}
+                Ok(datagram) if datagram.truncated => return Ok(Received::Overrun),
+                Ok(datagram) => return Ok(Received::Datagram(datagram)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Received::Overrun),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a request and takes in everything up to the end of its answer.
+    ///
+    /// rtnetlink works on a request inside `sendmsg(2)` and on the rest of a dump inside
+    /// `recvmsg(2)`, so the answer is always there and nothing waits.
+    ///
+    /// What else arrives meanwhile is handed to `take`, too.
+    pub(crate) fn ask(
+        &mut self,
+        mut request: Request,
+        buffer: &mut [u8],
+        mut take: impl FnMut(Said<'_>),
+    ) -> Result<(), NoAnswer> {
+        self.seq = self.seq.wrapping_add(1).max(1);
+        let seq = self.seq;
+        self.socket.send_to(request.bytes(seq), &SocketAddr::new(KERNEL.0, KERNEL.1), 0).map_err(NoAnswer::Failed)?;
+        let mut interrupted = false;
+        loop {
+            let len = match self.receive(buffer).map_err(NoAnswer::Failed)? {
+                Received::Datagram(datagram) => datagram.len,
+                Received::Overrun => {
+                    take(Said::Overrun);
+                    continue;
+                }
+                Received::Nothing => return Err(NoAnswer::Failed(io::ErrorKind::UnexpectedEof.into())),
+            };
+            for message in parse(&buffer[..len]) {
+                let message = message.map_err(|error| NoAnswer::Failed(io::Error::other(error)))?;
+                if (message.seq, message.port) != (seq, self.port) {
+                    take(Said::Heard(message.body));
+                    continue;
+                }
+                interrupted |= message.interrupted;
+                match message.body {
+                    Body::End(0) if interrupted => return Err(NoAnswer::Interrupted),
+                    Body::End(0) => return Ok(()),
+                    Body::End(errno) => return Err(NoAnswer::Failed(io::Error::from_raw_os_error(-errno))),
+                    body => take(Said::Answer(body)),
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for RouteSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<Errno> for NoAnswer {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno.into())
+    }
+}
