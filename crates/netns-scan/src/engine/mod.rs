@@ -1,0 +1,131 @@
+//! The two ways to reach into other namespaces, behind one interface.
+
+mod nsid;
+mod setns;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use iface_core::NetnsId;
+
+pub(crate) use self::nsid::NsidEngine;
+pub(crate) use self::setns::SetnsEngine;
+use crate::netns::NsFile;
+use crate::socket::NoAnswer;
+use crate::state::State;
+use crate::{EngineChoice, EngineKind, Error, Reading, enter};
+
+/// Namespaces in, changes of their links and addresses out.
+///
+/// Nothing here waits: the kernel answers inside the call.
+pub(crate) trait Engine: Send {
+    /// Readable when [`read`](Self::read) has something to take in.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Begins to follow namespaces and puts what is in them into the state; says which cannot be.
+    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)>;
+
+    /// Lets go of a namespace.
+    fn close(&mut self, id: NetnsId);
+
+    /// Takes in all that the kernel has said; returns the namespaces it says are dead.
+    fn read(&mut self, state: &mut State) -> Vec<NetnsId>;
+
+    /// Whether the path still leads to the namespace that is followed under this identity.
+    fn is_same(&mut self, wanted: &Wanted) -> bool;
+
+    /// The next namespace of which too little is known to be certain.
+    fn uncertain(&self) -> Option<NetnsId>;
+
+    /// Lists a namespace again, compares, and puts what differs into the state.
+    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
+
+    /// Reads the counters of a namespace's links. One that died is no error: it has none.
+    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
+}
+
+/// A namespace to follow, and the name it is found by.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: NetnsId,
+    pub(crate) path: PathBuf,
+}
+
+impl Wanted {
+    fn file(&self) -> NsFile {
+        NsFile { dev: self.id.dev, inode: self.id.inode }
+    }
+}
+
+/// How many dumps in a row may be interrupted before something else gets its turn.
+const ATTEMPTS: usize = 8;
+
+/// An engine, which one it is, and why it was taken.
+pub(crate) struct Chosen {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) kind: EngineKind,
+    pub(crate) reason: String,
+}
+
+/// How the sockets are to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sockets {
+    /// Whether they hear of changes; a poller's do not.
+    pub(crate) hear: bool,
+    /// Bytes.
+    pub(crate) receive_buffer: usize,
+}
+
+/// Takes the engine asked for, or the best there is, with the host's namespace already listed.
+pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) -> Result<Chosen, Error> {
+    let why_not_nsid = match choice {
+        EngineChoice::Setns => "setns was asked for".to_owned(),
+        EngineChoice::Auto | EngineChoice::Nsid => match NsidEngine::new(sockets, state) {
+            Ok(engine) => {
+                let reason = "nsid: one socket hears every namespace, nothing is entered or kept open".to_owned();
+                return Ok(Chosen { engine: Box::new(engine), kind: EngineKind::Nsid, reason });
+            }
+            Err(Unusable { why, .. }) if choice == EngineChoice::Auto => why,
+            Err(Unusable { why, source }) => return Err(Error::Engine { engine: "nsid", why, source }),
+        },
+    };
+    let engine = SetnsEngine::new(sockets, state).map_err(|source| Error::Engine {
+        engine: "setns",
+        why: "cannot list the own namespace".into(),
+        source,
+    })?;
+    let engine = Box::new(engine);
+    if enter::is_allowed() {
+        let reason = format!("setns: each namespace is entered once for a socket of its own ({why_not_nsid})");
+        return Ok(Chosen { engine, kind: EngineKind::Setns, reason });
+    }
+    let needs = "entering namespaces needs CAP_SYS_ADMIN";
+    if choice == EngineChoice::Setns {
+        let source = io::ErrorKind::PermissionDenied.into();
+        return Err(Error::Engine { engine: "setns", why: needs.into(), source });
+    }
+    let reason = format!(
+        "only the own namespace can be seen: {why_not_nsid}, and {needs}; \
+         add NET_ADMIN and NET_BROADCAST (best) or SYS_ADMIN, or run as root"
+    );
+    Ok(Chosen { engine, kind: EngineKind::Own, reason })
+}
+
+/// Why an engine cannot work here.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// What is missing.
+    pub(crate) why: String,
+    /// What the kernel said.
+    pub(crate) source: io::Error,
+}
+
+impl From<NoAnswer> for io::Error {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::Failed(error) => error,
+            NoAnswer::Interrupted => Self::new(io::ErrorKind::Interrupted, "it changes faster than it can be listed"),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+
+use iface_core::{Counters, InterfaceId, NetnsId};
+
+use super::{ATTEMPTS, Engine, Sockets, Unusable, Wanted};
+use crate::Reading;
+use crate::listing::{Change, Listing};
+use crate::message::{Body, Link, PairEnd, Request, parse};
+use crate::netns::{self, OWN};
+use crate::socket::{BUFFER_LEN, NoAnswer, Received, RouteSocket, Said};
+use crate::state::{Pair, PairPlace, State};
+
+/// One socket in the host's namespace that hears every namespace with an nsid there.
+///
+/// Nothing is entered, and nothing that would keep a namespace alive stays open. An nsid given
+/// to a namespace stays until the namespace dies.
+pub(crate) struct NsidEngine {
+    /// Hears; never asks, so that what it hears stays in order.
+    events: RouteSocket,
+    /// Asks; never hears.
+    requests: RouteSocket,
+    host: NetnsId,
+    /// The host's own number in its own namespace: messages from it carry that, once it exists.
+    host_nsid: i32,
+    by_nsid: HashMap<i32, NetnsId>,
+    by_id: HashMap<NetnsId, i32>,
+    /// Namespaces being listed: what is heard of them goes there.
+    listings: HashMap<NetnsId, Listing>,
+    uncertain: BTreeSet<NetnsId>,
+    /// Namespaces whose number was given up since somebody last asked.
+    dead: Vec<NetnsId>,
+    buffer: Box<[u8]>,
+    answers: Box<[u8]>,
+}
+
+impl NsidEngine {
+    /// With the host's namespace listed into the state.
+    pub(crate) fn new(sockets: Sockets, state: &mut State) -> Result<Self, Unusable> {
+        let unusable = |why: &str| {
+            let why = why.to_owned();
+            move |source| Unusable { why, source }
+        };
+        let events = RouteSocket::open().map_err(unusable("cannot open a netlink socket"))?;
+        let mut requests = RouteSocket::open().map_err(unusable("cannot open a netlink socket"))?;
+        requests.check_strictly().map_err(unusable("listing by nsid needs Linux 5.0"))?;
+        events.hear_all_namespaces().map_err(unusable("hearing all namespaces needs CAP_NET_BROADCAST"))?;
+        let mut answers: Box<[u8]> = vec![0; BUFFER_LEN].into();
+        match requests.ask(Request::probe_assign(), &mut answers, |_| {}) {
+            Err(NoAnswer::Failed(source)) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Unusable { why: "assigning an nsid needs CAP_NET_ADMIN".into(), source });
+            }
+            _ => {}
+        }
+        let host_nsid = number(&mut requests, &mut answers, Path::new(OWN), None)
+            .map_err(unusable("the own namespace gets no nsid"))?;
+        let start = || {
+            events.set_receive_buffer(sockets.receive_buffer)?;
+            if sockets.hear {
+                events.hear_nsids()?;
+                events.hear_interfaces()?;
+            }
+            io::Result::Ok(())
+        };
+        start().map_err(unusable("cannot subscribe to links and addresses"))?;
+        let host = state.host();
+        let mut engine = Self {
+            events,
+            requests,
+            host,
+            host_nsid,
+            by_nsid: HashMap::from([(host_nsid, host)]),
+            by_id: HashMap::from([(host, host_nsid)]),
+            listings: HashMap::new(),
+            uncertain: BTreeSet::new(),
+            dead: Vec::new(),
+            buffer: vec![0; BUFFER_LEN].into(),
+            answers,
+        };
+        engine.list(host, state).map_err(unusable("cannot list the own namespace"))?;
+        Ok(engine)
+    }
+
+    /// Takes in what was heard.
+    fn hear(&mut self, state: &mut State) {
+        loop {
+            let datagram = match self.events.receive(&mut self.buffer) {
+                Ok(Received::Datagram(datagram)) => datagram,
+                Ok(Received::Nothing) => return,
+                Ok(Received::Overrun) => {
+                    state.tallies.overruns += 1;
+                    self.uncertain.extend(self.by_id.keys());
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(event.name = "netlink.receive.failed", "cannot read the netlink socket: {error}");
+                    self.uncertain.extend(self.by_id.keys());
+                    return;
+                }
+            };
+            let nsid = datagram.nsid.unwrap_or(self.host_nsid);
+            let Some(&id) = self.by_nsid.get(&nsid) else { continue };
+            let buffer = std::mem::take(&mut self.buffer);
+            for message in parse(&buffer[..datagram.len]) {
+                match message.map(|message| message.body) {
+                    // Only the host's numbers are ours; other namespaces tell of theirs, too.
+                    Ok(Body::DelNsid(number)) if id == self.host => self.dead.extend(self.by_nsid.get(&number)),
+                    Ok(body) => self.take(id, nsid, body, state),
+                    Err(_) => state.tallies.malformed += 1,
+                }
+            }
+            self.buffer = buffer;
+        }
+    }
+
+    fn take(&mut self, id: NetnsId, nsid: i32, body: Body<'_>, state: &mut State) {
+        let mut change = match Change::of(body) {
+            Ok(Some(change)) => change,
+            Ok(None) => return,
+            Err(_) => return state.tallies.malformed += 1,
+        };
+        if let Change::Link(link) = &mut change
+            && id != self.host
+        {
+            link.pair = self.seen_from_host(id, nsid, link, state);
+        }
+        match self.listings.get_mut(&id) {
+            Some(listing) => listing.heard(change),
+            None => state.apply(id, change, |link| self.pair(link)),
+        }
+    }
+
+    /// The other end of a link as the host's namespace numbers it.
+    ///
+    /// An event carries the number that the link's own namespace gave the other; only a request
+    /// from the host's says it in the host's numbers.
+    fn seen_from_host(&mut self, id: NetnsId, nsid: i32, link: &Link, state: &State) -> Option<PairEnd> {
+        let end = link.pair?;
+        if end.nsid.is_none() {
+            return Some(end);
+        }
+        if let Some(known) = state.settled_pair(id, link.ifindex)
+            && known.ifindex == end.ifindex
+        {
+            match known.place {
+                PairPlace::Host => return Some(PairEnd { nsid: Some(self.host_nsid), ..end }),
+                PairPlace::Nsid(nsid) => return Some(PairEnd { nsid: Some(nsid), ..end }),
+                PairPlace::Here | PairPlace::Elsewhere => {}
+            }
+        }
+        let mut seen = None;
+        let request = Request::get_link(Some(nsid), link.ifindex);
+        let result = self.requests.ask(request, &mut self.answers, |said| {
+            if let Said::Answer(Body::NewLink(message)) = said {
+                seen = message.link().ok().flatten().and_then(|link| link.pair);
+            }
+        });
+        // Where it is gone already, the next event says so.
+        result.ok().and(seen)
+    }
+
+    fn pair(&self, link: &Link) -> Option<Pair> {
+        let end = link.pair?;
+        let place = match end.nsid {
+            None => PairPlace::Here,
+            Some(nsid) if nsid == self.host_nsid => PairPlace::Host,
+            Some(nsid) => PairPlace::Nsid(nsid),
+        };
+        Some(Pair { ifindex: end.ifindex, place })
+    }
+
+    /// Lists a namespace into its listing.
+    fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
+        let Some(&nsid) = self.by_id.get(&id) else { return Ok(()) };
+        let target = (id != self.host).then_some(nsid);
+        let listing = self.listings.entry(id).or_default();
+        for request in [Request::list_links(target), Request::list_addresses(target)] {
+            self.requests.ask(request, &mut self.answers, |said| {
+                let (Said::Answer(body) | Said::Heard(body)) = said else { return };
+                match Change::of(body) {
+                    Ok(change) => change.into_iter().for_each(|change| listing.listed(change)),
+                    Err(_) => state.tallies.malformed += 1,
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Lists a namespace until nothing interrupts it; what is heard from now on is kept beside.
+    fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
+        let mut result = Err(NoAnswer::Interrupted);
+        for _ in 0..ATTEMPTS {
+            self.listings.entry(id).or_default().start_again();
+            result = self.dump(id, state);
+            if !matches!(result, Err(NoAnswer::Interrupted)) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Puts a listing together with what was heard meanwhile.
+    fn finish(&mut self, id: NetnsId, state: &mut State) {
+        if let Some(listing) = self.listings.remove(&id) {
+            state.replace(id, listing.finish(), |link| self.pair(link));
+        }
+    }
+
+    fn follow(&mut self, id: NetnsId, nsid: i32, state: &mut State) {
+        if let Some(before) = self.by_nsid.insert(nsid, id) {
+            // Numbers are given out again: the namespace that had this one is dead.
+            self.by_id.remove(&before);
+            self.dead.push(before);
+        }
+        self.by_id.insert(id, nsid);
+        self.listings.insert(id, Listing::default());
+        state.set_nsid(id, nsid);
+    }
+}
+
+impl Engine for NsidEngine {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
+        let (mut failed, mut numbered) = (Vec::new(), Vec::new());
+        for wanted in wanted {
+            match number(&mut self.requests, &mut self.answers, &wanted.path, Some(&wanted)) {
+                Ok(nsid) => numbered.push((wanted, nsid)),
+                Err(error) => failed.push((wanted, error)),
+            }
+        }
+        // What is in the queue under these numbers now is of namespaces that had them before,
+        // or older than the listing that follows.
+        self.hear(state);
+        for (wanted, nsid) in &numbered {
+            self.follow(wanted.id, *nsid, state);
+        }
+        let mut listed = Vec::new();
+        for (wanted, _) in numbered {
+            match self.dump_all(wanted.id, state) {
+                Ok(()) => listed.push(wanted.id),
+                Err(NoAnswer::Interrupted) => {
+                    self.uncertain.insert(wanted.id);
+                    listed.push(wanted.id);
+                }
+                Err(NoAnswer::Failed(error)) => {
+                    self.close(wanted.id);
+                    failed.push((wanted, error));
+                }
+            }
+        }
+        self.hear(state);
+        for id in listed {
+            self.finish(id, state);
+        }
+        failed
+    }
+
+    fn close(&mut self, id: NetnsId) {
+        self.uncertain.remove(&id);
+        self.listings.remove(&id);
+        if let Some(nsid) = self.by_id.remove(&id) {
+            self.by_nsid.remove(&nsid);
+        }
+    }
+
+    fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
+        self.hear(state);
+        std::mem::take(&mut self.dead)
+    }
+
+    fn is_same(&mut self, wanted: &Wanted) -> bool {
+        let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
+        let found = netns::open(&wanted.path, wanted.file())
+            .and_then(|file| nsid_of(&mut self.requests, &mut self.answers, &file));
+        found.is_ok_and(|found| found == Some(nsid))
+    }
+
+    fn uncertain(&self) -> Option<NetnsId> {
+        self.uncertain.first().copied()
+    }
+
+    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
+        if !self.by_id.contains_key(&id) {
+            self.uncertain.remove(&id);
+            return Ok(());
+        }
+        self.uncertain.remove(&id);
+        // Before the listing starts, what is in the queue is certain to be older than it.
+        self.hear(state);
+        let result = self.dump_all(id, state);
+        self.hear(state);
+        match result {
+            Ok(()) => self.finish(id, state),
+            Err(NoAnswer::Interrupted) => {
+                self.listings.remove(&id);
+                self.uncertain.insert(id);
+            }
+            Err(NoAnswer::Failed(error)) => {
+                self.listings.remove(&id);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
+        let Some(&nsid) = self.by_id.get(&id) else { return };
+        let before: Vec<(u32, InterfaceId)> = state.ids(id).collect();
+        let mut rows: Vec<(u32, Counters)> = Vec::with_capacity(before.len());
+        let request = match id == self.host {
+            true => Request::list_stats(),
+            false => Request::list_links_with_counters(Some(nsid)),
+        };
+        let result = self.requests.ask(request, &mut self.answers, |said| match said {
+            Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
+            Said::Answer(Body::NewLink(message)) => {
+                let counters = message.counters().ok().flatten();
+                rows.extend(counters.map(|counters| (message.ifindex, counters)));
+            }
+            _ => {}
+        });
+        if let Err(NoAnswer::Failed(error)) = result {
+            tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
+        }
+        // An ifindex may have become another interface's while the counters were read: take in
+        // what was heard, and keep the counters of those that are still the same.
+        self.hear(state);
+        let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
+        readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| {
+            state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))
+        }));
+    }
+}
+
+/// The number a namespace has here; where it has none, it gets one.
+///
+/// The file is open only meanwhile: an open one would keep the namespace alive.
+fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: Option<&Wanted>) -> io::Result<i32> {
+    let file = match expected {
+        Some(wanted) => netns::open(path, wanted.file())?,
+        None => File::open(path)?,
+    };
+    if let Some(nsid) = nsid_of(requests, buffer, &file)? {
+        return Ok(nsid);
+    }
+    match requests.ask(Request::assign_nsid(file.as_raw_fd()), buffer, |_| {}) {
+        // Somebody else was faster: a veth that reaches into it is enough.
+        Err(NoAnswer::Failed(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => result?,
+    }
+    nsid_of(requests, buffer, &file)?.ok_or_else(|| io::Error::other("the kernel gave the namespace no nsid"))
+}
+
+fn nsid_of(requests: &mut RouteSocket, buffer: &mut [u8], file: &File) -> io::Result<Option<i32>> {
+    let mut nsid = None;
+    requests.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |said| {
+        if let Said::Answer(Body::NewNsid(number)) = said {
+            nsid = Some(number);
+        }
+    })?;
+    Ok(nsid.filter(|number| *number >= 0))
+}

@@ -1,0 +1,296 @@
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use iface_core::{Counters, NetnsId};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::{ATTEMPTS, Engine, Sockets, Wanted};
+use crate::Reading;
+use crate::enter::Enter;
+use crate::listing::{Change, Listing};
+use crate::message::{Body, Link, Malformed, Request, parse};
+use crate::netns::{self, OWN};
+use crate::socket::{BUFFER_LEN, NoAnswer, Received, RouteSocket, Said};
+use crate::state::{Pair, PairPlace, State};
+
+/// Datagrams taken from one socket before the others get their turn.
+const TURN: usize = 256;
+
+/// A socket in every namespace, opened by a thread that enters it.
+///
+/// A socket keeps its namespace alive: it is closed the moment the namespace's name is gone.
+pub(crate) struct SetnsEngine {
+    enter: Enter<RouteSocket>,
+    sockets: Sockets,
+    epoll: Epoll,
+    home: File,
+    host: NetnsId,
+    connections: HashMap<u64, Connection>,
+    tokens: HashMap<NetnsId, u64>,
+    next_token: u64,
+    uncertain: BTreeSet<NetnsId>,
+    buffer: Box<[u8]>,
+}
+
+struct Connection {
+    id: NetnsId,
+    socket: RouteSocket,
+    /// Which number the host's namespace has in this one, once it has one.
+    host_nsid: Option<i32>,
+}
+
+impl SetnsEngine {
+    /// With the host's namespace open, and listed into the state.
+    pub(crate) fn new(sockets: Sockets, state: &mut State) -> io::Result<Self> {
+        let mut engine = Self {
+            enter: Enter::new(RouteSocket::open),
+            sockets,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            home: File::open(OWN)?,
+            host: state.host(),
+            connections: HashMap::new(),
+            tokens: HashMap::new(),
+            next_token: 0,
+            uncertain: BTreeSet::new(),
+            buffer: vec![0; BUFFER_LEN].into(),
+        };
+        engine.connect(state.host(), RouteSocket::open()?, state)?;
+        Ok(engine)
+    }
+
+    fn connect(&mut self, id: NetnsId, socket: RouteSocket, state: &mut State) -> io::Result<()> {
+        socket.set_receive_buffer(self.sockets.receive_buffer)?;
+        if self.sockets.hear {
+            socket.hear_interfaces()?;
+        }
+        let token = self.next_token;
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        self.next_token += 1;
+        self.connections.insert(token, Connection { id, socket, host_nsid: None });
+        self.tokens.insert(id, token);
+        self.list(id, state).inspect_err(|_| self.close(id))
+    }
+
+    fn drain(&mut self, token: u64, state: &mut State) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let mut changes = Vec::new();
+        for _ in 0..TURN {
+            match connection.socket.receive(&mut self.buffer) {
+                Ok(Received::Datagram(datagram)) => {
+                    for message in parse(&self.buffer[..datagram.len]) {
+                        note(&mut changes, message.and_then(|message| Change::of(message.body)), state);
+                    }
+                }
+                Ok(Received::Nothing) => break,
+                Ok(Received::Overrun) => {
+                    state.tallies.overruns += 1;
+                    self.uncertain.insert(connection.id);
+                }
+                Err(error) => {
+                    tracing::warn!(event.name = "netlink.receive.failed", "cannot read a netlink socket: {error}");
+                    self.uncertain.insert(connection.id);
+                    break;
+                }
+            }
+        }
+        self.apply(token, changes, state);
+    }
+
+    fn apply(&mut self, token: u64, mut changes: Vec<Change>, state: &mut State) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let far = |change: &Change| matches!(change, Change::Link(link) if is_far(link));
+        if changes.iter().any(far) {
+            let overrun = connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut changes, state);
+            if overrun {
+                self.uncertain.insert(connection.id);
+            }
+        }
+        for change in changes {
+            state.apply(connection.id, change, |link| connection.pair(self.host, link));
+        }
+    }
+
+    /// One attempt to list a namespace.
+    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), NoAnswer> {
+        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let mut listing = Listing::default();
+        let mut overrun = false;
+        for request in [Request::list_links(None), Request::list_addresses(None)] {
+            connection.socket.ask(request, &mut self.buffer, |said| {
+                let (body, answer) = match said {
+                    Said::Answer(body) => (body, true),
+                    Said::Heard(body) => (body, false),
+                    Said::Overrun => return overrun = true,
+                };
+                match Change::of(body) {
+                    Ok(Some(change)) if answer => listing.listed(change),
+                    Ok(Some(change)) => listing.heard(change),
+                    Ok(None) => {}
+                    Err(_) => state.tallies.malformed += 1,
+                }
+            })?;
+        }
+        if overrun {
+            state.tallies.overruns += 1;
+            return Err(NoAnswer::Interrupted);
+        }
+        let listed = listing.finish();
+        let mut later = Vec::new();
+        if listed.iter().any(|listed| is_far(&listed.link)) {
+            overrun = connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later, state);
+        }
+        state.replace(connection.id, listed, |link| connection.pair(self.host, link));
+        for change in later {
+            state.apply(connection.id, change, |link| connection.pair(self.host, link));
+        }
+        if overrun { Err(NoAnswer::Interrupted) } else { Ok(()) }
+    }
+}
+
+impl Engine for SetnsEngine {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
+        let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file())).collect();
+        let results = match self.enter.run(targets) {
+            Ok(results) => results,
+            Err(error) => {
+                let again = || io::Error::new(error.kind(), error.to_string());
+                return wanted.into_iter().map(|wanted| (wanted, again())).collect();
+            }
+        };
+        let mut failed = Vec::new();
+        for (wanted, socket) in wanted.into_iter().zip(results) {
+            if let Err(error) = socket.and_then(|socket| self.connect(wanted.id, socket, state)) {
+                failed.push((wanted, error));
+            }
+        }
+        failed
+    }
+
+    fn close(&mut self, id: NetnsId) {
+        self.uncertain.remove(&id);
+        if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
+            // Closing would do, if no child of this process had inherited the socket.
+            _ = self.epoll.delete(&connection.socket);
+        }
+    }
+
+    fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
+        let mut ready = [EpollEvent::empty(); 64];
+        let count = self.epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or_default();
+        for event in &ready[..count] {
+            self.drain(event.data(), state);
+        }
+        // A namespace with a socket in it cannot die.
+        Vec::new()
+    }
+
+    fn is_same(&mut self, wanted: &Wanted) -> bool {
+        self.tokens.contains_key(&wanted.id) && netns::open(&wanted.path, wanted.file()).is_ok()
+    }
+
+    fn uncertain(&self) -> Option<NetnsId> {
+        self.uncertain.first().copied()
+    }
+
+    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
+        let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
+        for _ in 0..ATTEMPTS {
+            match self.list_once(token, state) {
+                Err(NoAnswer::Interrupted) => {}
+                result => {
+                    self.uncertain.remove(&id);
+                    return Ok(result?);
+                }
+            }
+        }
+        self.uncertain.insert(id);
+        Ok(())
+    }
+
+    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
+        let Some(token) = self.tokens.get(&id).copied() else { return };
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let mut rows: Vec<(u32, Counters)> = Vec::new();
+        let mut changes = Vec::new();
+        let mut overrun = false;
+        // Counters and events come through one queue, in the order in which they happened.
+        let result = connection.socket.ask(Request::list_stats(), &mut self.buffer, |said| match said {
+            Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
+            Said::Answer(_) => {}
+            Said::Heard(body) => {
+                // Of a link that changes meanwhile it is not certain whose counters these are.
+                if let Body::DelLink { ifindex } = body {
+                    rows.retain(|(of, _)| *of != ifindex);
+                }
+                note(&mut changes, Change::of(body), state);
+            }
+            Said::Overrun => overrun = true,
+        });
+        if overrun {
+            state.tallies.overruns += 1;
+            self.uncertain.insert(id);
+        }
+        if let Err(NoAnswer::Failed(error)) = result {
+            tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
+        }
+        self.apply(token, changes, state);
+        readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
+    }
+}
+
+impl Connection {
+    /// Asks which number the host's namespace has in this one; events heard meanwhile are added
+    /// to `changes`. Returns whether some were lost.
+    fn learn_host_nsid(
+        &mut self,
+        host: NetnsId,
+        home: &File,
+        buffer: &mut [u8],
+        changes: &mut Vec<Change>,
+        state: &mut State,
+    ) -> bool {
+        if self.host_nsid.is_some() || self.id == host {
+            return false;
+        }
+        let (mut nsid, mut overrun) = (None, false);
+        let result = self.socket.ask(Request::get_nsid_of_fd(home.as_raw_fd()), buffer, |said| match said {
+            Said::Answer(Body::NewNsid(number)) => nsid = Some(number),
+            Said::Answer(_) => {}
+            Said::Heard(body) => note(changes, Change::of(body), state),
+            Said::Overrun => overrun = true,
+        });
+        if result.is_ok() {
+            self.host_nsid = nsid.filter(|number| *number >= 0);
+        }
+        overrun
+    }
+
+    fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
+        let end = link.pair?;
+        let place = match end.nsid {
+            None => PairPlace::Here,
+            Some(nsid) if self.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
+            // A number means something only in the namespace that gave it: the other end must tell.
+            Some(_) => PairPlace::Elsewhere,
+        };
+        Some(Pair { ifindex: end.ifindex, place })
+    }
+}
+
+/// Whether a link's other end is in another namespace.
+fn is_far(link: &Link) -> bool {
+    link.pair.is_some_and(|end| end.nsid.is_some())
+}
+
+fn note(changes: &mut Vec<Change>, change: Result<Option<Change>, Malformed>, state: &mut State) {
+    match change {
+        Ok(change) => changes.extend(change),
+        Err(_) => state.tallies.malformed += 1,
+    }
+}

@@ -1,0 +1,153 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use futures_channel::oneshot;
+use iface_core::{Coalesce, Event};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::{Reading, Status, Stopped, Tallies};
+
+/// What lies between the thread that scans and whoever reads: unread events, requests for
+/// counters, and how things stand. Nobody holds its lock for longer than it takes to move that.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    inner: Mutex<Inner>,
+    /// The reader.
+    waker: AtomicWaker,
+    /// The thread.
+    wake: EventFd,
+    stopped: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    unread: Coalesce,
+    requests: Vec<CountersRequest>,
+    status: Status,
+    tallies: Tallies,
+    ended: bool,
+}
+
+/// Somebody wants to know all counters.
+#[derive(Debug)]
+pub(crate) struct CountersRequest {
+    pub(crate) readings: Vec<Reading>,
+    pub(crate) answer: oneshot::Sender<Vec<Reading>>,
+}
+
+impl Feed {
+    pub(crate) fn new(status: Status) -> io::Result<Self> {
+        Ok(Self {
+            inner: Mutex::new(Inner {
+                unread: Coalesce::default(),
+                requests: Vec::new(),
+                status,
+                tallies: Tallies::default(),
+                ended: false,
+            }),
+            waker: AtomicWaker::new(),
+            wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    // The thread's side.
+
+    /// Readable when a request has come or it is time to stop.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Takes in the wake-up.
+    pub(crate) fn take_requests(&self) -> Vec<CountersRequest> {
+        // Empty where nobody has called: then there is nothing to take, either.
+        _ = self.wake.read();
+        std::mem::take(&mut self.lock().requests)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Hands events over and says how things stand.
+    pub(crate) fn publish(&self, mut events: Coalesce, tallies: Tallies, update: impl FnOnce(&mut Status)) {
+        let any = !events.is_empty();
+        {
+            let mut inner = self.lock();
+            while let Some(event) = events.pop() {
+                inner.unread.push(event);
+            }
+            inner.tallies = tallies;
+            update(&mut inner.status);
+        }
+        if any {
+            self.waker.wake();
+        }
+    }
+
+    /// The thread has come to its end.
+    pub(crate) fn end(&self) {
+        {
+            let mut inner = self.lock();
+            inner.ended = true;
+            inner.requests.clear();
+        }
+        self.waker.wake();
+    }
+
+    // The reader's side.
+
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Event>> {
+        if let Some(event) = self.lock().unread.pop() {
+            return Poll::Ready(Some(event));
+        }
+        self.waker.register(context.waker());
+        let mut inner = self.lock();
+        match inner.unread.pop() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if inner.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.lock().status.clone()
+    }
+
+    pub(crate) fn tallies(&self) -> Tallies {
+        let inner = self.lock();
+        Tallies { merged: inner.unread.merged(), unread: inner.unread.len() as u64, ..inner.tallies }
+    }
+
+    pub(crate) fn request(&self, readings: Vec<Reading>) -> Result<oneshot::Receiver<Vec<Reading>>, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        {
+            let mut inner = self.lock();
+            if inner.ended {
+                return Err(Stopped);
+            }
+            inner.requests.push(CountersRequest { readings, answer });
+        }
+        self.wake();
+        Ok(receiver)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is awake already.
+        _ = self.wake.write(1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing under the lock can leave it half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
