@@ -2,4 +2,5 @@
 //!
 //! Everything a user needs is the program; this crate promises no stable API.
 
+pub mod config;
 pub mod view;
