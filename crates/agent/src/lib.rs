@@ -2,5 +2,9 @@
 //!
 //! Everything a user needs is the program; this crate promises no stable API.
 
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod logging;
+pub mod pipeline;
 pub mod view;

@@ -58,7 +58,7 @@ pub fn flags(matches: &ArgMatches) -> Layer {
 ///
 /// # Errors
 /// A line for each variable that cannot be read.
-pub fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
+pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
     let mut faults = Vec::new();
     let mut layer = Layer::new();
     for setting in SETTINGS {
@@ -82,7 +82,7 @@ pub fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
 ///
 /// # Errors
 /// A line for each key that is unknown or holds no text, number, switch or list of those.
-pub fn file(path: &Path) -> (Layer, Vec<String>) {
+pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
     let parsed = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     match parsed {
         Ok(map) => keys(path, map),

@@ -73,8 +73,8 @@ pub struct FilterWords {
 /// What to log and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The least severe level.
-    pub level: LevelFilter,
+    /// The least severe level, where the user says.
+    pub level: Option<LevelFilter>,
     /// How it is written.
     pub format: LogFormat,
 }
@@ -157,7 +157,7 @@ impl Config {
             export_interval: Duration::MAX,
             admin_address: None,
             shutdown_grace: Duration::ZERO,
-            log: Log { level: LevelFilter::INFO, format: LogFormat::Text },
+            log: Log { level: None, format: LogFormat::Text },
         }
     }
 }

@@ -360,12 +360,16 @@ pub const SETTINGS: &[Setting] = &[
         section: Section::Program,
         shape: Shape::One,
         value: "error|warn|info|debug|trace",
-        default: "info",
+        default: "",
         also: &[],
-        help: "The least severe messages to log.",
+        help: "The least severe messages to log; if nothing is said, info for run and warn for other verbs.",
         set: |config, words| {
-            let level = one(words);
-            config.log.level = level.parse().map_err(|_| choice(level, "error, warn, info, debug or trace"))?;
+            let level = |word: String| match word.as_str() {
+                "error" | "warn" | "info" | "debug" | "trace" => word.parse().map_err(|_| word),
+                _ => Err(word),
+            };
+            let level = some(words).map(level).transpose();
+            config.log.level = level.map_err(|word| choice(&word, "error, warn, info, debug or trace"))?;
             Ok(())
         },
     },
@@ -400,7 +404,8 @@ fn choice(text: &str, choices: &str) -> String {
     format!("{text:?} is not {choices}")
 }
 
-fn absolute(text: &String) -> Result<PathBuf, String> {
+fn absolute(text: impl AsRef<str>) -> Result<PathBuf, String> {
+    let text = text.as_ref();
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is no absolute path")) }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// One line that names the text and shows a right one.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no length of time: write one like 15s, 500ms or 1m30s");
     let mut rest = text;
     let mut total = Duration::ZERO;
@@ -33,7 +33,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// One line that names the text.
-pub fn switch(text: &str) -> Result<bool, String> {
+pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -43,13 +43,13 @@ pub fn switch(text: &str) -> Result<bool, String> {
 
 /// Splits at commas.
 #[must_use]
-pub fn list(text: &str) -> Vec<String> {
+pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(|item| item.trim().to_owned()).collect()
 }
 
 /// Splits at commas, except inside `/…/`, where a comma belongs to a regular expression.
 #[must_use]
-pub fn patterns(text: &str) -> Vec<String> {
+pub(super) fn patterns(text: &str) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     for part in text.split(',') {
         match items.last_mut() {
