@@ -7,6 +7,7 @@ pub mod list;
 pub mod select;
 pub mod table;
 pub mod terminal;
+pub mod top;
 pub mod watch;
 
 use std::ffi::OsString;
@@ -40,6 +41,9 @@ pub enum Verb {
     /// Print interfaces as they appear, change and go.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
+    /// Show interfaces by what they carry, refreshed; q quits.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Print or check settings.
     Config(config::Args),
     /// Print a shell's completion script.
@@ -96,7 +100,7 @@ impl Invocation {
 pub fn command() -> clap::Command {
     const SEEING: &[Section] = &[Section::Finding, Section::Filtering, Section::Owners, Section::Program];
     let mut command = Line::command();
-    for verb in ["list", "watch"] {
+    for verb in ["list", "watch", "top"] {
         command = command.mut_subcommand(verb, |verb| verb.args(args(SEEING)));
     }
     command

@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 pub use document::{default_file, markdown};
 pub use layers::{Environment, Layer, Origin, Words, flags};
 pub use settings::{SETTINGS, Section, Setting, Shape};
+pub use value::duration;
 
 /// Everything a user can set, in the form the program uses.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// One line that names the text and shows a right one.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no length of time: write one like 15s, 500ms or 1m30s");
     let mut rest = text;
     let mut total = Duration::ZERO;
