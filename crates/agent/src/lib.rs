@@ -2,9 +2,8 @@
 //!
 //! Everything a user needs is the program; this crate promises no stable API.
 
-pub mod app;
-pub mod cli;
-pub mod config;
-pub mod logging;
-pub mod pipeline;
+pub mod export;
+pub mod metrics;
+#[doc(hidden)]
+pub mod testing;
 pub mod view;

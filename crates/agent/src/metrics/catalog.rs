@@ -1,0 +1,301 @@
+//! The table of every metric; `docs/metrics.md` is made from it.
+
+use iface_core::Counters;
+
+/// Counters of one interface, indexed by [`Measure::slots`].
+pub const COUNTERS: usize = 9;
+
+/// What an interface's counters hold, in the catalog's order.
+#[must_use]
+pub fn values(counters: &Counters) -> [u64; COUNTERS] {
+    let (receive, transmit) = (&counters.receive, &counters.transmit);
+    [
+        receive.bytes,
+        transmit.bytes,
+        receive.packets,
+        transmit.packets,
+        receive.errors,
+        transmit.errors,
+        receive.dropped,
+        transmit.dropped,
+        u64::from(counters.carrier_changes),
+    ]
+}
+
+/// How a metric's numbers behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instrument {
+    /// Only grows, until its series starts anew.
+    Counter,
+    /// Goes up and down, and adds up over series.
+    UpDownCounter,
+    /// Durations sorted into buckets.
+    Histogram,
+}
+
+impl Instrument {
+    /// The word the documentation has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::UpDownCounter => "up-down counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Where a metric's name and meaning come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// OpenTelemetry's semantic conventions have it.
+    Conventions,
+    /// This project named it, modelled on a metric of the conventions where there is one.
+    Ours,
+}
+
+/// What an interface's metric is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Bytes, a value a direction.
+    Bytes,
+    /// Packets, a value a direction.
+    Packets,
+    /// Errors, a value a direction.
+    Errors,
+    /// Drops, a value a direction.
+    Dropped,
+    /// Changes of the carrier.
+    CarrierChanges,
+    /// 1 when the interface can pass packets, else 0.
+    Up,
+    /// The MTU.
+    Mtu,
+    /// Always 1: carries what names the interface.
+    Info,
+}
+
+/// Indexes into an interface's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// One value.
+    Single(usize),
+    /// A value a direction.
+    Directions {
+        /// Into the interface.
+        receive: usize,
+        /// Out of the interface.
+        transmit: usize,
+    },
+}
+
+impl Measure {
+    /// The counters it shows; `None` for what is a state.
+    #[must_use]
+    pub fn slots(self) -> Option<Slots> {
+        let directions = |receive| Some(Slots::Directions { receive, transmit: receive + 1 });
+        match self {
+            Self::Bytes => directions(0),
+            Self::Packets => directions(2),
+            Self::Errors => directions(4),
+            Self::Dropped => directions(6),
+            Self::CarrierChanges => Some(Slots::Single(8)),
+            Self::Up | Self::Mtu | Self::Info => None,
+        }
+    }
+
+    /// How many series it makes of one interface.
+    #[must_use]
+    pub fn series(self) -> usize {
+        match self.slots() {
+            Some(Slots::Directions { .. }) => 2,
+            Some(Slots::Single(_)) | None => 1,
+        }
+    }
+}
+
+/// A metric of interfaces. It has a name for each of [`Scope`]'s prefixes.
+#[derive(Clone, Copy, Debug)]
+pub struct InterfaceMetric {
+    /// What it is taken from.
+    pub measure: Measure,
+    /// The name after the prefix.
+    pub suffix: &'static str,
+    /// How its numbers behave.
+    pub instrument: Instrument,
+    /// UCUM unit.
+    pub unit: &'static str,
+    /// Reported only when asked for.
+    pub opt_in: bool,
+    /// Where the name comes from.
+    pub origin: Origin,
+    /// One sentence.
+    pub description: &'static str,
+}
+
+/// Whose interfaces a metric is about; decides the name's prefix and the Resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// The host's own, the host ends of pods' links among them.
+    Node,
+    /// In a pod's namespace.
+    Pod,
+    /// In a named namespace that belongs to no pod.
+    Netns,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Node, Self::Pod, Self::Netns];
+
+    /// What its metrics' names start with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Node => "k8s.node.network.",
+            Self::Pod => "k8s.pod.network.",
+            Self::Netns => "system.network.",
+        }
+    }
+}
+
+const fn counter(
+    measure: Measure,
+    suffix: &'static str,
+    unit: &'static str,
+    description: &'static str,
+) -> InterfaceMetric {
+    InterfaceMetric {
+        measure,
+        suffix,
+        instrument: Instrument::Counter,
+        unit,
+        opt_in: false,
+        origin: Origin::Conventions,
+        description,
+    }
+}
+
+const fn ours(metric: InterfaceMetric, instrument: Instrument, opt_in: bool) -> InterfaceMetric {
+    InterfaceMetric { instrument, opt_in, origin: Origin::Ours, ..metric }
+}
+
+/// Every metric of interfaces.
+pub const INTERFACE_METRICS: [InterfaceMetric; 8] = [
+    counter(Measure::Bytes, "io", "By", "Bytes the interface carried."),
+    counter(Measure::Errors, "errors", "{error}", "Packets the interface could not receive or transmit."),
+    counter(Measure::Packets, "packet.count", "{packet}", "Packets the interface carried."),
+    counter(
+        Measure::Dropped,
+        "packet.dropped",
+        "{packet}",
+        "Packets that were dropped although nothing was wrong with them.",
+    ),
+    ours(
+        counter(Measure::Up, "interface.up", "1", "1 when the interface can pass packets, else 0."),
+        Instrument::UpDownCounter,
+        false,
+    ),
+    ours(
+        counter(
+            Measure::CarrierChanges,
+            "interface.carrier.changes",
+            "{change}",
+            "How often the interface's carrier came or went.",
+        ),
+        Instrument::Counter,
+        true,
+    ),
+    ours(
+        counter(Measure::Mtu, "interface.mtu", "By", "The largest packet the interface passes."),
+        Instrument::UpDownCounter,
+        true,
+    ),
+    ours(
+        counter(
+            Measure::Info,
+            "interface.info",
+            "1",
+            "Always 1: its attributes say the MAC address, namespace and CNI network of the interface.",
+        ),
+        Instrument::UpDownCounter,
+        true,
+    ),
+];
+
+/// A metric of the agent itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnMetric {
+    /// Its name.
+    pub name: &'static str,
+    /// How its numbers behave.
+    pub instrument: Instrument,
+    /// UCUM unit.
+    pub unit: &'static str,
+    /// Attributes, each with all values it can have.
+    pub attributes: &'static [(&'static str, &'static [&'static str])],
+    /// One sentence.
+    pub description: &'static str,
+}
+
+const KINDS: (&str, &[&str]) = (keys::EVENT_KIND, &["added", "updated", "deleted"]);
+const SIGNALS: (&str, &[&str]) = (keys::SIGNAL, &["metrics", "logs"]);
+const ERRORS: (&str, &[&str]) = (keys::ERROR_TYPE, &["unreachable", "timeout", "refused", "throttled"]);
+
+/// Attribute keys.
+pub mod keys {
+    /// Name of the interface, bytes that are no text written `\xNN`.
+    pub const INTERFACE: &str = "network.interface.name";
+    /// `receive` or `transmit`, from the interface's own side.
+    pub const DIRECTION: &str = "network.io.direction";
+    /// MAC address, written as the conventions write `host.mac`.
+    pub const MAC: &str = "network.interface.mac";
+    /// Name of the network namespace.
+    pub const NETNS: &str = "netns.name";
+    /// Name of the CNI network the interface is attached to.
+    pub const NETWORK: &str = "cni.network.name";
+    /// Kind of an interface event.
+    pub const EVENT_KIND: &str = "netns_agent.event.kind";
+    /// Which signal was exported.
+    pub const SIGNAL: &str = "netns_agent.export.signal";
+    /// Why an export failed.
+    pub const ERROR_TYPE: &str = "error.type";
+}
+
+macro_rules! own_metrics {
+    ($($id:ident: $name:literal $instrument:ident $unit:literal [$($attribute:expr),*] $description:literal;)*) => {
+        $(#[doc = $description] pub const $id: OwnMetric = OwnMetric {
+            name: $name,
+            instrument: Instrument::$instrument,
+            unit: $unit,
+            attributes: &[$($attribute),*],
+            description: $description,
+        };)*
+        /// Every metric of the agent itself.
+        pub const OWN_METRICS: &[OwnMetric] = &[$($id),*];
+    };
+}
+
+own_metrics! {
+    EVENTS: "netns_agent.events" Counter "{event}" [KINDS] "Interface events.";
+    EVENTS_UNREAD: "netns_agent.events.unread" UpDownCounter "{event}" [] "Events that wait to be read.";
+    EVENTS_MERGED: "netns_agent.events.merged" Counter "{event}" [] "Events merged with a later one because they were read late.";
+    OVERRUNS: "netns_agent.netlink.overruns" Counter "{overrun}" [] "Netlink receive queues that ran over.";
+    RESYNCS: "netns_agent.netlink.resyncs" Counter "{resync}" [] "Namespaces listed again after an overrun.";
+    MALFORMED: "netns_agent.netlink.malformed" Counter "{message}" [] "Netlink messages that could not be understood.";
+    NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Network namespaces that are followed.";
+    INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Interfaces that are followed.";
+    UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces whose pod is not known.";
+    FAULTS: "netns_agent.faults" UpDownCounter "{fault}" [] "Namespaces and directories that cannot be seen now and are tried again.";
+    CNI_REFUSED: "netns_agent.cni.files.refused" Counter "{file}" [] "CNI result files that could not be used.";
+    IP_CONFLICTS: "netns_agent.pod_ip.conflicts" Counter "{conflict}" [] "Times two live pods claimed one IP address.";
+    COLLECT_DURATION: "netns_agent.collect.duration" Histogram "s" [] "Time to read the counters of every interface once.";
+    SERIES: "netns_agent.series" UpDownCounter "{series}" [] "Series of interfaces that are exported.";
+    SERIES_OVERFLOW: "netns_agent.series.overflow" UpDownCounter "{series}" [] "Series of interfaces left out because of the limit.";
+    EXPORT_DURATION: "netns_agent.export.duration" Histogram "s" [SIGNALS] "Time of one OTLP export, with its retries.";
+    EXPORT_FAILURES: "netns_agent.export.failures" Counter "{export}" [SIGNALS, ERRORS] "OTLP exports that did not arrive in full.";
+    EXPORT_RETRIES: "netns_agent.export.retries" Counter "{request}" [SIGNALS] "OTLP requests sent again.";
+    EXPORT_ITEMS: "netns_agent.export.items" Counter "{item}" [SIGNALS] "Data points and log records that a receiver accepted.";
+    EXPORT_REJECTED: "netns_agent.export.rejected" Counter "{item}" [SIGNALS] "Data points and log records that a receiver rejected.";
+    EVENT_LOGS_DROPPED: "netns_agent.event_logs.dropped" Counter "{event}" [] "Interface events not exported because the receiver was away too long.";
+}

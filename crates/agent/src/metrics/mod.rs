@@ -1,0 +1,10 @@
+//! What is measured: pure data, no protocol.
+//!
+//! [`catalog`] names every metric once. [`series`] gives each counter its start time and turns a
+//! snapshot of interfaces and a pass of readings into [`points::Points`]; [`delta`] makes
+//! differences of those where a receiver wants them.
+
+pub mod catalog;
+pub mod delta;
+pub mod points;
+pub mod series;

@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use iface_core::{IfName, Place};
+
+use super::*;
+use crate::metrics::points::Options;
+use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
+
+const SECOND: Nanos = 1_000_000_000;
+
+fn first(points: &Points) -> (u64, Nanos) {
+    let counted = points.samples[0].counted.unwrap();
+    (counted.values[0], counted.starts[0])
+}
+
+fn synced() -> Accumulator {
+    let mut accumulator = Accumulator::default();
+    accumulator.synced(at(0));
+    accumulator
+}
+
+#[test]
+fn an_interface_seen_to_be_made_counts_from_its_making() {
+    let mut accumulator = synced();
+    let interface = eth0(1, at(5));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 5 * SECOND));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 90)], at(20))), (90, 5 * SECOND));
+}
+
+#[test]
+fn an_unknown_start_gives_a_first_point_without_duration() {
+    let mut accumulator = Accumulator::default();
+    let interface = eth0(1, at(5));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 10 * SECOND));
+    accumulator.synced(at(11));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 90)], at(20))), (90, 10 * SECOND));
+}
+
+#[test]
+fn a_counter_that_goes_back_starts_anew_and_the_others_go_on() {
+    let mut accumulator = synced();
+    let interface = eth0(1, at(5));
+    accumulator.collect([&interface], &[reading(1, 70)], at(10));
+    let mut back = reading(1, 80);
+    back.counters.receive.bytes = 3;
+    let points = accumulator.collect([&interface], &[back], at(20));
+    let counted = points.samples[0].counted.unwrap();
+    assert_eq!((counted.values[0], counted.starts[0]), (3, 10 * SECOND));
+    assert_eq!((counted.values[1], counted.starts[1]), (40, 5 * SECOND));
+}
+
+#[test]
+fn a_counter_beyond_what_otlp_holds_goes_on_from_zero() {
+    let mut accumulator = synced();
+    let interface = eth0(1, at(5));
+    let full = i64::MAX.unsigned_abs();
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, full)], at(10))), (full, 5 * SECOND));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, full + 8)], at(20))), (7, 10 * SECOND));
+}
+
+#[test]
+fn a_renamed_interface_counts_nothing_twice() {
+    let mut accumulator = synced();
+    let before = eth0(1, at(5));
+    accumulator.collect([&before], &[reading(1, 70)], at(10));
+    let mut after = Interface::clone(&before);
+    after.id = crate::testing::id(2);
+    after.name = IfName::new("net0").unwrap();
+    let after = Arc::new(after);
+    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 75)], at(20))), (75, 20 * SECOND));
+    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 76)], at(30))), (76, 20 * SECOND));
+}
+
+#[test]
+fn an_interface_made_again_with_the_same_number_starts_a_new_series() {
+    let mut accumulator = synced();
+    accumulator.collect([&eth0(1, at(5))], &[reading(1, 70)], at(10));
+    let mut again = Interface::clone(&eth0(1, at(15)));
+    again.id = crate::testing::id(2);
+    assert_eq!(first(&accumulator.collect([&Arc::new(again)], &[reading(2, 75)], at(20))), (75, 15 * SECOND));
+}
+
+#[test]
+fn a_clock_that_was_set_back_gives_no_start_in_the_future() {
+    let mut accumulator = synced();
+    let interface = eth0(1, at(50));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 10 * SECOND));
+}
+
+#[test]
+fn interfaces_are_grouped_by_whose_they_are() {
+    let mut accumulator = synced();
+    let (web, db) = (pod("web"), pod("db"));
+    let blue = Place::Named(iface_core::NetnsName::new("blue"));
+    let interfaces = [
+        eth0(1, at(1)),
+        pod_interface(2, "eth0", &web, at(1)),
+        pod_interface(3, "eth0", &db, at(1)),
+        pod_interface(4, "net1", &web, at(1)),
+        Arc::new(interface(5, "tun0", blue, at(1))),
+    ];
+    let points = accumulator.collect(&interfaces, &[], at(10));
+    let groups: Vec<_> = points
+        .groups
+        .iter()
+        .map(|group| {
+            let names = points.samples[group.samples.clone()].iter().map(|s| s.interface.name.to_string());
+            (group.subject.scope(), names.collect::<Vec<_>>())
+        })
+        .collect();
+    let expected = [
+        (Scope::Node, vec!["eth0"]),
+        (Scope::Pod, vec!["eth0", "net1"]),
+        (Scope::Pod, vec!["eth0"]),
+        (Scope::Netns, vec!["tun0"]),
+    ];
+    let expected = expected.map(|(scope, names)| (scope, names.into_iter().map(String::from).collect::<Vec<_>>()));
+    assert_eq!(groups, expected);
+}
+
+#[test]
+fn the_host_end_of_a_pods_link_is_the_hosts() {
+    let end = pod_interface(1, "veth1", &pod("web"), at(1));
+    let mut owner = iface_core::Owner::clone(end.owner.as_ref().unwrap());
+    owner.end = iface_core::End::Host;
+    let host_end = Interface { owner: Some(Arc::new(owner)), ..interface(1, "veth1", Place::Host, at(1)) };
+    assert_eq!(Scope::of(&host_end), Scope::Node);
+}
+
+#[test]
+fn the_limit_keeps_the_oldest_and_counts_what_it_leaves_out() {
+    let mut accumulator = Accumulator::new(Options { max_series: 20, ..Options::default() });
+    let interfaces: Vec<_> = (1..=4).map(|number| eth0(number, at(1))).collect();
+    let points = accumulator.collect(interfaces.iter().rev(), &[], at(10));
+    assert_eq!(points.samples.iter().map(|s| s.interface.ifindex).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((points.series, points.overflow), (18, 18), "nine series an interface");
+}
+
+#[test]
+fn a_short_lived_interface_is_not_reported_and_a_long_lived_one_with_all_it_carried() {
+    let mut accumulator = Accumulator::new(Options { min_age: Duration::from_secs(30), ..Options::default() });
+    let existed = eth0(1, at(1));
+    accumulator.synced(at(2));
+    let new = eth0(2, at(5));
+    let early = accumulator.collect([&existed, &new], &[reading(1, 1), reading(2, 70)], at(10));
+    assert_eq!(early.samples.len(), 1, "only the one that existed before");
+    let late = accumulator.collect([&new], &[reading(2, 90)], at(40));
+    assert_eq!(first(&late), (90, 5 * SECOND));
+}
