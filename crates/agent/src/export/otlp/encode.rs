@@ -1,0 +1,216 @@
+//! Points to OTLP requests, a batch at a time.
+//!
+//! A request is `repeated ResourceMetrics resource_metrics = 1`, so Resources encoded one by one
+//! behind each other are a request: only one is ever held as messages.
+
+use std::ops::Range;
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+use prost::bytes::BytesMut;
+use prost::encoding::message;
+
+use crate::export::resource::Identity;
+use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
+use crate::metrics::points::{Attributes, Options, Points, Sample, Subject, Temporality, nanos};
+
+/// The conventions that names were taken from.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+/// A batch is sent when it has reached this: small enough that making one blocks the runtime for
+/// few milliseconds.
+const ENOUGH: usize = 512 * 1024;
+
+/// No batch is larger. Receivers refuse 4 MiB.
+pub const LARGEST: usize = 2 * 1024 * 1024 - 1024;
+
+/// Most interfaces in one message; a Resource with more is sent in parts.
+const MOST_SAMPLES: usize = 256;
+
+/// What a batch holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Indexes into [`Points::samples`].
+    pub samples: Range<usize>,
+    /// How many data points.
+    pub points: usize,
+}
+
+/// Splits points into requests.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    points: &'a Points,
+    options: &'a Options,
+    identity: &'a Identity,
+    group: usize,
+    sample: usize,
+}
+
+impl<'a> Batches<'a> {
+    /// From the first sample on.
+    #[must_use]
+    pub fn new(points: &'a Points, options: &'a Options, identity: &'a Identity) -> Self {
+        Self { points, options, identity, group: 0, sample: 0 }
+    }
+
+    /// Encodes the next request into `buffer`, which is cleared first; `None` when all is said.
+    pub fn next(&mut self, buffer: &mut BytesMut) -> Option<Batch> {
+        buffer.clear();
+        let start = self.sample;
+        let mut points = 0;
+        let mut most = MOST_SAMPLES;
+        while buffer.len() < ENOUGH {
+            let Some(group) = self.points.groups.get(self.group) else { break };
+            let samples = self.sample..group.samples.end.min(self.sample + most);
+            let message = self.resource_metrics(&group.subject, &self.points.samples[samples.clone()]);
+            let length = message.encoded_len() + 16;
+            if buffer.len() + length > LARGEST && samples.len() > 1 {
+                most = samples.len() / 2;
+                continue;
+            }
+            if buffer.len() + length > LARGEST && !buffer.is_empty() {
+                break;
+            }
+            buffer.reserve(length);
+            message::encode(1, &message, buffer);
+            points += count(&message);
+            self.sample = samples.end;
+            if self.sample == group.samples.end {
+                self.group += 1;
+            }
+        }
+        (self.sample > start).then_some(Batch { samples: start..self.sample, points })
+    }
+
+    fn resource_metrics(&self, subject: &Subject, samples: &[Sample]) -> ResourceMetrics {
+        let attributes = self.options.attributes;
+        let named: Vec<_> = samples.iter().map(|sample| (sample, interface_attributes(attributes, sample))).collect();
+        let metrics = self.options.metrics().map(|metric| self.metric(subject, metric, &named));
+        let metrics = metrics.filter(|metric| points_of(metric) > 0).collect();
+        resource_metrics(self.identity, subject, metrics)
+    }
+
+    fn metric(&self, subject: &Subject, metric: &InterfaceMetric, samples: &[(&Sample, Vec<KeyValue>)]) -> Metric {
+        let mut data_points = Vec::with_capacity(samples.len() * metric.measure.series());
+        for (sample, attributes) in samples {
+            self.data_points(metric, sample, attributes, &mut data_points);
+        }
+        let is_monotonic = metric.instrument == Instrument::Counter;
+        // What goes up and down is always told as a whole.
+        let temporality = match self.points.temporality {
+            Temporality::Delta if is_monotonic => AggregationTemporality::Delta,
+            Temporality::Delta | Temporality::Cumulative => AggregationTemporality::Cumulative,
+        };
+        let sum = Sum { data_points, aggregation_temporality: temporality.into(), is_monotonic };
+        Metric {
+            name: [subject.scope().prefix(), metric.suffix].concat(),
+            description: metric.description.to_owned(),
+            unit: metric.unit.to_owned(),
+            metadata: Vec::new(),
+            data: Some(metric::Data::Sum(sum)),
+        }
+    }
+
+    fn data_points(
+        &self,
+        metric: &InterfaceMetric,
+        sample: &Sample,
+        attributes: &[KeyValue],
+        to: &mut Vec<NumberDataPoint>,
+    ) {
+        let time = self.points.time;
+        let point = |value: u64, start: u64, attributes: Vec<KeyValue>| NumberDataPoint {
+            attributes,
+            start_time_unix_nano: start,
+            time_unix_nano: time,
+            value: Some(number_data_point::Value::AsInt(value.cast_signed())),
+            ..NumberDataPoint::default()
+        };
+        let interface = &sample.interface;
+        let state = |value| point(value, nanos(interface.since).min(time), attributes.to_vec());
+        match (metric.measure.slots(), &sample.counted) {
+            (Some(_), None) => {}
+            (Some(Slots::Single(slot)), Some(counted)) => {
+                to.push(point(counted.values[slot], counted.starts[slot], attributes.to_vec()));
+            }
+            (Some(Slots::Directions { receive, transmit }), Some(counted)) => {
+                for (slot, direction) in [(receive, "receive"), (transmit, "transmit")] {
+                    let mut all = Vec::with_capacity(attributes.len() + 1);
+                    all.extend_from_slice(attributes);
+                    all.push(key_value(self.options.attributes.direction_key(), direction));
+                    to.push(point(counted.values[slot], counted.starts[slot], all));
+                }
+            }
+            (None, _) => to.push(match metric.measure {
+                Measure::Up => state(u64::from(interface.is_up())),
+                Measure::Mtu => state(u64::from(interface.mtu)),
+                _ => {
+                    let all = interface_attributes(self.options.attributes.all(), sample);
+                    point(1, nanos(interface.since).min(time), all)
+                }
+            }),
+        }
+    }
+}
+
+/// One Resource with the agent's scope.
+#[must_use]
+pub fn resource_metrics(identity: &Identity, subject: &Subject, metrics: Vec<Metric>) -> ResourceMetrics {
+    ResourceMetrics {
+        resource: Some(resource(identity, subject)),
+        scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: SCHEMA_URL.to_owned() }],
+        schema_url: SCHEMA_URL.to_owned(),
+    }
+}
+
+/// The subject's Resource.
+#[must_use]
+pub fn resource(identity: &Identity, subject: &Subject) -> Resource {
+    let attributes = identity.resource(subject);
+    let attributes = attributes.into_iter().map(|(key, value)| owned_key_value(key, value)).collect();
+    Resource { attributes, ..Resource::default() }
+}
+
+/// What made the data: this program.
+#[must_use]
+pub fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
+/// An attribute with a text.
+#[must_use]
+pub fn key_value(key: &str, value: &str) -> KeyValue {
+    owned_key_value(key.to_owned(), value.to_owned())
+}
+
+fn owned_key_value(key: String, value: String) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value)) };
+    KeyValue { key, value: Some(value), ..KeyValue::default() }
+}
+
+fn interface_attributes(attributes: Attributes, sample: &Sample) -> Vec<KeyValue> {
+    attributes.of(&sample.interface).map(|(key, value)| owned_key_value(key.to_owned(), value)).collect()
+}
+
+fn count(message: &ResourceMetrics) -> usize {
+    message.scope_metrics.iter().flat_map(|scope| &scope.metrics).map(points_of).sum()
+}
+
+/// How many data points a metric has.
+#[must_use]
+pub fn points_of(metric: &Metric) -> usize {
+    match &metric.data {
+        Some(metric::Data::Sum(sum)) => sum.data_points.len(),
+        Some(metric::Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(metric::Data::Histogram(histogram)) => histogram.data_points.len(),
+        _ => 0,
+    }
+}

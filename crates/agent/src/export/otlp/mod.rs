@@ -1,0 +1,192 @@
+//! The OTLP exporter: encode, send, try again, and say what became of it.
+//!
+//! Nothing is queued while the receiver is away. Totals are complete whenever the next export
+//! arrives, and [`Deltas`](crate::metrics::delta::Deltas) grow until one does.
+
+mod encode;
+mod retry;
+mod tls;
+mod transport;
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use prost::Message;
+use prost::bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+pub use self::encode::{Batch, Batches, LARGEST, SCHEMA_URL, key_value, points_of, resource, resource_metrics, scope};
+pub use self::retry::Failure;
+pub use self::tls::TlsError;
+use self::transport::Transport;
+use crate::export::resource::Identity;
+use crate::export::settings::{OtlpSettings, Signal};
+use crate::metrics::points::{Options, Points};
+
+/// Exports one signal to one receiver.
+#[derive(Debug)]
+pub struct Exporter {
+    transport: Transport,
+    signal: Signal,
+    identity: Arc<Identity>,
+    buffer: BytesMut,
+    /// The receiver asked to be left alone until then.
+    not_before: Option<Instant>,
+}
+
+/// What became of an export.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Samples whose points arrived, as ranges of [`Points::samples`].
+    pub delivered: Vec<Range<usize>>,
+    /// Data points or log records that arrived and were taken.
+    pub accepted: usize,
+    /// Those that arrived and were not taken.
+    pub rejected: usize,
+    /// Requests sent again.
+    pub retries: u32,
+    /// Bytes of all requests that arrived, before compression.
+    pub bytes: usize,
+    /// Why something did not arrive; the last reason where there are several.
+    pub failure: Option<Failure>,
+}
+
+impl Exporter {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When certificates or keys cannot be used.
+    pub fn new(signal: Signal, settings: OtlpSettings, identity: Arc<Identity>) -> Result<Self, TlsError> {
+        let transport = Transport::new(signal, settings)?;
+        Ok(Self { transport, signal, identity, buffer: BytesMut::new(), not_before: None })
+    }
+
+    /// Where it exports to.
+    #[must_use]
+    pub fn settings(&self) -> &OtlpSettings {
+        self.transport.settings()
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// Sends all points, trying again until `deadline`; the next export makes up for what it leaves out.
+    ///
+    /// Cancelling is safe; what was under way may or may not have arrived.
+    pub async fn export(&mut self, points: &Points, options: &Options, deadline: Instant) -> Report {
+        let identity = self.identity.clone();
+        let mut batches = Batches::new(points, options, &identity);
+        let mut report = Report::default();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        while let Some(batch) = batches.next(&mut buffer) {
+            let body = buffer.split().freeze();
+            if self.deliver(body, batch.points, deadline, &mut report).await {
+                report.delivered.push(batch.samples);
+            } else if !matches!(report.failure, Some(Failure::Refused(_))) {
+                break;
+            }
+        }
+        self.buffer = buffer;
+        report
+    }
+
+    /// Sends metrics that are messages already: the agent's own.
+    pub async fn export_resource(&mut self, metrics: &ResourceMetrics, deadline: Instant) -> Report {
+        let points = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics).map(points_of).sum();
+        let mut body = BytesMut::with_capacity(metrics.encoded_len() + 16);
+        prost::encoding::message::encode(1, metrics, &mut body);
+        let mut report = Report::default();
+        self.deliver(body.freeze(), points, deadline, &mut report).await;
+        report
+    }
+
+    /// Sends one encoded request of so many items. Says whether it arrived.
+    pub(crate) async fn deliver(&mut self, body: Bytes, items: usize, deadline: Instant, report: &mut Report) -> bool {
+        let length = body.len();
+        match self.send(body, deadline, report).await {
+            Ok(answer) => {
+                let rejected = self.rejected(&answer).min(items);
+                report.rejected += rejected;
+                report.accepted += items - rejected;
+                report.bytes += length;
+                true
+            }
+            Err(failure) => {
+                report.failure = Some(failure);
+                false
+            }
+        }
+    }
+
+    async fn send(&mut self, body: Bytes, deadline: Instant, report: &mut Report) -> Result<Bytes, Failure> {
+        self.wait_as_asked(deadline).await?;
+        let mut tries = 0;
+        loop {
+            let failure = match self.transport.send(body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if let Failure::Busy { after: Some(after), .. } = &failure {
+                self.not_before = Instant::now().checked_add(*after);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(wait) = failure.wait(tries, left, random()) else { return Err(failure) };
+            tracing::debug!(event.name = "otlp_retry", signal = self.signal.as_str(), tries, ?wait, %failure);
+            report.retries += 1;
+            tokio::time::sleep_until(Instant::now() + wait).await;
+        }
+    }
+
+    /// The receiver's wish outlives the export it was said in.
+    async fn wait_as_asked(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let Some(until) = self.not_before else { return Ok(()) };
+        let left = until.saturating_duration_since(Instant::now());
+        if until >= deadline && !left.is_zero() {
+            return Err(Failure::Busy { reason: "it asked to wait longer".to_owned(), after: Some(left) });
+        }
+        tokio::time::sleep_until(until).await;
+        self.not_before = None;
+        Ok(())
+    }
+
+    /// How many items the receiver did not take, from its answer's partial success.
+    fn rejected(&self, answer: &[u8]) -> usize {
+        let partial = match self.signal {
+            Signal::Metrics => ExportMetricsServiceResponse::decode(answer)
+                .ok()
+                .and_then(|answer| answer.partial_success)
+                .map(|partial| (partial.rejected_data_points, partial.error_message)),
+            Signal::Logs => ExportLogsServiceResponse::decode(answer)
+                .ok()
+                .and_then(|answer| answer.partial_success)
+                .map(|partial| (partial.rejected_log_records, partial.error_message)),
+        };
+        let Some((rejected, message)) = partial else { return 0 };
+        if rejected > 0 || !message.is_empty() {
+            let signal = self.signal.as_str();
+            tracing::warn!(
+                event.name = "otlp_partial_success",
+                signal,
+                rejected,
+                message,
+                "the receiver did not take all"
+            );
+        }
+        usize::try_from(rejected).unwrap_or(0)
+    }
+}
+
+/// Somewhere in 0..1; good enough to spread waits.
+fn random() -> f64 {
+    let number = RandomState::new().hash_one(Duration::ZERO);
+    f64::from(u32::try_from(number >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,129 @@
+//! Who an export is about: the attributes of its Resource.
+
+use iface_core::{Pod, WorkloadKind};
+
+use crate::metrics::points::Subject;
+
+/// What the agent says about itself on every Resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Name of the node.
+    pub node: String,
+    /// From `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Identity {
+    /// The attributes of the subject's Resource, each key once.
+    ///
+    /// `service.instance.id` tells Resources apart for receivers that keep only the `service.*`
+    /// attributes on a series, as Prometheus does: a pod's is its uid.
+    #[must_use]
+    pub fn resource(&self, subject: &Subject) -> Vec<(String, String)> {
+        let mut attributes = Vec::new();
+        let mut put = |key: &str, value: &str| {
+            if !value.is_empty() && !attributes.iter().any(|(known, _)| known == key) {
+                attributes.push((key.to_owned(), value.to_owned()));
+            }
+        };
+        match subject {
+            Subject::Node => {}
+            Subject::Pod(pod) => pod_attributes(pod).for_each(|(key, value)| put(key, value)),
+            Subject::Netns(netns) => put("netns.name", &netns.place.to_string()),
+        }
+        let others = self.attributes.iter().filter(|(key, _)| matches!(subject, Subject::Node) || is_shared(key));
+        others.for_each(|(key, value)| put(key, value));
+        put("service.name", env!("CARGO_PKG_NAME"));
+        put("service.version", env!("CARGO_PKG_VERSION"));
+        put("service.instance.id", &self.instance(subject));
+        put("k8s.node.name", &self.node);
+        attributes
+    }
+
+    fn instance(&self, subject: &Subject) -> String {
+        match subject {
+            Subject::Node => self.node.clone(),
+            Subject::Pod(pod) => pod.uid.clone().unwrap_or_else(|| format!("{}/{}", pod.namespace, pod.name)),
+            Subject::Netns(netns) => format!("{}/{}", self.node, netns.place),
+        }
+    }
+}
+
+fn pod_attributes(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
+    let workload = pod.workload.as_ref().map(|workload| (workload_key(workload.kind), workload.name.as_str()));
+    [
+        Some(("k8s.namespace.name", pod.namespace.as_str())),
+        Some(("k8s.pod.name", pod.name.as_str())),
+        pod.uid.as_deref().map(|uid| ("k8s.pod.uid", uid)),
+        workload,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(pod.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+fn workload_key(kind: WorkloadKind) -> &'static str {
+    match kind {
+        WorkloadKind::Deployment => "k8s.deployment.name",
+        WorkloadKind::ReplicaSet => "k8s.replicaset.name",
+        WorkloadKind::StatefulSet => "k8s.statefulset.name",
+        WorkloadKind::DaemonSet => "k8s.daemonset.name",
+        WorkloadKind::Job => "k8s.job.name",
+        WorkloadKind::CronJob => "k8s.cronjob.name",
+    }
+}
+
+/// Whether an attribute given to the agent is true of what it reports on, too.
+///
+/// The agent's own pod, container and process are not: charts put them in
+/// `OTEL_RESOURCE_ATTRIBUTES` by the downward API.
+fn is_shared(key: &str) -> bool {
+    let of_the_agent = ["k8s.", "container.", "process.", "service.instance."];
+    let of_the_place = ["k8s.cluster.", "k8s.node."];
+    of_the_place.iter().any(|prefix| key.starts_with(prefix))
+        || !of_the_agent.iter().any(|prefix| key.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use iface_core::Workload;
+
+    use super::*;
+    use crate::testing::pod;
+
+    fn get<'a>(attributes: &'a [(String, String)], key: &str) -> Option<&'a str> {
+        attributes.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_pods_resource_names_the_pod_and_not_the_agents_own() {
+        let own =
+            [("k8s.pod.name", "agent-x"), ("k8s.container.name", "agent"), ("k8s.cluster.name", "c1"), ("team", "t")];
+        let identity = Identity {
+            node: "n1".into(),
+            attributes: own.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        };
+        let mut web = Pod::clone(&pod("web"));
+        web.workload = Some(Workload { kind: WorkloadKind::Deployment, name: "web".into() });
+        let attributes = identity.resource(&Subject::Pod(Arc::new(web)));
+        let expected = [
+            ("k8s.namespace.name", Some("default")),
+            ("k8s.pod.name", Some("web")),
+            ("k8s.pod.uid", Some("uid-web")),
+            ("k8s.deployment.name", Some("web")),
+            ("k8s.node.name", Some("n1")),
+            ("k8s.cluster.name", Some("c1")),
+            ("team", Some("t")),
+            ("k8s.container.name", None),
+            ("service.name", Some("netns-agent")),
+            ("service.instance.id", Some("uid-web")),
+        ];
+        for (key, value) in expected {
+            assert_eq!(get(&attributes, key), value, "{key}");
+        }
+        let own = identity.resource(&Subject::Node);
+        assert_eq!((get(&own, "k8s.pod.name"), get(&own, "service.instance.id")), (Some("agent-x"), Some("n1")));
+    }
+}

@@ -1,0 +1,400 @@
+//! OpenTelemetry's environment variables, as its specification defines them.
+//!
+//! Sources: "OpenTelemetry Protocol Exporter" (endpoint, protocol, headers, TLS, timeout), "General
+//! SDK Configuration" (service name, resource attributes, disabling) and "Metrics Exporters"
+//! (interval, temporality) of the OpenTelemetry specification. A variable that is empty counts as not
+//! set. Where the specification lets an SDK warn about a bad value and go on with another, this
+//! is a [`Fault`]: an agent that exports elsewhere than it was told to is worse than none.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
+
+use crate::metrics::points::Temporality;
+
+/// What is exported; each has variables of its own that go before the general ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Metrics.
+    Metrics,
+    /// Logs: interface events.
+    Logs,
+}
+
+impl Signal {
+    /// The word in attributes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn infix(self) -> &'static str {
+        match self {
+            Self::Metrics => "METRICS_",
+            Self::Logs => "LOGS_",
+        }
+    }
+
+    fn http_path(self) -> &'static str {
+        match self {
+            Self::Metrics => "v1/metrics",
+            Self::Logs => "v1/logs",
+        }
+    }
+}
+
+/// How requests are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC, usually port 4317.
+    Grpc,
+    /// Protobuf in HTTP POST requests, usually port 4318.
+    HttpProtobuf,
+}
+
+/// Where and how one signal is exported.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtlpSettings {
+    /// With HTTP the URL that is posted to, with gRPC scheme and authority.
+    pub endpoint: Uri,
+    /// How requests are carried.
+    pub protocol: Protocol,
+    /// Sent with each request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Whether requests are compressed with gzip.
+    pub gzip: bool,
+    /// Who is trusted and what is shown, where the endpoint is https.
+    pub tls: TlsFiles,
+    /// What counters count from.
+    pub temporality: Temporality,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates of the authorities to trust in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// The agent's certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// What flags and the configuration file say; goes before the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// As `OTEL_EXPORTER_OTLP_ENDPOINT`: with HTTP the signal's path is appended.
+    pub endpoint: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    pub protocol: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_HEADERS`.
+    pub headers: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_TIMEOUT`, milliseconds.
+    pub timeout: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_COMPRESSION`.
+    pub compression: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_CERTIFICATE`.
+    pub certificate: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`.
+    pub client_certificate: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_CLIENT_KEY`.
+    pub client_key: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_INSECURE`.
+    pub insecure: Option<String>,
+    /// As `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
+    pub temporality: Option<String>,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable or flag.
+    pub setting: String,
+    /// What is wrong and what would do.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The environment, or something like it in tests.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where and how `signal` is exported; `None` where no endpoint is named or the SDK is disabled.
+///
+/// Without a protocol, the endpoint's port decides: 4317 is gRPC's; otherwise it is HTTP with
+/// protobuf, the specification's default.
+///
+/// # Errors
+/// All faults at once.
+pub fn otlp(
+    signal: Signal,
+    environment: Environment<'_>,
+    overrides: &Overrides,
+) -> Result<Option<OtlpSettings>, Vec<Fault>> {
+    let mut reader = Reader { signal, environment, faults: Vec::new() };
+    let settings = reader.otlp(overrides);
+    let disabled = reader.flag("OTEL_SDK_DISABLED");
+    if reader.faults.is_empty() { Ok(settings.filter(|_| !disabled)) } else { Err(reader.faults) }
+}
+
+/// `OTEL_METRIC_EXPORT_INTERVAL`, milliseconds.
+///
+/// # Errors
+/// When it is no number or 0.
+pub fn export_interval(environment: Environment<'_>) -> Result<Option<Duration>, Fault> {
+    let name = "OTEL_METRIC_EXPORT_INTERVAL";
+    set(environment, name).map(|text| milliseconds(&text).map_err(|problem| fault(name, problem))).transpose()
+}
+
+/// The attributes of every Resource: `OTEL_RESOURCE_ATTRIBUTES`, and `OTEL_SERVICE_NAME`, which
+/// goes before a `service.name` there.
+///
+/// # Errors
+/// When it is not a list of `key=value`; then nothing of it counts.
+pub fn resource_attributes(environment: Environment<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let name = "OTEL_RESOURCE_ATTRIBUTES";
+    let text = set(environment, name).unwrap_or_default();
+    let mut attributes = pairs(&text).map_err(|problem| fault(name, problem))?;
+    if let Some(service) = set(environment, "OTEL_SERVICE_NAME") {
+        attributes.retain(|(key, _)| key != "service.name");
+        attributes.push(("service.name".to_owned(), service));
+    }
+    Ok(attributes)
+}
+
+/// A value and the name it was found under.
+struct Found {
+    name: String,
+    value: String,
+    /// Of the signal itself: its endpoint is complete.
+    specific: bool,
+}
+
+impl Found {
+    fn fault(&self, problem: impl fmt::Display) -> Fault {
+        fault(&self.name, format!("{:?} {problem}", self.value))
+    }
+}
+
+struct Reader<'a> {
+    signal: Signal,
+    environment: Environment<'a>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    /// Flag or file, the signal's variable, the general variable: the first that is set.
+    fn find(&self, suffix: &str, given: Option<&String>) -> Option<Found> {
+        let flag = || {
+            let name = format!("--otlp-{}", suffix.to_lowercase().replace('_', "-"));
+            given.map(|value| Found { name, value: value.clone(), specific: false })
+        };
+        let variable = |infix: &str| {
+            let name = format!("OTEL_EXPORTER_OTLP_{infix}{suffix}");
+            set(self.environment, &name).map(|value| Found { name, value, specific: !infix.is_empty() })
+        };
+        flag().or_else(|| variable(self.signal.infix())).or_else(|| variable(""))
+    }
+
+    fn parse<T>(
+        &mut self,
+        suffix: &str,
+        given: Option<&String>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let found = self.find(suffix, given)?;
+        parse(&found.value).map_err(|problem| self.faults.push(found.fault(problem))).ok()
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let value = set(self.environment, name);
+        value.is_some_and(|value| {
+            boolean(&value).map_err(|problem| self.faults.push(fault(name, problem))).unwrap_or(false)
+        })
+    }
+
+    fn otlp(&mut self, given: &Overrides) -> Option<OtlpSettings> {
+        let insecure = self.parse("INSECURE", given.insecure.as_ref(), boolean).unwrap_or(false);
+        let protocol = self.parse("PROTOCOL", given.protocol.as_ref(), protocol);
+        let headers = self.parse("HEADERS", given.headers.as_ref(), headers).unwrap_or_default();
+        let timeout = self.parse("TIMEOUT", given.timeout.as_ref(), milliseconds).unwrap_or(Duration::from_secs(10));
+        let gzip = self.parse("COMPRESSION", given.compression.as_ref(), compression).unwrap_or(false);
+        let temporality = self.temporality(given);
+        let tls = self.tls(given);
+        let (endpoint, protocol) = self.endpoint(given, protocol, insecure)?;
+        Some(OtlpSettings { endpoint, protocol, headers, timeout, gzip, tls, temporality })
+    }
+
+    fn temporality(&mut self, given: &Overrides) -> Temporality {
+        match self.signal {
+            Signal::Metrics => self.parse("TEMPORALITY_PREFERENCE", given.temporality.as_ref(), temporality),
+            Signal::Logs => None,
+        }
+        .unwrap_or_default()
+    }
+
+    fn tls(&mut self, given: &Overrides) -> TlsFiles {
+        let ca = self.find("CERTIFICATE", given.certificate.as_ref()).map(|found| found.value.into());
+        let certificate = self.find("CLIENT_CERTIFICATE", given.client_certificate.as_ref());
+        let key = self.find("CLIENT_KEY", given.client_key.as_ref());
+        let client = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate.value.into(), key.value.into())),
+            (None, None) => None,
+            (Some(certificate), None) => {
+                self.faults.push(certificate.fault("has no key: name the client key too"));
+                None
+            }
+            (None, Some(key)) => {
+                self.faults.push(key.fault("has no certificate: name the client certificate too"));
+                None
+            }
+        };
+        TlsFiles { ca, client }
+    }
+
+    fn endpoint(&mut self, given: &Overrides, protocol: Option<Protocol>, insecure: bool) -> Option<(Uri, Protocol)> {
+        let found = self.find("ENDPOINT", given.endpoint.as_ref())?;
+        let endpoint = endpoint(&found.value, protocol, insecure, (!found.specific).then(|| self.signal.http_path()));
+        endpoint.map_err(|problem| self.faults.push(found.fault(problem))).ok()
+    }
+}
+
+/// `append` is the signal's path below a general endpoint; a specific one is used as it is.
+fn endpoint(
+    text: &str,
+    protocol: Option<Protocol>,
+    insecure: bool,
+    append: Option<&str>,
+) -> Result<(Uri, Protocol), String> {
+    let has_scheme = text.contains("://");
+    let scheme = if insecure { "http" } else { "https" };
+    let full = if has_scheme { text.to_owned() } else { format!("{scheme}://{text}") };
+    let uri = Uri::from_str(&full).map_err(|error| format!("is no URL ({error}); write http://host:4318"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("has another scheme than http and https".to_owned());
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err("names no host; write http://host:4318".to_owned());
+    }
+    let protocol = protocol.unwrap_or(match uri.port_u16() {
+        Some(4317) => Protocol::Grpc,
+        _ => Protocol::HttpProtobuf,
+    });
+    if protocol == Protocol::HttpProtobuf && !has_scheme {
+        return Err("has no scheme; write http://host:4318 or https://host:4318".to_owned());
+    }
+    let path = match (protocol, append) {
+        (Protocol::Grpc, _) => "/".to_owned(),
+        (Protocol::HttpProtobuf, Some(path)) => format!("{}/{path}", uri.path().trim_end_matches('/')),
+        (Protocol::HttpProtobuf, None) => uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+    };
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(path.parse().map_err(|error| format!("has a path that cannot be used ({error})"))?);
+    Uri::from_parts(parts).map(|uri| (uri, protocol)).map_err(|error| format!("is no URL ({error})"))
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "grpc" => Ok(Protocol::Grpc),
+        "http/protobuf" => Ok(Protocol::HttpProtobuf),
+        "http/json" => Err("is not supported; write grpc or http/protobuf".to_owned()),
+        _ => Err("is no OTLP protocol; write grpc or http/protobuf".to_owned()),
+    }
+}
+
+fn temporality(text: &str) -> Result<Temporality, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "cumulative" => Ok(Temporality::Cumulative),
+        // "lowmemory" differs for instruments that interfaces have none of.
+        "delta" | "lowmemory" => Ok(Temporality::Delta),
+        _ => Err("is no temporality; write cumulative, delta or lowmemory".to_owned()),
+    }
+}
+
+fn compression(text: &str) -> Result<bool, String> {
+    match text {
+        "gzip" => Ok(true),
+        "none" => Ok(false),
+        _ => Err("is no compression; write gzip or none".to_owned()),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
+    }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("is no number of milliseconds above 0".to_owned()),
+        Ok(number) => Ok(Duration::from_millis(number)),
+    }
+}
+
+fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let header = |(key, value): (String, String)| {
+        let name = HeaderName::from_str(&key).map_err(|_| format!("has the key {key:?}, which is no header name"))?;
+        let mut value =
+            HeaderValue::from_str(&value).map_err(|_| format!("has a value for {key:?} that no header can hold"))?;
+        value.set_sensitive(true);
+        Ok(((name), value))
+    };
+    pairs(text)?.into_iter().map(header).collect()
+}
+
+/// `key1=value1,key2=value2`, values percent-encoded, as in W3C Baggage.
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("has {pair:?}, which is no key=value"))?;
+        let [key, value] = [key, value].map(|part| percent_decoded(part.trim()));
+        match (key, value) {
+            (Some(key), Some(value)) if !key.is_empty() => Ok((key, value)),
+            _ => Err(format!("has {pair:?}, whose key is empty or whose percent-encoding is wrong")),
+        }
+    };
+    text.split(',').filter(|pair| !pair.trim().is_empty()).map(pair).collect()
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let [high, low, after @ ..] = rest else { return None };
+        bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn set(environment: Environment<'_>, name: &str) -> Option<String> {
+    environment(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn fault(setting: &str, problem: impl fmt::Display) -> Fault {
+    Fault { setting: setting.to_owned(), problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests;
