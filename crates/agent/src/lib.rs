@@ -2,8 +2,13 @@
 //!
 //! Everything a user needs is the program; this crate promises no stable API.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod export;
+pub mod logging;
 pub mod metrics;
+pub mod pipeline;
 #[doc(hidden)]
 pub mod testing;
 pub mod view;

@@ -1,2 +1,73 @@
 //! netns-agent: finds every network interface of a Kubernetes node and exports what it carries.
-fn main() {}
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use netns_agent::cli::{self, Invocation, Verb};
+use netns_agent::config::{Config, Faults, Sources, process_environment};
+use netns_agent::{app, logging};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+
+/// Wrong usage, or a fault in the configuration.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let invocation = match Invocation::parse(std::env::args_os(), &process_environment) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(&invocation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::tell(&format!("{error:#}"));
+            if error.is::<Faults>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn execute(invocation: &Invocation) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match &invocation.verb {
+        Verb::Completions(args) => cli::documents::completions(args, &mut out),
+        Verb::Man => cli::documents::man(&mut out),
+        Verb::Config(args) if !args.checks() => cli::config::run(args, &mut out),
+        verb => {
+            let config = invocation.sources.load(&process_environment)?;
+            logging::start(config.log, verb.usual_level())?;
+            raise_file_limit();
+            runtime()?.block_on(follow(verb, &invocation.sources, &config, &mut out))
+        }
+    }?;
+    Ok(out.flush()?)
+}
+
+async fn follow(verb: &Verb, sources: &Sources, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    match verb {
+        Verb::Run => app::run(sources, config).await,
+        Verb::List(args) => cli::list::run(args, config, out).await,
+        Verb::Watch(args) => cli::watch::run(args, config, out).await,
+        Verb::Top(args) => cli::top::run(args, config).await,
+        Verb::Config(args) => cli::config::run(args, out),
+        Verb::Completions(_) | Verb::Man => Ok(()),
+    }
+}
+
+/// One thread for everything that waits; namespaces are entered by a thread of their own.
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// A node can have more namespaces than the usual soft limit of 1024 files; the hard limit is ours to use.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(event.name = "limit.unchanged", %error, "cannot raise the limit of open files");
+    }
+}

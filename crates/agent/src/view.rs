@@ -168,7 +168,7 @@ impl<T: Display> Serialize for Text<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::num::NonZeroU64;
     use std::sync::Arc;
     use std::time::Duration;
@@ -182,7 +182,7 @@ mod tests {
         Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 0 }, place })
     }
 
-    fn bare() -> Interface {
+    pub(crate) fn bare() -> Interface {
         Interface {
             id: InterfaceId(NonZeroU64::MIN),
             netns: netns(Place::Host, 4_026_531_833),
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    fn of_a_pod() -> Interface {
+    pub(crate) fn of_a_pod() -> Interface {
         let place = Place::Named(NetnsName::new("cni-1b2c"));
         let pod = Pod {
             namespace: "default".into(),

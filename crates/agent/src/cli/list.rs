@@ -1,0 +1,199 @@
+//! `list`: every interface there is, once.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use iface_core::{End, IfName, Interface, Place};
+
+use super::known::Known;
+use super::select::Selectors;
+use super::table::{Cell, Colour, Column, printable, render};
+use super::tell_unseen;
+use super::terminal::Terminal;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::view::InterfaceView;
+
+/// The flags of `list`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selectors: Selectors,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Leave out the table's headings.
+    #[arg(long)]
+    no_headers: bool,
+}
+
+/// How `list` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A table that fits 80 columns.
+    Table,
+    /// A table of everything.
+    Wide,
+    /// An array of objects.
+    Json,
+    /// The same in YAML.
+    Yaml,
+    /// NETNS/NAME, one a line.
+    Name,
+}
+
+/// Prints what there is to `out`.
+///
+/// # Errors
+/// Where nothing can be seen, or `out` cannot be written.
+pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::start(config)?;
+    let mut interfaces = Known::gather(&mut pipeline).await?.sorted();
+    interfaces.retain(|interface| args.selectors.select(interface));
+    print(args, &interfaces, out)?;
+    out.flush()?;
+    tell_unseen(&pipeline);
+    Ok(())
+}
+
+fn print(args: &Args, interfaces: &[Arc<Interface>], out: &mut impl Write) -> anyhow::Result<()> {
+    match args.output {
+        Format::Table => table(&NARROW, interfaces, args, out),
+        Format::Wide => table(&WIDE, interfaces, args, out),
+        Format::Json => json(interfaces, out),
+        Format::Yaml => {
+            let views: Vec<_> = interfaces.iter().map(|interface| InterfaceView::from(&**interface)).collect();
+            let text = serde_saphyr::to_string(&views).context("cannot write YAML")?;
+            Ok(out.write_all(text.as_bytes())?)
+        }
+        Format::Name => {
+            let mut each = interfaces.iter();
+            each.try_for_each(|i| Ok(writeln!(out, "{}/{}", place(&i.netns.place), name(i.name))?))
+        }
+    }
+}
+
+fn json(interfaces: &[Arc<Interface>], out: &mut impl Write) -> anyhow::Result<()> {
+    out.write_all(b"[")?;
+    for (n, interface) in interfaces.iter().enumerate() {
+        out.write_all(if n == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &InterfaceView::from(&**interface))?;
+    }
+    Ok(out.write_all(b"\n]\n")?)
+}
+
+type Field = fn(&Interface) -> Cell;
+
+const NARROW: [(Column, Field); 6] =
+    [(NETNS, netns), (INTERFACE, interface), (STATE, state), (MAC, mac), (POD, pod), (NETWORK, network)];
+
+const WIDE: [(Column, Field); 13] = [
+    (NETNS, netns),
+    (INDEX, |i| Cell::new(&i.ifindex.to_string())),
+    (INTERFACE, interface),
+    (KIND, |i| optional(i.kind.as_ref().map(ToString::to_string))),
+    (STATE, state),
+    (MTU, |i| Cell::new(&i.mtu.to_string())),
+    (MAC, mac),
+    (ADDRESSES, addresses),
+    (PEER, |i| optional(i.peer.as_ref().map(|peer| format!("{}/{}", peer.place, peer.name)))),
+    (POD, pod),
+    (NETWORK, network),
+    (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source.to_string()))),
+    (WORKLOAD, workload),
+];
+
+const NETNS: Column = Column { heading: "NETNS", shrinks_to: Some(8) };
+const INDEX: Column = Column { heading: "INDEX", shrinks_to: None };
+const INTERFACE: Column = Column { heading: "INTERFACE", shrinks_to: None };
+const KIND: Column = Column { heading: "KIND", shrinks_to: None };
+const STATE: Column = Column { heading: "STATE", shrinks_to: None };
+const MTU: Column = Column { heading: "MTU", shrinks_to: None };
+// An InfiniBand address is 59 characters wide.
+const MAC: Column = Column { heading: "MAC", shrinks_to: Some(17) };
+const ADDRESSES: Column = Column { heading: "ADDRESSES", shrinks_to: None };
+const PEER: Column = Column { heading: "PEER", shrinks_to: None };
+const POD: Column = Column { heading: "POD", shrinks_to: Some(12) };
+const NETWORK: Column = Column { heading: "NETWORK", shrinks_to: Some(7) };
+const SOURCE: Column = Column { heading: "SOURCE", shrinks_to: None };
+const WORKLOAD: Column = Column { heading: "WORKLOAD", shrinks_to: None };
+
+fn table(
+    columns: &[(Column, Field)],
+    interfaces: &[Arc<Interface>],
+    args: &Args,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let mut layout = Terminal::detect().layout();
+    layout.headers = !args.no_headers;
+    if args.output == Format::Wide {
+        layout.width = None;
+    }
+    let rows: Vec<Vec<_>> =
+        interfaces.iter().map(|interface| columns.iter().map(|(_, field)| field(interface)).collect()).collect();
+    let columns: Vec<_> = columns.iter().map(|(column, _)| *column).collect();
+    Ok(out.write_all(render(&columns, &rows, layout).as_bytes())?)
+}
+
+fn netns(interface: &Interface) -> Cell {
+    Cell::new(&interface.netns.place.to_string())
+}
+
+fn interface(interface: &Interface) -> Cell {
+    Cell::new(&interface.name.to_string())
+}
+
+fn state(interface: &Interface) -> Cell {
+    let cell = Cell::new(interface.oper_state.as_str());
+    cell.coloured(match (interface.is_up(), interface.admin_up) {
+        (true, _) => Colour::Good,
+        (false, true) => Colour::Bad,
+        (false, false) => Colour::Faint,
+    })
+}
+
+fn mac(interface: &Interface) -> Cell {
+    optional(interface.mac.map(|mac| mac.to_string()))
+}
+
+fn addresses(interface: &Interface) -> Cell {
+    let texts: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+    optional((!texts.is_empty()).then(|| texts.join(",")))
+}
+
+fn pod(interface: &Interface) -> Cell {
+    optional(interface.owner.as_deref().map(|owner| {
+        let arrow = if owner.end == End::Host { "→ " } else { "" };
+        format!("{arrow}{}/{}", owner.pod.namespace, owner.pod.name)
+    }))
+}
+
+fn network(interface: &Interface) -> Cell {
+    optional(interface.owner.as_ref().and_then(|owner| owner.network.as_ref()).map(ToString::to_string))
+}
+
+fn workload(interface: &Interface) -> Cell {
+    let workload = interface.owner.as_ref().and_then(|owner| owner.pod.workload.as_ref());
+    optional(workload.map(|workload| format!("{}/{}", workload.kind.as_str(), workload.name)))
+}
+
+fn optional(text: Option<String>) -> Cell {
+    text.map_or_else(|| Cell::new("-").coloured(Colour::Faint), |text| Cell::new(&text))
+}
+
+fn place(place: &Place) -> String {
+    printable(&place.to_string())
+}
+
+fn name(name: IfName) -> String {
+    printable(&name.to_string())
+}
+
+pub(super) const EXAMPLES: &str = "\
+An arrow before a pod marks the host's end of the pod's link.
+
+Examples:
+  netns-agent list -n default           interfaces of pods in the namespace default
+  netns-agent list --netns host -o wide the host's interfaces with everything known of them
+  netns-agent list -o json | jq '.[] | select(.pod.name == \"web-0\")'";

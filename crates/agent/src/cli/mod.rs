@@ -1,0 +1,131 @@
+//! The command line: a file a verb.
+
+pub mod config;
+pub mod documents;
+pub mod known;
+pub mod list;
+pub mod select;
+pub mod table;
+pub mod terminal;
+pub mod top;
+pub mod watch;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::{Environment, Section, Sources, args};
+use crate::pipeline::Pipeline;
+
+/// Finds every network interface in every network namespace of a node and exports what it carries.
+///
+/// Exit codes: 0; 1 for a failure, with one line on standard error; 2 for wrong usage or a fault in
+/// the configuration.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "netns-agent", version, after_help = EXAMPLES)]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Follow, export and serve until SIGTERM: what the DaemonSet runs.
+    Run,
+    /// Print every interface there is, once.
+    #[command(after_help = list::EXAMPLES)]
+    List(list::Args),
+    /// Print interfaces as they appear, change and go.
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(watch::Args),
+    /// Show interfaces by what they carry, refreshed; q quits.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
+    /// Print or check settings.
+    Config(config::Args),
+    /// Print a shell's completion script.
+    Completions(documents::Args),
+    /// Print the manual page.
+    Man,
+}
+
+impl Verb {
+    /// What is logged where nobody asked: a verb whose output is the answer logs only what is wrong.
+    #[must_use]
+    pub fn usual_level(&self) -> LevelFilter {
+        match self {
+            Self::Run => LevelFilter::INFO,
+            _ => LevelFilter::WARN,
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  netns-agent list                      every interface of every namespace, and whose it is
+  netns-agent watch -o json             what happens, an object a line
+  netns-agent run --otlp-endpoint http://localhost:4317
+                                        export to an OpenTelemetry Collector";
+
+/// A command line that was understood.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub verb: Verb,
+    /// Where its settings come from.
+    pub sources: Sources,
+}
+
+impl Invocation {
+    /// Understands a command line.
+    ///
+    /// # Errors
+    /// What clap says, which is also how `--help` and `--version` arrive.
+    pub fn parse(line: impl IntoIterator<Item = OsString>, environment: Environment<'_>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(line)?;
+        let verb = Line::from_arg_matches(&matches)?.verb;
+        let sources = match matches.subcommand() {
+            Some((_, matches)) => Sources::new(matches.subcommand().map_or(matches, |(_, inner)| inner), environment),
+            None => Sources::default(),
+        };
+        Ok(Self { verb, sources })
+    }
+}
+
+/// The whole command line, with the settings each verb takes as flags.
+#[must_use]
+pub fn command() -> clap::Command {
+    const SEEING: &[Section] = &[Section::Finding, Section::Filtering, Section::Owners, Section::Program];
+    let mut command = Line::command();
+    for verb in ["list", "watch", "top"] {
+        command = command.mut_subcommand(verb, |verb| verb.args(args(SEEING)));
+    }
+    command
+        .mut_subcommand("run", |verb| verb.args(args(&Section::ALL)))
+        .mut_subcommand("config", |verb| verb.mut_subcommand("check", |check| check.args(args(&Section::ALL))))
+}
+
+/// Whether a failure only means that nobody reads on, as with `netns-agent list | head`.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(ErrorKind::BrokenPipe)
+    })
+}
+
+/// Says in one line what cannot be seen, so that what is printed is not taken for everything.
+fn tell_unseen(pipeline: &Pipeline) {
+    if let Some(unseen) = pipeline.unseen() {
+        tell(&unseen);
+    }
+}
+
+/// Writes a line to standard error; there is nobody left to tell when that fails.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "netns-agent: {line}");
+}

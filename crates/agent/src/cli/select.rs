@@ -1,0 +1,52 @@
+//! Which interfaces a verb is about.
+
+use iface_core::{Interface, Place};
+
+/// Selectors that `list`, `watch` and `top` share; all of them must hold.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Selectors {
+    /// Only interfaces with one of these names.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Only pods of this Kubernetes namespace.
+    #[arg(short = 'n', long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Pods of all Kubernetes namespaces, the host's interfaces and those nobody owns (the default).
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Only the pod with this name.
+    #[arg(long, value_name = "NAME")]
+    pod: Option<String>,
+    /// Only this network namespace; "host" is the host's. May be given more than once.
+    #[arg(long, value_name = "NAME")]
+    netns: Vec<String>,
+    /// Only this CNI network.
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
+    /// Only this kind of link: veth, bridge, tun…
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+}
+
+impl Selectors {
+    /// Whether the interface is meant.
+    #[must_use]
+    pub fn select(&self, interface: &Interface) -> bool {
+        let owner = interface.owner.as_deref();
+        let pod = owner.map(|owner| &*owner.pod);
+        let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
+        (self.names.is_empty() || self.names.iter().any(|name| interface.name == **name))
+            && (self.netns.is_empty() || self.netns.iter().any(|name| is_named(&interface.netns.place, name)))
+            && is(&self.namespace, pod.map(|pod| pod.namespace.as_str()))
+            && is(&self.pod, pod.map(|pod| pod.name.as_str()))
+            && is(&self.network, owner.and_then(|owner| owner.network.as_deref()))
+            && is(&self.kind, interface.kind.as_ref().map(|kind| kind.as_str()))
+    }
+}
+
+fn is_named(place: &Place, name: &str) -> bool {
+    match place {
+        Place::Host => name == "host",
+        Place::Named(own) => *own == *name,
+    }
+}

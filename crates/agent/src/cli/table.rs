@@ -1,0 +1,192 @@
+//! Lays cells out in columns that fit a width.
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its heading.
+    pub heading: &'static str,
+    /// It is cut to no less than this where the table is too wide; `None`: never cut.
+    pub shrinks_to: Option<usize>,
+}
+
+/// One field of a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    colour: Option<Colour>,
+}
+
+/// What a field's colour says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// All is well.
+    Good,
+    /// Something is not.
+    Bad,
+    /// Needs no attention.
+    Faint,
+}
+
+impl Cell {
+    /// A field with this text. Control characters are escaped: whoever names an interface must not
+    /// write to the reader's terminal.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self { text: printable(text), colour: None }
+    }
+
+    /// The same in a colour.
+    #[must_use]
+    pub fn coloured(self, colour: Colour) -> Self {
+        Self { colour: Some(colour), ..self }
+    }
+}
+
+/// Escapes control characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Columns of text there is room for; `None`: as many as it takes.
+    pub width: Option<usize>,
+    /// Whether to use colours.
+    pub colour: bool,
+    /// Whether to write the headings.
+    pub headers: bool,
+}
+
+/// The table as lines, each ended.
+#[must_use]
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> String {
+    let widths = widths(columns, rows, layout);
+    let headings: Vec<_> = columns.iter().map(|column| Cell::new(column.heading)).collect();
+    let lines = layout.headers.then_some(&headings).into_iter().chain(rows);
+    lines.map(|cells| line(cells, &widths, layout.colour)).collect()
+}
+
+fn widths(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<usize> {
+    let widest = |(n, column): (usize, &Column)| {
+        let heading = if layout.headers { column.heading.len() } else { 0 };
+        rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.text.chars().count()).fold(heading, usize::max)
+    };
+    let mut widths: Vec<_> = columns.iter().enumerate().map(widest).collect();
+    let Some(room) = layout.width else { return widths };
+    let room = room.saturating_sub(columns.len().saturating_sub(1));
+    // The widest column that may shrink gives way first, so that short ones stay whole.
+    while widths.iter().sum::<usize>() > room {
+        let widest = (columns.iter().zip(&mut widths))
+            .filter(|(column, width)| column.shrinks_to.is_some_and(|least| **width > least))
+            .max_by_key(|(_, width)| **width);
+        match widest {
+            Some((_, width)) => *width -= 1,
+            None => break,
+        }
+    }
+    widths
+}
+
+fn line(cells: &[Cell], widths: &[usize], colour: bool) -> String {
+    let mut line = String::new();
+    let mut gap = 0;
+    for (cell, width) in cells.iter().zip(widths) {
+        let text = cut(&cell.text, *width);
+        let used = text.chars().count();
+        line.extend(std::iter::repeat_n(' ', gap));
+        match cell.colour.filter(|_| colour) {
+            Some(colour) => line.extend([colour.escape(), &text, "\x1b[0m"]),
+            None => line.push_str(&text),
+        }
+        gap = width - used + 1;
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+/// The text in at most `width` characters; the middle gives way, as names differ at their ends.
+fn cut(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let tail = kept / 3;
+    let head = text.chars().take(kept - tail);
+    head.chain(['…']).chain(text.chars().skip(length - tail)).collect()
+}
+
+impl Colour {
+    fn escape(self) -> &'static str {
+        match self {
+            Self::Good => "\x1b[32m",
+            Self::Bad => "\x1b[31m",
+            Self::Faint => "\x1b[2m",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column { heading: "NETNS", shrinks_to: Some(6) },
+        Column { heading: "NAME", shrinks_to: None },
+        Column { heading: "POD", shrinks_to: Some(6) },
+    ];
+
+    fn row(cells: [&str; 3]) -> Vec<Cell> {
+        cells.map(Cell::new).into()
+    }
+
+    fn plain(width: Option<usize>) -> Layout {
+        Layout { width, colour: false, headers: true }
+    }
+
+    #[test]
+    fn columns_line_up_and_nothing_trails() {
+        let rows = [row(["host", "eth0", "-"]), row(["blue", "a-long-name", ""])];
+        assert_eq!(
+            render(&COLUMNS, &rows, plain(None)),
+            "NETNS NAME        POD\nhost  eth0        -\nblue  a-long-name\n"
+        );
+    }
+
+    #[test]
+    fn a_table_too_wide_is_cut_in_the_middle_of_its_widest_columns() {
+        let rows = [row(["cni-0d6c2b1a-7777-8888", "eth0", "default/web-0"])];
+        let text = render(&COLUMNS, &rows, plain(Some(30)));
+        assert_eq!(text.lines().map(|line| line.chars().count()).max(), Some(30), "{text}");
+        assert!(text.contains("eth0"), "{text}");
+        assert!(text.contains("cni-0d") && text.contains("888 "), "{text}");
+    }
+
+    #[test]
+    fn a_column_that_may_not_shrink_stays_whole_in_any_width() {
+        let rows = [row(["cni-0d6c2b1a", "fifteen-bytes-x", "default/web-0"])];
+        assert!(render(&COLUMNS, &rows, plain(Some(10))).contains("fifteen-bytes-x"));
+    }
+
+    #[test]
+    fn a_name_cannot_write_to_the_terminal() {
+        let rows = [row(["blue\x1b[2J", "a\nb", "-"])];
+        let text = render(&COLUMNS, &rows, plain(None));
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.contains(r"blue\u{1b}[2J") && text.contains(r"a\nb"), "{text}");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let rows = [vec![Cell::new("up").coloured(Colour::Good), Cell::new("x"), Cell::default()]];
+        let layout = Layout { width: None, colour: true, headers: false };
+        assert_eq!(render(&COLUMNS, &rows, layout), "\x1b[32mup\x1b[0m x\n");
+    }
+}

@@ -1,0 +1,158 @@
+//! `top`: interfaces by what they carry, refreshed.
+
+mod rates;
+mod screen;
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use iface_core::Interface;
+use netns_scan::Reading;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::rates::{Order, Rate};
+use super::known::Known;
+use super::select::Selectors;
+use crate::config::{Config, duration};
+use crate::pipeline::Pipeline;
+
+/// The flags of `top`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selectors: Selectors,
+    /// Time from one reading to the next.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    refresh: Duration,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Keys: b, p, d, e sort by bytes, packets, drops, errors; up and down scroll; q quits.
+
+Examples:
+  netns-agent top -n default            pods of the namespace default
+  netns-agent top --netns host          the host's own interfaces";
+
+/// What is on the screen and how it came there.
+#[derive(Debug, Default)]
+struct View {
+    rows: Vec<(Arc<Interface>, Rate)>,
+    order: Order,
+    skipped: usize,
+}
+
+/// Shows rates until the user quits.
+///
+/// # Errors
+/// Where standard output is no terminal, or nothing can be seen.
+pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    ensure!(
+        std::io::stdout().is_terminal() && std::io::stdin().is_terminal(),
+        "top needs a terminal; `netns-agent list` and `netns-agent watch` write to files and pipes"
+    );
+    let mut pipeline = Pipeline::start(config)?;
+    let known = Known::gather(&mut pipeline).await?;
+    let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
+    let ended = show(args, &mut pipeline, known, &mut terminal).await;
+    ratatui::restore();
+    ended
+}
+
+async fn show(
+    args: &Args,
+    pipeline: &mut Pipeline,
+    mut known: Known,
+    terminal: &mut DefaultTerminal,
+) -> anyhow::Result<()> {
+    let mut inputs = inputs()?;
+    let mut ticks = interval(args.refresh);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut view = View::default();
+    let mut last: Option<(Instant, Vec<Reading>)> = None;
+    let mut spare = Vec::new();
+    loop {
+        tokio::select! {
+            event = pipeline.next() => known.apply(&event?),
+            input = inputs.recv() => match input {
+                Some(Input::Key(key)) if view.quits(key) => return Ok(()),
+                Some(_) => view.draw(terminal)?,
+                None => return Ok(()),
+            },
+            _ = ticks.tick() => {
+                let now = Instant::now();
+                let readings = pipeline.handle().counters(std::mem::take(&mut spare)).await?;
+                if let Some((then, before)) = last.replace((now, readings)) {
+                    let now_readings = last.as_ref().map_or(&[][..], |(_, readings)| readings);
+                    let rates = rates::rates(&before, now_readings, now - then);
+                    spare = before;
+                    view.rows = known
+                        .sorted()
+                        .into_iter()
+                        .filter(|interface| args.selectors.select(interface))
+                        .filter_map(|interface| Some((interface.clone(), *rates.get(&interface.id)?)))
+                        .collect();
+                    view.sort();
+                }
+                view.draw(terminal)?;
+            }
+        }
+    }
+}
+
+impl View {
+    /// Does what the key asks for; whether that is to end.
+    fn quits(&mut self, key: KeyEvent) -> bool {
+        if key.kind != KeyEventKind::Press {
+            return false;
+        }
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
+            KeyCode::Char('q') | KeyCode::Esc => return true,
+            KeyCode::Char('b') => self.order = Order::Bytes,
+            KeyCode::Char('p') => self.order = Order::Packets,
+            KeyCode::Char('d') => self.order = Order::Dropped,
+            KeyCode::Char('e') => self.order = Order::Errors,
+            KeyCode::Down => self.skipped = (self.skipped + 1).min(self.rows.len().saturating_sub(1)),
+            KeyCode::Up => self.skipped = self.skipped.saturating_sub(1),
+            _ => {}
+        }
+        self.sort();
+        false
+    }
+
+    fn sort(&mut self) {
+        // Stable, so that idle interfaces stay where they are.
+        self.rows.sort_by(|(_, a), (_, b)| self.order.of(b).total_cmp(&self.order.of(a)));
+        self.skipped = self.skipped.min(self.rows.len().saturating_sub(1));
+    }
+
+    fn draw(&self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+        terminal.draw(|frame| screen::draw(frame, self)).context("cannot write to the terminal")?;
+        Ok(())
+    }
+}
+
+/// What the user types. Reading a terminal blocks, so a thread does it; it ends with the process.
+fn inputs() -> anyhow::Result<mpsc::Receiver<Input>> {
+    let (sender, receiver) = mpsc::channel(16);
+    thread::Builder::new()
+        .name("keyboard".into())
+        .spawn(move || {
+            while let Ok(input) = event::read() {
+                if sender.blocking_send(input).is_err() {
+                    return;
+                }
+            }
+        })
+        .context("cannot start a thread for the keyboard")?;
+    Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests;

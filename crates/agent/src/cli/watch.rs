@@ -1,0 +1,134 @@
+//! `watch`: what happens, as it happens.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use iface_core::{Changes, Event, EventKind, Interface};
+use jiff::Timestamp;
+
+use super::select::Selectors;
+use super::table::printable;
+use super::tell_unseen;
+use super::terminal::Terminal;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::view::EventView;
+
+/// The flags of `watch`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selectors: Selectors,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// How `watch` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A line for people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// Prints events to `out` until the reader is gone or the watcher ends.
+///
+/// # Errors
+/// Where nothing can be seen, or `out` cannot be written.
+pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::start(config)?;
+    let colour = Terminal::detect().colour;
+    loop {
+        let event = pipeline.next().await?;
+        if event.interface().is_some_and(|interface| !args.selectors.select(interface)) {
+            continue;
+        }
+        let now = SystemTime::now();
+        match args.output {
+            Format::Text => out.write_all(line(&event, now, colour).as_bytes())?,
+            Format::Json => {
+                serde_json::to_writer(&mut *out, &EventView::new(&event, now))?;
+                out.write_all(b"\n")?;
+            }
+        }
+        out.flush()?;
+        if event == Event::Synced {
+            tell_unseen(&pipeline);
+        }
+    }
+}
+
+fn line(event: &Event, time: SystemTime, colour: bool) -> String {
+    let (on, off) = if colour { (escape(event.kind()), "\x1b[0m") } else { ("", "") };
+    // A time that no calendar holds cannot come from a clock.
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    let about = match event {
+        Event::Added(interface) => format!("{} {}", place(interface), described(interface)),
+        Event::Updated(interface, changes) => format!("{} {}", place(interface), changed(interface, *changes)),
+        Event::Deleted(interface) => place(interface),
+        Event::Synced => "everything that existed at the start is listed above".to_owned(),
+    };
+    format!("{time:.3} {on}{:<7}{off} {}\n", event.kind(), printable(&about))
+}
+
+fn place(interface: &Interface) -> String {
+    format!("{}/{}", interface.netns.place, interface.name)
+}
+
+fn described(interface: &Interface) -> String {
+    let mut parts = vec![interface.oper_state.to_string()];
+    parts.extend(interface.kind.as_ref().map(ToString::to_string));
+    parts.extend(interface.mac.map(|mac| mac.to_string()));
+    parts.extend(interface.addresses.iter().map(ToString::to_string));
+    parts.extend(interface.owner.is_some().then(|| owner(interface)));
+    parts.join(" ")
+}
+
+fn changed(interface: &Interface, changes: Changes) -> String {
+    let peer = || match interface.peer.as_deref() {
+        Some(peer) => format!("{}/{}", peer.place, peer.name),
+        None => "none".to_owned(),
+    };
+    let addresses = || {
+        let all: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(",") }
+    };
+    let says: [(Changes, &dyn Fn() -> String); 7] = [
+        (Changes::MAC, &|| format!("mac={}", interface.mac.map_or("none".to_owned(), |mac| mac.to_string()))),
+        (Changes::MTU, &|| format!("mtu={}", interface.mtu)),
+        (Changes::OPER_STATE, &|| format!("state={}", interface.oper_state)),
+        (Changes::ADMIN_UP, &|| format!("admin={}", if interface.admin_up { "up" } else { "down" })),
+        (Changes::ADDRESSES, &|| format!("addresses={}", addresses())),
+        (Changes::PEER, &|| format!("peer={}", peer())),
+        (Changes::OWNER, &|| owner(interface)),
+    ];
+    let parts: Vec<_> = says.iter().filter(|(change, _)| changes.contains(*change)).map(|(_, say)| say()).collect();
+    parts.join(" ")
+}
+
+fn owner(interface: &Interface) -> String {
+    match interface.owner.as_deref() {
+        Some(owner) => {
+            let network = owner.network.as_deref().map(|network| format!(" network={network}")).unwrap_or_default();
+            format!("pod={}/{}{network}", owner.pod.namespace, owner.pod.name)
+        }
+        None => "pod=none".to_owned(),
+    }
+}
+
+fn escape(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Added => "\x1b[32m",
+        EventKind::Updated => "\x1b[33m",
+        EventKind::Deleted => "\x1b[31m",
+        EventKind::Synced => "\x1b[2m",
+    }
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  netns-agent watch                     what exists, \"Synced\", then what happens
+  netns-agent watch -n default eth0     the interfaces eth0 of pods in the namespace default
+  netns-agent watch -o json | jq -c 'select(.event == \"Deleted\") | .interface.name'";

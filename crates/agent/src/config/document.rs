@@ -1,0 +1,86 @@
+//! Writes the table of settings down: the commented default file and the documentation.
+
+use std::fmt::Write as _;
+
+use super::settings::{SETTINGS, Section, Setting, Shape};
+
+/// A file in which every setting is explained and commented out at its default.
+#[must_use]
+pub fn default_file() -> String {
+    let mut text = String::from(
+        "# netns-agent's settings. Every line below is the default, commented out.\n\
+         # Flags win over the environment, the environment over this file.\n",
+    );
+    for section in Section::ALL {
+        let _ = write!(text, "\n## {}\n", section.heading());
+        for setting in of(section) {
+            text.push('\n');
+            for line in wrapped(setting.help, 96) {
+                let _ = writeln!(text, "# {line}");
+            }
+            let _ = writeln!(text, "#{}: {}", setting.key, yaml_default(setting));
+        }
+    }
+    text
+}
+
+/// `docs/configuration.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Configuration\n\n\
+         Made from the table of settings in the code; `UPDATE_DOCS=1 cargo test -p netns-agent config::` writes it anew.\n\n\
+         Every setting is a flag (`--poll-period 10s`), a key of the YAML file that `--config` names\n\
+         (`poll-period: 10s`) and a variable of the environment (`NETNS_AGENT_POLL_PERIOD=10s`). Flags win over\n\
+         the environment, the environment over the file, the file over defaults. Some settings also listen to the\n\
+         variables that other programs use for the same thing; `NETNS_AGENT_…` wins over those. A variable set to\n\
+         nothing counts as not set. All faults of a configuration are reported at once and end the program with\n\
+         exit code 2. `netns-agent config check` looks for them without starting anything.\n\n\
+         Lists are separated by commas, are YAML lists in the file, and as flags may be repeated. Durations are\n\
+         written like `15s`, `500ms`, `1m30s`. A change of the file, or SIGHUP, applies `interfaces`,\n\
+         `exclude-interfaces`, `interface-ips`, `pod-labels` and `pod-annotations` at once; the rest needs a restart.\n",
+    );
+    for section in Section::ALL {
+        let _ = write!(
+            text,
+            "\n## {}\n\n| setting | value | default | also | |\n|---|---|---|---|---|\n",
+            section.heading()
+        );
+        for setting in of(section) {
+            let also: Vec<_> = setting.also.iter().map(|env| format!("`{}`", env.name)).collect();
+            let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+            let value = setting.value.replace('|', "\\|");
+            let help = setting.help.replace('|', "\\|");
+            let _ = writeln!(text, "| `{}` | `{value}` | {default} | {} | {help} |", setting.key, also.join(" "));
+        }
+    }
+    text
+}
+
+fn of(section: Section) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| setting.section == section)
+}
+
+fn yaml_default(setting: &Setting) -> String {
+    match setting.shape {
+        Shape::One => format!("{:?}", setting.default),
+        Shape::List | Shape::Patterns => format!("{:?}", setting.shape.split(setting.default)),
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if !line.is_empty() && line.len() + 1 + word.len() > width => lines.push(word.to_owned()),
+            Some(line) => {
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            None => {}
+        }
+    }
+    lines
+}

@@ -1,0 +1,161 @@
+//! Where a setting's text comes from: flags over environment over file over defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde_json::Value;
+
+use super::settings::{Env, SETTINGS, Setting, Shape, Unit};
+
+/// Reads a variable of the environment; `None` where it is not set or no text.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// One setting's text and where it was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// One word, or the items of a list.
+    pub words: Vec<String>,
+    /// Who said so.
+    pub origin: Origin,
+}
+
+/// Who said what a setting is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag.
+    Flag(&'static str),
+    /// A variable of the environment.
+    Variable(String),
+    /// A key of the file.
+    Key(PathBuf, &'static str),
+    /// The table of settings.
+    Default(&'static str),
+}
+
+/// The settings one place names.
+pub type Layer = BTreeMap<&'static str, Words>;
+
+/// The settings that are among the flags given.
+#[must_use]
+pub fn flags(matches: &ArgMatches) -> Layer {
+    SETTINGS
+        .iter()
+        .filter_map(|setting| {
+            let given = matches.try_get_many::<String>(setting.key).ok().flatten()?;
+            if matches.value_source(setting.key) != Some(ValueSource::CommandLine) {
+                return None;
+            }
+            let words = given.flat_map(|text| setting.shape.split(text)).collect();
+            Some((setting.key, Words { words, origin: Origin::Flag(setting.key) }))
+        })
+        .collect()
+}
+
+/// The settings that are in the environment; a variable set to nothing counts as not set.
+///
+/// # Errors
+/// A line for each variable that cannot be read.
+pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut layer = Layer::new();
+    for setting in SETTINGS {
+        let own = Env { name: &setting.variable(), unit: Unit::Own };
+        let found = std::iter::once(&own)
+            .chain(setting.also)
+            .find_map(|env| read(env.name).filter(|text| !text.is_empty()).map(|text| (env, text)));
+        let Some((env, text)) = found else { continue };
+        match env.unit.read(&text) {
+            Ok(text) => {
+                let origin = Origin::Variable(env.name.to_owned());
+                layer.insert(setting.key, Words { words: setting.shape.split(&text), origin });
+            }
+            Err(fault) => faults.push(format!("{}: {fault}", env.name)),
+        }
+    }
+    (layer, faults)
+}
+
+/// The settings in a YAML file.
+///
+/// # Errors
+/// A line for each key that is unknown or holds no text, number, switch or list of those.
+pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
+    let parsed = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse(&text));
+    match parsed {
+        Ok(map) => keys(path, map),
+        Err(fault) => (Layer::new(), vec![format!("{}: {fault}", path.display())]),
+    }
+}
+
+fn parse(text: &str) -> Result<BTreeMap<String, Value>, String> {
+    // An empty document is a file in which everything is commented out.
+    serde_saphyr::from_str::<Option<BTreeMap<String, Value>>>(text)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| error.to_string())
+}
+
+fn keys(path: &Path, map: BTreeMap<String, Value>) -> (Layer, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut layer = Layer::new();
+    for (key, value) in map {
+        let words = Setting::named(&key)
+            .ok_or_else(|| unknown(&key))
+            .and_then(|setting| words(setting, &value).map(|words| (setting, words)));
+        match words {
+            Ok((setting, words)) => {
+                layer.insert(setting.key, Words { words, origin: Origin::Key(path.to_owned(), setting.key) });
+            }
+            Err(fault) => faults.push(format!("{}: {fault}", path.display())),
+        }
+    }
+    (layer, faults)
+}
+
+fn words(setting: &Setting, value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(items) if setting.shape != Shape::One => {
+            items.iter().map(|item| scalar(setting.key, item)).collect()
+        }
+        _ => scalar(setting.key, value).map(|text| setting.shape.split(&text)),
+    }
+}
+
+fn scalar(key: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(switch) => Ok(switch.to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(_) | Value::Object(_) => Err(format!("{key}: is one text, not a list or a map")),
+    }
+}
+
+fn unknown(key: &str) -> String {
+    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
+    match near {
+        Some((shared, near)) if shared * 2 > key.len() => {
+            format!("{key}: no such setting; did you mean {near}?")
+        }
+        _ => format!("{key}: no such setting; `netns-agent config default` prints all"),
+    }
+}
+
+/// How many letter pairs two words have in common.
+fn shared(a: &str, b: &str) -> usize {
+    let pairs = |word: &str| word.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
+    pairs(a).intersection(&pairs(b)).count()
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(key) => write!(f, "--{key}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Key(path, key) => write!(f, "{}: {key}", path.display()),
+            Self::Default(key) => write!(f, "{key}"),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the user wants, checked: a table of settings, read from flags, environment and file.
+
+mod document;
+mod layers;
+mod settings;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction};
+use tracing::level_filters::LevelFilter;
+
+pub use document::{default_file, markdown};
+pub use layers::{Environment, Layer, Origin, Words, flags};
+pub use settings::{SETTINGS, Section, Setting, Shape};
+pub use value::duration;
+
+/// Everything a user can set, in the form the program uses.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which namespaces and how.
+    pub scan: netns_scan::Settings,
+    /// By events or by listing.
+    pub listen: Listen,
+    /// Time between two listings.
+    pub poll_period: Duration,
+    /// Which interfaces.
+    pub filter: FilterWords,
+    /// Preferred interfaces by MAC prefix.
+    pub preferred: String,
+    /// Where CNI results are; `None`: not used.
+    pub cni_cache_dir: Option<PathBuf>,
+    /// This node's name in Kubernetes.
+    pub node_name: Option<String>,
+    /// How to reach the API server, where it is not the pod's own.
+    pub kubeconfig: Option<PathBuf>,
+    /// Globs of labels to export.
+    pub pod_labels: Vec<String>,
+    /// Globs of annotations to export.
+    pub pod_annotations: Vec<String>,
+    /// Time between two readings of the counters.
+    pub export_interval: Duration,
+    /// Where the admin server listens; `None`: nowhere.
+    pub admin_address: Option<SocketAddr>,
+    /// How long the last export may take.
+    pub shutdown_grace: Duration,
+    /// What to log and how.
+    pub log: Log,
+}
+
+/// How changes are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// By the kernel's events.
+    Watch,
+    /// By listing everything again and again.
+    Poll,
+}
+
+/// The words interfaces are chosen by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterWords {
+    /// Only these.
+    pub interfaces: Vec<String>,
+    /// Not these.
+    pub exclude: Vec<String>,
+    /// Only those with an address here.
+    pub ips: Vec<String>,
+}
+
+/// What to log and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level, where the user says.
+    pub level: Option<LevelFilter>,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How log messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// Everything that is wrong with a configuration, a line each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "{count} fault{} in the configuration:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+/// Where the configuration is read from, kept so that it can be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// What the flags say.
+    pub flags: Layer,
+    /// The file, if any.
+    pub file: Option<PathBuf>,
+}
+
+impl Sources {
+    /// From a verb's flags, and `NETNS_AGENT_CONFIG` where they name no file.
+    #[must_use]
+    pub fn new(matches: &clap::ArgMatches, environment: Environment<'_>) -> Self {
+        let named = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+        let file = named.or_else(|| environment("NETNS_AGENT_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from));
+        Self { flags: flags(matches), file }
+    }
+
+    /// Reads everything and checks it.
+    ///
+    /// # Errors
+    /// All faults of all places at once.
+    pub fn load(&self, environment: Environment<'_>) -> Result<Config, Faults> {
+        let (variables, mut faults) = layers::environment(environment);
+        let (file, unread) = self.file.as_deref().map(layers::file).unwrap_or_default();
+        faults.extend(unread);
+        let mut config = Config::unset();
+        for setting in SETTINGS {
+            let default =
+                || Words { words: setting.shape.split(setting.default), origin: Origin::Default(setting.key) };
+            let said = [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(setting.key)).cloned();
+            let Words { words, origin } = said.unwrap_or_else(default);
+            if let Err(fault) = (setting.set)(&mut config, &words) {
+                faults.push(format!("{origin}: {fault}"));
+            }
+        }
+        if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+    }
+}
+
+impl Config {
+    /// Before any setting is applied; [`Sources::load`] sets every field from the table.
+    fn unset() -> Self {
+        Self {
+            scan: netns_scan::Settings::default(),
+            listen: Listen::Watch,
+            poll_period: Duration::MAX,
+            filter: FilterWords::default(),
+            preferred: String::new(),
+            cni_cache_dir: None,
+            node_name: None,
+            kubeconfig: None,
+            pod_labels: Vec::new(),
+            pod_annotations: Vec::new(),
+            export_interval: Duration::MAX,
+            admin_address: None,
+            shutdown_grace: Duration::ZERO,
+            log: Log { level: None, format: LogFormat::Text },
+        }
+    }
+}
+
+/// The flags of these sections, and `--config`.
+pub fn args(sections: &'static [Section]) -> impl Iterator<Item = Arg> {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("YAML file of settings, the same words as the flags [env: NETNS_AGENT_CONFIG]")
+        .help_heading(Section::Program.heading());
+    SETTINGS.iter().filter(|setting| sections.contains(&setting.section)).map(arg).chain([config])
+}
+
+fn arg(setting: &Setting) -> Arg {
+    let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+    Arg::new(setting.key)
+        .long(setting.key)
+        .value_name(setting.value)
+        .action(if setting.shape == Shape::One { ArgAction::Set } else { ArgAction::Append })
+        .help(format!("{}{default}", setting.help))
+        .help_heading(setting.section.heading())
+}
+
+/// The variables of this process; one that is no text counts as not set.
+#[must_use]
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,411 @@
+//! The one table of settings: flags, environment, file, defaults and documentation come from it.
+
+use std::path::PathBuf;
+
+use netns_scan::EngineChoice;
+
+use super::value::{duration, list, patterns};
+use super::{Config, Listen, LogFormat};
+
+/// One thing a user can set.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name: the flag, the key in the file, upper case with `NETNS_AGENT_` in the environment.
+    pub key: &'static str,
+    /// What it is about.
+    pub section: Section,
+    /// One word or a list.
+    pub shape: Shape,
+    /// What stands for the value in help: a kind of value, or the choices with `|`.
+    pub value: &'static str,
+    /// As it would be written; empty where there is none.
+    pub default: &'static str,
+    /// Variables of the environment that other programs use for the same.
+    pub also: &'static [Env<'static>],
+    /// One or two sentences.
+    pub help: &'static str,
+    /// Puts the words into the configuration, or says what is wrong with them.
+    pub set: fn(&mut Config, &[String]) -> Result<(), String>,
+}
+
+/// A variable of the environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How its value is written.
+    pub unit: Unit,
+}
+
+/// How a variable writes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// As the setting itself.
+    Own,
+    /// Milliseconds without a unit, as OpenTelemetry's variables do.
+    Milliseconds,
+}
+
+/// What a setting is about: a heading in help and documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Which namespaces and how.
+    Finding,
+    /// Which interfaces.
+    Filtering,
+    /// Whose they are.
+    Owners,
+    /// What leaves, how and when.
+    Export,
+    /// The program itself.
+    Program,
+}
+
+/// How the text of a setting is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One word.
+    One,
+    /// Words between commas.
+    List,
+    /// Names and `/regular expressions/` between commas.
+    Patterns,
+}
+
+impl Setting {
+    /// The setting with this name.
+    #[must_use]
+    pub fn named(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// Its variable in the environment.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("NETNS_AGENT_{}", self.key.replace('-', "_").to_uppercase())
+    }
+}
+
+impl Shape {
+    /// The words of a text; a list that is nothing has none.
+    #[must_use]
+    pub fn split(self, text: &str) -> Vec<String> {
+        match self {
+            Self::One => vec![text.to_owned()],
+            Self::List | Self::Patterns if text.is_empty() => Vec::new(),
+            Self::List => list(text),
+            Self::Patterns => patterns(text),
+        }
+    }
+}
+
+impl Unit {
+    /// The value as the setting writes it.
+    ///
+    /// # Errors
+    /// Says that it is no number of milliseconds.
+    pub fn read(self, text: &str) -> Result<String, String> {
+        match self {
+            Self::Own => Ok(text.to_owned()),
+            Self::Milliseconds => match text.parse::<u64>() {
+                Ok(number) => Ok(format!("{number}ms")),
+                Err(_) => Err(format!("{text:?} is no number of milliseconds")),
+            },
+        }
+    }
+}
+
+impl Section {
+    /// In the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Finding, Self::Filtering, Self::Owners, Self::Export, Self::Program];
+
+    /// Its heading.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Finding => "Finding namespaces",
+            Self::Filtering => "Choosing interfaces",
+            Self::Owners => "Finding owners",
+            Self::Export => "Exporting",
+            Self::Program => "The program",
+        }
+    }
+}
+
+const fn own(name: &'static str) -> Env<'static> {
+    Env { name, unit: Unit::Own }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "engine",
+        section: Section::Finding,
+        shape: Shape::One,
+        value: "auto|setns|nsid",
+        default: "auto",
+        also: &[],
+        help: "How to reach into namespaces: nsid needs CAP_NET_ADMIN and CAP_NET_BROADCAST, setns needs \
+               CAP_SYS_ADMIN; auto takes nsid where it works, else setns, else sees the own namespace only.",
+        set: |config, words| {
+            config.scan.engine = match one(words) {
+                "auto" => EngineChoice::Auto,
+                "setns" => EngineChoice::Setns,
+                "nsid" => EngineChoice::Nsid,
+                other => return Err(choice(other, "auto, setns or nsid")),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "netns-dir",
+        section: Section::Finding,
+        shape: Shape::List,
+        value: "DIR",
+        default: "/var/run/netns",
+        also: &[],
+        help: "Directory of namespaces' names; may be given more than once. Need not exist yet.",
+        set: |config, words| {
+            config.scan.dirs = words.iter().map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "listen",
+        section: Section::Finding,
+        shape: Shape::One,
+        value: "watch|poll",
+        default: "watch",
+        also: &[own("LISTEN_INTERFACES")],
+        help: "Follow the kernel's events, or list everything once each poll period.",
+        set: |config, words| {
+            config.listen = match one(words) {
+                "watch" => Listen::Watch,
+                "poll" => Listen::Poll,
+                other => return Err(choice(other, "watch or poll")),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "poll-period",
+        section: Section::Finding,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "10s",
+        also: &[own("LISTEN_POLL_PERIOD")],
+        help: "Time from one listing to the next with --listen poll.",
+        set: |config, words| duration(one(words)).map(|period| config.poll_period = period),
+    },
+    Setting {
+        key: "interfaces",
+        section: Section::Filtering,
+        shape: Shape::Patterns,
+        value: "NAME|/REGEX/",
+        default: "",
+        also: &[own("INTERFACES")],
+        help: "Only these interfaces, by name or /regular expression/; none named means all.",
+        set: |config, words| {
+            config.filter.interfaces = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "exclude-interfaces",
+        section: Section::Filtering,
+        shape: Shape::Patterns,
+        value: "NAME|/REGEX/",
+        default: "lo",
+        also: &[own("EXCLUDE_INTERFACES")],
+        help: "Not these interfaces, by name or /regular expression/; wins over --interfaces.",
+        set: |config, words| {
+            config.filter.exclude = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "interface-ips",
+        section: Section::Filtering,
+        shape: Shape::List,
+        value: "CIDR",
+        default: "",
+        also: &[own("INTERFACE_IPS")],
+        help: "Only interfaces with an address in one of these networks; excludes the choice by name.",
+        set: |config, words| {
+            config.filter.ips = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "preferred-interface-for-mac-prefix",
+        section: Section::Filtering,
+        shape: Shape::One,
+        value: "PREFIX=NAME,…",
+        default: "",
+        also: &[own("PREFERRED_INTERFACE_FOR_MAC_PREFIX")],
+        help: "Which interface a lookup answers when several have the index and none the MAC, \
+               like 0a:58=eth0,0b59=if2.",
+        set: |config, words| {
+            config.preferred = one(words).to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "cni-cache-dir",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "DIR",
+        default: "/var/lib/cni/results",
+        also: &[],
+        help: "Where libcni keeps the results of CNI ADD, which name each namespace's pod; need not exist. \
+               Empty: not used.",
+        set: |config, words| {
+            let dir = words.first().filter(|dir| !dir.is_empty());
+            config.cni_cache_dir = dir.map(absolute).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "node-name",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "NAME",
+        default: "",
+        also: &[own("NODE_NAME")],
+        help: "This node's name in Kubernetes: the API server is asked for its pods only, and it is the \
+               resource attribute k8s.node.name.",
+        set: |config, words| {
+            config.node_name = some(words);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "kubeconfig",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[],
+        help: "How to reach the API server; in a pod its service account is used. With neither, no API \
+               server is asked and the CNI cache alone names owners.",
+        set: |config, words| {
+            config.kubeconfig = some(words).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "pod-labels",
+        section: Section::Owners,
+        shape: Shape::List,
+        value: "GLOB",
+        default: "",
+        also: &[],
+        help: "Pod labels to export as attributes k8s.pod.label.KEY, like app.kubernetes.io/*.",
+        set: |config, words| {
+            config.pod_labels = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "pod-annotations",
+        section: Section::Owners,
+        shape: Shape::List,
+        value: "GLOB",
+        default: "",
+        also: &[],
+        help: "Pod annotations to export as attributes k8s.pod.annotation.KEY.",
+        set: |config, words| {
+            config.pod_annotations = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "export-interval",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "15s",
+        also: &[Env { name: "OTEL_METRIC_EXPORT_INTERVAL", unit: Unit::Milliseconds }],
+        help: "Time from one reading and export of all counters to the next.",
+        set: |config, words| duration(one(words)).map(|interval| config.export_interval = interval),
+    },
+    Setting {
+        key: "admin-address",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "IP:PORT",
+        default: "127.0.0.1:9465",
+        also: &[],
+        help: "Where /metrics, /livez, /readyz and /v1/… are served; empty: nowhere.",
+        set: |config, words| {
+            let address = some(words).map(|text| {
+                text.parse().map_err(|_| format!("{text:?} is no address: write one like 127.0.0.1:9465 or [::]:9465"))
+            });
+            config.admin_address = address.transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "shutdown-grace",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "10s",
+        also: &[],
+        help: "How long the last export may take after SIGTERM.",
+        set: |config, words| duration(one(words)).map(|grace| config.shutdown_grace = grace),
+    },
+    Setting {
+        key: "log-level",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "error|warn|info|debug|trace",
+        default: "",
+        also: &[],
+        help: "The least severe messages to log; if nothing is said, info for run and warn for other verbs.",
+        set: |config, words| {
+            let level = |word: String| match word.as_str() {
+                "error" | "warn" | "info" | "debug" | "trace" => word.parse().map_err(|_| word),
+                _ => Err(word),
+            };
+            let level = some(words).map(level).transpose();
+            config.log.level = level.map_err(|word| choice(&word, "error, warn, info, debug or trace"))?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log-format",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "text|json",
+        default: "text",
+        also: &[],
+        help: "How messages are written to standard error.",
+        set: |config, words| {
+            config.log.format = match one(words) {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                other => return Err(choice(other, "text or json")),
+            };
+            Ok(())
+        },
+    },
+];
+
+fn one(words: &[String]) -> &str {
+    words.first().map_or("", String::as_str)
+}
+
+fn some(words: &[String]) -> Option<String> {
+    words.first().filter(|word| !word.is_empty()).cloned()
+}
+
+fn choice(text: &str, choices: &str) -> String {
+    format!("{text:?} is not {choices}")
+}
+
+fn absolute(text: impl AsRef<str>) -> Result<PathBuf, String> {
+    let text = text.as_ref();
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is no absolute path")) }
+}

@@ -1,0 +1,135 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use clap::Command;
+
+use super::*;
+
+fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Faults> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut line: Vec<String> = std::iter::once("run").chain(flags.iter().copied()).map(str::to_owned).collect();
+    if let Some(text) = file {
+        let path = dir.path().join("netns-agent.yaml");
+        std::fs::write(&path, text).unwrap();
+        line.extend(["--config".into(), path.display().to_string()]);
+    }
+    let matches = Command::new("run").args(args(&Section::ALL)).try_get_matches_from(line).unwrap();
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    let environment = |name: &str| variables.get(name).map(|text| (*text).to_owned());
+    Sources::new(&matches, &environment).load(&environment)
+}
+
+fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> String {
+    load(flags, variables, file).unwrap_err().to_string()
+}
+
+#[test]
+fn every_default_is_a_value_the_setting_takes() {
+    let config = load(&[], &[], None).unwrap();
+    assert_eq!(config.scan.dirs, [Path::new("/var/run/netns")]);
+    assert_eq!(config.export_interval, Duration::from_secs(15));
+    assert_eq!(config.filter.exclude, ["lo"]);
+    assert_eq!(config.admin_address, Some("127.0.0.1:9465".parse().unwrap()));
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = Some("poll-period: 3s\nexport-interval: 3s\nlisten: poll\n");
+    let variables = [("NETNS_AGENT_POLL_PERIOD", "2s"), ("NETNS_AGENT_EXPORT_INTERVAL", "2s")];
+    let config = load(&["--poll-period", "1s"], &variables, file).unwrap();
+    assert_eq!(config.poll_period, Duration::from_secs(1));
+    assert_eq!(config.export_interval, Duration::from_secs(2));
+    assert_eq!(config.listen, Listen::Poll);
+    assert_eq!(config.shutdown_grace, Duration::from_secs(10));
+}
+
+#[test]
+fn all_faults_are_told_at_once_and_each_names_where_it_was_said() {
+    let text = faults(
+        &["--engine", "magic", "--netns-dir", "here"],
+        &[("NETNS_AGENT_LISTEN", "hard"), ("OTEL_METRIC_EXPORT_INTERVAL", "soon")],
+        Some("poll-period: never\nexport-intervall: 5s\n"),
+    );
+    for part in [
+        "6 faults",
+        "--engine: \"magic\"",
+        "--netns-dir: \"here\" is no absolute path",
+        "NETNS_AGENT_LISTEN: \"hard\"",
+        "OTEL_METRIC_EXPORT_INTERVAL: \"soon\"",
+        "netns-agent.yaml: poll-period: \"never\"",
+        "export-intervall: no such setting; did you mean export-interval?",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn other_programs_variables_are_understood_in_their_own_form() {
+    let variables = [
+        ("OTEL_METRIC_EXPORT_INTERVAL", "60000"),
+        ("LISTEN_INTERFACES", "poll"),
+        ("LISTEN_POLL_PERIOD", "1m"),
+        ("EXCLUDE_INTERFACES", "lo,/^veth/"),
+    ];
+    let config = load(&[], &variables, None).unwrap();
+    assert_eq!(config.export_interval, Duration::from_secs(60));
+    assert_eq!((config.listen, config.poll_period), (Listen::Poll, Duration::from_secs(60)));
+    assert_eq!(config.filter.exclude, ["lo", "/^veth/"]);
+}
+
+#[test]
+fn a_variable_set_to_nothing_counts_as_not_set_but_a_flag_does_not() {
+    assert_eq!(load(&[], &[("NETNS_AGENT_EXCLUDE_INTERFACES", "")], None).unwrap().filter.exclude, ["lo"]);
+    assert!(load(&["--exclude-interfaces="], &[], None).unwrap().filter.exclude.is_empty());
+    assert!(load(&[], &[], Some("exclude-interfaces: []\n")).unwrap().filter.exclude.is_empty());
+}
+
+#[test]
+fn a_list_is_repeated_flags_or_commas_or_a_yaml_list() {
+    let want = ["/a", "/b"].map(PathBuf::from);
+    assert_eq!(load(&["--netns-dir", "/a", "--netns-dir=/b"], &[], None).unwrap().scan.dirs, want);
+    assert_eq!(load(&["--netns-dir", "/a,/b"], &[], None).unwrap().scan.dirs, want);
+    assert_eq!(load(&[], &[], Some("netns-dir: [/a, /b]\n")).unwrap().scan.dirs, want);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_no_map_is_a_fault_that_names_it() {
+    assert!(faults(&["--config", "/nowhere/at.all"], &[], None).contains("/nowhere/at.all: "));
+    for text in ["- a\n- b\n", "engine: [auto]\n", "engine: {a: b}\n", "engine: auto\nengine: nsid\n", "a: [\n"] {
+        assert!(faults(&[], &[], Some(text)).contains("netns-agent.yaml: "), "{text}");
+    }
+}
+
+#[test]
+fn the_default_file_is_read_without_fault_as_it_is_and_with_every_line_in_force() {
+    let text = default_file();
+    load(&[], &[], Some(&text)).unwrap();
+    let in_force: String = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with([' ', '#'])))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(in_force.lines().count(), SETTINGS.len());
+    load(&[], &[], Some(&in_force)).unwrap();
+}
+
+#[test]
+fn settings_and_their_variables_are_each_there_once() {
+    let keys: std::collections::HashSet<_> = SETTINGS.iter().map(|setting| setting.key).collect();
+    let also: Vec<_> = SETTINGS.iter().flat_map(|setting| setting.also).map(|env| env.name).collect();
+    let unique: std::collections::HashSet<_> = also.iter().collect();
+    assert_eq!((keys.len(), unique.len()), (SETTINGS.len(), also.len()));
+}
+
+#[test]
+fn the_documentation_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, markdown()).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        written == markdown(),
+        "docs/configuration.md is behind: run UPDATE_DOCS=1 cargo test -p netns-agent config::"
+    );
+}

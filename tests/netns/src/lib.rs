@@ -1,0 +1,47 @@
+//! Network namespaces, links and addresses as values that clean up when dropped.
+//!
+//! Every test runs in a process of its own, in a user, mount and network namespace of its own: it is
+//! root there and nowhere else, sees nothing of the machine, and leaves nothing behind whatever
+//! happens to it. No privilege is needed, and where user namespaces are forbidden the test fails and
+//! says so.
+//!
+//! ```no_run
+//! use netns_testbed::{NetnsDir, Suite, Veth, tests};
+//!
+//! fn a_veth_has_two_ends() {
+//!     let dir = NetnsDir::standard();
+//!     let pod = dir.add("pod");
+//!     let veth = Veth::new("host0", &pod, "eth0");
+//!     assert!(pod.rtnl().index_of("eth0").is_some());
+//!     drop(veth);
+//!     assert!(pod.rtnl().index_of("eth0").is_none());
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Suite::new().tests(tests![a_veth_has_two_ends]).main()
+//! }
+//! ```
+//!
+//! Everything here panics when the kernel refuses it, at the line of the test that asked: a test
+//! that cannot set its scene has failed.
+
+mod inside;
+mod link;
+mod netns;
+mod observer;
+mod oracle;
+mod replay;
+mod resources;
+mod rtnl;
+mod sandbox;
+mod suite;
+
+pub use inside::inside;
+pub use link::{Bridge, Tun, Veth};
+pub use netns::{Alias, Netns, NetnsDir, Reserved};
+pub use observer::Observer;
+pub use oracle::{LinkTruth, links_inside};
+pub use replay::Replay;
+pub use resources::{Footprint, resident_bytes};
+pub use rtnl::{LinkChange, Rtnl};
+pub use suite::{Suite, Test};

@@ -1,0 +1,181 @@
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::inside::{inside, on_own_thread};
+use crate::rtnl::Rtnl;
+
+/// A directory of namespaces' names.
+#[derive(Debug)]
+pub struct NetnsDir {
+    path: PathBuf,
+}
+
+impl NetnsDir {
+    /// Where `ip netns` looks, empty and private to the test.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::at("/run/netns")
+    }
+
+    /// Any directory; it is made where it does not exist.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        fs::create_dir_all(&path).unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));
+        Self { path }
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new namespace under this name, as `ip netns add` makes it.
+    #[must_use]
+    pub fn add(&self, name: &str) -> Netns {
+        self.reserve(name).mount_new()
+    }
+
+    /// A name for a namespace that has one already: `of` is any path of it.
+    #[must_use]
+    pub fn alias(&self, name: &str, of: &Path) -> Alias {
+        let Reserved { path } = self.reserve(name);
+        bind(of, &path);
+        Alias { path }
+    }
+
+    /// Only the empty file, which is all there is while `ip netns add` waits for the kernel.
+    pub fn reserve(&self, name: &str) -> Reserved {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o000)
+            .open(&path)
+            .unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));
+        Reserved { path }
+    }
+}
+
+/// A name without its namespace.
+#[derive(Debug)]
+#[must_use]
+pub struct Reserved {
+    path: PathBuf,
+}
+
+impl Reserved {
+    /// Makes the namespace and mounts it over the file.
+    #[must_use]
+    pub fn mount_new(self) -> Netns {
+        let Self { path } = self;
+        on_own_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .unwrap_or_else(|e| panic!("cannot make the namespace {}: {e}", path.display()));
+            bind(Path::new("/proc/thread-self/ns/net"), &path);
+        });
+        Netns { path }
+    }
+
+    /// Takes the name away again.
+    pub fn remove(self) {
+        fs::remove_file(&self.path).unwrap_or_else(|e| panic!("cannot remove {}: {e}", self.path.display()));
+    }
+}
+
+/// A namespace under a name. Holds nothing open: the name is all that keeps it alive.
+#[derive(Debug)]
+pub struct Netns {
+    path: PathBuf,
+}
+
+impl Netns {
+    /// The name's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// (device, inode) of its nsfs file.
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        identity(&self.path)
+    }
+
+    /// Does `work` on a thread inside it.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        inside(&self.path, work)
+    }
+
+    /// A netlink socket inside it, which keeps it alive until dropped.
+    #[must_use]
+    pub fn rtnl(&self) -> Rtnl {
+        self.inside(Rtnl::new)
+    }
+
+    /// A file of it, which keeps it alive as a process inside would.
+    #[must_use]
+    pub fn hold(&self) -> File {
+        File::open(&self.path).unwrap_or_else(|e| panic!("cannot open {}: {e}", self.path.display()))
+    }
+
+    /// Takes its name away, as `ip netns del` does.
+    pub fn delete(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        remove_name(&self.path);
+    }
+}
+
+/// A second name of a namespace.
+#[derive(Debug)]
+pub struct Alias {
+    path: PathBuf,
+}
+
+impl Alias {
+    /// The name's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        remove_name(&self.path);
+    }
+}
+
+/// (device, inode) of the nsfs file at `path`.
+pub(crate) fn identity(path: &Path) -> (u64, u64) {
+    let found = fs::metadata(path).unwrap_or_else(|e| panic!("cannot look at {}: {e}", path.display()));
+    (found.dev(), found.ino())
+}
+
+fn bind(namespace: &Path, name: &Path) {
+    let none = None::<&str>;
+    mount(Some(namespace), name, none, MsFlags::MS_BIND, none)
+        .unwrap_or_else(|e| panic!("cannot mount {} over {}: {e}", namespace.display(), name.display()));
+}
+
+/// Goes on when the name is gone already: a test may have taken the directory from below it.
+fn remove_name(path: &Path) {
+    let _ = umount2(path, MntFlags::MNT_DETACH);
+    let _ = fs::remove_file(path);
+}

@@ -1,0 +1,96 @@
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use iface_core::Informer;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{timeout, timeout_at};
+
+use crate::replay::Replay;
+
+/// A consumer of an informer that waits for what a test expects, each time with a limit.
+///
+/// It reads only while a method runs: between two calls it is a consumer that stalls.
+#[derive(Debug)]
+pub struct Observer<I> {
+    informer: I,
+    replay: Replay,
+    runtime: Runtime,
+}
+
+impl<I: Informer> Observer<I> {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(informer: I) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.unwrap_or_else(|e| panic!("cannot build a runtime: {e}"));
+        Self { informer, replay: Replay::default(), runtime }
+    }
+
+    /// Reads until all that existed at the start has been said.
+    #[track_caller]
+    pub fn synced(&mut self) -> &Replay {
+        self.until("the first scan is done", Duration::from_secs(10), Replay::is_synced)
+    }
+
+    /// Reads until `met`, which is asked first and after each event; panics when `limit` is over.
+    #[track_caller]
+    pub fn until(&mut self, what: &str, limit: Duration, mut met: impl FnMut(&Replay) -> bool) -> &Replay {
+        let Self { informer, replay, runtime } = self;
+        let start = Instant::now();
+        let read = async {
+            while !met(replay) {
+                match informer.next().await {
+                    Some(event) => replay.apply(event),
+                    None => return false,
+                }
+            }
+            true
+        };
+        let ended = runtime.block_on(async { timeout(limit, read).await });
+        match ended {
+            Ok(true) => &self.replay,
+            Ok(false) => panic!("the stream ended after {:?} before {what}:\n{}", start.elapsed(), replay.describe()),
+            Err(_) => panic!("not within {limit:?}: {what}; what is there:\n{}", replay.describe()),
+        }
+    }
+
+    /// Reads for `span` and fails if `wrong` is ever so: for what must not happen.
+    #[track_caller]
+    pub fn never(&mut self, what: &str, span: Duration, mut wrong: impl FnMut(&Replay) -> bool) -> &Replay {
+        let Self { informer, replay, runtime } = self;
+        runtime.block_on(async {
+            let end = tokio::time::Instant::now() + span;
+            while let Ok(next) = timeout_at(end, informer.next()).await {
+                let Some(event) = next else { panic!("the stream ended; it must go on: {what}") };
+                replay.apply(event);
+                assert!(!wrong(replay), "{what}; the last event was {:?}", replay.history().last());
+            }
+        });
+        &self.replay
+    }
+
+    /// Reads what comes within `span`.
+    pub fn read_for(&mut self, span: Duration) -> &Replay {
+        self.never("", span, |_| false)
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// The informer, to ask it things.
+    #[must_use]
+    pub fn informer(&self) -> &I {
+        &self.informer
+    }
+
+    /// Runs a future to its end, or panics when `limit` is over.
+    #[track_caller]
+    pub fn wait<T>(&self, what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
+        let done = self.runtime.block_on(async { timeout(limit, future).await });
+        done.unwrap_or_else(|_| panic!("not within {limit:?}: {what}"))
+    }
+}

@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::process::Command;
+
+use iface_core::Interface;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::netns::Netns;
+
+/// A link as `ip -j -d addr` shows it, in the form that is compared with an [`Interface`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkTruth {
+    /// Its name.
+    pub name: String,
+    /// Its link-layer address as text; `None` where `ip` shows none.
+    pub mac: Option<String>,
+    /// Its kind; `None` for a device that no link kind made.
+    pub kind: Option<String>,
+    /// Its operational state in lower case.
+    pub oper_state: String,
+    /// Whether it is administratively up.
+    pub admin_up: bool,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Its addresses, sorted.
+    pub addresses: Vec<IpNet>,
+}
+
+impl From<&Interface> for LinkTruth {
+    fn from(interface: &Interface) -> Self {
+        Self {
+            name: interface.name.to_string(),
+            mac: interface.mac.map(|mac| mac.to_string()),
+            kind: interface.kind.as_ref().map(ToString::to_string),
+            oper_state: interface.oper_state.to_string(),
+            admin_up: interface.admin_up,
+            mtu: interface.mtu,
+            addresses: interface.addresses.to_vec(),
+        }
+    }
+}
+
+/// What `ip` shows in a namespace, by index; `None` is the test's own.
+#[must_use]
+pub fn links_inside(netns: Option<&Netns>) -> BTreeMap<u32, LinkTruth> {
+    let ask = || Command::new("ip").args(["-j", "-d", "addr", "show"]).output();
+    let output = netns.map_or_else(ask, |netns| netns.inside(ask));
+    let output = output.unwrap_or_else(|e| panic!("cannot run ip: {e}: install iproute2"));
+    assert!(output.status.success(), "ip addr failed: {}", String::from_utf8_lossy(&output.stderr));
+    let links: Vec<Link> = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        panic!("ip said what is no JSON of links: {e}: {}", String::from_utf8_lossy(&output.stdout))
+    });
+    links.into_iter().map(|link| (link.ifindex, link.into())).collect()
+}
+
+#[derive(Deserialize)]
+struct Link {
+    ifindex: u32,
+    ifname: String,
+    flags: Vec<String>,
+    mtu: u32,
+    operstate: String,
+    address: Option<String>,
+    linkinfo: Option<LinkInfo>,
+    addr_info: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct LinkInfo {
+    info_kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    local: Option<IpAddr>,
+    prefixlen: Option<u8>,
+}
+
+impl From<Link> for LinkTruth {
+    fn from(link: Link) -> Self {
+        let address = |address: &Address| IpNet::new(address.local?, address.prefixlen?).ok();
+        let mut addresses: Vec<IpNet> = link.addr_info.iter().filter_map(address).collect();
+        addresses.sort_unstable();
+        Self {
+            name: link.ifname,
+            mac: link.address,
+            kind: link.linkinfo.and_then(|info| info.info_kind),
+            oper_state: link.operstate.to_lowercase(),
+            admin_up: link.flags.iter().any(|flag| flag == "UP"),
+            mtu: link.mtu,
+            addresses,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use ipnet::IpNet;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
+
+/// A request socket of rtnetlink(7) in the namespace where it was made.
+#[derive(Debug)]
+pub struct Rtnl {
+    socket: Socket,
+}
+
+/// What to change of a link.
+#[derive(Clone, Copy, Debug)]
+pub enum LinkChange<'a> {
+    /// Administratively up or down.
+    Up(bool),
+    /// MTU in bytes.
+    Mtu(u32),
+    /// Link-layer address.
+    Mac([u8; 6]),
+    /// Another name.
+    Name(&'a str),
+    /// Into the namespace at this path.
+    Netns(&'a Path),
+    /// Into a bridge, named by its index; 0 takes it out.
+    Master(u32),
+}
+
+const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+/// `VETH_INFO_PEER` of `linux/veth.h`.
+const VETH_INFO_PEER: u16 = 1;
+
+impl Rtnl {
+    /// In the calling thread's namespace.
+    #[must_use]
+    pub fn new() -> Self {
+        let connected = Socket::new(NETLINK_ROUTE).and_then(|socket| {
+            socket.connect(&SocketAddr::new(0, 0))?;
+            Ok(socket)
+        });
+        Self { socket: connected.unwrap_or_else(|e| panic!("cannot open a netlink socket: {e}")) }
+    }
+
+    /// Makes a veth; the second end goes into the namespace at `peer_netns`, if given.
+    #[track_caller]
+    pub fn add_veth(&self, name: &str, peer: &str, peer_netns: Option<&Path>) {
+        let netns = peer_netns.map(open);
+        let mut request = link_request(libc::RTM_NEWLINK, NEW, 0);
+        request.name(name);
+        request.nest(libc::IFLA_LINKINFO, |info| {
+            info.attribute(libc::IFLA_INFO_KIND, b"veth");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.nest(VETH_INFO_PEER, |end| {
+                    end.bytes(&[0; 16]);
+                    end.name(peer);
+                    if let Some(netns) = &netns {
+                        end.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+                    }
+                });
+            });
+        });
+        self.must(request, format_args!("add the veth {name} with the peer {peer}"));
+    }
+
+    /// Makes a link of a kind that needs no more than a name.
+    #[track_caller]
+    pub fn add_link(&self, kind: &str, name: &str) {
+        let mut request = link_request(libc::RTM_NEWLINK, NEW, 0);
+        request.name(name);
+        request.nest(libc::IFLA_LINKINFO, |info| info.attribute(libc::IFLA_INFO_KIND, kind.as_bytes()));
+        self.must(request, format_args!("add the {kind} {name}"));
+    }
+
+    /// Deletes a link.
+    #[track_caller]
+    pub fn delete(&self, name: &str) {
+        self.must(delete_request(name), format_args!("delete {name}"));
+    }
+
+    /// Deletes a link if it is there; `false` when it was not.
+    pub fn delete_if_there(&self, name: &str) -> bool {
+        self.call(delete_request(name)).is_ok()
+    }
+
+    /// Changes a link.
+    #[track_caller]
+    pub fn set(&self, name: &str, change: LinkChange<'_>) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} to change: {change:?}"));
+        let (request, _netns) = change_request(index, change);
+        self.must(request, format_args!("change {name}: {change:?}"));
+    }
+
+    /// Brings links up.
+    #[track_caller]
+    pub fn up(&self, names: &[&str]) {
+        for name in names {
+            self.set(name, LinkChange::Up(true));
+        }
+    }
+
+    /// Sets the link's MTU `times` times, to 1,400 and 1,401 in turn, a hundred requests a system call.
+    ///
+    /// Every one of them is a change that the kernel announces.
+    #[track_caller]
+    pub fn flood(&self, name: &str, times: usize) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} to flood"));
+        let [even, odd] = [1_400, 1_401].map(|mtu| change_request(index, LinkChange::Mtu(mtu)).0.finish(0, false));
+        let batch = [even, odd].concat().repeat(50);
+        let size = batch.len() / 100;
+        for sent in (0..times).step_by(100) {
+            let part = &batch[..size * (times - sent).min(100)];
+            self.socket.send(part, 0).unwrap_or_else(|e| panic!("cannot flood {name}: {e}"));
+        }
+        assert!(self.index_of(name).is_some(), "{name} is gone after the flood");
+    }
+
+    /// Gives a link an address; IPv6 without duplicate address detection, so that it is usable at once.
+    #[track_caller]
+    pub fn add_address(&self, name: &str, address: IpNet) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} for {address}"));
+        let request = address_request(libc::RTM_NEWADDR, NEW, index, address);
+        self.must(request, format_args!("add {address} to {name}"));
+    }
+
+    /// Takes an address away.
+    #[track_caller]
+    pub fn remove_address(&self, name: &str, address: IpNet) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
+        let request = address_request(libc::RTM_DELADDR, 0, index, address);
+        self.must(request, format_args!("remove {address} from {name}"));
+    }
+
+    /// The link's index, `None` where there is no such link.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<u32> {
+        let mut request = link_request(libc::RTM_GETLINK, 0, 0);
+        request.name(name);
+        match self.call(request) {
+            // The reply's ifinfomsg follows the header; its index is at offset 4.
+            Ok(reply) => Some(u32::from_ne_bytes(field(&reply, 20))),
+            Err(e) if e.raw_os_error() == Some(libc::ENODEV) => None,
+            Err(e) => panic!("cannot look {name} up: {e}"),
+        }
+    }
+
+    #[track_caller]
+    fn must(&self, request: Request, what: impl Debug) {
+        if let Err(error) = self.call(request) {
+            panic!("cannot {what:?}: {error}");
+        }
+    }
+
+    /// Sends one request and takes its answer: the first message, or the error it holds.
+    fn call(&self, request: Request) -> io::Result<Vec<u8>> {
+        let answered = request.kind == libc::RTM_GETLINK;
+        self.socket.send(&request.finish(1, !answered), 0)?;
+        let (reply, _) = self.socket.recv_from_full()?;
+        let kind = u16::from_ne_bytes(field(&reply, 4));
+        if u32::from_ne_bytes(field(&reply, 8)) != 1 {
+            // A flood asks for no answers, so what it gets are errors.
+            return Err(io::Error::other("an earlier request without answer failed"));
+        }
+        if i32::from(kind) != libc::NLMSG_ERROR {
+            return Ok(reply);
+        }
+        match i32::from_ne_bytes(field(&reply, 16)) {
+            0 => Ok(reply),
+            errno => Err(io::Error::from_raw_os_error(-errno)),
+        }
+    }
+}
+
+impl Default for Rtnl {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn field<const N: usize>(message: &[u8], at: usize) -> [u8; N] {
+    let bytes = message.get(at..at + N).and_then(|bytes| bytes.try_into().ok());
+    bytes.unwrap_or_else(|| panic!("the kernel's answer is too short: {message:?}"))
+}
+
+fn open(netns: &Path) -> File {
+    File::open(netns).unwrap_or_else(|e| panic!("cannot open the namespace {}: {e}", netns.display()))
+}
+
+fn delete_request(name: &str) -> Request {
+    let mut request = link_request(libc::RTM_DELLINK, 0, 0);
+    request.name(name);
+    request
+}
+
+/// The file, if any, must stay open until the request is sent.
+fn change_request(index: u32, change: LinkChange<'_>) -> (Request, Option<File>) {
+    let mut request = link_request(libc::RTM_NEWLINK, 0, index);
+    let mut file = None;
+    match change {
+        LinkChange::Up(up) => {
+            let iff_up = libc::IFF_UP as u32;
+            request.set(24, &if up { iff_up } else { 0 }.to_ne_bytes());
+            request.set(28, &iff_up.to_ne_bytes());
+        }
+        LinkChange::Mtu(mtu) => request.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes()),
+        LinkChange::Mac(mac) => request.attribute(libc::IFLA_ADDRESS, &mac),
+        LinkChange::Name(name) => request.name(name),
+        LinkChange::Netns(path) => {
+            let netns = file.insert(open(path));
+            request.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+        }
+        LinkChange::Master(master) => request.attribute(libc::IFLA_MASTER, &master.to_ne_bytes()),
+    }
+    (request, file)
+}
+
+fn link_request(kind: u16, flags: u16, index: u32) -> Request {
+    let mut request = Request::new(kind, flags);
+    let mut ifinfomsg = [0; 16];
+    ifinfomsg[4..8].copy_from_slice(&index.to_ne_bytes());
+    request.bytes(&ifinfomsg);
+    request
+}
+
+fn address_request(kind: u16, flags: u16, index: u32, address: IpNet) -> Request {
+    let mut request = Request::new(kind, flags);
+    let (family, octets) = match address.addr() {
+        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+    };
+    request.bytes(&[family as u8, address.prefix_len(), libc::IFA_F_NODAD as u8, 0]);
+    request.bytes(&index.to_ne_bytes());
+    request.attribute(libc::IFA_LOCAL, &octets);
+    request.attribute(libc::IFA_ADDRESS, &octets);
+    request
+}
+
+/// A netlink message in the making: `struct nlmsghdr` and what follows, netlink(7).
+struct Request {
+    kind: u16,
+    flags: u16,
+    message: Vec<u8>,
+}
+
+impl Request {
+    fn new(kind: u16, flags: u16) -> Self {
+        Self { kind, flags, message: vec![0; 16] }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.message.extend_from_slice(bytes);
+    }
+
+    fn set(&mut self, at: usize, bytes: &[u8]) {
+        self.message[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.attribute(libc::IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.nest(kind, |inner| inner.bytes(value));
+    }
+
+    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+        let start = self.message.len();
+        self.bytes(&[0; 4]);
+        fill(self);
+        let length = (self.message.len() - start) as u16;
+        self.set(start, &length.to_ne_bytes());
+        self.set(start + 2, &kind.to_ne_bytes());
+        self.message.resize(self.message.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self, sequence: u32, acknowledge: bool) -> Vec<u8> {
+        let acknowledge = if acknowledge { libc::NLM_F_ACK as u16 } else { 0 };
+        let flags = self.flags | libc::NLM_F_REQUEST as u16 | acknowledge;
+        let length = self.message.len() as u32;
+        self.set(0, &length.to_ne_bytes());
+        self.set(4, &self.kind.to_ne_bytes());
+        self.set(6, &flags.to_ne_bytes());
+        self.set(8, &sequence.to_ne_bytes());
+        self.message
+    }
+}

@@ -1,0 +1,55 @@
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getgid, getuid};
+
+/// Leads this process into user, mount and network namespaces of its own.
+///
+/// `unshare(2)` refuses a new user namespace to a process of several threads, so this comes first
+/// in `main`. Afterwards the process is root in there, `/run` is empty and private, and `lo` of the
+/// new network namespace is the only interface it can see.
+pub(crate) fn enter() -> Result<(), Error> {
+    let (uid, gid) = (getuid(), getgid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).map_err(Error::Unshare)?;
+    // user_namespaces(7): without CAP_SETGID outside, a gid map needs setgroups denied first.
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {gid} 1"))?;
+    // Nothing mounted outside shows up in here later, and the other way round.
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|e| Error::Mount("/", e))?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
+        .map_err(|e| Error::Mount("/run", e))?;
+    Ok(())
+}
+
+fn write(path: &'static str, text: &str) -> Result<(), Error> {
+    fs::write(Path::new(path), text).map_err(|source| Error::Map(path, source))
+}
+
+/// Why there is no sandbox; a test must not go on without one.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Unshare(Errno),
+    Map(&'static str, std::io::Error),
+    Mount(&'static str, Errno),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const ALLOW: &str = "allow user namespaces for this user (sysctl user.max_user_namespaces > 0, \
+             kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; in a container a \
+             seccomp profile that lets unshare through), or run the tests as root";
+        match self {
+            Self::Unshare(errno) => write!(f, "cannot make a user namespace for the test: {errno}: {ALLOW}"),
+            Self::Map(path, source) => write!(f, "cannot write {path} of the test's user namespace: {source}: {ALLOW}"),
+            Self::Mount(path, errno) => {
+                write!(f, "cannot mount over {path} in the test's mount namespace: {errno}: {ALLOW}")
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::Signal;
+use nix::unistd::alarm;
+
+use crate::sandbox;
+
+/// Names the one test a process is to run; unset in the process that starts them.
+const RUN: &str = "NETNS_TESTBED_RUN";
+/// How long a test may take unless it says otherwise.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One named test.
+pub struct Test {
+    name: String,
+    limit: Duration,
+    run: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Test {
+    /// A test that fails when `run` panics.
+    pub fn new(name: impl Into<String>, run: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { name: name.into(), limit: LIMIT, run: Box::new(run) }
+    }
+
+    /// The kernel ends the test's process after this long.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// The `main` of a test binary without libtest: takes the same arguments and prints the same lines.
+#[derive(Default)]
+pub struct Suite {
+    tests: Vec<Test>,
+}
+
+impl Suite {
+    /// No tests yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes more tests in.
+    #[must_use]
+    pub fn tests(mut self, tests: impl IntoIterator<Item = Test>) -> Self {
+        self.tests.extend(tests);
+        self
+    }
+
+    /// Runs what the command line asks for, each test in a sandboxed process of its own.
+    ///
+    /// One after another unless `--test-threads` says otherwise: network namespaces are taken down
+    /// by one kernel thread, so tests at the same time would measure each other.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        match env::var(RUN) {
+            Ok(name) => self.run_here(&name),
+            Err(_) => self.run_each(),
+        }
+    }
+
+    /// Before this, the process has one thread; the sandbox depends on it.
+    fn run_here(self, name: &str) -> ExitCode {
+        let Some(test) = self.tests.into_iter().find(|test| test.name == name) else {
+            panic!("{RUN} names no test of this binary: {name}");
+        };
+        if let Err(error) = sandbox::enter() {
+            panic!("{error}");
+        }
+        alarm::set(u32::try_from(test.limit.as_secs()).unwrap_or(u32::MAX));
+        (test.run)();
+        ExitCode::SUCCESS
+    }
+
+    fn run_each(self) -> ExitCode {
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert(1);
+        let trials = self
+            .tests
+            .into_iter()
+            .map(|Test { name, limit, .. }| Trial::test(name.clone(), move || run_apart(&name, limit)))
+            .collect();
+        libtest_mimic::run(&arguments, trials).exit_code()
+    }
+}
+
+fn run_apart(name: &str, limit: Duration) -> Result<(), Failed> {
+    let output = env::current_exe()
+        .and_then(|this| Command::new(this).env(RUN, name).stdin(Stdio::null()).output())
+        .map_err(|e| Failed::from(format!("cannot start the test's process: {e}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{}\n{}", ending(output.status, limit), String::from_utf8_lossy(&said)).into())
+}
+
+fn ending(status: ExitStatus, limit: Duration) -> String {
+    match status.signal().and_then(|signal| Signal::try_from(signal).ok()) {
+        Some(Signal::SIGALRM) => format!("went past its limit of {limit:?}"),
+        Some(signal) => format!("ended by {signal}"),
+        None => format!("ended with {status}"),
+    }
+}
+
+/// Functions as [`Test`]s named after them; with values first, one test a function and value.
+///
+/// `tests![a, b]` takes functions of no argument; `tests![VALUES; a, b]` functions of one, and
+/// `VALUES` is a list of `Copy + Display` values that become the end of the names.
+#[macro_export]
+macro_rules! tests {
+    ($values:expr; $($test:path),+ $(,)?) => {
+        ($values).into_iter().flat_map(|value| {
+            [$($crate::Test::new(format!("{}::{value}", stringify!($test)), move || $test(value))),+]
+        })
+    };
+    ($($test:path),+ $(,)?) => {
+        [$($crate::Test::new(stringify!($test), $test)),+]
+    };
+}
