@@ -426,17 +426,11 @@ impl Request {
         }
     }
 
-    /// Lists the links of the namespace with this number, or of the socket's own.
+    /// Lists the links of the namespace with this number, or of the socket's own, with their counters.
     #[must_use]
     pub fn list_links(nsid: Option<i32>) -> Self {
-        Self::new(RTM_GETLINK, NLM_F_DUMP, &[0; LINK_LEN])
-            .with(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-            .with_target(IFLA_TARGET_NETNSID, nsid)
-    }
-
-    /// As [`list_links`](Self::list_links), with their counters.
-    #[must_use]
-    pub fn list_links_with_counters(nsid: Option<i32>) -> Self {
+        // No IFLA_EXT_MASK, though it could leave the counters out: with one, the kernel first
+        // computes the size of every link of the socket's own namespace, for each dump.
         Self::new(RTM_GETLINK, NLM_F_DUMP, &[0; LINK_LEN]).with_target(IFLA_TARGET_NETNSID, nsid)
     }
 

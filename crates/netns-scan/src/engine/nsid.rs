@@ -315,7 +315,7 @@ impl Engine for NsidEngine {
         let mut rows: Vec<(u32, Counters)> = Vec::with_capacity(before.len());
         let request = match id == self.host {
             true => Request::list_stats(),
-            false => Request::list_links_with_counters(Some(nsid)),
+            false => Request::list_links(Some(nsid)),
         };
         let result = self.requests.ask(request, &mut self.answers, |said| match said {
             Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
