@@ -4,6 +4,9 @@
 //! `linux/if_addr.h` and `linux/net_namespace.h`; `libc` has the numbers it knows. Attributes are
 //! read in place, straight from the receive buffer.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use iface_core::{Counters, Direction, IfName, Kind, MacAddr, OperState};

@@ -1,10 +1,17 @@
+mod pairs;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Coalesce, Counters, Event, Interface, InterfaceId, Netns, NetnsId, Peer, Place};
+use iface_core::{Coalesce, Counters, Event, Interface, InterfaceId, Netns, NetnsId, Place};
 use ipnet::IpNet;
+
+use self::pairs::peer_key;
+pub(crate) use self::pairs::{Pair, PairPlace};
 
 use crate::listing::{Change, Listed};
 use crate::message::Link;
@@ -20,8 +27,8 @@ pub(crate) struct State {
     namespaces: HashMap<NetnsId, Namespace>,
     host: NetnsId,
     nsids: HashMap<i32, NetnsId>,
-    /// Links that say their other end is the host's link with this number.
-    claims: HashMap<u32, Vec<LinkId>>,
+    /// Links that say for certain that their other end is this link.
+    claims: HashMap<LinkId, Vec<LinkId>>,
     staged: Coalesce,
     /// Ends whose pair may have changed since the last time events left.
     unsettled: Vec<LinkId>,
@@ -47,26 +54,6 @@ struct Known {
     interface: Arc<Interface>,
     carrier_changes: u32,
     pair: Option<Pair>,
-}
-
-/// The other end of a link, as the link's own messages name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) ifindex: u32,
-    pub(crate) place: PairPlace,
-}
-
-/// Where the other end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PairPlace {
-    /// In the same namespace.
-    Here,
-    /// In the host's.
-    Host,
-    /// In the one with this number, seen from the host's.
-    Nsid(i32),
-    /// In another; which, only the other end can tell.
-    Elsewhere,
 }
 
 impl State {
@@ -169,11 +156,6 @@ impl State {
                 addresses.retain(|net| *net != address.net);
             }),
         }
-    }
-
-    /// What a link says of its other end, if that end is there and says the same of it.
-    pub(crate) fn settled_pair(&self, id: NetnsId, ifindex: u32) -> Option<Pair> {
-        self.known((id, ifindex)).filter(|known| known.interface.peer.is_some())?.pair
     }
 
     /// Every interface of a namespace with its number and identity, for reading counters.
@@ -314,84 +296,6 @@ impl State {
             interface.addresses = addresses.into();
         });
     }
-
-    /// Changes what a link says of its other end.
-    fn set_pair(&mut self, key: LinkId, pair: Option<Pair>) {
-        let Some(known) = self.known_mut(key) else { return };
-        let before = std::mem::replace(&mut known.pair, pair);
-        if before == pair {
-            return;
-        }
-        self.unclaim(key, before);
-        if let Some(Pair { ifindex, place: PairPlace::Host }) = pair {
-            self.claims.entry(ifindex).or_default().push(key);
-        }
-        self.unsettled.push(key);
-        let old_peer = self.known(key).and_then(|known| peer_key(&known.interface));
-        let new_peer = self.other_end(key);
-        self.unsettled.extend(old_peer.into_iter().chain(new_peer));
-    }
-
-    fn unclaim(&mut self, key: LinkId, pair: Option<Pair>) {
-        let Some(Pair { ifindex, place: PairPlace::Host }) = pair else { return };
-        let Some(claims) = self.claims.get_mut(&ifindex) else { return };
-        claims.retain(|claim| *claim != key);
-        if claims.is_empty() {
-            self.claims.remove(&ifindex);
-        }
-    }
-
-    /// Sets the peer of every link whose pair may have changed.
-    fn settle(&mut self) {
-        let mut unsettled = std::mem::take(&mut self.unsettled);
-        unsettled.sort_unstable();
-        unsettled.dedup();
-        for key in unsettled {
-            let peer = self.other_end(key).and_then(|other| self.peer(other));
-            if self.known(key).is_some_and(|known| known.interface.peer.as_deref() != peer.as_ref()) {
-                self.update(key, |interface| interface.peer = peer.map(Box::new));
-            }
-        }
-    }
-
-    fn peer(&self, key: LinkId) -> Option<Peer> {
-        let interface = &self.known(key)?.interface;
-        Some(Peer { netns: key.0, place: interface.netns.place.clone(), ifindex: key.1, name: interface.name })
-    }
-
-    /// The one link that this one may name as its other end and that may name this one.
-    fn other_end(&self, key: LinkId) -> Option<LinkId> {
-        let pair = self.known(key)?.pair?;
-        let netns = match pair.place {
-            PairPlace::Here => key.0,
-            PairPlace::Host => self.host,
-            PairPlace::Nsid(nsid) => *self.nsids.get(&nsid)?,
-            PairPlace::Elsewhere => return self.only_claim(key),
-        };
-        Some((netns, pair.ifindex)).filter(|other| self.is_mutual(key, *other))
-    }
-
-    /// The link that claims this one of the host's as its other end, if there is just one.
-    fn only_claim(&self, key: LinkId) -> Option<LinkId> {
-        let claims = self.claims.get(&key.1).filter(|_| key.0 == self.host)?;
-        let mut mutual = claims.iter().copied().filter(|claim| self.is_mutual(key, *claim));
-        mutual.next().filter(|_| mutual.next().is_none())
-    }
-
-    fn is_mutual(&self, a: LinkId, b: LinkId) -> bool {
-        self.may_name(a, b) && self.may_name(b, a)
-    }
-
-    fn may_name(&self, key: LinkId, other: LinkId) -> bool {
-        let Some(pair) = self.known(key).and_then(|known| known.pair) else { return false };
-        let place = match pair.place {
-            PairPlace::Here => other.0 == key.0,
-            PairPlace::Host => other.0 == self.host,
-            PairPlace::Nsid(nsid) => self.nsids.get(&nsid) == Some(&other.0),
-            PairPlace::Elsewhere => other.0 != key.0,
-        };
-        place && pair.ifindex == other.1
-    }
 }
 
 fn describe(interface: &mut Interface, link: &Link) {
@@ -401,8 +305,4 @@ fn describe(interface: &mut Interface, link: &Link) {
     interface.oper_state = link.oper_state;
     interface.admin_up = link.admin_up;
     interface.mtu = link.mtu;
-}
-
-fn peer_key(interface: &Interface) -> Option<LinkId> {
-    interface.peer.as_ref().map(|peer| (peer.netns, peer.ifindex))
 }

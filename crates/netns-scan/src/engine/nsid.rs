@@ -148,7 +148,7 @@ impl NsidEngine {
             match known.place {
                 PairPlace::Host => return Some(PairEnd { nsid: Some(self.host_nsid), ..end }),
                 PairPlace::Nsid(nsid) => return Some(PairEnd { nsid: Some(nsid), ..end }),
-                PairPlace::Here | PairPlace::Elsewhere => {}
+                PairPlace::Here | PairPlace::In(_) | PairPlace::Elsewhere => {}
             }
         }
         let mut seen = None;

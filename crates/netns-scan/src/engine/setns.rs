@@ -1,7 +1,8 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
 
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -11,7 +12,7 @@ use crate::Reading;
 use crate::enter::Enter;
 use crate::listing::{Change, Listing};
 use crate::message::{Body, Link, Malformed, Request, parse};
-use crate::netns::{self, OWN};
+use crate::netns::{self, NsFile, OWN};
 use crate::socket::{BUFFER_LEN, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
@@ -31,11 +32,15 @@ pub(crate) struct SetnsEngine {
     tokens: HashMap<NetnsId, u64>,
     next_token: u64,
     uncertain: BTreeSet<NetnsId>,
+    /// Links whose other end is in another namespace, and not the host's: which number that has
+    /// in the link's.
+    unplaced: BTreeMap<(NetnsId, u32), i32>,
     buffer: Box<[u8]>,
 }
 
 struct Connection {
     id: NetnsId,
+    path: PathBuf,
     socket: RouteSocket,
     /// Which number the host's namespace has in this one, once it has one.
     host_nsid: Option<i32>,
@@ -54,13 +59,15 @@ impl SetnsEngine {
             tokens: HashMap::new(),
             next_token: 0,
             uncertain: BTreeSet::new(),
+            unplaced: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN].into(),
         };
-        engine.connect(state.host(), RouteSocket::open()?, state)?;
+        let host = Wanted { id: state.host(), path: OWN.into() };
+        engine.connect(&host, RouteSocket::open()?, state)?;
         Ok(engine)
     }
 
-    fn connect(&mut self, id: NetnsId, socket: RouteSocket, state: &mut State) -> io::Result<()> {
+    fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
         socket.set_receive_buffer(self.sockets.receive_buffer)?;
         if self.sockets.hear {
             socket.hear_interfaces()?;
@@ -68,7 +75,8 @@ impl SetnsEngine {
         let token = self.next_token;
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
         self.next_token += 1;
-        self.connections.insert(token, Connection { id, socket, host_nsid: None });
+        let Wanted { id, path } = wanted.clone();
+        self.connections.insert(token, Connection { id, path, socket, host_nsid: None });
         self.tokens.insert(id, token);
         self.list(id, state).inspect_err(|_| self.close(id))
     }
@@ -107,9 +115,47 @@ impl SetnsEngine {
                 self.uncertain.insert(connection.id);
             }
         }
+        let far = changes.iter().filter_map(|change| match change {
+            Change::Link(link) => connection.unplaced(self.host, link),
+            _ => None,
+        });
+        self.unplaced.extend(far);
         for change in changes {
             state.apply(connection.id, change, |link| connection.pair(self.host, link));
         }
+    }
+
+    /// Finds the other ends that are in a namespace other than the host's.
+    ///
+    /// A number means something only in the namespace that gave it, so each namespace that could
+    /// be meant is shown to the one that gave the number.
+    fn place_pairs(&mut self, state: &mut State) {
+        while let Some(((id, ifindex), far)) = self.unplaced.pop_first() {
+            for candidate in state.candidates(id, ifindex) {
+                let Some(file) = self.open_file(candidate) else { continue };
+                let Some(connection) = self.tokens.get(&id).and_then(|token| self.connections.get_mut(token)) else {
+                    break;
+                };
+                let mut heard = Vec::new();
+                let (nsid, overrun) = connection.nsid_of(&file, &mut self.buffer, &mut heard, state);
+                drop(file);
+                if overrun {
+                    self.uncertain.insert(id);
+                }
+                if nsid == Some(far) {
+                    state.place_pair(id, ifindex, candidate);
+                }
+                if let Some(token) = self.tokens.get(&id).copied() {
+                    self.apply(token, heard, state);
+                }
+            }
+        }
+    }
+
+    /// The namespace's file; open, it keeps the namespace alive, as its socket does.
+    fn open_file(&self, id: NetnsId) -> Option<File> {
+        let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token))?;
+        netns::open(&connection.path, NsFile { dev: id.dev, inode: id.inode }).ok()
     }
 
     /// One attempt to list a namespace.
@@ -141,6 +187,7 @@ impl SetnsEngine {
         if listed.iter().any(|listed| is_far(&listed.link)) {
             overrun = connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later, state);
         }
+        self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         state.replace(connection.id, listed, |link| connection.pair(self.host, link));
         for change in later {
             state.apply(connection.id, change, |link| connection.pair(self.host, link));
@@ -165,10 +212,11 @@ impl Engine for SetnsEngine {
         };
         let mut failed = Vec::new();
         for (wanted, socket) in wanted.into_iter().zip(results) {
-            if let Err(error) = socket.and_then(|socket| self.connect(wanted.id, socket, state)) {
+            if let Err(error) = socket.and_then(|socket| self.connect(&wanted, socket, state)) {
                 failed.push((wanted, error));
             }
         }
+        self.place_pairs(state);
         failed
     }
 
@@ -186,6 +234,7 @@ impl Engine for SetnsEngine {
         for event in &ready[..count] {
             self.drain(event.data(), state);
         }
+        self.place_pairs(state);
         // A namespace with a socket in it cannot die.
         Vec::new()
     }
@@ -245,7 +294,7 @@ impl Engine for SetnsEngine {
 }
 
 impl Connection {
-    /// Asks which number the host's namespace has in this one; events heard meanwhile are added
+    /// Learns which number the host's namespace has in this one; events heard meanwhile are added
     /// to `changes`. Returns whether some were lost.
     fn learn_host_nsid(
         &mut self,
@@ -258,17 +307,34 @@ impl Connection {
         if self.host_nsid.is_some() || self.id == host {
             return false;
         }
+        let (nsid, overrun) = self.nsid_of(home, buffer, changes, state);
+        self.host_nsid = nsid;
+        overrun
+    }
+
+    /// Asks which number a namespace has in this one.
+    fn nsid_of(
+        &mut self,
+        file: &File,
+        buffer: &mut [u8],
+        changes: &mut Vec<Change>,
+        state: &mut State,
+    ) -> (Option<i32>, bool) {
         let (mut nsid, mut overrun) = (None, false);
-        let result = self.socket.ask(Request::get_nsid_of_fd(home.as_raw_fd()), buffer, |said| match said {
+        let result = self.socket.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |said| match said {
             Said::Answer(Body::NewNsid(number)) => nsid = Some(number),
             Said::Answer(_) => {}
             Said::Heard(body) => note(changes, Change::of(body), state),
             Said::Overrun => overrun = true,
         });
-        if result.is_ok() {
-            self.host_nsid = nsid.filter(|number| *number >= 0);
-        }
-        overrun
+        (nsid.filter(|number| result.is_ok() && *number >= 0), overrun)
+    }
+
+    /// A link whose other end is neither here nor in the host's namespace, and the number of the
+    /// one it is in.
+    fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), i32)> {
+        let far = link.pair?.nsid.filter(|nsid| self.id != host && self.host_nsid != Some(*nsid))?;
+        Some(((self.id, link.ifindex), far))
     }
 
     fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {

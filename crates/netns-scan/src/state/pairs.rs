@@ -1,0 +1,167 @@
+//! Pairs: which two links are the ends of one veth.
+//!
+//! A peer is told only when what both ends say agrees, so that no stale word of one, and no
+//! number that is another's by now, joins two that do not belong together.
+
+use iface_core::{Interface, NetnsId, Peer};
+
+use super::{LinkId, State};
+
+/// The other end of a link, as the link's own messages name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) ifindex: u32,
+    pub(crate) place: PairPlace,
+}
+
+/// Where the other end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PairPlace {
+    /// In the same namespace.
+    Here,
+    /// In the host's.
+    Host,
+    /// In the one with this number, seen from the host's.
+    Nsid(i32),
+    /// In this one.
+    In(NetnsId),
+    /// In another; which, only the other end can tell.
+    Elsewhere,
+}
+
+impl State {
+    /// What a link says of its other end, if that end is there and says the same of it.
+    pub(crate) fn settled_pair(&self, id: NetnsId, ifindex: u32) -> Option<Pair> {
+        self.known((id, ifindex)).filter(|known| known.interface.peer.is_some())?.pair
+    }
+
+    /// Namespaces with a link that could be this one's other end, as far as the ends can tell.
+    pub(crate) fn candidates(&self, id: NetnsId, ifindex: u32) -> Vec<NetnsId> {
+        let key = (id, ifindex);
+        let Some(Pair { ifindex: other, place: PairPlace::Elsewhere }) = self.known(key).and_then(|known| known.pair)
+        else {
+            return Vec::new();
+        };
+        self.namespaces().filter(|netns| self.is_mutual(key, (*netns, other))).collect()
+    }
+
+    /// Learns in which namespace a link's other end is.
+    pub(crate) fn place_pair(&mut self, id: NetnsId, ifindex: u32, netns: NetnsId) {
+        let pair = self.known((id, ifindex)).and_then(|known| known.pair);
+        self.set_pair((id, ifindex), pair.map(|pair| Pair { place: PairPlace::In(netns), ..pair }));
+    }
+
+    /// Changes what a link says of its other end.
+    pub(super) fn set_pair(&mut self, key: LinkId, pair: Option<Pair>) {
+        let Some(known) = self.known_mut(key) else { return };
+        // What was found out about a pair holds as long as the link has nothing new to say of it.
+        if let (Some(before), Some(now)) = (known.pair, pair)
+            && matches!((before.place, now.place), (PairPlace::In(_), PairPlace::Elsewhere))
+            && before.ifindex == now.ifindex
+            && known.interface.peer.is_some()
+        {
+            return;
+        }
+        let before = std::mem::replace(&mut known.pair, pair);
+        if before == pair {
+            return;
+        }
+        self.unclaim(key, before);
+        if let Some(claimed) = self.claimed(pair) {
+            self.claims.entry(claimed).or_default().push(key);
+            self.unsettle_claim(claimed);
+        }
+        self.unsettled.push(key);
+        let old_peer = self.known(key).and_then(|known| peer_key(&known.interface));
+        let new_peer = self.other_end(key);
+        self.unsettled.extend(old_peer.into_iter().chain(new_peer));
+    }
+
+    pub(super) fn unclaim(&mut self, key: LinkId, pair: Option<Pair>) {
+        let Some(claimed) = self.claimed(pair) else { return };
+        let Some(claims) = self.claims.get_mut(&claimed) else { return };
+        claims.retain(|claim| *claim != key);
+        if claims.is_empty() {
+            self.claims.remove(&claimed);
+        }
+        self.unsettle_claim(claimed);
+    }
+
+    /// One claim more or less changes what holds for all who claim the same.
+    fn unsettle_claim(&mut self, claimed: LinkId) {
+        self.unsettled.push(claimed);
+        self.unsettled.extend(self.claims.get(&claimed).into_iter().flatten());
+    }
+
+    fn claimed(&self, pair: Option<Pair>) -> Option<LinkId> {
+        let pair = pair?;
+        match pair.place {
+            PairPlace::Host => Some((self.host, pair.ifindex)),
+            PairPlace::In(netns) => Some((netns, pair.ifindex)),
+            PairPlace::Here | PairPlace::Nsid(_) | PairPlace::Elsewhere => None,
+        }
+    }
+
+    /// Sets the peer of every link whose pair may have changed.
+    pub(super) fn settle(&mut self) {
+        let mut unsettled = std::mem::take(&mut self.unsettled);
+        unsettled.sort_unstable();
+        unsettled.dedup();
+        for key in unsettled {
+            let peer = self.other_end(key).and_then(|other| self.peer(other));
+            if self.known(key).is_some_and(|known| known.interface.peer.as_deref() != peer.as_ref()) {
+                self.update(key, |interface| interface.peer = peer.map(Box::new));
+            }
+        }
+    }
+
+    fn peer(&self, key: LinkId) -> Option<Peer> {
+        let interface = &self.known(key)?.interface;
+        Some(Peer { netns: key.0, place: interface.netns.place.clone(), ifindex: key.1, name: interface.name })
+    }
+
+    /// The other end of a link's pair, if each of the two takes the other for it.
+    pub(super) fn other_end(&self, key: LinkId) -> Option<LinkId> {
+        self.named_end(key).filter(|other| self.named_end(*other) == Some(key))
+    }
+
+    /// The one link that this one may name as its other end and that may name this one.
+    fn named_end(&self, key: LinkId) -> Option<LinkId> {
+        let pair = self.known(key)?.pair?;
+        let netns = match pair.place {
+            PairPlace::Here => key.0,
+            PairPlace::Host => self.host,
+            PairPlace::In(netns) => netns,
+            PairPlace::Nsid(nsid) => *self.nsids.get(&nsid)?,
+            PairPlace::Elsewhere => return self.only_claim(key),
+        };
+        Some((netns, pair.ifindex)).filter(|other| self.is_mutual(key, *other))
+    }
+
+    /// The link that claims this one as its other end, if there is just one.
+    fn only_claim(&self, key: LinkId) -> Option<LinkId> {
+        let mut mutual = self.claims.get(&key)?.iter().copied().filter(|claim| self.is_mutual(key, *claim));
+        mutual.next().filter(|_| mutual.next().is_none())
+    }
+
+    fn is_mutual(&self, a: LinkId, b: LinkId) -> bool {
+        self.may_name(a, b) && self.may_name(b, a)
+    }
+
+    fn may_name(&self, key: LinkId, other: LinkId) -> bool {
+        let Some(pair) = self.known(key).and_then(|known| known.pair) else { return false };
+        let place = match pair.place {
+            PairPlace::Here => other.0 == key.0,
+            PairPlace::Host => other.0 == self.host,
+            PairPlace::In(netns) => other.0 == netns,
+            PairPlace::Nsid(nsid) => self.nsids.get(&nsid) == Some(&other.0),
+            PairPlace::Elsewhere => other.0 != key.0,
+        };
+        place && pair.ifindex == other.1
+    }
+}
+
+/// The other end that an interface is known to have.
+pub(super) fn peer_key(interface: &Interface) -> Option<LinkId> {
+    interface.peer.as_ref().map(|peer| (peer.netns, peer.ifindex))
+}

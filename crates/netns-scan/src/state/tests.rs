@@ -1,0 +1,238 @@
+use std::collections::HashMap;
+
+use iface_core::{Changes, IfName, Kind, MacAddr, OperState};
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::Address;
+
+const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
+
+fn netns(inode: u64) -> NetnsId {
+    NetnsId { dev: 4, inode, generation: inode }
+}
+
+fn place(name: &str) -> Place {
+    Place::Named(iface_core::NetnsName::new(name))
+}
+
+fn link(ifindex: u32, name: &str) -> Link {
+    Link {
+        ifindex,
+        name: IfName::new(name).unwrap(),
+        mac: Some(MacAddr::from([2, 0, 0, 0, 0, 1])),
+        kind: Some(Kind::new("veth")),
+        oper_state: OperState::Up,
+        admin_up: true,
+        mtu: 1500,
+        pair: None,
+        carrier_changes: 0,
+    }
+}
+
+fn put(state: &mut State, id: NetnsId, link: Link, pair: Option<Pair>) {
+    state.apply(id, Change::Link(link), |_| pair);
+}
+
+/// The events since the last call, as words.
+fn said(state: &mut State) -> Vec<String> {
+    let mut events = state.take_events();
+    let word = |event: Event| {
+        let interface = event.interface().map(|i| format!(" {}/{}", i.netns.place, i.name)).unwrap_or_default();
+        let what = match &event {
+            Event::Updated(_, changes) => changes.names().map(|name| format!(" {name}")).collect(),
+            _ => String::new(),
+        };
+        format!("{}{interface}{what}", event.kind())
+    };
+    std::iter::from_fn(|| events.pop()).map(word).collect()
+}
+
+#[test]
+fn a_rename_is_deleted_then_added_and_keeps_since() {
+    let mut state = State::new(HOST);
+    put(&mut state, HOST, link(2, "old"), None);
+    let Some(Event::Added(old)) = state.take_events().pop() else { panic!("no Added") };
+    state.now += std::time::Duration::from_secs(1);
+    put(&mut state, HOST, link(2, "new"), None);
+    let mut events = state.take_events();
+    assert_eq!(events.pop(), Some(Event::Deleted(old.clone())));
+    let Some(Event::Added(new)) = events.pop() else { panic!("no Added") };
+    assert_eq!((new.name.to_string(), new.since), ("new".into(), old.since));
+    assert_ne!(new.id, old.id);
+}
+
+#[test]
+fn only_what_differs_is_an_update() {
+    let mut state = State::new(HOST);
+    put(&mut state, HOST, link(2, "eth0"), None);
+    said(&mut state);
+    put(&mut state, HOST, link(2, "eth0"), None);
+    assert_eq!(said(&mut state), Vec::<String>::new());
+    put(&mut state, HOST, Link { mac: None, mtu: 9000, ..link(2, "eth0") }, None);
+    assert_eq!(said(&mut state), ["Updated host/eth0 mac mtu"]);
+    let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap() };
+    state.apply(HOST, Change::Address(address), |_| None);
+    state.apply(HOST, Change::Address(address), |_| None);
+    assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
+}
+
+#[test]
+fn the_end_of_a_namespace_deletes_what_is_in_it_and_unpairs_what_is_not() {
+    let mut state = State::new(HOST);
+    state.open(netns(7), place("blue"));
+    state.set_nsid(netns(7), 3);
+    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
+    put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    let mut events = state.take_events();
+    let peers: Vec<_> = std::iter::from_fn(|| events.pop())
+        .map(|event| event.interface().and_then(|i| i.peer.as_ref().map(|peer| peer.name.to_string())))
+        .collect();
+    assert_eq!(peers, [Some("eth0".to_owned()), Some("veth9".to_owned())], "added together with the peer");
+    state.close(netns(7));
+    assert_eq!(said(&mut state), ["Deleted blue/eth0", "Updated host/veth9 peer"]);
+}
+
+#[test]
+fn a_peer_whose_number_only_it_knows_is_found_by_its_claim() {
+    let mut state = State::new(HOST);
+    state.open(netns(7), place("blue"));
+    put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    said(&mut state);
+    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
+    assert_eq!(said(&mut state), ["Added host/veth9", "Updated blue/eth0 peer"]);
+}
+
+#[test]
+fn two_that_claim_one_end_are_told_of_neither() {
+    let mut state = State::new(HOST);
+    for inode in [7, 8] {
+        state.open(netns(inode), place(&inode.to_string()));
+        put(&mut state, netns(inode), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    }
+    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
+    let mut events = state.take_events();
+    let veth = std::iter::from_fn(|| events.pop()).filter_map(|event| event.interface().cloned()).last().unwrap();
+    assert_eq!((veth.name.to_string(), veth.peer.clone()), ("veth9".into(), None));
+}
+
+#[test]
+fn a_namespaces_other_name_is_another_key_for_each_of_its_interfaces() {
+    let mut state = State::new(HOST);
+    state.open(netns(7), place("blue"));
+    put(&mut state, netns(7), link(1, "lo"), None);
+    said(&mut state);
+    state.open(netns(7), place("green"));
+    assert_eq!(said(&mut state), ["Deleted blue/lo", "Added green/lo"]);
+}
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+enum Step {
+    Put { netns: u64, ifindex: u32, name: u8, mtu: u32, peer: Option<(u64, u32)> },
+    Gone { netns: u64, ifindex: u32 },
+    Address { netns: u64, ifindex: u32, last: u8, there: bool },
+    Close { netns: u64 },
+    Replace { netns: u64, links: Vec<(u32, u8, u32)> },
+    Read,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let netns = 1..4_u64;
+    let ifindex = 1..5_u32;
+    prop_oneof![
+        6 => (netns.clone(), ifindex.clone(), 0..3_u8, 0..3_u32, proptest::option::of((1..4_u64, 1..5_u32)))
+            .prop_map(|(netns, ifindex, name, mtu, peer)| Step::Put { netns, ifindex, name, mtu, peer }),
+        3 => (netns.clone(), ifindex.clone()).prop_map(|(netns, ifindex)| Step::Gone { netns, ifindex }),
+        3 => (netns.clone(), ifindex.clone(), 1..4_u8, any::<bool>())
+            .prop_map(|(netns, ifindex, last, there)| Step::Address { netns, ifindex, last, there }),
+        1 => (2..4_u64).prop_map(|netns| Step::Close { netns }),
+        1 => (netns, proptest::collection::btree_map(ifindex, (0..3_u8, 0..3_u32), 0..4))
+            .prop_map(|(netns, links)| Step::Replace {
+                netns,
+                links: links.into_iter().map(|(ifindex, (name, mtu))| (ifindex, name, mtu)).collect(),
+            }),
+        2 => Just(Step::Read),
+    ]
+}
+
+fn id_of(inode: u64) -> NetnsId {
+    if inode == 1 { HOST } else { netns(inode) }
+}
+
+fn pair_in(inode: u64, (peer_netns, ifindex): (u64, u32)) -> Pair {
+    let place = match peer_netns {
+        same if same == inode => PairPlace::Here,
+        1 => PairPlace::Host,
+        // As the setns engine has it: the host's end cannot tell where its other end is.
+        _ if inode == 1 => PairPlace::Elsewhere,
+        3 => PairPlace::In(netns(3)),
+        other => PairPlace::Nsid(other as i32),
+    };
+    Pair { ifindex, place }
+}
+
+proptest! {
+    /// What a reader puts together from the events is what the state holds, at every point; a
+    /// peer is always there, and says the same.
+    #[test]
+    fn events_replayed_are_the_state(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut state = State::new(HOST);
+        let mut replayed: HashMap<InterfaceId, Arc<Interface>> = HashMap::new();
+        for step in steps.into_iter().chain([Step::Read]) {
+            if let Step::Put { netns, .. } | Step::Replace { netns, .. } = &step {
+                let name = Place::Named(iface_core::NetnsName::new(netns.to_string()));
+                state.open(id_of(*netns), if *netns == 1 { Place::Host } else { name });
+                state.set_nsid(id_of(*netns), *netns as i32);
+            }
+            match step {
+                Step::Put { netns, ifindex, name, mtu, peer } => {
+                    let link = Link { mtu, ..link(ifindex, &name.to_string()) };
+                    put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
+                }
+                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink(ifindex), |_| None),
+                Step::Address { netns, ifindex, last, there } => {
+                    let address = Address { ifindex, net: IpNet::new([10, 0, 0, last].into(), 24).unwrap() };
+                    let change = if there { Change::Address(address) } else { Change::NoAddress(address) };
+                    state.apply(id_of(netns), change, |_| None);
+                }
+                Step::Close { netns } => state.close(id_of(netns)),
+                Step::Replace { netns, links } => {
+                    let listed = |(ifindex, name, mtu): (u32, u8, u32)| Listed {
+                        link: Link { mtu, ..link(ifindex, &name.to_string()) },
+                        addresses: Box::default(),
+                    };
+                    state.replace(id_of(netns), links.into_iter().map(listed).collect(), |_| None);
+                }
+                Step::Read => {
+                    let mut events = state.take_events();
+                    while let Some(event) = events.pop() {
+                        match event {
+                            Event::Added(i) => prop_assert!(replayed.insert(i.id, i).is_none()),
+                            Event::Updated(i, changes) => {
+                                let before = replayed.insert(i.id, i.clone());
+                                prop_assert_eq!(before.map(|b| b.key()), Some(i.key()));
+                                prop_assert_ne!(changes, Changes::default());
+                            }
+                            Event::Deleted(i) => prop_assert!(replayed.remove(&i.id).is_some()),
+                            Event::Synced => prop_assert!(false, "nobody said so"),
+                        }
+                    }
+                    let known = state.namespaces.values().flat_map(|n| n.links.values());
+                    let known: HashMap<_, _> = known.map(|k| (k.interface.id, k.interface.clone())).collect();
+                    prop_assert_eq!(known.len(), state.counts().1);
+                    prop_assert_eq!(&replayed, &known);
+                    for interface in known.values() {
+                        let told = interface.peer.as_ref().map(|peer| (peer.netns, peer.ifindex));
+                        prop_assert_eq!(told, state.other_end((interface.netns.id, interface.ifindex)));
+                        let Some(peer) = &interface.peer else { continue };
+                        let other = &state.known((peer.netns, peer.ifindex)).expect("a peer exists").interface;
+                        prop_assert_eq!((other.name, &other.netns.place), (peer.name, &peer.place));
+                        let back = other.peer.as_ref().map(|peer| (peer.netns, peer.ifindex));
+                        prop_assert_eq!(back, Some((interface.netns.id, interface.ifindex)));
+                    }
+                }
+            }
+        }
+    }
+}
