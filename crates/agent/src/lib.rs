@@ -8,6 +8,7 @@ pub mod config;
 pub mod export;
 pub mod logging;
 pub mod metrics;
+pub mod owner;
 pub mod pipeline;
 #[doc(hidden)]
 pub mod testing;

@@ -1,0 +1,188 @@
+//! What the tagger needs to know of a pod, whoever said it.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use iface_core::Pod;
+
+use super::multus::NetworkStatus;
+
+/// How many uids of deleted pods are remembered.
+const REMEMBERED: usize = 4096;
+
+/// A pod as the API server has it, trimmed to what is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRecord {
+    /// Its identity, workload and selected attributes.
+    pub pod: Arc<Pod>,
+    /// `metadata.uid`, the same as in `pod`.
+    pub uid: Arc<str>,
+    /// `metadata.resourceVersion` where it is a number, as every etcd's is.
+    pub version: Option<u64>,
+    /// The same pod as the container runtime knows it: a static pod has a uid from the kubelet there,
+    /// and the API server shows a mirror of it under another.
+    pub named: Arc<Pod>,
+    /// `metadata.creationTimestamp`, seconds since 1970.
+    pub created: i64,
+    /// `status.podIPs`; empty with `hostNetwork`, where they are the node's.
+    pub addresses: Vec<IpAddr>,
+    /// How far its life is.
+    pub life: Life,
+    /// What multus says of its interfaces.
+    pub networks: Vec<NetworkStatus>,
+}
+
+/// How far a pod's life is, as far as its addresses are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It has its addresses.
+    Live,
+    /// Its deletion was asked for: the addresses may be given to another pod before the API server hears of it.
+    Terminating,
+    /// Succeeded or Failed: the API server keeps showing addresses that are no longer its own.
+    Over,
+}
+
+/// What comes from a watch of the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodEvent {
+    /// The pods are others than before.
+    Change(PodChange),
+    /// A request failed and is tried again: what happened and what to do, as a line to show.
+    Fault(String),
+}
+
+/// What the API server says of pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodChange {
+    /// The pod is new or another than before.
+    Applied(PodRecord),
+    /// The pod with this uid is gone.
+    Deleted(Arc<str>),
+    /// These are all.
+    Listed(Vec<PodRecord>),
+}
+
+/// Whether both name the same pod, as far as they say.
+pub(super) fn same_pod(a: &Pod, b: &Pod) -> bool {
+    let uids_agree = match (&a.uid, &b.uid) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    uids_agree && a.name == b.name && a.namespace == b.namespace
+}
+
+/// Namespace and name: what people call a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PodName {
+    namespace: Box<str>,
+    name: Box<str>,
+}
+
+impl From<&Pod> for PodName {
+    fn from(pod: &Pod) -> Self {
+        Self { namespace: pod.namespace.as_str().into(), name: pod.name.as_str().into() }
+    }
+}
+
+/// The pods the API server has told of.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    by_uid: HashMap<Arc<str>, PodRecord>,
+    by_name: HashMap<PodName, BTreeSet<Arc<str>>>,
+    deleted: Remembered,
+}
+
+impl Pods {
+    /// Takes a record in, unless it says nothing new or is older than what is known.
+    ///
+    /// A list from an API server that lags behind the one asked before may show the past:
+    /// a deleted pod, which never comes back under its uid, or an earlier state.
+    pub(super) fn apply(&mut self, record: &PodRecord) -> bool {
+        let known = self.by_uid.get(&record.uid);
+        let stale = known.is_some_and(|known| is_older(record.version, known.version));
+        if stale || known == Some(record) || self.deleted.contains(&record.uid) {
+            return false;
+        }
+        self.by_name.entry(record.pod.as_ref().into()).or_default().insert(record.uid.clone());
+        self.by_uid.insert(record.uid.clone(), record.clone());
+        true
+    }
+
+    pub(super) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
+        self.deleted.insert(uid.clone());
+        self.forget(uid)
+    }
+
+    /// Drops a record without remembering the pod as deleted.
+    pub(super) fn forget(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
+        let record = self.by_uid.remove(uid)?;
+        let name = PodName::from(record.pod.as_ref());
+        if let Some(uids) = self.by_name.get_mut(&name) {
+            uids.remove(uid);
+            if uids.is_empty() {
+                self.by_name.remove(&name);
+            }
+        }
+        Some(record)
+    }
+
+    pub(super) fn get(&self, uid: &str) -> Option<&PodRecord> {
+        self.by_uid.get(uid)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_uid.len()
+    }
+
+    /// All uids that are not among `listed`.
+    pub(super) fn missing_from(&self, listed: &HashSet<Arc<str>>) -> Vec<Arc<str>> {
+        self.by_uid.keys().filter(|uid| !listed.contains(*uid)).cloned().collect()
+    }
+
+    /// The record of the pod a CNI file names.
+    ///
+    /// By the uid the runtime knows. A runtime that leaves the uid out
+    /// names a pod only by name, which a successor may have by now: then an address has to agree too.
+    pub(super) fn named_by(&self, pod: &Pod, addresses: &[IpAddr]) -> Option<&PodRecord> {
+        let mut same_name = self.by_name.get(&PodName::from(pod))?.iter().filter_map(|uid| self.by_uid.get(uid));
+        match &pod.uid {
+            Some(_) => same_name.find(|record| record.named.uid == pod.uid),
+            None => same_name.find(|record| {
+                record.life != Life::Over && record.addresses.iter().any(|address| addresses.contains(address))
+            }),
+        }
+    }
+}
+
+/// `resourceVersion` of one object grows with each change. Kubernetes documents it as comparable
+/// since 1.35, and it is etcd's revision in every version before.
+fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
+    matches!((new, known), (Some(new), Some(known)) if new < known)
+}
+
+/// The last uids that were deleted.
+#[derive(Debug, Default)]
+struct Remembered {
+    order: VecDeque<Arc<str>>,
+    uids: HashSet<Arc<str>>,
+}
+
+impl Remembered {
+    fn contains(&self, uid: &str) -> bool {
+        self.uids.contains(uid)
+    }
+
+    fn insert(&mut self, uid: Arc<str>) {
+        if !self.uids.insert(uid.clone()) {
+            return;
+        }
+        self.order.push_back(uid);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.uids.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Pod addresses as evidence: which pod's `status.podIPs` a namespace has.
+//!
+//! Weaker than the CNI cache: the API server shows an address late and keeps showing it after another
+//! pod has it (kubernetes/kubernetes#92697), and a pod with `CAP_NET_ADMIN` can take any address.
+//! So a claim to an address is bound to the first namespace that it tagged, one address in two
+//! namespaces is evidence for neither, and a claim of a pod that is ending tags nothing new.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use iface_core::NetnsId;
+
+use super::pod::{Life, PodRecord};
+
+/// Which namespaces have which addresses, and which pods claim them.
+#[derive(Debug, Default)]
+pub(super) struct PodIps {
+    by_address: HashMap<IpAddr, Address>,
+    by_pod: HashMap<Arc<str>, Box<[IpAddr]>>,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    /// Namespaces that have it, with how many interfaces each.
+    holders: BTreeMap<NetnsId, u32>,
+    claims: Vec<Claim>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    pod: Arc<str>,
+    created: i64,
+    terminating: bool,
+    bound: Option<NetnsId>,
+}
+
+/// What the addresses say of one namespace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct IpAnswer {
+    /// The pods that it may belong to: one is an answer, several contradict each other.
+    pub(super) pods: BTreeSet<Arc<str>>,
+    /// Pods that claim an address of it which another namespace has as well.
+    pub(super) shared: BTreeSet<Arc<str>>,
+    /// Claims that lost against a newer pod's: address, loser.
+    pub(super) lost: BTreeSet<(IpAddr, Arc<str>)>,
+}
+
+impl PodIps {
+    /// One more interface of the namespace has the address.
+    pub(super) fn hold(&mut self, address: IpAddr, netns: NetnsId) {
+        if is_evidence(address) {
+            *self.by_address.entry(address).or_default().holders.entry(netns).or_default() += 1;
+        }
+    }
+
+    /// One interface of the namespace less has the address.
+    pub(super) fn release(&mut self, address: IpAddr, netns: NetnsId) {
+        let Some(entry) = self.by_address.get_mut(&address) else { return };
+        if let Some(interfaces) = entry.holders.get_mut(&netns) {
+            *interfaces -= 1;
+            if *interfaces == 0 {
+                entry.holders.remove(&netns);
+            }
+        }
+        self.drop_if_unused(address);
+    }
+
+    /// Replaces what a pod claims; a claim it keeps stays bound.
+    pub(super) fn claim(&mut self, record: &PodRecord) {
+        let addresses: Box<[IpAddr]> = match record.life {
+            Life::Over => Box::default(),
+            Life::Live | Life::Terminating => record.addresses.iter().copied().filter(|ip| is_evidence(*ip)).collect(),
+        };
+        let before = self.by_pod.get(&record.uid).cloned().unwrap_or_default();
+        for gone in before.iter().filter(|address| !addresses.contains(address)) {
+            self.unclaim_one(*gone, &record.uid);
+        }
+        for address in &addresses {
+            let claims = &mut self.by_address.entry(*address).or_default().claims;
+            let terminating = record.life == Life::Terminating;
+            match claims.iter_mut().find(|claim| claim.pod == record.uid) {
+                Some(claim) => claim.terminating = terminating,
+                None => {
+                    let pod = record.uid.clone();
+                    claims.push(Claim { pod, created: record.created, terminating, bound: None });
+                }
+            }
+        }
+        self.by_pod.insert(record.uid.clone(), addresses);
+    }
+
+    /// Drops all that a pod claims.
+    pub(super) fn unclaim(&mut self, pod: &Arc<str>) {
+        for address in self.by_pod.remove(pod).unwrap_or_default() {
+            self.unclaim_one(address, pod);
+        }
+    }
+
+    /// From now on the pod's claims to addresses that this namespace has speak of no other.
+    pub(super) fn bind(&mut self, pod: &str, netns: NetnsId) {
+        for address in self.by_pod.get(pod).into_iter().flatten() {
+            let entry = self.by_address.get_mut(address).filter(|entry| entry.holders.contains_key(&netns));
+            let claims = entry.into_iter().flat_map(|entry| &mut entry.claims);
+            for claim in claims.filter(|claim| &*claim.pod == pod) {
+                claim.bound.get_or_insert(netns);
+            }
+        }
+    }
+
+    /// Every namespace that has an address this pod claims.
+    pub(super) fn holders_for(&self, pod: &str) -> BTreeSet<NetnsId> {
+        let addresses = self.by_pod.get(pod).into_iter().flatten();
+        addresses.flat_map(|address| self.holders(*address)).collect()
+    }
+
+    /// Every namespace whose answer can change when the address comes or goes somewhere; none when no pod claims it.
+    pub(super) fn concerned(&self, address: IpAddr) -> BTreeSet<NetnsId> {
+        let claims = self.by_address.get(&address).into_iter().flat_map(|entry| &entry.claims);
+        claims.flat_map(|claim| self.holders_for(&claim.pod)).collect()
+    }
+
+    /// What the addresses of a namespace say.
+    pub(super) fn about<'a>(&self, netns: NetnsId, addresses: impl IntoIterator<Item = &'a IpAddr>) -> IpAnswer {
+        let mut answer = IpAnswer::default();
+        for address in addresses {
+            let Some(entry) = self.by_address.get(address) else { continue };
+            let mut claims: Vec<&Claim> = Vec::new();
+            for claim in entry.claims.iter().filter(|claim| claim.speaks_of(netns)) {
+                if self.holders_for(&claim.pod).iter().all(|holder| *holder == netns) {
+                    claims.push(claim);
+                } else {
+                    answer.shared.insert(claim.pod.clone());
+                }
+            }
+            let (winners, losers) = newest(claims);
+            answer.pods.extend(winners.iter().map(|claim| claim.pod.clone()));
+            answer.lost.extend(losers.iter().map(|claim| (*address, claim.pod.clone())));
+        }
+        answer
+    }
+
+    fn holders(&self, address: IpAddr) -> impl Iterator<Item = NetnsId> {
+        self.by_address.get(&address).into_iter().flat_map(|entry| entry.holders.keys().copied())
+    }
+
+    fn unclaim_one(&mut self, address: IpAddr, pod: &str) {
+        if let Some(entry) = self.by_address.get_mut(&address) {
+            entry.claims.retain(|claim| &*claim.pod != pod);
+        }
+        self.drop_if_unused(address);
+    }
+
+    fn drop_if_unused(&mut self, address: IpAddr) {
+        if self.by_address.get(&address).is_some_and(|entry| entry.holders.is_empty() && entry.claims.is_empty()) {
+            self.by_address.remove(&address);
+        }
+    }
+}
+
+impl Claim {
+    fn speaks_of(&self, netns: NetnsId) -> bool {
+        self.bound == Some(netns) || (self.bound.is_none() && !self.terminating)
+    }
+}
+
+/// The claims that win, and those that lose: not terminating before terminating, then the newest.
+///
+/// Pods created in the same second both win, which the caller sees as a contradiction.
+fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
+    let rank = |claim: &Claim| (!claim.terminating, claim.created);
+    let best = claims.iter().map(|claim| rank(claim)).max();
+    claims.into_iter().partition(|claim| Some(rank(claim)) == best)
+}
+
+/// Loopback and link-local addresses are in every namespace and say nothing.
+fn is_evidence(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || link_local)
+}

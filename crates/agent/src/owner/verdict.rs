@@ -1,0 +1,90 @@
+//! Decides whose a namespace is from all that is known of it. Pure: no state, no order.
+
+use std::sync::Arc;
+
+use iface_core::{Pod, Source};
+
+use super::attachments::Testimony;
+use super::notice::Conflict;
+use super::pod::{PodRecord, same_pod};
+
+/// The pod a namespace belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict {
+    /// The pod as the container runtime knows it: what sources are compared by.
+    pub(super) named: Arc<Pod>,
+    /// The pod with all that the API server adds.
+    pub(super) pod: Arc<Pod>,
+    pub(super) source: Source,
+}
+
+/// All that is known of one namespace.
+pub(super) struct Evidence<'a> {
+    pub(super) files: &'a Testimony<'a>,
+    /// Pods whose addresses only this namespace has.
+    pub(super) by_address: Vec<&'a PodRecord>,
+    /// Pods of whose addresses another namespace has one, too.
+    pub(super) shared: Vec<&'a PodRecord>,
+    /// The last verdict. A network namespace serves one pod for its whole life, so it holds when
+    /// its source has fallen silent, as files and pods go before their namespace does.
+    pub(super) known: Option<&'a Verdict>,
+}
+
+/// The pod as the runtime knows it and the source of that, or nobody.
+pub(super) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<(Arc<Pod>, Source)> {
+    let against =
+        |pod: &Pod| evidence.by_address.iter().map(|record| &record.named).find(|other| !same_pod(other, pod));
+    let proven = match evidence.files.pod() {
+        Ok(proven) => proven,
+        Err((one, other)) => {
+            conflicts.push(Conflict::TwoPodsInCache(one.clone(), other.clone()));
+            return None;
+        }
+    };
+    let earlier = evidence.known.filter(|known| known.source == Source::CniCache).map(|known| &known.named);
+    let (pod, source) = match proven.or(earlier) {
+        Some(pod) => {
+            if let Some(other) = against(pod) {
+                conflicts.push(Conflict::CacheAgainstAddress(pod.clone(), other.clone()));
+            }
+            (pod.clone(), Source::CniCache)
+        }
+        None => (by_address(evidence, conflicts)?, Source::PodIp),
+    };
+    match evidence.files.other_than(&pod).filter(|_| proven.is_none()) {
+        None => Some((pod, source)),
+        Some(other) => {
+            conflicts.push(Conflict::UnprovenFile(other.clone(), pod));
+            None
+        }
+    }
+}
+
+fn by_address(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<Arc<Pod>> {
+    let known = evidence.known.map(|known| &known.named);
+    match (evidence.by_address.as_slice(), known) {
+        ([], None) => {
+            conflicts.extend(evidence.shared.iter().map(|record| Conflict::SharedAddress(record.named.clone())));
+            None
+        }
+        ([], Some(known)) => match evidence.shared.iter().find(|record| same_pod(&record.named, known)) {
+            Some(record) => {
+                conflicts.push(Conflict::SharedAddress(record.named.clone()));
+                None
+            }
+            None => Some(known.clone()),
+        },
+        ([one], None) => Some(one.named.clone()),
+        ([one, other, ..], None) => {
+            conflicts.push(Conflict::TwoPodsByAddress(one.named.clone(), other.named.clone()));
+            None
+        }
+        (several, Some(known)) => match several.iter().find(|record| !same_pod(&record.named, known)) {
+            Some(other) => {
+                conflicts.push(Conflict::KnownAgainstAddress(known.clone(), other.named.clone()));
+                None
+            }
+            None => Some(known.clone()),
+        },
+    }
+}
