@@ -68,7 +68,7 @@ pub fn pod(name: &str) -> Arc<Pod> {
 
 /// An interface of a pod, in a namespace named after it.
 #[must_use]
-pub fn pod_interface(number: u64, name: &str, pod: &Arc<Pod>, since: SystemTime) -> Arc<Interface> {
+pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since: SystemTime) -> Arc<Interface> {
     let place = Place::Named(NetnsName::new(format!("cni-{}", pod.name)));
     let owner = Owner { pod: pod.clone(), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
     Arc::new(Interface { owner: Some(Arc::new(owner)), ..interface(number, name, place, since) })

@@ -292,6 +292,7 @@ own_metrics! {
     COLLECT_DURATION: "netns_agent.collect.duration" Histogram "s" [] "Time to read the counters of every interface once.";
     SERIES: "netns_agent.series" UpDownCounter "{series}" [] "Series of interfaces that are exported.";
     SERIES_OVERFLOW: "netns_agent.series.overflow" UpDownCounter "{series}" [] "Series of interfaces left out because of the limit.";
+    SERIES_DUPLICATE: "netns_agent.series.duplicate" UpDownCounter "{series}" [] "Series of interfaces left out because a newer interface of the same owner has the name.";
     EXPORT_DURATION: "netns_agent.export.duration" Histogram "s" [SIGNALS] "Time of one OTLP export, with its retries.";
     EXPORT_FAILURES: "netns_agent.export.failures" Counter "{export}" [SIGNALS, ERRORS] "OTLP exports that did not arrive in full.";
     EXPORT_RETRIES: "netns_agent.export.retries" Counter "{request}" [SIGNALS] "OTLP requests sent again.";

@@ -203,4 +203,7 @@ pub struct Points {
     pub series: usize,
     /// How many were left out because of the limit.
     pub overflow: usize,
+    /// How many were left out because a newer interface of the same owner has the name: a pod's
+    /// old sandbox may outlive the start of its new one.
+    pub duplicates: usize,
 }

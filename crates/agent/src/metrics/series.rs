@@ -16,12 +16,13 @@
 //!   reading. Only that counter: the others go on, and a new start would count them twice.
 //! - OTLP's integers are signed: a counter beyond `i64::MAX` goes on from zero, which is the case above.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Counters, Interface, InterfaceId, NetnsId};
+use iface_core::{Counters, Interface, InterfaceId, NetnsId, Place};
 use netns_scan::Reading;
 
 use crate::metrics::catalog::{COUNTERS, Scope, values};
@@ -87,8 +88,10 @@ impl Accumulator {
         let overflow = self.admit(interfaces, now);
         let mut points = grouped(&self.order);
         points.time = nanos(now);
-        points.series = self.order.len() * self.options.series_each();
-        points.overflow = overflow * self.options.series_each();
+        let each = self.options.series_each();
+        points.series = points.samples.len() * each;
+        points.overflow = overflow * each;
+        points.duplicates = (self.order.len() - points.samples.len()) * each;
         for sample in &mut points.samples {
             sample.counted = self.count(&sample.interface, points.time);
         }
@@ -173,7 +176,8 @@ fn is_new(synced: Option<SystemTime>, interface: &Interface) -> bool {
 enum GroupKey<'a> {
     Node,
     Pod(&'a str, &'a str, Option<&'a str>),
-    Netns(NetnsId),
+    /// By name, as its Resource is.
+    Netns(&'a Place),
 }
 
 impl<'a> GroupKey<'a> {
@@ -181,12 +185,12 @@ impl<'a> GroupKey<'a> {
         match (Scope::of(interface), &interface.owner) {
             (Scope::Node, _) => Self::Node,
             (Scope::Pod, Some(owner)) => Self::Pod(&owner.pod.namespace, &owner.pod.name, owner.pod.uid.as_deref()),
-            (Scope::Pod | Scope::Netns, _) => Self::Netns(interface.netns.id),
+            (Scope::Pod | Scope::Netns, _) => Self::Netns(&interface.netns.place),
         }
     }
 }
 
-/// Samples without counters, group by group.
+/// Samples without counters, group by group; of several with one name in a group the newest.
 fn grouped(interfaces: &[Arc<Interface>]) -> Points {
     let mut numbers = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -196,17 +200,20 @@ fn grouped(interfaces: &[Arc<Interface>]) -> Points {
             groups.push(Group { subject: Subject::of(interface), samples: 0..0 });
             groups.len() - 1
         });
-        groups[number].samples.end += 1;
         members.push((number, interface));
     }
-    let mut start = 0;
-    for group in &mut groups {
-        group.samples = start..start + group.samples.end;
-        start = group.samples.end;
+    members.sort_unstable_by_key(|(number, interface)| (*number, interface.name, Reverse(interface.id)));
+    members.dedup_by_key(|(number, interface)| (*number, interface.name));
+    let mut samples = Vec::with_capacity(members.len());
+    for (number, interface) in members {
+        let group = &mut groups[number];
+        if group.samples.is_empty() {
+            group.samples.start = samples.len();
+        }
+        samples.push(Sample { interface: interface.clone(), counted: None });
+        group.samples.end = samples.len();
     }
-    members.sort_by_key(|(number, _)| *number);
-    let samples = members.into_iter().map(|(_, interface)| Sample { interface: interface.clone(), counted: None });
-    Points { groups, samples: samples.collect(), ..Points::default() }
+    Points { groups, samples, ..Points::default() }
 }
 
 #[cfg(test)]

@@ -130,7 +130,8 @@ fn the_host_end_of_a_pods_link_is_the_hosts() {
 #[test]
 fn the_limit_keeps_the_oldest_and_counts_what_it_leaves_out() {
     let mut accumulator = Accumulator::new(Options { max_series: 20, ..Options::default() });
-    let interfaces: Vec<_> = (1..=4).map(|number| eth0(number, at(1))).collect();
+    let named = |number: u64| Arc::new(interface(number, format!("eth{number}"), Place::Host, at(1)));
+    let interfaces: Vec<_> = (1..=4).map(named).collect();
     let points = accumulator.collect(interfaces.iter().rev(), &[], at(10));
     assert_eq!(points.samples.iter().map(|s| s.interface.ifindex).collect::<Vec<_>>(), [1, 2]);
     assert_eq!((points.series, points.overflow), (18, 18), "nine series an interface");
@@ -146,4 +147,15 @@ fn a_short_lived_interface_is_not_reported_and_a_long_lived_one_with_all_it_carr
     assert_eq!(early.samples.len(), 1, "only the one that existed before");
     let late = accumulator.collect([&new], &[reading(2, 90)], at(40));
     assert_eq!(first(&late), (90, 5 * SECOND));
+}
+
+#[test]
+fn of_two_interfaces_that_look_the_same_the_newer_is_reported_and_the_other_counted() {
+    let web = pod("web");
+    let mut new_sandbox = Interface::clone(&pod_interface(2, "eth0", &web, at(5)));
+    new_sandbox.netns = interface(2, "eth0", Place::Named(iface_core::NetnsName::new("cni-web2")), at(5)).netns;
+    let interfaces = [pod_interface(1, "eth0", &web, at(1)), Arc::new(new_sandbox)];
+    let points = synced().collect(&interfaces, &[], at(10));
+    assert_eq!(points.samples.iter().map(|s| s.interface.ifindex).collect::<Vec<_>>(), [2]);
+    assert_eq!((points.groups.len(), points.duplicates), (1, 9));
 }

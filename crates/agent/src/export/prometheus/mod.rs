@@ -1,0 +1,195 @@
+//! The same series for scrapers: Prometheus' text format and OpenMetrics.
+//!
+//! What OTLP says by a Resource is in labels here: `k8s_namespace_name`, `k8s_pod_name` and
+//! `k8s_pod_uid`, or `netns_name`; what is the same for all is on `target_info`. There are no
+//! `_created` samples: for an interface that existed before the agent no creation time is known,
+//! and a wrong one would count its traffic twice.
+
+pub(crate) mod names;
+mod text;
+
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric, number_data_point};
+
+pub use self::text::Format;
+use self::text::{Labels, Type, Writer};
+use crate::export::resource::Identity;
+use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
+use crate::metrics::points::{Options, Points, Sample, Subject};
+
+/// What a scrape shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The interfaces, cumulative; `None` shows the agent's own metrics only.
+    pub points: Option<&'a Points>,
+    /// What of them, and under which names.
+    pub options: &'a Options,
+    /// What the agent says about itself.
+    pub identity: &'a Identity,
+    /// The agent's own metrics.
+    pub own: &'a ResourceMetrics,
+}
+
+impl Page<'_> {
+    /// The text.
+    #[must_use]
+    pub fn render(&self, format: Format) -> String {
+        let mut writer = Writer::new(format);
+        writer.family("target", "", Type::Info, "What the agent says about itself.");
+        writer.sample("target", "_info", &Labels::new(self.identity.resource(&Subject::Node)), 1);
+        if let Some(points) = self.points {
+            for scope in Scope::ALL {
+                self.scope(points, scope, &mut writer);
+            }
+            network_names(points, &mut writer);
+        }
+        let own = self.own.scope_metrics.iter().flat_map(|scope| &scope.metrics);
+        own.for_each(|metric| own_metric(metric, &mut writer));
+        writer.finish()
+    }
+
+    fn scope(&self, points: &Points, scope: Scope, writer: &mut Writer) {
+        let groups = points.groups.iter().filter(|group| group.subject.scope() == scope);
+        let samples: Vec<_> = groups
+            .flat_map(|group| points.samples[group.samples.clone()].iter().map(|sample| (&group.subject, sample)))
+            .map(|(subject, sample)| Labelled::new(subject, sample, self.options))
+            .collect();
+        if !samples.is_empty() {
+            self.options.metrics().for_each(|metric| interface_metric(scope, metric, &samples, writer));
+        }
+    }
+}
+
+/// A sample with its labels rendered once for all metrics.
+struct Labelled<'a> {
+    sample: &'a Sample,
+    labels: Labels,
+    receive: Labels,
+    transmit: Labels,
+    all: Option<Labels>,
+}
+
+impl<'a> Labelled<'a> {
+    fn new(subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
+        let attributes = options.attributes;
+        let labels = labels(subject, attributes.of(&sample.interface));
+        let direction = attributes.direction_key();
+        let info = options.opt_in.contains(&Measure::Info);
+        Self {
+            sample,
+            receive: labels.with(direction, "receive"),
+            transmit: labels.with(direction, "transmit"),
+            labels,
+            all: info.then(|| self::labels(subject, attributes.all().of(&sample.interface))),
+        }
+    }
+}
+
+fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, String)>) -> Labels {
+    let mut labels = match subject {
+        Subject::Node => Labels::default(),
+        Subject::Pod(pod) => {
+            let pairs = [("k8s.namespace.name", &pod.namespace), ("k8s.pod.name", &pod.name)];
+            Labels::new(pairs.into_iter().chain(pod.uid.as_ref().map(|uid| ("k8s.pod.uid", uid))))
+        }
+        Subject::Netns(netns) => Labels::new([("netns.name", netns.place.to_string())]),
+    };
+    let is_netns = matches!(subject, Subject::Netns(_));
+    for (key, value) in attributes.filter(|(key, _)| !(is_netns && *key == "netns.name")) {
+        labels.push(key, &value);
+    }
+    labels
+}
+
+fn interface_metric(scope: Scope, metric: &InterfaceMetric, samples: &[Labelled<'_>], writer: &mut Writer) {
+    let (family, unit) = names::family(&[scope.prefix(), metric.suffix].concat(), metric.unit);
+    let (kind, suffix) = match metric.instrument {
+        Instrument::Counter => (Type::Counter, "_total"),
+        Instrument::UpDownCounter | Instrument::Histogram => (Type::Gauge, ""),
+    };
+    writer.family(&family, unit, kind, metric.description);
+    for Labelled { sample, labels, receive, transmit, all } in samples {
+        match (metric.measure.slots(), &sample.counted) {
+            (Some(_), None) => {}
+            (Some(Slots::Single(slot)), Some(counted)) => writer.sample(&family, suffix, labels, counted.values[slot]),
+            (Some(Slots::Directions { receive: into, transmit: out }), Some(counted)) => {
+                writer.sample(&family, suffix, receive, counted.values[into]);
+                writer.sample(&family, suffix, transmit, counted.values[out]);
+            }
+            (None, _) => match metric.measure {
+                Measure::Up => writer.sample(&family, suffix, labels, u8::from(sample.interface.is_up())),
+                Measure::Mtu => writer.sample(&family, suffix, labels, sample.interface.mtu),
+                _ => writer.sample(&family, suffix, all.as_ref().unwrap_or(labels), 1),
+            },
+        }
+    }
+}
+
+/// As openshift's network-metrics-daemon has it: always 0, to be added to cAdvisor's series by
+/// `+ on(namespace,pod,interface) group_left(network_name)`.
+fn network_names(points: &Points, writer: &mut Writer) {
+    let mut samples = points
+        .groups
+        .iter()
+        .filter_map(|group| match &group.subject {
+            Subject::Pod(pod) => Some((pod, &points.samples[group.samples.clone()])),
+            Subject::Node | Subject::Netns(_) => None,
+        })
+        .flat_map(|(pod, samples)| samples.iter().map(move |sample| (pod, &sample.interface)))
+        .filter_map(|(pod, interface)| Some((pod, interface, interface.owner.as_ref()?.network.as_deref()?)))
+        .peekable();
+    if samples.peek().is_none() {
+        return;
+    }
+    writer.family("pod_network_name_info", "", Type::Gauge, "Always 0: says the CNI network of a pod's interface.");
+    for (pod, interface, network) in samples {
+        let interface = interface.name.to_string();
+        let pairs =
+            [("interface", &*interface), ("namespace", &pod.namespace), ("network_name", network), ("pod", &pod.name)];
+        writer.sample("pod_network_name_info", "", &Labels::new(pairs), 0);
+    }
+}
+
+fn own_metric(metric: &Metric, writer: &mut Writer) {
+    let (family, unit) = names::family(&metric.name, &metric.unit);
+    match &metric.data {
+        Some(metric::Data::Sum(sum)) => {
+            let (kind, suffix) = if sum.is_monotonic { (Type::Counter, "_total") } else { (Type::Gauge, "") };
+            writer.family(&family, unit, kind, &metric.description);
+            for point in &sum.data_points {
+                let labels = own_labels(&point.attributes);
+                match point.value {
+                    Some(number_data_point::Value::AsInt(value)) => writer.sample(&family, suffix, &labels, value),
+                    Some(number_data_point::Value::AsDouble(value)) => writer.sample(&family, suffix, &labels, value),
+                    None => {}
+                }
+            }
+        }
+        Some(metric::Data::Histogram(histogram)) => {
+            writer.family(&family, unit, Type::Histogram, &metric.description);
+            for point in &histogram.data_points {
+                let labels = own_labels(&point.attributes);
+                let mut below = 0;
+                for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
+                    below += count;
+                    writer.sample(&family, "_bucket", &labels.with("le", &format!("{bound:?}")), below);
+                }
+                writer.sample(&family, "_bucket", &labels.with("le", "+Inf"), point.count);
+                writer.sample(&family, "_sum", &labels, point.sum.unwrap_or_default());
+                writer.sample(&family, "_count", &labels, point.count);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn own_labels(attributes: &[KeyValue]) -> Labels {
+    let text = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => text.clone(),
+        _ => String::new(),
+    };
+    Labels::new(attributes.iter().map(|attribute| (&*attribute.key, text(attribute))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use iface_core::{NetnsName, Place, Pod};
+
+use super::*;
+use crate::metrics::points::Attributes;
+use crate::metrics::series::Accumulator;
+use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
+
+fn page(options: Options, format: Format) -> String {
+    let odd = Arc::new(Pod { name: "a\"b\\c\nd".into(), ..Pod::clone(&pod("odd")) });
+    let interfaces = [
+        eth0(1, at(1)),
+        pod_interface(2, "eth0", &pod("web"), at(1)),
+        pod_interface(3, b"bad\xff\"", &odd, at(1)),
+        Arc::new(interface(4, "tun0", Place::Named(NetnsName::new("blue")), at(1))),
+    ];
+    let mut accumulator = Accumulator::new(options.clone());
+    let readings = [1, 2, 3, 4].map(|number| reading(number, number * 1000));
+    let points = accumulator.collect(&interfaces, &readings, at(10));
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let own = ResourceMetrics::default();
+    Page { points: Some(&points), options: &options, identity: &identity, own: &own }.render(format)
+}
+
+#[test]
+fn every_scope_has_its_names_and_labels() {
+    let text = page(Options::default(), Format::Text);
+    let expected = [
+        "# TYPE k8s_node_network_io_bytes_total counter\n",
+        "k8s_node_network_io_bytes_total{network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
+        "k8s_pod_network_io_bytes_total{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+         network_interface_name=\"eth0\",network_io_direction=\"transmit\"} 1000\n",
+        "k8s_pod_network_interface_up{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+         network_interface_name=\"eth0\"} 1\n",
+        "system_network_packet_count_total{netns_name=\"blue\",network_interface_name=\"tun0\",\
+         network_io_direction=\"receive\"} 400\n",
+        "pod_network_name_info{interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
+        "target_info{service_name=\"netns-agent\",",
+    ];
+    for line in expected {
+        assert!(text.contains(line), "{line}\nnot in\n{text}");
+    }
+}
+
+#[test]
+fn odd_names_break_no_line() {
+    let text = page(Options::default(), Format::Text);
+    assert!(text.contains(r#"k8s_pod_name="a\"b\\c\nd""#), "{text}");
+    assert!(text.contains(r#"network_interface_name="bad\\xff\"""#), "{text}");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    assert!(lines.clone().all(|line| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok())));
+}
+
+#[test]
+fn openmetrics_names_families_without_total_and_ends() {
+    let text = page(Options::default(), Format::OpenMetrics);
+    assert!(
+        text.contains("# TYPE k8s_pod_network_io_bytes counter\n# UNIT k8s_pod_network_io_bytes bytes\n"),
+        "{text}"
+    );
+    assert!(text.contains("# TYPE target info\n"), "{text}");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn kubeletstats_names_are_a_switch_away_and_the_info_metric_names_everything() {
+    let attributes = Attributes { kubeletstats_names: true, ..Attributes::default() };
+    let text = page(Options { attributes, opt_in: vec![Measure::Info], ..Options::default() }, Format::Text);
+    assert!(text.contains("interface=\"eth0\",direction=\"receive\"} 2000\n"), "{text}");
+    let info = "interface=\"eth0\",network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-web\",cni_network_name=\"cbr0\"} 1";
+    assert!(text.contains(info), "{text}");
+    assert!(!text.contains("_io_bytes_total{network_interface_mac"));
+}

@@ -1,0 +1,158 @@
+//! Writes families of samples in Prometheus' text format or in OpenMetrics.
+
+use std::fmt::{Display, Write as _};
+
+use crate::export::prometheus::names::{escape, label};
+
+/// How a scraper wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What the request's `Accept` asks for: the format with the higher weight; Prometheus' own
+    /// where nothing is said.
+    #[must_use]
+    pub fn negotiate(accept: Option<&str>) -> Self {
+        let weight = |range: &str| {
+            let quality = range.split(';').skip(1).filter_map(|parameter| parameter.trim().strip_prefix("q="));
+            quality.last().map_or(1.0, |quality| quality.trim().parse::<f32>().unwrap_or(0.0))
+        };
+        let best = |media: &str| {
+            let ranges = accept.unwrap_or_default().split(',').map(str::trim);
+            ranges.filter(|range| range.split(';').next() == Some(media)).map(weight).fold(0.0, f32::max)
+        };
+        let open = best("application/openmetrics-text");
+        if open > 0.0 && open >= best("text/plain") { Self::OpenMetrics } else { Self::Text }
+    }
+
+    /// The response's `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// What a family's samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+}
+
+/// Labels, rendered: `a="b",c="d"`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Labels(String);
+
+impl Labels {
+    pub(super) fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut labels = Self::default();
+        for (key, value) in pairs {
+            labels.push(key.as_ref(), value.as_ref());
+        }
+        labels
+    }
+
+    pub(super) fn push(&mut self, key: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(&label(key));
+        self.0.push_str("=\"");
+        escape(value, &mut self.0);
+        self.0.push('"');
+    }
+
+    pub(super) fn with(&self, key: &str, value: &str) -> Self {
+        let mut labels = self.clone();
+        labels.push(key, value);
+        labels
+    }
+}
+
+/// The text so far.
+#[derive(Debug)]
+pub(super) struct Writer {
+    text: String,
+    format: Format,
+}
+
+impl Writer {
+    pub(super) fn new(format: Format) -> Self {
+        Self { text: String::new(), format }
+    }
+
+    /// Begins a family; all its samples must follow before the next one begins.
+    pub(super) fn family(&mut self, name: &str, unit: &str, kind: Type, help: &str) {
+        let suffix = match (self.format, kind) {
+            (Format::Text, Type::Counter) => "_total",
+            (Format::Text, Type::Info) => "_info",
+            _ => "",
+        };
+        let kind = match (self.format, kind) {
+            (_, Type::Counter) => "counter",
+            (_, Type::Histogram) => "histogram",
+            (Format::OpenMetrics, Type::Info) => "info",
+            (_, Type::Gauge | Type::Info) => "gauge",
+        };
+        let escaped_help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "# HELP {name}{suffix} {escaped_help}");
+        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}");
+        if self.format == Format::OpenMetrics && !unit.is_empty() {
+            let _ = writeln!(self.text, "# UNIT {name} {unit}");
+        }
+    }
+
+    pub(super) fn sample(&mut self, name: &str, suffix: &str, labels: &Labels, value: impl Display) {
+        let labels = &labels.0;
+        let _ = if labels.is_empty() {
+            writeln!(self.text, "{name}{suffix} {value}")
+        } else {
+            writeln!(self.text, "{name}{suffix}{{{labels}}} {value}")
+        };
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scraper_gets_the_format_it_prefers() {
+        let cases = [
+            (None, Format::Text),
+            (Some("*/*"), Format::Text),
+            (Some("text/plain"), Format::Text),
+            (Some("application/openmetrics-text"), Format::OpenMetrics),
+            (
+                Some(
+                    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                ),
+                Format::OpenMetrics,
+            ),
+            (Some("application/openmetrics-text;q=0.2, text/plain;q=0.9"), Format::Text),
+            (Some("application/openmetrics-text;q=0"), Format::Text),
+        ];
+        for (accept, format) in cases {
+            assert_eq!(Format::negotiate(accept), format, "{accept:?}");
+        }
+    }
+}

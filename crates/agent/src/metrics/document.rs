@@ -1,0 +1,83 @@
+//! `docs/metrics.md`, made from the catalog.
+
+use std::fmt::Write as _;
+
+use crate::export::prometheus::names;
+use crate::metrics::catalog::{INTERFACE_METRICS, InterfaceMetric, OWN_METRICS, Origin, Scope, Slots, keys};
+
+const INTRODUCTION: &str = include_str!("document/introduction.md");
+const ATTRIBUTES: &str = include_str!("document/attributes.md");
+const OWN: &str = include_str!("document/own.md");
+
+/// The whole page.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for scope in Scope::ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "\n### {}\n", heading(scope));
+        page.push_str("| metric | kind, unit | attributes | Prometheus | |\n|---|---|---|---|---|\n");
+        INTERFACE_METRICS.iter().for_each(|metric| interface_row(scope, metric, &mut page));
+    }
+    page.push_str(ATTRIBUTES);
+    page.push_str("\n| metric | kind, unit | attributes | Prometheus | |\n|---|---|---|---|---|\n");
+    for metric in OWN_METRICS {
+        let attributes: Vec<_> =
+            metric.attributes.iter().map(|(key, values)| format!("`{key}` ({})", values.join(", "))).collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {}, {} | {} | `{}` | {} |",
+            metric.name,
+            metric.instrument.as_str(),
+            metric.unit,
+            attributes.join(", "),
+            names::sample(metric.name, metric.unit, metric.instrument),
+            metric.description,
+        );
+    }
+    page.push_str(OWN);
+    page
+}
+
+fn heading(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Node => "The host's interfaces",
+        Scope::Pod => "A pod's interfaces",
+        Scope::Netns => "Interfaces of a named namespace that belongs to no pod",
+    }
+}
+
+fn interface_row(scope: Scope, metric: &InterfaceMetric, page: &mut String) {
+    let name = [scope.prefix(), metric.suffix].concat();
+    let direction = matches!(metric.measure.slots(), Some(Slots::Directions { .. }));
+    let attributes = if direction {
+        format!("`{}`, `{}`", keys::INTERFACE, keys::DIRECTION)
+    } else {
+        format!("`{}`", keys::INTERFACE)
+    };
+    let opt_in = if metric.opt_in { " Opt-in." } else { "" };
+    let ours = if metric.origin == Origin::Ours { " Ours." } else { "" };
+    let _ = writeln!(
+        page,
+        "| `{name}` | {}, {} | {attributes} | `{}` | {}{opt_in}{ours} |",
+        metric.instrument.as_str(),
+        metric.unit,
+        names::sample(&name, metric.unit, metric.instrument),
+        metric.description,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_is_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == markdown(), "docs/metrics.md is old: UPDATE_DOCS=1 cargo test -p netns-agent metrics::");
+    }
+}

@@ -1,0 +1,261 @@
+//! The agent's view of itself, kept by the OpenTelemetry SDK.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iface_core::EventKind;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
+
+use crate::metrics::catalog::{self, Instrument, OwnMetric, keys};
+
+/// Bounds of durations, seconds: from a node with few pods to a receiver at its timeout.
+const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// What is asked for when the metrics are read. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Events that wait to be read.
+    pub unread: u64,
+    /// Events merged because they were read late.
+    pub merged: u64,
+    /// Receive queues that ran over.
+    pub overruns: u64,
+    /// Namespaces listed again.
+    pub resyncs: u64,
+    /// Messages that could not be understood.
+    pub malformed: u64,
+    /// Namespaces that are followed.
+    pub namespaces: u64,
+    /// Interfaces that are followed.
+    pub interfaces: u64,
+    /// Interfaces in named namespaces whose pod is not known.
+    pub untagged: u64,
+    /// What cannot be seen now.
+    pub faults: u64,
+    /// CNI result files that could not be used.
+    pub cni_refused: u64,
+    /// Times two live pods claimed one address.
+    pub ip_conflicts: u64,
+    /// Exported series of interfaces.
+    pub series: u64,
+    /// Series left out because of the limit.
+    pub overflow: u64,
+    /// Series left out because a newer interface has their name.
+    pub duplicates: u64,
+}
+
+/// What one export came to, as the metrics have it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exported {
+    /// `metrics` or `logs`.
+    pub signal: &'static str,
+    /// With its retries.
+    pub took: Duration,
+    /// Items that were taken.
+    pub accepted: usize,
+    /// Items that were not.
+    pub rejected: usize,
+    /// Requests sent again.
+    pub retries: u32,
+    /// The value of `error.type`, when something did not arrive.
+    pub failure: Option<&'static str>,
+}
+
+/// The agent's own metrics.
+#[derive(Debug)]
+pub struct OwnMetrics {
+    reader: Reader,
+    // Ends the pipeline behind the reader when dropped.
+    _provider: SdkMeterProvider,
+    events: Counter<u64>,
+    collect_duration: Histogram<f64>,
+    export_duration: Histogram<f64>,
+    export_failures: Counter<u64>,
+    export_retries: Counter<u64>,
+    export_items: Counter<u64>,
+    export_rejected: Counter<u64>,
+    event_logs_dropped: Counter<u64>,
+}
+
+impl OwnMetrics {
+    /// `observe` is asked each time the metrics are read; it must not wait.
+    #[must_use]
+    pub fn new(observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
+        let reader = Reader(Arc::new(ManualReader::builder().build()));
+        let provider = SdkMeterProvider::builder()
+            .with_reader(reader.clone())
+            .with_resource(Resource::builder_empty().build())
+            .build();
+        let meter = provider.meter(env!("CARGO_PKG_NAME"));
+        observe_all(&meter, &Arc::new(observe));
+        Self {
+            events: counter(&meter, &catalog::EVENTS),
+            collect_duration: histogram(&meter, &catalog::COLLECT_DURATION),
+            export_duration: histogram(&meter, &catalog::EXPORT_DURATION),
+            export_failures: counter(&meter, &catalog::EXPORT_FAILURES),
+            export_retries: counter(&meter, &catalog::EXPORT_RETRIES),
+            export_items: counter(&meter, &catalog::EXPORT_ITEMS),
+            export_rejected: counter(&meter, &catalog::EXPORT_REJECTED),
+            event_logs_dropped: counter(&meter, &catalog::EVENT_LOGS_DROPPED),
+            reader,
+            _provider: provider,
+        }
+    }
+
+    /// An interface event was handled.
+    pub fn event(&self, kind: EventKind) {
+        let kind = match kind {
+            EventKind::Added => "added",
+            EventKind::Updated => "updated",
+            EventKind::Deleted => "deleted",
+            EventKind::Synced => return,
+        };
+        self.events.add(1, &[KeyValue::new(keys::EVENT_KIND, kind)]);
+    }
+
+    /// All counters were read once.
+    pub fn collected(&self, took: Duration) {
+        self.collect_duration.record(took.as_secs_f64(), &[]);
+    }
+
+    /// An export ended.
+    pub fn exported(&self, export: Exported) {
+        let signal = [KeyValue::new(keys::SIGNAL, export.signal)];
+        self.export_duration.record(export.took.as_secs_f64(), &signal);
+        self.export_items.add(export.accepted as u64, &signal);
+        self.export_rejected.add(export.rejected as u64, &signal);
+        self.export_retries.add(u64::from(export.retries), &signal);
+        if let Some(failure) = export.failure {
+            let [signal] = signal;
+            self.export_failures.add(1, &[signal, KeyValue::new(keys::ERROR_TYPE, failure)]);
+        }
+    }
+
+    /// Events were given up before they could be exported.
+    pub fn event_logs_dropped(&self, number: u64) {
+        self.event_logs_dropped.add(number, &[]);
+    }
+
+    /// All of them now.
+    #[must_use]
+    pub fn read(&self) -> ResourceMetrics {
+        let mut metrics = ResourceMetrics::default();
+        // Fails only when the provider is gone, which lives as long as this.
+        let _ = self.reader.collect(&mut metrics);
+        metrics
+    }
+}
+
+type Field = fn(&Observed) -> u64;
+
+const OBSERVED: [(&OwnMetric, Field); 14] = [
+    (&catalog::EVENTS_UNREAD, |o| o.unread),
+    (&catalog::EVENTS_MERGED, |o| o.merged),
+    (&catalog::OVERRUNS, |o| o.overruns),
+    (&catalog::RESYNCS, |o| o.resyncs),
+    (&catalog::MALFORMED, |o| o.malformed),
+    (&catalog::NAMESPACES, |o| o.namespaces),
+    (&catalog::INTERFACES, |o| o.interfaces),
+    (&catalog::UNTAGGED, |o| o.untagged),
+    (&catalog::FAULTS, |o| o.faults),
+    (&catalog::CNI_REFUSED, |o| o.cni_refused),
+    (&catalog::IP_CONFLICTS, |o| o.ip_conflicts),
+    (&catalog::SERIES, |o| o.series),
+    (&catalog::SERIES_OVERFLOW, |o| o.overflow),
+    (&catalog::SERIES_DUPLICATE, |o| o.duplicates),
+];
+
+fn observe_all(meter: &Meter, observe: &Arc<impl Fn() -> Observed + Send + Sync + 'static>) {
+    for (metric, field) in OBSERVED {
+        let observe = observe.clone();
+        if metric.instrument == Instrument::Counter {
+            meter
+                .u64_observable_counter(metric.name)
+                .with_unit(metric.unit)
+                .with_description(metric.description)
+                .with_callback(move |instrument| instrument.observe(field(&observe()), &[]))
+                .build();
+        } else {
+            meter
+                .i64_observable_up_down_counter(metric.name)
+                .with_unit(metric.unit)
+                .with_description(metric.description)
+                .with_callback(move |instrument| {
+                    instrument.observe(i64::try_from(field(&observe())).unwrap_or(i64::MAX), &[]);
+                })
+                .build();
+        }
+    }
+}
+
+fn counter(meter: &Meter, metric: &OwnMetric) -> Counter<u64> {
+    meter.u64_counter(metric.name).with_unit(metric.unit).with_description(metric.description).build()
+}
+
+fn histogram(meter: &Meter, metric: &OwnMetric) -> Histogram<f64> {
+    let histogram = meter.f64_histogram(metric.name).with_unit(metric.unit).with_description(metric.description);
+    histogram.with_boundaries(BOUNDS.to_vec()).build()
+}
+
+/// The provider takes its reader for itself; this shares it.
+#[derive(Clone, Debug)]
+struct Reader(Arc<ManualReader>);
+
+impl MetricReader for Reader {
+    fn register_pipeline(&self, pipeline: std::sync::Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::metrics::catalog::OWN_METRICS;
+
+    #[test]
+    fn the_sdk_reports_exactly_what_the_table_lists() {
+        let own = OwnMetrics::new(Observed::default);
+        own.event(EventKind::Added);
+        own.collected(Duration::from_millis(3));
+        own.event_logs_dropped(1);
+        own.exported(Exported {
+            signal: "metrics",
+            took: Duration::from_millis(9),
+            accepted: 5,
+            rejected: 1,
+            retries: 1,
+            failure: Some("timeout"),
+        });
+        let read = own.read();
+        let metrics: Vec<_> = read.scope_metrics().flat_map(|scope| scope.metrics()).collect();
+        let names: BTreeSet<_> =
+            metrics.iter().map(|metric| (metric.name(), metric.unit(), metric.description())).collect();
+        let table = OWN_METRICS.iter().map(|metric| (metric.name, metric.unit, metric.description)).collect();
+        assert_eq!(names, table);
+        assert_eq!(metrics.len(), OWN_METRICS.len());
+    }
+}
