@@ -2,6 +2,7 @@
 //!
 //! Everything a user needs is the program; this crate promises no stable API.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! How measurements and events leave.
 
+pub mod events;
 pub mod otlp;
 pub mod prometheus;
 pub mod resource;

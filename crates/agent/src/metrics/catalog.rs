@@ -256,6 +256,10 @@ pub mod keys {
     pub const NETWORK: &str = "cni.network.name";
     /// Kind of an interface event.
     pub const EVENT_KIND: &str = "netns_agent.event.kind";
+    /// Operational state, as `ip link` has it, on event logs.
+    pub const OPER_STATE: &str = "network.interface.oper_state";
+    /// What changed, on event logs.
+    pub const CHANGED: &str = "netns_agent.event.changed";
     /// Which signal was exported.
     pub const SIGNAL: &str = "netns_agent.export.signal";
     /// Why an export failed.

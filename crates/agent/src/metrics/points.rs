@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iface_core::{End, Interface, Netns, Pod};
+use iface_core::{End, Interface, Netns, Place, Pod};
 
 use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
 
@@ -157,6 +157,29 @@ impl Subject {
             Self::Node => Scope::Node,
             Self::Pod(_) => Scope::Pod,
             Self::Netns(_) => Scope::Netns,
+        }
+    }
+}
+
+/// What tells Resources apart; pods by uid, where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SubjectKey<'a> {
+    /// The host.
+    Node,
+    /// Namespace, name and uid.
+    Pod(&'a str, &'a str, Option<&'a str>),
+    /// A namespace by name, as its Resource is.
+    Netns(&'a Place),
+}
+
+impl<'a> SubjectKey<'a> {
+    /// Whose the interface is; see [`Scope::of`].
+    #[must_use]
+    pub fn of(interface: &'a Interface) -> Self {
+        match (Scope::of(interface), &interface.owner) {
+            (Scope::Node, _) => Self::Node,
+            (Scope::Pod, Some(owner)) => Self::Pod(&owner.pod.namespace, &owner.pod.name, owner.pod.uid.as_deref()),
+            (Scope::Pod | Scope::Netns, _) => Self::Netns(&interface.netns.place),
         }
     }
 }

@@ -22,11 +22,11 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Counters, Interface, InterfaceId, NetnsId, Place};
+use iface_core::{Counters, Interface, InterfaceId, NetnsId};
 use netns_scan::Reading;
 
-use crate::metrics::catalog::{COUNTERS, Scope, values};
-use crate::metrics::points::{Counted, Group, Nanos, Options, Points, Sample, Subject, nanos};
+use crate::metrics::catalog::{COUNTERS, values};
+use crate::metrics::points::{Counted, Group, Nanos, Options, Points, Sample, Subject, SubjectKey, nanos};
 
 /// Follows every series from export to export.
 ///
@@ -171,32 +171,13 @@ fn is_new(synced: Option<SystemTime>, interface: &Interface) -> bool {
     synced.is_some_and(|synced| interface.since >= synced)
 }
 
-/// What tells Resources apart; pods by uid, where it is known.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum GroupKey<'a> {
-    Node,
-    Pod(&'a str, &'a str, Option<&'a str>),
-    /// By name, as its Resource is.
-    Netns(&'a Place),
-}
-
-impl<'a> GroupKey<'a> {
-    fn of(interface: &'a Interface) -> Self {
-        match (Scope::of(interface), &interface.owner) {
-            (Scope::Node, _) => Self::Node,
-            (Scope::Pod, Some(owner)) => Self::Pod(&owner.pod.namespace, &owner.pod.name, owner.pod.uid.as_deref()),
-            (Scope::Pod | Scope::Netns, _) => Self::Netns(&interface.netns.place),
-        }
-    }
-}
-
 /// Samples without counters, group by group; of several with one name in a group the newest.
 fn grouped(interfaces: &[Arc<Interface>]) -> Points {
     let mut numbers = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     let mut members: Vec<(usize, &Arc<Interface>)> = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
-        let number = *numbers.entry(GroupKey::of(interface)).or_insert_with(|| {
+        let number = *numbers.entry(SubjectKey::of(interface)).or_insert_with(|| {
             groups.push(Group { subject: Subject::of(interface), samples: 0..0 });
             groups.len() - 1
         });

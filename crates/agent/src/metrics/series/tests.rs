@@ -3,6 +3,7 @@ use std::time::Duration;
 use iface_core::{IfName, Place};
 
 use super::*;
+use crate::metrics::catalog::Scope;
 use crate::metrics::points::Options;
 use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
 

@@ -1,0 +1,155 @@
+use std::future::ready as now;
+
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use iface_core::{NetnsName, Place};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::testing::{at, eth0, interface, pod, pod_interface};
+
+fn handles() -> Handles {
+    let known = || {
+        let tun = interface(9, "tun0", Place::Named(NetnsName::new("blue")), at(1));
+        vec![pod_interface(2, "eth0", &pod("web"), at(1)), Arc::new(tun), eth0(1, at(1))]
+    };
+    Handles {
+        ready: Box::new(|| Err("the first scan is not done".to_owned())),
+        interfaces: Box::new(known),
+        lookup: Box::new(move |wanted| {
+            let interface = known().into_iter().find(|interface| interface.ifindex == wanted.ifindex)?;
+            Some(Found { interface, certainty: "exact" })
+        }),
+        metrics: Box::new(|format| Box::pin(now(Ok(format!("# {format:?}\n").repeat(100))))),
+    }
+}
+
+/// Serves for as long as the future `client` runs.
+async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve(listener, router(handles()), std::future::pending());
+    let limited = tokio::time::timeout(Duration::from_secs(20), client(address));
+    tokio::select! {
+        answer = limited => answer.expect("the client is done in time"),
+        ended = server => panic!("the server ended: {ended:?}"),
+    }
+}
+
+async fn get(address: std::net::SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, hyper::HeaderMap, Vec<u8>) {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    let mut request = hyper::Request::builder().uri(path).header("host", "test");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(http_body_util::Empty::<hyper::body::Bytes>::new()).unwrap();
+    let exchange = async {
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        (head.status.as_u16(), head.headers, body)
+    };
+    tokio::select! { answer = exchange => answer, _ = connection => unreachable!("ended without an answer") }
+}
+
+async fn json_of(address: std::net::SocketAddr, path: &str) -> (u16, Value) {
+    let (status, _, body) = get(address, path, &[]).await;
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn it_is_alive_before_it_is_ready_and_says_why() {
+    with_server(async |address| {
+        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+        let (status, _, body) = get(address, "/readyz", &[]).await;
+        assert_eq!((status, &*body), (503, &b"not ready: the first scan is not done\n"[..]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn interfaces_are_chosen_by_namespace_pod_and_netns() {
+    with_server(async |address| {
+        let names = async |query: &str| {
+            let (status, value) = json_of(address, &format!("/v1/interfaces{query}")).await;
+            assert_eq!(status, 200);
+            let names = value.as_array().unwrap().iter();
+            names.map(|interface| interface["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("").await, ["eth0", "tun0", "eth0"]);
+        assert_eq!(names("?namespace=default&pod=web").await, ["eth0"]);
+        assert_eq!(names("?netns=blue").await, ["tun0"]);
+        assert_eq!(names("?netns=host").await, ["eth0"]);
+        assert!(names("?namespace=other").await.is_empty());
+        assert_eq!(
+            json_of(address, "/v1/interfaces?nampespace=x").await.0,
+            400,
+            "a slip of the pen is not all interfaces"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lookup_says_how_sure_it_is_and_what_is_wrong_with_the_question() {
+    with_server(async |address| {
+        let (status, value) = json_of(address, "/v1/lookup?ifindex=9&mac=0a:58:0a:f4:00:05").await;
+        assert_eq!((status, &value["certainty"], &value["interface"]["name"]), (200, &json!("exact"), &json!("tun0")));
+        assert_eq!(json_of(address, "/v1/lookup?ifindex=77").await.0, 404);
+        for bad in ["", "?ifindex=x", "?ifindex=1&mac=zz"] {
+            let (status, value) = json_of(address, &format!("/v1/lookup{bad}")).await;
+            assert_eq!(status, 400, "{bad}");
+            assert!(value["error"].is_string());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_and_encoding_that_is_asked_for() {
+    with_server(async |address| {
+        let accept = [("accept", "application/openmetrics-text"), ("accept-encoding", "deflate, gzip")];
+        let (status, headers, body) = get(address, "/metrics", &accept).await;
+        assert_eq!((status, &headers["content-encoding"]), (200, &"gzip".parse().unwrap()));
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*body), &mut text).unwrap();
+        assert!(text.starts_with("# OpenMetrics\n"));
+        let (_, headers, body) = get(address, "/metrics", &[]).await;
+        assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        assert!(body.starts_with(b"# Text\n"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_refused() {
+    with_server(async |address| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 * 1024));
+        // The server may close before it has read all of it.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_connections_than_there_are_places_wait_their_turn() {
+    with_server(async |address| {
+        let mut idle = Vec::new();
+        for _ in 0..64 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let waiting = get(address, "/livez", &[]);
+        let mut waiting = std::pin::pin!(waiting);
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+        assert!(early.is_err(), "the 65th connection is not served");
+        idle.pop();
+        assert_eq!(waiting.await.0, 200, "until one ends");
+    })
+    .await;
+}
