@@ -47,7 +47,7 @@ impl Pipeline {
     pub fn unseen(&self) -> Option<String> {
         let status = self.handle.status();
         if status.engine == EngineKind::Own {
-            return Some(format!("only this process's own namespace is seen: {}", status.reason));
+            return Some(status.reason);
         }
         let (first, more) = status.faults.split_first()?;
         let rest = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };

@@ -1,9 +1,11 @@
 //! The command line: a file a verb.
 
 pub mod config;
+pub mod doctor;
 pub mod documents;
 pub mod known;
 pub mod list;
+pub mod reader;
 pub mod select;
 pub mod table;
 pub mod terminal;
@@ -41,6 +43,8 @@ pub enum Verb {
     /// Print interfaces as they appear, change and go.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
+    /// Say of every precondition whether it holds, and what to do where it does not.
+    Doctor,
     /// Show interfaces by what they carry, refreshed; q quits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
@@ -105,6 +109,7 @@ pub fn command() -> clap::Command {
     }
     command
         .mut_subcommand("run", |verb| verb.args(args(&Section::ALL)))
+        .mut_subcommand("doctor", |verb| verb.args(args(&Section::ALL)))
         .mut_subcommand("config", |verb| verb.mut_subcommand("check", |check| check.args(args(&Section::ALL))))
 }
 

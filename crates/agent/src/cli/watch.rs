@@ -1,11 +1,13 @@
 //! `watch`: what happens, as it happens.
 
 use std::io::Write;
+use std::pin::pin;
 use std::time::SystemTime;
 
 use iface_core::{Changes, Event, EventKind, Interface};
 use jiff::Timestamp;
 
+use super::reader;
 use super::select::Selectors;
 use super::table::printable;
 use super::tell_unseen;
@@ -39,9 +41,13 @@ enum Format {
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(config)?;
+    let mut gone = pin!(reader::gone(std::io::stdout()));
     let colour = Terminal::detect().colour;
     loop {
-        let event = pipeline.next().await?;
+        let event = tokio::select! {
+            event = pipeline.next() => event?,
+            () = &mut gone => return Ok(()),
+        };
         if event.interface().is_some_and(|interface| !args.selectors.select(interface)) {
             continue;
         }

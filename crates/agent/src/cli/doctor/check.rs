@@ -1,0 +1,146 @@
+//! Facts in, verdicts out. Pure.
+
+use netns_scan::{EngineKind, Fault, Status};
+
+/// What one precondition looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    pub(super) subject: &'static str,
+    pub(super) verdict: Verdict,
+}
+
+/// Whether a precondition holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It does, and what was found.
+    Ok(String),
+    /// It is not asked for, and how it would be.
+    Off(String),
+    /// It does not.
+    Bad { why: String, cure: String },
+}
+
+impl Check {
+    pub(super) fn ok(subject: &'static str, found: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Ok(found.into()) }
+    }
+
+    pub(super) fn off(subject: &'static str, how: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Off(how.into()) }
+    }
+
+    pub(super) fn bad(subject: &'static str, why: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Bad { why: why.into(), cure: cure.into() } }
+    }
+
+    pub(super) fn is_bad(&self) -> bool {
+        matches!(self.verdict, Verdict::Bad { .. })
+    }
+}
+
+/// The kernel's release, as `/proc/sys/kernel/osrelease` has it. Strict checking of dumps, without
+/// which a namespace cannot be listed by its nsid, came with 4.20 and is complete since 5.0.
+pub(super) fn kernel(release: &str) -> Check {
+    let release = release.trim();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(_))) if major >= 5 => Check::ok("kernel", release),
+        _ => Check::bad(
+            "kernel",
+            format!("{release} is older than 5.0, which the engine nsid needs"),
+            "add the capability SYS_ADMIN for the engine setns, or use a newer kernel",
+        ),
+    }
+}
+
+/// Numbers of `linux/capability.h`.
+const NET_BROADCAST: u32 = 11;
+const NET_ADMIN: u32 = 12;
+const SYS_ADMIN: u32 = 21;
+
+/// The effective capabilities in the text of `/proc/self/status`.
+pub(super) fn capabilities(status: &str) -> Check {
+    let held = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or_default();
+    let names: Vec<_> = [(NET_ADMIN, "NET_ADMIN"), (NET_BROADCAST, "NET_BROADCAST"), (SYS_ADMIN, "SYS_ADMIN")]
+        .into_iter()
+        .filter(|(bit, _)| held & (1 << bit) != 0)
+        .map(|(_, name)| name)
+        .collect();
+    let has = |name| names.contains(&name);
+    if has("NET_ADMIN") && has("NET_BROADCAST") || has("SYS_ADMIN") {
+        return Check::ok("capabilities", names.join(", "));
+    }
+    let why = if names.is_empty() { "none that help".to_owned() } else { format!("{} alone", names.join(", ")) };
+    Check::bad("capabilities", why, "run as root, or add NET_ADMIN and NET_BROADCAST (best) or SYS_ADMIN")
+}
+
+/// What reaches into namespaces.
+pub(super) fn engine(status: &Status) -> Check {
+    match status.engine {
+        EngineKind::Nsid | EngineKind::Setns => Check::ok("engine", status.reason.clone()),
+        EngineKind::Own => Check::bad("engine", status.reason.clone(), "see capabilities"),
+    }
+}
+
+/// How many faults of one kind are told one by one.
+const TOLD: usize = 5;
+
+/// What was found, and what was not although it is there.
+pub(super) fn namespaces(status: &Status) -> Vec<Check> {
+    let found = format!("{} namespaces, {} interfaces", status.namespaces, status.interfaces);
+    let fault = |fault: &Fault| {
+        let why = format!("{}: {}", fault.subject.display(), fault.error);
+        Check::bad("namespaces", why, "it is tried again when it changes; the rest is followed without it")
+    };
+    let mut checks = vec![Check::ok("namespaces", found)];
+    // Where there is no engine, no namespace can be reached, and that is told already.
+    if status.engine != EngineKind::Own {
+        checks.extend(status.faults.iter().take(TOLD).map(fault));
+        let more = status.faults.len().saturating_sub(TOLD);
+        checks.extend((more > 0).then(|| Check::bad("namespaces", format!("and {more} more"), "see above")));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_before_5_0_needs_the_engine_setns() {
+        assert!(!kernel("6.18.44-generic\n").is_bad());
+        assert!(!kernel("5.0.0\n").is_bad());
+        assert!(kernel("4.19.0-27-amd64\n").is_bad());
+        assert!(kernel("").is_bad());
+    }
+
+    #[test]
+    fn either_engine_s_capabilities_are_enough_and_half_of_them_are_not() {
+        for enough in
+            ["CapEff:\t0000000000001800", "CapEff:\t0000000000200000", "Name:\tx\nCapEff:\t000001ffffffffff\n"]
+        {
+            assert!(!capabilities(enough).is_bad(), "{enough}");
+        }
+        for little in ["CapEff:\t0000000000001000", "CapEff:\t0000000000000000", "CapEff:\tzz", ""] {
+            assert!(capabilities(little).is_bad(), "{little}");
+        }
+    }
+
+    #[test]
+    fn seeing_only_the_own_namespace_is_told_with_its_reason() {
+        let status = Status {
+            engine: EngineKind::Own,
+            reason: "add NET_ADMIN".into(),
+            synced: true,
+            namespaces: 1,
+            interfaces: 2,
+            faults: Vec::new(),
+        };
+        assert!(matches!(engine(&status).verdict, Verdict::Bad { why, .. } if why == "add NET_ADMIN"));
+        assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespaces, 2 interfaces")]);
+    }
+}
