@@ -2,23 +2,34 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::thread;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::oneshot;
 
 /// Returns when the reading end of the pipe that `out` is has been closed, so that `watch | head`
 /// ends even while nothing happens; never for anything but a pipe or socket.
-pub async fn gone(out: impl AsFd) {
-    let waited = async {
-        let out = out.as_fd().try_clone_to_owned()?;
-        // A regular file cannot be waited for, and has no reader that could go.
-        let out = AsyncFd::register_with_interest(out, Interest::ERROR)?;
-        out.ready(Interest::ERROR).await.map(|_| ())
-    };
-    let waited: io::Result<()> = waited.await;
-    if waited.is_err() {
-        std::future::pending().await
-    }
+///
+/// A thread waits for that and ends with the process: nothing else tells, as the runtime can only
+/// wait for a file that nobody else uses.
+///
+/// # Errors
+/// When there can be no other thread or file descriptor.
+pub fn gone(out: impl AsFd) -> io::Result<impl Future<Output = ()>> {
+    let out = out.as_fd().try_clone_to_owned()?;
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new().name("reader".into()).spawn(move || {
+        // An error is reported whether it is asked for or not, poll(2).
+        let mut files = [PollFd::new(out.as_fd(), PollFlags::empty())];
+        if poll(&mut files, PollTimeout::NONE).is_ok() {
+            let _ = sender.send(());
+        }
+    })?;
+    Ok(async {
+        if receiver.await.is_err() {
+            std::future::pending().await
+        }
+    })
 }
 
 #[cfg(test)]
@@ -37,15 +48,16 @@ mod tests {
     fn a_closed_pipe_is_noticed_without_writing_to_it() {
         let (reader, writer) = io::pipe().unwrap();
         block_on(async {
-            assert!(timeout(Duration::from_millis(20), gone(&writer)).await.is_err());
+            let mut gone = std::pin::pin!(gone(&writer).unwrap());
+            assert!(timeout(Duration::from_millis(20), &mut gone).await.is_err());
             drop(reader);
-            timeout(Duration::from_secs(10), gone(&writer)).await.unwrap();
+            timeout(Duration::from_secs(10), gone).await.unwrap();
         });
     }
 
     #[test]
     fn a_file_has_no_reader_that_could_go() {
         let file = tempfile::tempfile().unwrap();
-        block_on(async { assert!(timeout(Duration::from_millis(20), gone(&file)).await.is_err()) });
+        block_on(async { assert!(timeout(Duration::from_millis(20), gone(&file).unwrap()).await.is_err()) });
     }
 }

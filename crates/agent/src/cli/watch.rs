@@ -41,7 +41,7 @@ enum Format {
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(config)?;
-    let mut gone = pin!(reader::gone(std::io::stdout()));
+    let mut gone = pin!(reader::gone(std::io::stdout())?);
     let colour = Terminal::detect().colour;
     loop {
         let event = tokio::select! {
