@@ -44,4 +44,5 @@ pub use oracle::{LinkTruth, links_inside};
 pub use replay::Replay;
 pub use resources::{Footprint, resident_bytes};
 pub use rtnl::{LinkChange, Rtnl};
+pub use sandbox::{Error as SandboxError, enter as enter_sandbox};
 pub use suite::{Suite, Test};

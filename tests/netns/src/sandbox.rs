@@ -12,7 +12,13 @@ use nix::unistd::{getgid, getuid};
 /// `unshare(2)` refuses a new user namespace to a process of several threads, so this comes first
 /// in `main`. Afterwards the process is root in there, `/run` is empty and private, and `lo` of the
 /// new network namespace is the only interface it can see.
-pub(crate) fn enter() -> Result<(), Error> {
+///
+/// [`Suite`](crate::Suite) does it for each test; a benchmark calls it itself.
+///
+/// # Errors
+///
+/// Where user namespaces are forbidden, or one of them cannot be set up.
+pub fn enter() -> Result<(), Error> {
     let (uid, gid) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).map_err(Error::Unshare)?;
     // user_namespaces(7): without CAP_SETGID outside, a gid map needs setgroups denied first.
@@ -33,9 +39,12 @@ fn write(path: &'static str, text: &str) -> Result<(), Error> {
 
 /// Why there is no sandbox; a test must not go on without one.
 #[derive(Debug)]
-pub(crate) enum Error {
+pub enum Error {
+    /// `unshare(2)` was refused.
     Unshare(Errno),
+    /// A file of the user namespace's mapping could not be written.
     Map(&'static str, std::io::Error),
+    /// Something could not be mounted.
     Mount(&'static str, Errno),
 }
 

@@ -1,0 +1,104 @@
+//! The bare system calls, in a loop, with nothing done with what they say.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use netns_scan::message::{Body, Request, parse};
+use nix::sched::CloneFlags;
+
+use crate::Figures;
+
+/// Names, asked of the directory as a watcher has to.
+fn paths() -> Vec<PathBuf> {
+    std::fs::read_dir("/run/netns").unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+pub(crate) fn nsid() -> Figures {
+    let start = Instant::now();
+    let mut socket = open();
+    socket.set_netlink_get_strict_chk(true).unwrap();
+    let mut buffer = vec![0; 64 * 1024];
+    dump(&mut socket, None, &mut buffer);
+    let mut nsids = Vec::new();
+    for path in paths() {
+        let file = File::open(path).unwrap();
+        ask(&socket, Request::get_nsid_of_fd(file.as_raw_fd()), &mut buffer, |body| {
+            if let Body::NewNsid(nsid) = body {
+                nsids.push(nsid);
+            }
+        });
+        drop(file);
+        dump(&mut socket, nsids.last().copied(), &mut buffer);
+    }
+    let known = start.elapsed();
+    let start = Instant::now();
+    for nsid in &nsids {
+        ask(&socket, Request::list_links(Some(*nsid)), &mut buffer, |_| {});
+    }
+    figures(known.as_secs_f64(), start.elapsed().as_secs_f64())
+}
+
+pub(crate) fn setns() -> Figures {
+    let start = Instant::now();
+    let home = File::open("/proc/self/ns/net").unwrap();
+    let mut host = open();
+    let mut buffer = vec![0; 64 * 1024];
+    dump(&mut host, None, &mut buffer);
+    let mut sockets = vec![host];
+    for path in paths() {
+        #[expect(clippy::disallowed_methods, reason = "this is what the watcher is measured against")]
+        nix::sched::setns(File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+        let mut socket = open();
+        #[expect(clippy::disallowed_methods, reason = "this is what the watcher is measured against")]
+        nix::sched::setns(&home, CloneFlags::CLONE_NEWNET).unwrap();
+        dump(&mut socket, None, &mut buffer);
+        sockets.push(socket);
+    }
+    let known = start.elapsed();
+    let start = Instant::now();
+    for socket in &sockets {
+        ask(socket, Request::list_stats(), &mut buffer, |_| {});
+    }
+    figures(known.as_secs_f64(), start.elapsed().as_secs_f64())
+}
+
+fn figures(known: f64, counted: f64) -> Figures {
+    let cpu = crate::watch::cpu_seconds();
+    Figures::from([
+        ("all interfaces known, ms".into(), known * 1e3),
+        ("one pass over all counters, ms".into(), counted * 1e3),
+        ("CPU to know all and read counters once, ms".into(), cpu * 1e3),
+    ])
+}
+
+fn open() -> Socket {
+    let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
+    socket.bind_auto().unwrap();
+    [1, 5, 9].into_iter().for_each(|group| socket.add_membership(group).unwrap());
+    socket
+}
+
+fn dump(socket: &mut Socket, nsid: Option<i32>, buffer: &mut [u8]) {
+    ask(socket, Request::list_links(nsid), buffer, |_| {});
+    ask(socket, Request::list_addresses(nsid), buffer, |_| {});
+}
+
+fn ask(socket: &Socket, mut request: Request, buffer: &mut [u8], mut take: impl FnMut(Body<'_>)) {
+    socket.send_to(request.bytes(1), &SocketAddr::new(0, 0), 0).unwrap();
+    loop {
+        let len = socket.recv(&mut &mut *buffer, 0).unwrap();
+        for message in parse(&buffer[..len]) {
+            match message.unwrap().body {
+                Body::End(result) => {
+                    assert_eq!(result, 0);
+                    return;
+                }
+                body => take(body),
+            }
+        }
+    }
+}
