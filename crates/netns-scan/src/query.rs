@@ -9,7 +9,7 @@ use crate::enter::Enter;
 use crate::listing::{Change, Listed, Listing};
 use crate::message::{Body, Request};
 use crate::netns::{Found, look};
-use crate::socket::{BUFFER_LEN, NoAnswer, RouteSocket, Said};
+use crate::socket::{BUFFER_LEN, Groups, NoAnswer, RouteSocket, Said};
 
 /// The addresses of an interface.
 ///
@@ -21,7 +21,7 @@ use crate::socket::{BUFFER_LEN, NoAnswer, RouteSocket, Said};
 /// When the namespace cannot be entered or listed, or has no such interface.
 pub fn ips_from_interface(netns: Option<&Path>, name: &IfName) -> Result<Vec<IpAddr>, Error> {
     let socket = match netns {
-        None => RouteSocket::open(),
+        None => RouteSocket::open(Groups::NONE),
         Some(path) => open_inside(path),
     };
     let mut socket = socket.map_err(|source| match netns {
@@ -61,7 +61,7 @@ pub fn ips_from_interface(netns: Option<&Path>, name: &IfName) -> Result<Vec<IpA
 pub fn name_for_index(ifindex: u32) -> Result<Option<IfName>, Error> {
     let ask = || -> Result<Option<IfName>, NoAnswer> {
         let mut name = None;
-        RouteSocket::open().map_err(NoAnswer::Failed)?.ask(
+        RouteSocket::open(Groups::NONE).map_err(NoAnswer::Failed)?.ask(
             Request::get_link(None, ifindex),
             &mut vec![0; BUFFER_LEN],
             |said| {
@@ -83,6 +83,6 @@ fn open_inside(path: &Path) -> io::Result<RouteSocket> {
     let Found::Namespace(file) = look(path)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a network namespace"));
     };
-    let mut results = Enter::new(RouteSocket::open).run(vec![(path.to_owned(), file)])?;
+    let mut results = Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), file)])?;
     results.pop().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
 }

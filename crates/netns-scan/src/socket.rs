@@ -9,10 +9,20 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::message::{Body, Request, parse};
 use crate::receive::{Datagram, receive};
 
-/// Multicast groups of `linux/rtnetlink.h` (`RTNLGRP_*`): links and both families' addresses.
-const INTERFACES: [u32; 3] = [1, 5, 9];
-/// `RTNLGRP_NSID`: namespaces that get or lose their number.
-const NSIDS: u32 = 28;
+/// Multicast groups to hear, a bit each (`RTMGRP_*`, `linux/rtnetlink.h`).
+///
+/// They are named when the socket is bound, all at once: each change of a socket's groups makes
+/// the kernel walk every socket that hears anything, those in other namespaces too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Groups(u32);
+
+impl Groups {
+    pub(crate) const NONE: Self = Self(0);
+    /// Links and both families' addresses: groups 1, 5 and 9.
+    pub(crate) const INTERFACES: Self = Self(1 | 1 << 4 | 1 << 8);
+    /// Those, and namespaces that get or lose their number: group 28.
+    pub(crate) const INTERFACES_AND_NSIDS: Self = Self(Self::INTERFACES.0 | 1 << 27);
+}
 
 /// The kernel's own address.
 const KERNEL: (u32, u32) = (0, 0);
@@ -58,11 +68,24 @@ pub(crate) enum NoAnswer {
 }
 
 impl RouteSocket {
-    /// A socket in the calling thread's namespace that hears nothing yet.
-    pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        let port = socket.bind_auto()?.port_number();
-        Ok(Self { socket, port, seq: 0 })
+    /// A socket in the calling thread's namespace.
+    pub(crate) fn open(groups: Groups) -> io::Result<Self> {
+        Self::bind(Socket::new(NETLINK_ROUTE)?, groups)
+    }
+
+    /// One that hears every namespace that has an nsid here, too (`NETLINK_LISTEN_ALL_NSID`,
+    /// needs CAP_NET_BROADCAST).
+    pub(crate) fn open_for_all_namespaces(groups: Groups) -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        socket.set_listen_all_namespaces(true)?;
+        Self::bind(socket, groups)
+    }
+
+    fn bind(mut socket: Socket, groups: Groups) -> io::Result<Self> {
+        socket.bind(&SocketAddr::new(0, groups.0))?;
+        let mut address = SocketAddr::new(0, 0);
+        socket.get_address(&mut address)?;
+        Ok(Self { socket, port: address.port_number(), seq: 0 })
     }
 
     /// Makes the receive buffer this large, or as large as the limits allow.
@@ -72,22 +95,6 @@ impl RouteSocket {
             Err(Errno::EPERM) => Ok(setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?),
             result => Ok(result?),
         }
-    }
-
-    /// Subscribes to links and addresses.
-    pub(crate) fn hear_interfaces(&self) -> io::Result<()> {
-        INTERFACES.iter().try_for_each(|group| self.socket.add_membership(*group))
-    }
-
-    /// Subscribes to the coming and going of nsids.
-    pub(crate) fn hear_nsids(&self) -> io::Result<()> {
-        self.socket.add_membership(NSIDS)
-    }
-
-    /// Hears every namespace that has an nsid here, too (`NETLINK_LISTEN_ALL_NSID`, needs
-    /// CAP_NET_BROADCAST).
-    pub(crate) fn hear_all_namespaces(&self) -> io::Result<()> {
-        self.socket.set_listen_all_namespaces(true)
     }
 
     /// Lets dumps name a target namespace (`NETLINK_GET_STRICT_CHK`, Linux 5.0).

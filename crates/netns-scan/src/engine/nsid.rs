@@ -11,7 +11,7 @@ use crate::Reading;
 use crate::listing::{Change, Listing};
 use crate::message::{Body, Link, PairEnd, Request, parse};
 use crate::netns::{self, OWN};
-use crate::socket::{BUFFER_LEN, NoAnswer, Received, RouteSocket, Said};
+use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
 /// One socket in the host's namespace that hears every namespace with an nsid there.
@@ -44,10 +44,11 @@ impl NsidEngine {
             let why = why.to_owned();
             move |source| Unusable { why, source }
         };
-        let events = RouteSocket::open().map_err(unusable("cannot open a netlink socket"))?;
-        let mut requests = RouteSocket::open().map_err(unusable("cannot open a netlink socket"))?;
+        let groups = if sockets.hear { Groups::INTERFACES_AND_NSIDS } else { Groups::NONE };
+        let events = RouteSocket::open_for_all_namespaces(groups)
+            .map_err(unusable("hearing all namespaces needs CAP_NET_BROADCAST"))?;
+        let mut requests = RouteSocket::open(Groups::NONE).map_err(unusable("cannot open a netlink socket"))?;
         requests.check_strictly().map_err(unusable("listing by nsid needs Linux 5.0"))?;
-        events.hear_all_namespaces().map_err(unusable("hearing all namespaces needs CAP_NET_BROADCAST"))?;
         let mut answers: Box<[u8]> = vec![0; BUFFER_LEN].into();
         match requests.ask(Request::probe_assign(), &mut answers, |_| {}) {
             Err(NoAnswer::Failed(source)) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -57,15 +58,7 @@ impl NsidEngine {
         }
         let host_nsid = number(&mut requests, &mut answers, Path::new(OWN), None)
             .map_err(unusable("the own namespace gets no nsid"))?;
-        let start = || {
-            events.set_receive_buffer(sockets.receive_buffer)?;
-            if sockets.hear {
-                events.hear_nsids()?;
-                events.hear_interfaces()?;
-            }
-            io::Result::Ok(())
-        };
-        start().map_err(unusable("cannot subscribe to links and addresses"))?;
+        events.set_receive_buffer(sockets.receive_buffer).map_err(unusable("the receive buffer cannot be set"))?;
         let host = state.host();
         let mut engine = Self {
             events,

@@ -13,7 +13,7 @@ use crate::enter::Enter;
 use crate::listing::{Change, Listing};
 use crate::message::{Body, Link, Malformed, Request, parse};
 use crate::netns::{self, NsFile, OWN};
-use crate::socket::{BUFFER_LEN, NoAnswer, Received, RouteSocket, Said};
+use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
 /// Datagrams taken from one socket before the others get their turn.
@@ -49,8 +49,12 @@ struct Connection {
 impl SetnsEngine {
     /// With the host's namespace open, and listed into the state.
     pub(crate) fn new(sockets: Sockets, state: &mut State) -> io::Result<Self> {
+        let open: fn() -> io::Result<RouteSocket> = match sockets.hear {
+            true => || RouteSocket::open(Groups::INTERFACES),
+            false => || RouteSocket::open(Groups::NONE),
+        };
         let mut engine = Self {
-            enter: Enter::new(RouteSocket::open),
+            enter: Enter::new(open),
             sockets,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             home: File::open(OWN)?,
@@ -63,15 +67,12 @@ impl SetnsEngine {
             buffer: vec![0; BUFFER_LEN].into(),
         };
         let host = Wanted { id: state.host(), path: OWN.into() };
-        engine.connect(&host, RouteSocket::open()?, state)?;
+        engine.connect(&host, open()?, state)?;
         Ok(engine)
     }
 
     fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
         socket.set_receive_buffer(self.sockets.receive_buffer)?;
-        if self.sockets.hear {
-            socket.hear_interfaces()?;
-        }
         let token = self.next_token;
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
         self.next_token += 1;

@@ -77,8 +77,8 @@ fn figures(known: f64, counted: f64) -> Figures {
 
 fn open() -> Socket {
     let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
-    socket.bind_auto().unwrap();
-    [1, 5, 9].into_iter().for_each(|group| socket.add_membership(group).unwrap());
+    // Links and both families' addresses.
+    socket.bind(&SocketAddr::new(0, 1 | 1 << 4 | 1 << 8)).unwrap();
     socket
 }
 
