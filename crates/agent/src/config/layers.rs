@@ -64,7 +64,7 @@ pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
     for setting in SETTINGS {
         let own = Env { name: &setting.variable(), unit: Unit::Own };
         let found = std::iter::once(&own)
-            .chain(setting.also)
+            .chain(setting.also.iter().filter(|env| env.unit != Unit::Otlp))
             .find_map(|env| read(env.name).filter(|text| !text.is_empty()).map(|text| (env, text)));
         let Some((env, text)) = found else { continue };
         match env.unit.read(&text) {

@@ -2,6 +2,7 @@
 
 mod document;
 mod layers;
+mod otlp;
 mod settings;
 mod value;
 
@@ -13,8 +14,11 @@ use std::time::Duration;
 use clap::{Arg, ArgAction};
 use tracing::level_filters::LevelFilter;
 
+use crate::metrics::points::Options;
+
 pub use document::{default_file, markdown};
 pub use layers::{Environment, Layer, Origin, Words, flags};
+pub use otlp::Otlp;
 pub use settings::{SETTINGS, Section, Setting, Shape};
 pub use value::duration;
 
@@ -41,8 +45,8 @@ pub struct Config {
     pub pod_labels: Vec<String>,
     /// Globs of annotations to export.
     pub pod_annotations: Vec<String>,
-    /// Time between two readings of the counters.
-    pub export_interval: Duration,
+    /// What leaves, how and when.
+    pub export: Export,
     /// Where the admin server listens; `None`: nowhere.
     pub admin_address: Option<SocketAddr>,
     /// How long the last export may take.
@@ -69,6 +73,44 @@ pub struct FilterWords {
     pub exclude: Vec<String>,
     /// Only those with an address here.
     pub ips: Vec<String>,
+}
+
+/// What leaves, how and when.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Time between two readings of the counters.
+    pub interval: Duration,
+    /// What of them.
+    pub options: Options,
+    /// Whether scrapers see interfaces.
+    pub prometheus: Prometheus,
+    /// Whether interface events are sent as logs.
+    pub events: bool,
+    /// Where to.
+    pub otlp: Otlp,
+}
+
+/// Whether scrapers see interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prometheus {
+    /// Where nothing is sent with OTLP.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Export {
+    /// Whether scrapers see interfaces.
+    #[must_use]
+    pub fn shows_interfaces(&self) -> bool {
+        match self.prometheus {
+            Prometheus::Auto => self.otlp.metrics.is_none(),
+            Prometheus::On => true,
+            Prometheus::Off => false,
+        }
+    }
 }
 
 /// What to log and how.
@@ -128,14 +170,18 @@ impl Sources {
         let (file, unread) = self.file.as_deref().map(layers::file).unwrap_or_default();
         faults.extend(unread);
         let mut config = Config::unset();
+        let said = |key: &str| [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(key)).cloned();
         for setting in SETTINGS {
             let default =
                 || Words { words: setting.shape.split(setting.default), origin: Origin::Default(setting.key) };
-            let said = [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(setting.key)).cloned();
-            let Words { words, origin } = said.unwrap_or_else(default);
+            let Words { words, origin } = said(setting.key).unwrap_or_else(default);
             if let Err(fault) = (setting.set)(&mut config, &words) {
                 faults.push(format!("{origin}: {fault}"));
             }
+        }
+        match otlp::resolve(&said, environment) {
+            Ok(otlp) => config.export.otlp = otlp,
+            Err(wrong) => faults.extend(wrong),
         }
         if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
     }
@@ -155,7 +201,13 @@ impl Config {
             kubeconfig: None,
             pod_labels: Vec::new(),
             pod_annotations: Vec::new(),
-            export_interval: Duration::MAX,
+            export: Export {
+                interval: Duration::MAX,
+                options: Options::default(),
+                prometheus: Prometheus::Auto,
+                events: false,
+                otlp: Otlp::default(),
+            },
             admin_address: None,
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use netns_scan::EngineChoice;
 
-use super::value::{duration, list, patterns};
-use super::{Config, Listen, LogFormat};
+use super::value::{duration, list, patterns, switch};
+use super::{Config, Listen, LogFormat, Prometheus};
+use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
+use crate::metrics::points::Attributes;
 
 /// One thing a user can set.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub enum Unit {
     Own,
     /// Milliseconds without a unit, as OpenTelemetry's variables do.
     Milliseconds,
+    /// As OpenTelemetry specifies; read by the exporter, with the forms of each signal.
+    Otlp,
 }
 
 /// What a setting is about: a heading in help and documentation.
@@ -106,7 +110,7 @@ impl Unit {
     /// Says that it is no number of milliseconds.
     pub fn read(self, text: &str) -> Result<String, String> {
         match self {
-            Self::Own => Ok(text.to_owned()),
+            Self::Own | Self::Otlp => Ok(text.to_owned()),
             Self::Milliseconds => match text.parse::<u64>() {
                 Ok(number) => Ok(format!("{number}ms")),
                 Err(_) => Err(format!("{text:?} is no number of milliseconds")),
@@ -134,6 +138,15 @@ impl Section {
 
 const fn own(name: &'static str) -> Env<'static> {
     Env { name, unit: Unit::Own }
+}
+
+const fn otlp(name: &'static str) -> Env<'static> {
+    Env { name, unit: Unit::Otlp }
+}
+
+/// For what says something only together with others: see `otlp.rs`.
+fn together(_: &mut Config, _: &[String]) -> Result<(), String> {
+    Ok(())
 }
 
 /// Every setting there is.
@@ -327,7 +340,197 @@ pub const SETTINGS: &[Setting] = &[
         default: "15s",
         also: &[Env { name: "OTEL_METRIC_EXPORT_INTERVAL", unit: Unit::Milliseconds }],
         help: "Time from one reading and export of all counters to the next.",
-        set: |config, words| duration(one(words)).map(|interval| config.export_interval = interval),
+        set: |config, words| duration(one(words)).map(|interval| config.export.interval = interval),
+    },
+    Setting {
+        key: "otlp-endpoint",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "URL",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_ENDPOINT")],
+        help: "Where to send metrics with OTLP, like http://collector:4317; nothing is sent where none is named. With HTTP the path v1/metrics is appended.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-protocol",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "grpc|http/protobuf",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_PROTOCOL")],
+        help: "How to send; if nothing is said, gRPC to port 4317, else HTTP.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-headers",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "KEY=VALUE,…",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_HEADERS")],
+        help: "Headers of each request, values percent-encoded.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-timeout",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "10s",
+        also: &[otlp("OTEL_EXPORTER_OTLP_TIMEOUT")],
+        help: "How long one request may take; OpenTelemetry's own variable is in milliseconds.",
+        set: |_, words| duration(one(words)).map(|_| ()),
+    },
+    Setting {
+        key: "otlp-compression",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "gzip|none",
+        default: "none",
+        also: &[otlp("OTEL_EXPORTER_OTLP_COMPRESSION")],
+        help: "Whether requests are compressed.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-insecure",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[otlp("OTEL_EXPORTER_OTLP_INSECURE")],
+        help: "Whether an endpoint without a scheme is http.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-certificate",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_CERTIFICATE")],
+        help: "Certificates of the authorities to trust, PEM; if nothing is said, the system's.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-client-certificate",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")],
+        help: "The certificate to show, PEM.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-client-key",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[otlp("OTEL_EXPORTER_OTLP_CLIENT_KEY")],
+        help: "Its key, PEM.",
+        set: together,
+    },
+    Setting {
+        key: "otlp-temporality-preference",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "cumulative|delta|lowmemory",
+        default: "cumulative",
+        also: &[otlp("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")],
+        help: "What counters count from: the start of the series, or the last export.",
+        set: together,
+    },
+    Setting {
+        key: "export-events",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[],
+        help: "Whether to send interfaces added, changed and gone as OTLP logs, too.",
+        set: |config, words| switch(one(words)).map(|on| config.export.events = on),
+    },
+    Setting {
+        key: "metrics",
+        section: Section::Export,
+        shape: Shape::List,
+        value: "SUFFIX",
+        default: "",
+        also: &[],
+        help: "Opt-in metrics to report besides the usual ones: interface.carrier.changes, interface.mtu, interface.info.",
+        set: |config, words| {
+            config.export.options.opt_in = words.iter().map(|word| opt_in(word)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "interface-attributes",
+        section: Section::Export,
+        shape: Shape::List,
+        value: "KEY",
+        default: "",
+        also: &[],
+        help: "Attributes for every series besides the interface's name: network.interface.mac, netns.name, cni.network.name.",
+        set: |config, words| words.iter().try_for_each(|word| attribute(&mut config.export.options.attributes, word)),
+    },
+    Setting {
+        key: "kubeletstats-names",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[],
+        help: "Whether to use kubeletstats' attribute names, interface and direction.",
+        set: |config, words| switch(one(words)).map(|on| config.export.options.attributes.kubeletstats_names = on),
+    },
+    Setting {
+        key: "min-interface-age",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "",
+        also: &[],
+        help: "Interfaces younger than this are not reported yet, which spares receivers the series of short-lived pods.",
+        set: |config, words| {
+            let age = some(words).map(|word| duration(&word)).transpose()?;
+            config.export.options.min_age = age.unwrap_or_default();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max-series",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "NUMBER",
+        default: "100000",
+        also: &[],
+        help: "Most series of interfaces to report; what is left out is counted in netns_agent.series.overflow.",
+        set: |config, words| {
+            let number = one(words);
+            let wrong = |_| format!("{number:?} is no number of series");
+            config.export.options.max_series = number.parse().map_err(wrong)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "prometheus-interfaces",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "auto|on|off",
+        default: "auto",
+        also: &[],
+        help: "Whether /metrics shows interfaces, not only the agent itself; auto does where nothing is sent with OTLP.",
+        set: |config, words| {
+            config.export.prometheus = match one(words) {
+                "auto" => Prometheus::Auto,
+                "on" | "true" => Prometheus::On,
+                "off" | "false" => Prometheus::Off,
+                other => return Err(choice(other, "auto, on or off")),
+            };
+            Ok(())
+        },
     },
     Setting {
         key: "admin-address",
@@ -398,6 +601,21 @@ fn one(words: &[String]) -> &str {
 
 fn some(words: &[String]) -> Option<String> {
     words.first().filter(|word| !word.is_empty()).cloned()
+}
+
+fn opt_in(word: &str) -> Result<Measure, String> {
+    let metric = INTERFACE_METRICS.iter().filter(|metric| metric.opt_in).find(|metric| metric.suffix == word);
+    metric.map(|metric| metric.measure).ok_or_else(|| format!("{word:?} is no opt-in metric"))
+}
+
+fn attribute(attributes: &mut Attributes, word: &str) -> Result<(), String> {
+    match word {
+        keys::MAC => attributes.mac = true,
+        keys::NETNS => attributes.netns = true,
+        keys::NETWORK => attributes.network = true,
+        _ => return Err(choice(word, &format!("{}, {} or {}", keys::MAC, keys::NETNS, keys::NETWORK))),
+    }
+    Ok(())
 }
 
 fn choice(text: &str, choices: &str) -> String {

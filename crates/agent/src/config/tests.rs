@@ -27,7 +27,7 @@ fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Str
 fn every_default_is_a_value_the_setting_takes() {
     let config = load(&[], &[], None).unwrap();
     assert_eq!(config.scan.dirs, [Path::new("/var/run/netns")]);
-    assert_eq!(config.export_interval, Duration::from_secs(15));
+    assert_eq!(config.export.interval, Duration::from_secs(15));
     assert_eq!(config.filter.exclude, ["lo"]);
     assert_eq!(config.admin_address, Some("127.0.0.1:9465".parse().unwrap()));
 }
@@ -38,7 +38,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let variables = [("NETNS_AGENT_POLL_PERIOD", "2s"), ("NETNS_AGENT_EXPORT_INTERVAL", "2s")];
     let config = load(&["--poll-period", "1s"], &variables, file).unwrap();
     assert_eq!(config.poll_period, Duration::from_secs(1));
-    assert_eq!(config.export_interval, Duration::from_secs(2));
+    assert_eq!(config.export.interval, Duration::from_secs(2));
     assert_eq!(config.listen, Listen::Poll);
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
 }
@@ -72,7 +72,7 @@ fn other_programs_variables_are_understood_in_their_own_form() {
         ("EXCLUDE_INTERFACES", "lo,/^veth/"),
     ];
     let config = load(&[], &variables, None).unwrap();
-    assert_eq!(config.export_interval, Duration::from_secs(60));
+    assert_eq!(config.export.interval, Duration::from_secs(60));
     assert_eq!((config.listen, config.poll_period), (Listen::Poll, Duration::from_secs(60)));
     assert_eq!(config.filter.exclude, ["lo", "/^veth/"]);
 }
@@ -111,6 +111,75 @@ fn the_default_file_is_read_without_fault_as_it_is_and_with_every_line_in_force(
         .collect();
     assert_eq!(in_force.lines().count(), SETTINGS.len());
     load(&[], &[], Some(&in_force)).unwrap();
+}
+
+fn endpoint(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Option<String> {
+    load(flags, variables, file).unwrap().export.otlp.metrics.map(|otlp| otlp.endpoint.to_string())
+}
+
+#[test]
+fn an_otlp_endpoint_follows_the_same_precedence_as_everything_else() {
+    let file = Some("otlp-endpoint: http://file:4317\n");
+    let variable = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://variable:4317");
+    let own = ("NETNS_AGENT_OTLP_ENDPOINT", "http://own:4317");
+    let flag = ["--otlp-endpoint", "http://flag:4317"];
+    assert_eq!(endpoint(&[], &[], None), None);
+    assert_eq!(endpoint(&[], &[], file).unwrap(), "http://file:4317/");
+    assert_eq!(endpoint(&[], &[variable], file).unwrap(), "http://variable:4317/");
+    let specific = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://specific:4317");
+    assert_eq!(endpoint(&[], &[variable, specific], file).unwrap(), "http://specific:4317/");
+    assert_eq!(endpoint(&[], &[variable, specific, own], file).unwrap(), "http://own:4317/");
+    assert_eq!(endpoint(&flag, &[variable, own], file).unwrap(), "http://flag:4317/");
+}
+
+#[test]
+fn every_otlp_setting_of_the_file_arrives() {
+    let file = "otlp-endpoint: https://collector:4318\notlp-headers: a=b\notlp-timeout: 3s\notlp-compression: gzip\n\
+                otlp-certificate: /ca\notlp-client-certificate: /c\notlp-client-key: /k\n\
+                otlp-protocol: http/protobuf\notlp-temporality-preference: delta\n";
+    let otlp = load(&[], &[], Some(file)).unwrap().export.otlp.metrics.unwrap();
+    assert_eq!(otlp.endpoint.to_string(), "https://collector:4318/v1/metrics");
+    assert_eq!((otlp.headers.len(), otlp.timeout, otlp.gzip), (1, Duration::from_secs(3), true));
+    assert_eq!(otlp.tls.ca.as_deref(), Some(Path::new("/ca")));
+    assert!(otlp.tls.client.is_some());
+    assert_eq!(otlp.temporality, crate::metrics::points::Temporality::Delta);
+}
+
+#[test]
+fn a_fault_of_an_otlp_setting_names_the_file_or_variable_it_was_said_in_once() {
+    let text = faults(
+        &["--otlp-compression", "zip"],
+        &[("NETNS_AGENT_OTLP_PROTOCOL", "smoke"), ("OTEL_EXPORTER_OTLP_HEADERS", "x")],
+        Some("otlp-endpoint: ftp://x\notlp-timeout: soon\n"),
+    );
+    for part in [
+        "5 faults",
+        "--otlp-compression: ",
+        "NETNS_AGENT_OTLP_PROTOCOL: ",
+        "OTEL_EXPORTER_OTLP_HEADERS: ",
+        "netns-agent.yaml: otlp-endpoint: ",
+        "netns-agent.yaml: otlp-timeout: ",
+    ] {
+        assert_eq!(text.matches(part).count(), 1, "{part:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn scrapers_see_interfaces_where_otlp_does_not_unless_told_otherwise() {
+    let shown = |flags: &[&str]| load(flags, &[], None).unwrap().export.shows_interfaces();
+    assert!(shown(&[]));
+    assert!(!shown(&["--otlp-endpoint", "http://c:4317"]));
+    assert!(shown(&["--otlp-endpoint", "http://c:4317", "--prometheus-interfaces", "on"]));
+    assert!(!shown(&["--prometheus-interfaces", "off"]));
+}
+
+#[test]
+fn the_help_of_metrics_names_all_that_are_opt_in() {
+    let help = Setting::named("metrics").unwrap().help;
+    for metric in crate::metrics::catalog::INTERFACE_METRICS.iter().filter(|metric| metric.opt_in) {
+        assert!(help.contains(metric.suffix), "{}", metric.suffix);
+        assert!(load(&["--metrics", metric.suffix], &[], None).is_ok());
+    }
 }
 
 #[test]
