@@ -214,6 +214,8 @@ pub struct Group {
 /// What one export says.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
+    /// What is reported of the samples.
+    pub options: Arc<Options>,
     /// When the counters were read.
     pub time: Nanos,
     /// What the values count from.

@@ -34,7 +34,7 @@ use crate::metrics::points::{Counted, Group, Nanos, Options, Points, Sample, Sub
 /// unknown start is special, and each reader must get it.
 #[derive(Debug, Default)]
 pub struct Accumulator {
-    options: Options,
+    options: Arc<Options>,
     /// Interfaces made after this have a known start.
     synced: Option<SystemTime>,
     /// An ifindex is one interface's at a time, under whatever name.
@@ -58,18 +58,12 @@ impl Accumulator {
     /// Reports what `options` say.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, ..Self::default() }
+        Self { options: Arc::new(options), ..Self::default() }
     }
 
     /// Everything that existed at the start is known; what is made from `at` on is new.
     pub fn synced(&mut self, at: SystemTime) {
         self.synced.get_or_insert(at);
-    }
-
-    /// What is reported.
-    #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.options
     }
 
     /// Joins interfaces and readings, taken at `now`, into the points of one export.
@@ -87,6 +81,7 @@ impl Accumulator {
         self.readings.extend(readings.iter().map(|reading| (reading.id, reading.counters)));
         let overflow = self.admit(interfaces, now);
         let mut points = grouped(&self.order);
+        points.options = self.options.clone();
         points.time = nanos(now);
         let each = self.options.series_each();
         points.series = points.samples.len() * each;

@@ -16,7 +16,7 @@ use prost::encoding::message;
 
 use crate::export::resource::Identity;
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
-use crate::metrics::points::{Attributes, Options, Points, Sample, Subject, Temporality, nanos};
+use crate::metrics::points::{Attributes, Points, Sample, Subject, Temporality, nanos};
 
 /// The conventions that names were taken from.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -44,7 +44,6 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Batches<'a> {
     points: &'a Points,
-    options: &'a Options,
     identity: &'a Identity,
     group: usize,
     sample: usize,
@@ -53,8 +52,8 @@ pub struct Batches<'a> {
 impl<'a> Batches<'a> {
     /// From the first sample on.
     #[must_use]
-    pub fn new(points: &'a Points, options: &'a Options, identity: &'a Identity) -> Self {
-        Self { points, options, identity, group: 0, sample: 0 }
+    pub fn new(points: &'a Points, identity: &'a Identity) -> Self {
+        Self { points, identity, group: 0, sample: 0 }
     }
 
     /// Encodes the next request into `buffer`, which is cleared first; `None` when all is said.
@@ -87,9 +86,9 @@ impl<'a> Batches<'a> {
     }
 
     fn resource_metrics(&self, subject: &Subject, samples: &[Sample]) -> ResourceMetrics {
-        let attributes = self.options.attributes;
+        let attributes = self.points.options.attributes;
         let named: Vec<_> = samples.iter().map(|sample| (sample, interface_attributes(attributes, sample))).collect();
-        let metrics = self.options.metrics().map(|metric| self.metric(subject, metric, &named));
+        let metrics = self.points.options.metrics().map(|metric| self.metric(subject, metric, &named));
         let metrics = metrics.filter(|metric| points_of(metric) > 0).collect();
         resource_metrics(self.identity, subject, metrics)
     }
@@ -141,7 +140,7 @@ impl<'a> Batches<'a> {
                 for (slot, direction) in [(receive, "receive"), (transmit, "transmit")] {
                     let mut all = Vec::with_capacity(attributes.len() + 1);
                     all.extend_from_slice(attributes);
-                    all.push(key_value(self.options.attributes.direction_key(), direction));
+                    all.push(key_value(self.points.options.attributes.direction_key(), direction));
                     to.push(point(counted.values[slot], counted.starts[slot], all));
                 }
             }
@@ -149,7 +148,7 @@ impl<'a> Batches<'a> {
                 Measure::Up => state(u64::from(interface.is_up())),
                 Measure::Mtu => state(u64::from(interface.mtu)),
                 _ => {
-                    let all = interface_attributes(self.options.attributes.all(), sample);
+                    let all = interface_attributes(self.points.options.attributes.all(), sample);
                     point(1, nanos(interface.since).min(time), all)
                 }
             }),

@@ -26,7 +26,7 @@ pub use self::tls::TlsError;
 use self::transport::Transport;
 use crate::export::resource::Identity;
 use crate::export::settings::{OtlpSettings, Signal};
-use crate::metrics::points::{Options, Points};
+use crate::metrics::points::Points;
 
 /// Exports one signal to one receiver.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ impl Exporter {
     /// Sends all points, trying again until `deadline`; the next export makes up for what it leaves out.
     ///
     /// Cancelling is safe; what was under way may or may not have arrived.
-    pub async fn export(&mut self, points: &Points, options: &Options, deadline: Instant) -> Report {
+    pub async fn export(&mut self, points: &Points, deadline: Instant) -> Report {
         let identity = self.identity.clone();
-        let mut batches = Batches::new(points, options, &identity);
+        let mut batches = Batches::new(points, &identity);
         let mut report = Report::default();
         let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(batch) = batches.next(&mut buffer) {

@@ -22,8 +22,6 @@ use crate::metrics::points::{Options, Points, Sample, Subject};
 pub struct Page<'a> {
     /// The interfaces, cumulative; `None` shows the agent's own metrics only.
     pub points: Option<&'a Points>,
-    /// What of them, and under which names.
-    pub options: &'a Options,
     /// What the agent says about itself.
     pub identity: &'a Identity,
     /// The agent's own metrics.
@@ -52,10 +50,10 @@ impl Page<'_> {
         let groups = points.groups.iter().filter(|group| group.subject.scope() == scope);
         let samples: Vec<_> = groups
             .flat_map(|group| points.samples[group.samples.clone()].iter().map(|sample| (&group.subject, sample)))
-            .map(|(subject, sample)| Labelled::new(subject, sample, self.options))
+            .map(|(subject, sample)| Labelled::new(subject, sample, &points.options))
             .collect();
         if !samples.is_empty() {
-            self.options.metrics().for_each(|metric| interface_metric(scope, metric, &samples, writer));
+            points.options.metrics().for_each(|metric| interface_metric(scope, metric, &samples, writer));
         }
     }
 }

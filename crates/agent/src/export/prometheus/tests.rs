@@ -15,12 +15,12 @@ fn page(options: Options, format: Format) -> String {
         pod_interface(3, b"bad\xff\"", &odd, at(1)),
         Arc::new(interface(4, "tun0", Place::Named(NetnsName::new("blue")), at(1))),
     ];
-    let mut accumulator = Accumulator::new(options.clone());
+    let mut accumulator = Accumulator::new(options);
     let readings = [1, 2, 3, 4].map(|number| reading(number, number * 1000));
     let points = accumulator.collect(&interfaces, &readings, at(10));
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let own = ResourceMetrics::default();
-    Page { points: Some(&points), options: &options, identity: &identity, own: &own }.render(format)
+    Page { points: Some(&points), identity: &identity, own: &own }.render(format)
 }
 
 #[test]

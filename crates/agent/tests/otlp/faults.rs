@@ -1,0 +1,121 @@
+//! What a receiver does wrong costs no points that could still arrive.
+
+use std::time::Duration;
+
+use netns_agent::export::otlp::Failure;
+use tokio::net::TcpListener;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::faulty::{Answer, Faulty};
+use crate::made::{export, exporter, two_interfaces};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const POINTS: usize = 18;
+
+fn variables(receiver: &Faulty, grpc: bool) -> [(&'static str, String); 2] {
+    let protocol = if grpc { "grpc" } else { "http/protobuf" };
+    [("ENDPOINT", format!("http://{}", receiver.address)), ("PROTOCOL", protocol.to_owned())]
+}
+
+/// Exports once; says the report and what arrived.
+async fn once(grpc: bool, script: Vec<Answer>, patience: Duration) -> (netns_agent::export::otlp::Report, Faulty) {
+    let receiver = Faulty::start(grpc, script).await;
+    let [endpoint, protocol] = variables(&receiver, grpc);
+    let variables = [(endpoint.0, &*endpoint.1), (protocol.0, &*protocol.1), ("TIMEOUT", "500")];
+    let report = export(&mut exporter(&variables), &two_interfaces(), patience).await;
+    (report, receiver)
+}
+
+#[tokio::test]
+async fn what_may_be_tried_again_is_and_arrives_once() {
+    for (grpc, fault) in [
+        (false, Answer::Http(503, None)),
+        (false, Answer::Cut),
+        (false, Answer::Hang),
+        (true, Answer::Grpc(Status::unavailable("restarting"))),
+        (true, Answer::Cut),
+        (true, Answer::Hang),
+    ] {
+        let (report, receiver) = once(grpc, vec![fault.clone()], PATIENCE).await;
+        assert_eq!((report.failure, report.accepted, report.retries), (None, POINTS, 1), "{grpc} {fault:?}");
+        let received = receiver.received();
+        assert_eq!(received.len(), 2);
+        assert_eq!(received[0].request, received[1].request);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_is_not_used_again() {
+    for grpc in [false, true] {
+        let (report, receiver) = once(grpc, vec![Answer::Hang], PATIENCE).await;
+        assert_eq!((report.failure, receiver.connections()), (None, 2));
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_sent_again() {
+    for (grpc, fault) in [
+        (false, Answer::Http(400, None)),
+        (false, Answer::Http(401, None)),
+        (false, Answer::Http(500, None)),
+        (false, Answer::Http(302, None)),
+        (true, Answer::Grpc(Status::invalid_argument("no"))),
+        (true, Answer::Grpc(Status::resource_exhausted("no, and no word when"))),
+    ] {
+        let (report, receiver) = once(grpc, vec![fault.clone()], PATIENCE).await;
+        assert!(matches!(report.failure, Some(Failure::Refused(_))), "{fault:?}: {:?}", report.failure);
+        assert_eq!((report.accepted, report.delivered.len(), receiver.received().len()), (0, 0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_time_gets_it() {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+    let exhausted = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
+    for (grpc, fault) in [(false, Answer::Http(429, Some("2"))), (true, Answer::Grpc(exhausted))] {
+        let (report, receiver) = once(grpc, vec![fault], PATIENCE).await;
+        assert_eq!((report.failure, report.accepted), (None, POINTS));
+        let received = receiver.received();
+        let wait = received[1].at - received[0].at;
+        assert!(wait >= Duration::from_secs(2), "{wait:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wish_for_time_holds_for_the_next_export_too() {
+    let receiver = Faulty::start(false, [Answer::Http(429, Some("3600"))]).await;
+    let [endpoint, protocol] = variables(&receiver, false);
+    let mut exporter = exporter(&[(endpoint.0, &endpoint.1), (protocol.0, &protocol.1)]);
+    for _ in 0..2 {
+        let report = export(&mut exporter, &two_interfaces(), Duration::from_secs(1)).await;
+        assert!(matches!(report.failure, Some(Failure::Busy { .. })), "{:?}", report.failure);
+    }
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted_and_not_sent_again() {
+    for grpc in [false, true] {
+        let (report, receiver) = once(grpc, vec![Answer::Reject(7)], PATIENCE).await;
+        assert_eq!((report.failure, report.accepted, report.rejected), (None, POINTS - 7, 7));
+        assert_eq!(receiver.received().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn when_a_receiver_comes_back_the_next_export_is_complete() {
+    for grpc in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let endpoint = format!("http://{address}");
+        let mut exporter =
+            exporter(&[("ENDPOINT", &endpoint), ("PROTOCOL", if grpc { "grpc" } else { "http/protobuf" })]);
+        let away = export(&mut exporter, &two_interfaces(), Duration::from_millis(100)).await;
+        assert!(matches!(away.failure, Some(Failure::Unreachable(_))), "{:?}", away.failure);
+        let receiver = Faulty::listen(TcpListener::bind(address).await.expect("the same port"), grpc, []);
+        let back = export(&mut exporter, &two_interfaces(), PATIENCE).await;
+        assert_eq!((back.failure, back.accepted, receiver.received().len()), (None, POINTS, 1));
+    }
+}

@@ -1,0 +1,111 @@
+//! A real receiver gets what was measured, whatever the way.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use iface_core::Event;
+use netns_agent::export::events;
+use netns_agent::export::otlp::{Exporter, Failure};
+use netns_agent::export::resource::Identity;
+use netns_agent::export::settings::Signal;
+use netns_agent::testing::{at, pod, pod_interface};
+
+use crate::certificates::Authority;
+use crate::made::{LIMIT, export, exporter, settings, two_interfaces};
+use crate::rotel::Rotel;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Exports two interfaces and compares what rotel prints.
+async fn arrives(rotel: &mut Rotel, variables: &[(&str, &str)]) {
+    let report = export(&mut exporter(variables), &two_interfaces(), PATIENCE).await;
+    assert_eq!((report.failure, report.rejected, report.accepted), (None, 0, 18), "nine points each");
+    let node = rotel.until("k8s.node.network.interface.up").await.join("\n");
+    assert!(node.contains("-> k8s.node.name: Str(node-1)"), "{node}");
+    let pod = rotel.until("k8s.pod.network.interface.up").await.join("\n");
+    let expected = [
+        "Resource SchemaURL: https://opentelemetry.io/schemas/1.44.0",
+        "-> k8s.pod.uid: Str(uid-web)",
+        "-> k8s.pod.name: Str(web)",
+        "-> k8s.namespace.name: Str(default)",
+        "InstrumentationScope netns-agent 0.1.0",
+        "-> Name: k8s.pod.network.io",
+        "-> Unit: By",
+        "-> IsMonotonic: true",
+        "-> AggregationTemporality: AGGREGATION_TEMPORALITY_CUMULATIVE",
+        "-> network.interface.name: Str(eth0)",
+        "-> network.io.direction: Str(receive)",
+        "StartTimestamp: 100000000000",
+        "Timestamp: 160000000000",
+        "Value: 123456789",
+        "-> Name: k8s.pod.network.packet.count",
+        "Value: 12345678",
+    ];
+    for line in expected {
+        assert!(pod.contains(line), "{line}\nnot in\n{pod}");
+    }
+}
+
+#[tokio::test]
+async fn over_grpc() {
+    let mut rotel = Rotel::start().await;
+    let endpoint = format!("http://{}", rotel.grpc);
+    arrives(&mut rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc")]).await;
+    arrives(&mut rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc"), ("COMPRESSION", "gzip")]).await;
+}
+
+#[tokio::test]
+async fn over_http() {
+    let mut rotel = Rotel::start().await;
+    let endpoint = format!("http://{}", rotel.http);
+    arrives(&mut rotel, &[("ENDPOINT", &endpoint)]).await;
+    let full = format!("{endpoint}/v1/metrics");
+    arrives(&mut rotel, &[("METRICS_ENDPOINT", &full), ("COMPRESSION", "gzip")]).await;
+}
+
+#[tokio::test]
+async fn over_tls_with_a_private_ca_and_a_client_certificate() {
+    let (mut rotel, authority) = (Rotel::start().await, Authority::new());
+    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.path(name));
+    let files = [("CERTIFICATE", &*ca), ("CLIENT_CERTIFICATE", &*cert), ("CLIENT_KEY", &*key)];
+    for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
+        let (address, _tls) = authority.in_front_of(receiver).await;
+        let endpoint = format!("https://{address}");
+        let how = [("ENDPOINT", &*endpoint), ("PROTOCOL", protocol)];
+        arrives(&mut rotel, &[&how[..], &files[..]].concat()).await;
+
+        let unknown = Authority::new();
+        let unknown_ca = unknown.path("ca.pem");
+        let with_unknown_ca = [&how[..], &[("CERTIFICATE", &*unknown_ca)], &files[1..]].concat();
+        let without_client = [&how[..], &files[..1]].concat();
+        for wrong in [with_unknown_ca, without_client] {
+            let report = export(&mut exporter(&wrong), &two_interfaces(), Duration::from_millis(100)).await;
+            assert!(matches!(report.failure, Some(Failure::Unreachable(_))), "{protocol}: {:?}", report.failure);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_file_that_is_none_is_named_before_anything_is_sent() {
+    let settings = settings(Signal::Metrics, &[("ENDPOINT", "https://127.0.0.1:1"), ("CERTIFICATE", "/dev/null")]);
+    let error = Exporter::new(Signal::Metrics, settings, Arc::default()).expect_err("no certificate");
+    assert!(error.to_string().starts_with("/dev/null: holds no certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn events_arrive_as_logs_of_their_pod() {
+    let mut rotel = Rotel::start().await;
+    for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
+        let settings = settings(Signal::Logs, &[("ENDPOINT", &format!("http://{receiver}")), ("PROTOCOL", protocol)]);
+        let exporter = Exporter::new(Signal::Logs, settings, Arc::new(Identity::default())).expect("an exporter");
+        let (sender, log) = events::channel(exporter);
+        assert!(sender.push(&Event::Added(pod_interface(1, "eth0", &pod(protocol), at(1))), SystemTime::now()));
+        drop(sender);
+        let mut accepted = 0;
+        let sending = log.run(PATIENCE, |report, _| accepted += report.accepted);
+        tokio::time::timeout(LIMIT, sending).await.expect("ends when all is sent");
+        assert_eq!(accepted, 1);
+        let printed = rotel.until("interface eth0 added").await.join("\n");
+        assert!(printed.contains(&format!("uid-{protocol}")), "{printed}");
+    }
+}
