@@ -136,7 +136,8 @@ impl Directories {
         self.sweep.get_or_insert(now + SWEEP_AFTER);
         let mut changes = Vec::new();
         for directory in 0..self.all.len() {
-            if self.all[directory].identity != identity(&self.all[directory].path) {
+            let Directory { path, watch, identity: before, .. } = &self.all[directory];
+            if watch.is_none() || *before != identity(path) {
                 self.watch(directory);
                 self.list_directory(directory, &mut changes);
             }
@@ -213,7 +214,7 @@ impl Directories {
         while found.is_none() {
             found = path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
             let Some(there) = &found else { break };
-            watch = self.inotify.add_watch(there, mask).ok();
+            watch = self.add_watch(there, mask);
             if *there != path && path.ancestors().find(|path| path.is_dir()) != Some(there) {
                 found = None;
             }
@@ -235,6 +236,24 @@ impl Directories {
         if let Some(before) = before.filter(|before| !self.all.iter().any(|other| other.watch == Some(*before))) {
             // It may be gone already, and with it its watch.
             _ = self.inotify.rm_watch(before);
+        }
+    }
+
+    fn add_watch(&mut self, path: &Path, mask: AddWatchFlags) -> Option<WatchDescriptor> {
+        match self.inotify.add_watch(path, mask) {
+            Ok(watch) => Some(watch),
+            // Gone since it was looked for.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => None,
+            Err(errno) => {
+                self.warnings += 1;
+                tracing::warn!(
+                    event.name = "netns.directory.unwatched",
+                    path = %path.display(),
+                    "cannot watch it with inotify: {errno}; new names are found at the next change of mounts; \
+                     it must be readable, and fs.inotify.max_user_watches leave room"
+                );
+                None
+            }
         }
     }
 

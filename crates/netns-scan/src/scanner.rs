@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -200,16 +200,18 @@ impl Scanner {
                 continue;
             }
             self.state.open(id, Place::Named(name.1));
-            self.failed.remove(&id);
             wanted.push(Wanted { id, path });
         }
         if wanted.is_empty() {
             return;
         }
+        let mut opened: BTreeSet<NetnsId> = wanted.iter().map(|wanted| wanted.id).collect();
         for (wanted, error) in self.engine.open(wanted, &mut self.state) {
+            opened.remove(&wanted.id);
             self.state.close(wanted.id);
             self.open_failed(wanted, &error);
         }
+        self.failed.retain(|id, _| !opened.contains(id));
     }
 
     fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
@@ -228,13 +230,16 @@ impl Scanner {
             }
             _ => "",
         };
-        tracing::warn!(
-            event.name = "netns.open.failed",
-            path = %wanted.path.display(),
-            "cannot follow the network namespace: {error}{what_to_do}; it is tried again"
-        );
-        let error = format!("cannot follow it: {error}{what_to_do}");
-        self.failed.insert(wanted.id, Fault { subject: wanted.path, error });
+        let fault = Fault { error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path };
+        // Said once, however often it is tried again.
+        if self.failed.get(&wanted.id) != Some(&fault) {
+            tracing::warn!(
+                event.name = "netns.open.failed",
+                path = %fault.subject.display(),
+                "cannot follow the network namespace: {error}{what_to_do}; it is tried again"
+            );
+        }
+        self.failed.insert(wanted.id, fault);
         self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
     }
 

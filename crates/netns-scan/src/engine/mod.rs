@@ -61,6 +61,9 @@ impl Wanted {
 /// How many dumps in a row may be interrupted before something else gets its turn.
 const ATTEMPTS: usize = 8;
 
+/// Datagrams taken from one socket before something else gets its turn.
+const TURN: usize = 256;
+
 /// An engine, which one it is, and why it was taken.
 pub(crate) struct Chosen {
     pub(crate) engine: Box<dyn Engine>,

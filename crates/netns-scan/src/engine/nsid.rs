@@ -6,7 +6,7 @@ use std::path::Path;
 
 use iface_core::{Counters, InterfaceId, NetnsId};
 
-use super::{ATTEMPTS, Engine, Sockets, Unusable, Wanted};
+use super::{ATTEMPTS, Engine, Sockets, TURN, Unusable, Wanted};
 use crate::Reading;
 use crate::listing::{Change, Listing};
 use crate::message::{Body, Link, PairEnd, Request, parse};
@@ -77,9 +77,14 @@ impl NsidEngine {
         Ok(engine)
     }
 
-    /// Takes in what was heard.
+    /// Takes in all that was heard.
     fn hear(&mut self, state: &mut State) {
-        loop {
+        self.hear_some(usize::MAX, state);
+    }
+
+    /// Takes in at most this many datagrams.
+    fn hear_some(&mut self, most: usize, state: &mut State) {
+        for _ in 0..most {
             let datagram = match self.events.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => datagram,
                 Ok(Received::Nothing) => return,
@@ -263,7 +268,7 @@ impl Engine for NsidEngine {
     }
 
     fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
-        self.hear(state);
+        self.hear_some(TURN, state);
         std::mem::take(&mut self.dead)
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{ATTEMPTS, Engine, Sockets, Wanted};
+use super::{ATTEMPTS, Engine, Sockets, TURN, Wanted};
 use crate::Reading;
 use crate::enter::Enter;
 use crate::listing::{Change, Listing};
@@ -15,9 +15,6 @@ use crate::message::{Body, Link, Malformed, Request, parse};
 use crate::netns::{self, NsFile, OWN};
 use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
-
-/// Datagrams taken from one socket before the others get their turn.
-const TURN: usize = 256;
 
 /// A socket in every namespace, opened by a thread that enters it.
 ///
@@ -116,8 +113,9 @@ impl SetnsEngine {
                 self.uncertain.insert(connection.id);
             }
         }
+        // Once is enough: what cannot be placed now is placed when the other end appears.
         let far = changes.iter().filter_map(|change| match change {
-            Change::Link(link) => connection.unplaced(self.host, link),
+            Change::Link(link) if !state.has_pair(connection.id, link) => connection.unplaced(self.host, link),
             _ => None,
         });
         self.unplaced.extend(far);

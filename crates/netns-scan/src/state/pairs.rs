@@ -6,6 +6,7 @@
 use iface_core::{Interface, NetnsId, Peer};
 
 use super::{LinkId, State};
+use crate::message::Link;
 
 /// The other end of a link, as the link's own messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,12 @@ impl State {
     /// What a link says of its other end, if that end is there and says the same of it.
     pub(crate) fn settled_pair(&self, id: NetnsId, ifindex: u32) -> Option<Pair> {
         self.known((id, ifindex)).filter(|known| known.interface.peer.is_some())?.pair
+    }
+
+    /// Whether a link has said before that its other end is the one it names now.
+    pub(crate) fn has_pair(&self, id: NetnsId, link: &Link) -> bool {
+        let before = self.known((id, link.ifindex)).and_then(|known| known.pair);
+        before.map(|pair| pair.ifindex) == link.pair.map(|end| end.ifindex)
     }
 
     /// Namespaces with a link that could be this one's other end, as far as the ends can tell.
