@@ -1,0 +1,256 @@
+{{- define "netns-agent.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "netns-agent.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains (include "netns-agent.name" .) .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "netns-agent.name" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "netns-agent.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "netns-agent.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "netns-agent.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: agent
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "netns-agent.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.registry }}{{ $image.registry }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
+{{- end }}
+
+{{/* Where the kubelet finds the admin server: it shares the node's loopback with a hostNetwork pod. */}}
+{{- define "netns-agent.probe" -}}
+port: {{ .Values.admin.port }}
+{{- $host := .Values.admin.host | trimPrefix "[" | trimSuffix "]" }}
+{{- if and .Values.hostNetwork (has $host (list "127.0.0.1" "0.0.0.0" "::")) }}
+host: 127.0.0.1
+{{- else if not (has $host (list "0.0.0.0" "::")) }}
+host: {{ $host | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.onLoopback" -}}
+{{- if or (hasPrefix "127." .Values.admin.host) (eq .Values.admin.host "[::1]") }}true{{ end }}
+{{- end }}
+
+{{- define "netns-agent.refuse" -}}
+{{- if and (not .Values.hostNetwork) (include "netns-agent.onLoopback" .) }}
+{{- fail "hostNetwork: false puts admin.host 127.0.0.1 out of the kubelet's reach, whose probes would fail: set admin.host to 0.0.0.0 or [::]" }}
+{{- end }}
+{{- if and .Values.interfaceIPs .Values.interfaces }}
+{{- fail "interfaces and interfaceIPs are two ways to choose: set one of them" }}
+{{- end }}
+{{- end }}
+
+{{/* The agent's configuration file. */}}
+{{- define "netns-agent.config" -}}
+{{- $config := dict
+  "engine" .Values.engine
+  "netns-dir" (list "/var/run/netns")
+  "cni-cache-dir" "/var/lib/cni/results"
+  "exclude-interfaces" .Values.excludeInterfaces
+  "export-interval" .Values.otlp.interval
+  "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
+  "log-level" .Values.log.level
+  "log-format" .Values.log.format }}
+{{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
+{{- with .Values.interfaceIPs }}
+{{- $_ := set $config "interface-ips" . }}
+{{- $_ := unset $config "exclude-interfaces" }}
+{{- end }}
+{{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
+{{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
+{{- toYaml (mergeOverwrite $config .Values.config) }}
+{{- end }}
+
+{{/* Everything drops but what the engine needs; uid 0 owns the CNI cache (mode 0700) without CAP_DAC_OVERRIDE. */}}
+{{- define "netns-agent.securityContext" -}}
+runAsUser: 0
+runAsGroup: 0
+runAsNonRoot: false
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+privileged: false
+seccompProfile:
+  type: RuntimeDefault
+capabilities:
+  drop: [ALL]
+  add:
+    {{- if ne .Values.engine "setns" }}
+    # To give a namespace an nsid and to list the links behind it.
+    - NET_ADMIN
+    # To hear link messages of every namespace on one socket (NETLINK_LISTEN_ALL_NSID).
+    - NET_BROADCAST
+    {{- end }}
+    {{- if ne .Values.engine "nsid" }}
+    # To enter each namespace for a moment (setns).
+    - SYS_ADMIN
+    {{- end }}
+{{- end }}
+
+{{- define "netns-agent.env" -}}
+- name: NETNS_AGENT_CONFIG
+  value: /etc/netns-agent/config.yaml
+- name: NETNS_AGENT_NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: spec.nodeName
+- name: NODE_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.hostIP
+{{- with .Values.otlp }}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_EXPORTER_OTLP_PROTOCOL
+  value: {{ .protocol }}
+- name: OTEL_EXPORTER_OTLP_COMPRESSION
+  value: {{ .compression }}
+{{- with .headersSecret.name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.otlp.headersSecret.key }}
+{{- end }}
+{{- if .tls.caSecret }}
+- name: OTEL_EXPORTER_OTLP_CERTIFICATE
+  value: /run/secrets/netns-agent/otlp-ca/ca.crt
+{{- end }}
+{{- if .tls.clientSecret }}
+- name: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE
+  value: /run/secrets/netns-agent/otlp-client/tls.crt
+- name: OTEL_EXPORTER_OTLP_CLIENT_KEY
+  value: /run/secrets/netns-agent/otlp-client/tls.key
+{{- end }}
+{{- end }}
+{{- with .resourceAttributes }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: {{ include "netns-agent.pairs" . | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.pairs" -}}
+{{- $pairs := list }}
+{{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
+{{- join "," $pairs }}
+{{- end }}
+
+{{- define "netns-agent.volumeMounts" -}}
+# A directory, not a subPath: a changed ConfigMap must reach the agent, which reloads filters and labels.
+- name: config
+  mountPath: /etc/netns-agent
+  readOnly: true
+# Namespaces are mounts: without HostToContainer those made later never arrive.
+- name: netns
+  mountPath: /var/run/netns
+  mountPropagation: HostToContainer
+  readOnly: true
+- name: cni-cache
+  mountPath: /var/lib/cni/results
+  readOnly: true
+{{- if .Values.otlp.tls.caSecret }}
+- name: otlp-ca
+  mountPath: /run/secrets/netns-agent/otlp-ca
+  readOnly: true
+{{- end }}
+{{- if .Values.otlp.tls.clientSecret }}
+- name: otlp-client
+  mountPath: /run/secrets/netns-agent/otlp-client
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "netns-agent.fullname" . }}
+# Made where it is missing, as a container runtime would: a node without pods has neither directory yet.
+- name: netns
+  hostPath:
+    path: {{ .Values.hostPaths.netns }}
+    type: DirectoryOrCreate
+- name: cni-cache
+  hostPath:
+    path: {{ .Values.hostPaths.cniCache }}
+    type: DirectoryOrCreate
+{{- with .Values.otlp.tls.caSecret }}
+- name: otlp-ca
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.otlp.tls.clientSecret }}
+- name: otlp-client
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0400
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The pod's part that the DaemonSet and the test share. */}}
+{{- define "netns-agent.podSpec" -}}
+serviceAccountName: {{ include "netns-agent.serviceAccountName" . }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+automountServiceAccountToken: {{ .Values.watchPods }}
+# A Service named netns-agent would otherwise put NETNS_AGENT_… variables into the environment.
+enableServiceLinks: false
+# The node's own interfaces are those of the network the agent runs in.
+hostNetwork: {{ .Values.hostNetwork }}
+dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  {{- include "netns-agent.volumes" . | nindent 2 }}
+{{- end }}

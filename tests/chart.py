@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Checks the Helm chart and what is made from it.
+
+    tests/chart.sh            runs all of it
+    tests/chart.sh --write    writes the chart's README table and deploy/manifests anew, then checks
+"""
+import json, pathlib, re, subprocess, sys, tempfile, unittest
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts/netns-agent"
+MANIFEST = ROOT / "deploy/manifests/netns-agent.yaml"
+README = CHART / "README.md"
+BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of values -->"
+CI = sorted((CHART / "ci").glob("*-values.yaml"))
+# Settings that are values of their own, or that no operator should change in a pod.
+OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
+         "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format"}
+
+
+def helm(*args, fails=False):
+    done = subprocess.run(["helm", *map(str, args)], capture_output=True, text=True, timeout=60)
+    if (done.returncode != 0) != fails:
+        raise AssertionError(f"helm {' '.join(map(str, args))}: {done.stdout}{done.stderr}")
+    return done.stderr if fails else done.stdout
+
+
+def template(*args, name="netns-agent"):
+    return [d for d in yaml.safe_load_all(helm("template", name, CHART, "-n", "netns-agent", *args)) if d]
+
+
+def of_kind(documents, kind):
+    return [d for d in documents if d["kind"] == kind]
+
+
+def container(documents):
+    (daemonset,) = of_kind(documents, "DaemonSet")
+    (only,) = daemonset["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def environment(documents):
+    return {e["name"]: e.get("value") for e in container(documents)["env"]}
+
+
+def config(documents):
+    (configmap,) = of_kind(documents, "ConfigMap")
+    return yaml.safe_load(configmap["data"]["config.yaml"])
+
+
+def values_table():
+    """The rows of values.yaml: `# --` starts a description (helm-docs' convention)."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows, path, text = [], [], ""
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        if comment := re.match(r"\s*# -- (.*)", line):
+            text = comment[1]
+        elif text and (more := re.match(r"\s*# (.*)", line)):
+            text += " " + more[1]
+        elif key := re.match(r"(\s*)([A-Za-z]+):", line):
+            path = path[: len(key[1]) // 2] + [key[2]]
+            value = values
+            for part in path:
+                value = value.get(part) if isinstance(value, dict) else None
+            if text:
+                shown = json.dumps(value).replace("|", "\\|")
+                rows.append((".".join(path), "see values.yaml" if len(shown) > 60 else f"`{shown}`", text.replace("|", "\\|")))
+            text = ""
+    return rows
+
+
+def readme_values():
+    rows = "\n".join(f"| `{key}` | {default} | {text} |" for key, default, text in values_table())
+    return f"{BEGIN}\n| value | default | |\n|---|---|---|\n{rows}\n{END}"
+
+
+def manifest():
+    """The chart's objects without Helm's own, under a namespace that admits them."""
+    text = helm("template", "netns-agent", CHART, "-n", "netns-agent", "--skip-tests")
+    text = re.sub(r"^# Source:.*\n", "", text, flags=re.M)
+    text = re.sub(r"^ *(helm.sh/chart|app.kubernetes.io/managed-by): .*\n", "", text, flags=re.M)
+    return (
+        "# Rendered from charts/netns-agent by tests/chart.sh --write. Apply with: kubectl apply -f netns-agent.yaml\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: netns-agent\n  labels:\n"
+        "    # hostNetwork, hostPath and added capabilities are what this level admits.\n"
+        "    pod-security.kubernetes.io/enforce: privileged\n" + text
+    )
+
+
+class Chart(unittest.TestCase):
+    maxDiff = None
+
+    def test_lint_is_clean_for_every_ci_values_file(self):
+        self.assertGreaterEqual(len(CI), 5)
+        for values in CI:
+            with self.subTest(values.name):
+                helm("lint", "--strict", CHART, "-f", values)
+
+    def test_every_ci_values_file_renders_one_daemonset_for_every_supported_kubernetes(self):
+        for values in CI:
+            for version in ("1.20.0", "1.34.0"):
+                with self.subTest(f"{values.name} on {version}"):
+                    documents = template("-f", values, "--kube-version", version)
+                    self.assertEqual(len(of_kind(documents, "DaemonSet")), 1)
+
+    def test_kubernetes_before_1_20_is_refused(self):
+        self.assertIn("1.20", helm("template", "x", CHART, "--kube-version", "1.19.0", fails=True))
+
+    def test_unknown_and_wrong_values_are_refused_by_name(self):
+        for setting, named in {
+            "imagee.tag=a": "imagee", "image.tagg=a": "tagg", "otlp.endpont=x": "endpont", "resources.limit.memory=1": "limit",
+            "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
+            "engine=magic": "/engine", "otlp.endpoint=nowhere:4317": "/otlp/endpoint", "otlp.interval=15": "/otlp/interval",
+            "otlp.protocol=http/json": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
+            "hostPaths.netns=run/netns": "/hostPaths/netns",
+        }.items():
+            with self.subTest(setting):
+                self.assertIn(f"'{named}'", helm("template", "x", CHART, "--set", setting, fails=True))
+
+    def test_contradictions_are_refused_with_what_to_do(self):
+        for settings, answer in {
+            "hostNetwork=false": "set admin.host to 0.0.0.0",
+            "serviceMonitor.enabled=true": "needs service.enabled",
+            "podMonitor.enabled=true": "set admin.host to 0.0.0.0",
+            "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
+        }.items():
+            with self.subTest(settings):
+                self.assertIn(answer, helm("template", "x", CHART, "--set", settings, fails=True))
+
+    def test_the_agent_may_read_pods_and_nothing_else(self):
+        (role,) = of_kind(template(), "ClusterRole")
+        self.assertEqual(role["rules"], [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}])
+        documents = template("--set", "watchPods=false")
+        self.assertEqual(of_kind(documents, "ClusterRole") + of_kind(documents, "ClusterRoleBinding"), [])
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        self.assertFalse(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
+
+    def test_each_engine_gets_its_own_capabilities_and_no_others(self):
+        for engine, added in {"nsid": ["NET_ADMIN", "NET_BROADCAST"], "setns": ["SYS_ADMIN"],
+                              "auto": ["NET_ADMIN", "NET_BROADCAST", "SYS_ADMIN"]}.items():
+            with self.subTest(engine):
+                documents = template("--set", f"engine={engine}")
+                security = container(documents)["securityContext"]
+                self.assertEqual(security["capabilities"], {"drop": ["ALL"], "add": added})
+                self.assertEqual(config(documents)["engine"], engine)
+
+    def test_the_pod_is_confined_but_for_what_it_needs(self):
+        documents = template()
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        pod = daemonset["spec"]["template"]["spec"]
+        security = container(documents)["securityContext"]
+        self.assertTrue(security["readOnlyRootFilesystem"])
+        self.assertFalse(security["allowPrivilegeEscalation"] or security["privileged"])
+        self.assertEqual(security["seccompProfile"], {"type": "RuntimeDefault"})
+        self.assertTrue(pod["hostNetwork"])
+        self.assertFalse({"hostPID", "hostIPC"} & set(pod))
+        self.assertFalse(pod["enableServiceLinks"])
+        mounts = {m["name"]: m for m in container(documents)["volumeMounts"]}
+        self.assertEqual(mounts["netns"]["mountPropagation"], "HostToContainer")
+        self.assertTrue(all(m["readOnly"] for m in mounts.values()))
+        host_paths = {v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v}
+        self.assertEqual(host_paths, {"/var/run/netns", "/var/lib/cni/results"})
+
+    def test_probes_reach_the_admin_server_where_it_listens(self):
+        for settings, host in {"admin.port=9465": "127.0.0.1", "admin.host=0.0.0.0": "127.0.0.1", "admin.host=[::1]": "::1",
+                               "admin.host=10.1.2.3": "10.1.2.3", "admin.host=0.0.0.0,hostNetwork=false": None}.items():
+            with self.subTest(settings):
+                documents = template("--set", settings)
+                self.assertEqual(container(documents)["readinessProbe"]["httpGet"].get("host"), host)
+                self.assertEqual(container(documents)["livenessProbe"]["httpGet"].get("host"), host)
+
+    def test_otlp_settings_become_opentelemetrys_variables_and_mounts(self):
+        documents = template("-f", CHART / "ci/otlp-tls-values.yaml")
+        env = environment(documents)
+        self.assertEqual(env["OTEL_EXPORTER_OTLP_ENDPOINT"], "https://collector.observability.svc:4318")
+        self.assertEqual(env["OTEL_EXPORTER_OTLP_PROTOCOL"], "http/protobuf")
+        self.assertEqual(env["OTEL_RESOURCE_ATTRIBUTES"], "deployment.environment.name=production,k8s.cluster.name=prod")
+        mounts = [m["mountPath"] for m in container(documents)["volumeMounts"]]
+        for variable in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"):
+            path = env["OTEL_EXPORTER_OTLP_" + variable]
+            self.assertTrue(any(path.startswith(m + "/") for m in mounts), path)
+        self.assertEqual(config(documents)["pod-labels"], ["app.kubernetes.io/*", "team"])
+        self.assertNotIn("OTEL_EXPORTER_OTLP_ENDPOINT", environment(template()))
+
+    def test_a_changed_setting_changes_the_pods_checksum_and_an_unchanged_one_does_not(self):
+        def checksum(*args):
+            (daemonset,) = of_kind(template(*args), "DaemonSet")
+            return daemonset["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        self.assertEqual(checksum(), checksum("--set", "podLabels.a=b"))
+        self.assertNotEqual(checksum(), checksum("--set", "excludeInterfaces[0]=eth9"))
+
+    def test_the_image_is_named_by_tag_or_digest(self):
+        self.assertEqual(container(template())["image"], "ghcr.io/netns-agent/netns-agent:0.1.0")
+        self.assertEqual(container(template("--set", "image.registry=,image.tag=v7"))["image"], "netns-agent/netns-agent:v7")
+        digest = container(template("-f", CHART / "ci/setns-values.yaml"))["image"]
+        self.assertRegex(digest, r"^registry.example:5000/netns-agent/netns-agent@sha256:[0-9a-f]{64}$")
+
+    def test_the_chart_knows_every_setting_of_the_program(self):
+        documented = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/configuration.md").read_text(), flags=re.M))
+        schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["propertyNames"]["enum"]
+        self.assertEqual(sorted(documented - OWNED), sorted(schema))
+        self.assertLessEqual(OWNED, documented)
+
+    def test_every_value_is_in_the_schema_and_described(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+        values = yaml.safe_load((CHART / "values.yaml").read_text())
+        self.assertEqual(set(schema) - {"global"}, set(values))
+        described = {row[0].split(".")[0] for row in values_table()}
+        self.assertEqual(set(values) - described, {"livenessProbe", "readinessProbe"})
+
+    def test_the_readme_lists_the_values_as_they_are(self):
+        self.assertIn(readme_values(), README.read_text(), "run tests/chart.sh --write")
+
+    def test_the_plain_manifests_are_the_charts(self):
+        self.assertEqual(MANIFEST.read_text(), manifest(), "run tests/chart.sh --write")
+
+    def test_the_chart_and_the_program_have_one_version(self):
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+        cargo = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), flags=re.M)[1]
+        self.assertEqual((chart["version"], chart["appVersion"]), (cargo, cargo))
+
+
+class Deploy(unittest.TestCase):
+    def test_alert_rules_are_valid_and_fire_when_they_should(self):
+        for args in (["check", "rules", ROOT / "deploy/prometheus/alerts.yaml"], ["test", "rules", ROOT / "tests/chart/alerts_test.yaml"]):
+            done = subprocess.run(["promtool", *map(str, args)], capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_alert_rules_name_only_metrics_that_exist(self):
+        used = set(re.findall(r"\b(netns_agent_\w+|k8s_pod_network_\w+)", (CHART / "files/alerts.yaml").read_text()))
+        documented = (ROOT / "docs/metrics.md").read_text()
+        self.assertEqual([name for name in used if f"`{name}`" not in documented], [])
+
+    def test_the_prometheus_example_is_valid(self):
+        # Debian's Prometheus is built without discovery by Kubernetes: that one section is replaced.
+        example = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
+        (job,) = example["scrape_configs"]
+        self.assertEqual(job.pop("kubernetes_sd_configs")[0]["role"], "pod")
+        example["rule_files"] = [str(ROOT / "deploy/prometheus" / file) for file in example["rule_files"]]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(example, file)
+            file.flush()
+            done = subprocess.run(["promtool", "check", "config", file.name], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_the_examples_are_kubernetes_objects(self):
+        for file in ROOT.glob("deploy/collector/*.yaml"):
+            for document in yaml.safe_load_all(file.read_text()):
+                with self.subTest(f"{file.name}: {document['kind']}"):
+                    self.assertTrue(document["apiVersion"] and document["metadata"]["name"])
+                    if document["kind"] == "ConfigMap":
+                        self.assertTrue(all(yaml.safe_load(text) for text in document["data"].values()))
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        sys.argv.remove("--write")
+        text = README.read_text()
+        README.write_text(text[: text.index(BEGIN)] + readme_values() + text[text.index(END) + len(END):])
+        MANIFEST.write_text(manifest())
+    unittest.main(verbosity=1)
