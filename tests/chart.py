@@ -16,7 +16,9 @@ BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of 
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
 # Settings that are values of their own, or that no operator should change in a pod.
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
-         "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format"}
+         "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format",
+         "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
+         "otlp-client-certificate", "otlp-client-key"}
 
 
 def helm(*args, fails=False):
