@@ -1,0 +1,103 @@
+//! What the program sees with which capabilities: those of the chart are enough, and without any it
+//! says so.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, ExitCode, Output};
+
+use netns_testbed::{Netns, NetnsDir, Suite, Veth, tests};
+
+fn main() -> ExitCode {
+    Suite::new()
+        .tests(tests![
+            net_admin_and_net_broadcast_alone_see_everything_by_nsid,
+            sys_admin_alone_sees_everything_by_setns,
+            without_capabilities_one_line_says_what_is_missing,
+            doctor_says_which_capabilities_to_add,
+        ])
+        .main()
+}
+
+/// Runs the program with these capabilities and no other.
+fn with_capabilities(capabilities: &[&str], arguments: &[&str]) -> Output {
+    let bounding: String = capabilities.iter().map(|capability| format!(",+{capability}")).collect();
+    Command::new("setpriv")
+        .args(["--inh-caps=-all", &format!("--bounding-set=-all{bounding}")])
+        .arg(env!("CARGO_BIN_EXE_netns-agent"))
+        .args(arguments)
+        .output()
+        .expect("setpriv runs (util-linux)")
+}
+
+/// Two namespaces, one with a veth to the own one.
+fn scene() -> (Vec<Netns>, Veth) {
+    let dir = NetnsDir::standard();
+    let namespaces = vec![dir.add("blue"), dir.add("green")];
+    let veth = Veth::up("host0", &namespaces[0], "eth0");
+    (namespaces, veth)
+}
+
+/// (namespace, interface, peer's name) of everything listed; the host's namespace has no name.
+fn listed(output: &Output) -> Vec<(Option<String>, String, Option<String>)> {
+    assert!(output.status.success(), "{}", stderr(output));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let row = |one: &serde_json::Value| {
+        (text(&one["netns"]["name"]), text(&one["name"]).unwrap(), text(&one["peer"]["name"]))
+    };
+    let mut rows: Vec<_> = list.as_array().unwrap().iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+fn everything() -> Vec<(Option<String>, String, Option<String>)> {
+    let row = |netns: Option<&str>, name: &str, peer: Option<&str>| {
+        (netns.map(str::to_owned), name.to_owned(), peer.map(str::to_owned))
+    };
+    vec![
+        row(None, "host0", Some("eth0")),
+        row(None, "lo", None),
+        row(Some("blue"), "eth0", Some("host0")),
+        row(Some("blue"), "lo", None),
+        row(Some("green"), "lo", None),
+    ]
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn net_admin_and_net_broadcast_alone_see_everything_by_nsid() {
+    let _scene = scene();
+    let output = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "json", "--engine", "nsid"]);
+    assert_eq!(listed(&output), everything());
+    let auto = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "json"]);
+    assert_eq!(listed(&auto), everything());
+}
+
+fn sys_admin_alone_sees_everything_by_setns() {
+    let _scene = scene();
+    let output = with_capabilities(&["sys_admin"], &["list", "-o", "json", "--engine", "setns"]);
+    assert_eq!(listed(&output), everything());
+}
+
+fn without_capabilities_one_line_says_what_is_missing() {
+    let _scene = scene();
+    let output = with_capabilities(&[], &["list", "-o", "json"]);
+    let own: Vec<String> = listed(&output).into_iter().map(|(_, name, _)| name).collect();
+    assert_eq!(own, ["host0", "lo"]);
+    let said = stderr(&output);
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    assert!(said.contains("NET_ADMIN and NET_BROADCAST") && said.contains("SYS_ADMIN"), "{said}");
+}
+
+fn doctor_says_which_capabilities_to_add() {
+    let _scene = scene();
+    let output = with_capabilities(&[], &["doctor"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("NET_ADMIN and NET_BROADCAST"), "{said}");
+    let enough = with_capabilities(&["net_admin", "net_broadcast"], &["doctor"]);
+    let said = String::from_utf8_lossy(&enough.stdout).into_owned();
+    let line = |start: &str| said.lines().any(|line| line.starts_with("ok") && line.contains(start));
+    assert!(line("capabilities") && line("nsid"), "{said}");
+}
