@@ -1,0 +1,128 @@
+//! What pods cost in memory, counted by the allocator; alone in its process for that.
+#![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Query;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::StreamExt;
+use netns_agent::owner::pod::{PodChange, PodEvent};
+use netns_agent::owner::{ApiServer, Selection, Tagger};
+use serde_json::{Value, json};
+
+const PODS: usize = 500;
+const ANNOTATIONS: usize = 50 << 10;
+const LIMIT: usize = 5 << 20;
+
+thread_local! {
+    /// Whether this thread's allocations are the agent's; the server runs on another.
+    static COUNTED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTED.try_with(std::cell::Cell::get).unwrap_or(false) {
+            let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+            PEAK.fetch_max(now, Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promises are those of the system's allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        if COUNTED.try_with(std::cell::Cell::get).unwrap_or(false) {
+            NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A pod with 25 annotations of a kilobyte, as selected ones may be, and one that is larger.
+fn pod(number: usize) -> Value {
+    let mut annotations: serde_json::Map<String, Value> =
+        (0..25).map(|n| (format!("note-{n}"), Value::from("x".repeat(1000)))).collect();
+    annotations.insert("large".into(), "y".repeat(ANNOTATIONS - 25_000).into());
+    json!({
+        "metadata": {
+            "namespace": "shop", "name": format!("web-5d78c9869d-{number:05}"), "uid": format!("uid-{number:032}"),
+            "resourceVersion": "7", "creationTimestamp": "2026-01-02T03:04:05Z",
+            "labels": {"app": "web", "pod-template-hash": "5d78c9869d"}, "annotations": annotations,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d78c9869d",
+                "uid": "r", "controller": true}],
+        },
+        "spec": {"nodeName": "node-1"},
+        "status": {"phase": "Running", "podIPs": [{"ip": format!("10.0.{}.{}", number / 250, number % 250)}]},
+    })
+}
+
+async fn pods(Query(params): Query<std::collections::BTreeMap<String, String>>) -> Response {
+    if params.contains_key("watch") {
+        return std::future::pending().await;
+    }
+    let from: usize = params.get("continue").map_or(0, |from| from.parse().unwrap());
+    let to = PODS.min(from + params["limit"].parse::<usize>().unwrap());
+    let next = if to == PODS { String::new() } else { to.to_string() };
+    let items: Vec<Value> = (from..to).map(pod).collect();
+    let list = json!({"kind": "PodList", "apiVersion": "v1",
+        "metadata": {"resourceVersion": "10", "continue": next}, "items": items});
+    axum::Json(list).into_response()
+}
+
+/// Serves on a thread of its own, so that only the agent's side is counted.
+fn serve() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, Router::new().route("/api/v1/pods", get(pods))).await.unwrap();
+        });
+    });
+    at
+}
+
+#[test]
+fn five_hundred_pods_with_50_kib_of_annotations_each_take_less_than_5_mib_even_while_they_are_listed() {
+    let at = serve();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{at}")}}], "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    COUNTED.set(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tagger = runtime.block_on(async {
+        let api = ApiServer::connect(Some(&path)).await.unwrap().unwrap();
+        let mut events = Box::pin(api.pods("node-1", Selection::default()));
+        let listed = tokio::time::timeout(std::time::Duration::from_secs(60), events.next()).await.unwrap();
+        let mut tagger = Tagger::default();
+        match listed {
+            Some(PodEvent::Change(change @ PodChange::Listed(_))) => tagger.pod(change),
+            other => panic!("{other:?}"),
+        }
+        tagger
+    });
+    let (kept, peak) = (NOW.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed));
+    COUNTED.set(false);
+    assert_eq!(tagger.pods(), PODS);
+    println!("{PODS} pods: {} KiB kept, {} KiB at most", kept >> 10, peak >> 10);
+    assert!(peak < LIMIT, "{peak} bytes");
+    assert!(kept < LIMIT / 2, "{kept} bytes");
+}

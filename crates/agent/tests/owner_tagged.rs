@@ -1,0 +1,114 @@
+//! Interfaces from an informer, files from a directory on disk, pods from a stream: owners out.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use futures_util::{StreamExt, stream};
+use iface_core::{Changes, Event, Interface, NetnsName, Place};
+use netns_agent::owner::pod::PodEvent;
+use netns_agent::owner::{Sources, Tagged};
+use netns_agent::testing;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+type Inner = stream::BoxStream<'static, Event>;
+
+fn informer() -> (mpsc::UnboundedSender<Event>, Inner) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
+}
+
+fn eth0(netns: &str) -> Arc<Interface> {
+    Arc::new(testing::interface(1, "eth0", Place::Named(NetnsName::new(netns)), UNIX_EPOCH))
+}
+
+fn write(dir: &Path, netns: &str, uid: &str) {
+    let eth0 = eth0(netns);
+    let file = json!({
+        "kind": "cniCacheV1", "containerId": "c", "ifName": "eth0", "networkName": "podnet",
+        "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web"], ["K8S_POD_UID", uid]],
+        "result": {"cniVersion": "0.4.0", "interfaces": [
+            {"name": "eth0", "mac": eth0.mac.unwrap().to_string(), "sandbox": format!("/var/run/netns/{netns}")}]},
+    });
+    fs::write(dir.join(format!("podnet-{netns}-eth0")), file.to_string()).unwrap();
+}
+
+async fn next(tagged: &mut Tagged<Inner>) -> Event {
+    tokio::time::timeout(LIMIT, tagged.next()).await.expect("no event in time").unwrap()
+}
+
+fn uid(event: &Event) -> Option<&str> {
+    event.interface()?.owner.as_ref()?.pod.uid.as_deref()
+}
+
+#[tokio::test]
+async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "cni-a", "u1");
+    let (sender, inner) = informer();
+    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    sender.send(Event::Synced).unwrap();
+    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    let added = next(&mut tagged).await;
+    assert!(matches!(added, Event::Added(_)));
+    assert_eq!(uid(&added), Some("u1"));
+    assert_eq!(next(&mut tagged).await, Event::Synced);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, inner) = informer();
+    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    let status = tagged.status();
+    assert_eq!(uid(&next(&mut tagged).await), None);
+    assert_eq!(status.borrow().tallies.untagged, 1);
+    write(dir.path(), "cni-a", "u1");
+    let updated = next(&mut tagged).await;
+    assert!(matches!(&updated, Event::Updated(_, Changes::OWNER)), "{updated:?}");
+    assert_eq!(uid(&updated), Some("u1"));
+    assert_eq!((status.borrow().tallies.untagged, status.borrow().tallies.files), (0, 1));
+}
+
+#[tokio::test]
+async fn an_api_server_that_never_answers_keeps_nothing_back() {
+    let (sender, inner) = informer();
+    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    sender.send(Event::Synced).unwrap();
+    let mut tagged = Tagged::new(inner, Sources::default().pods(stream::pending()));
+    assert!(matches!(next(&mut tagged).await, Event::Added(_)));
+    assert_eq!(next(&mut tagged).await, Event::Synced);
+    assert_eq!(tagged.status().borrow().pods_listed, Some(false));
+}
+
+#[tokio::test]
+async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("bad"), "no JSON").unwrap();
+    let (sender, inner) = informer();
+    let faults = stream::iter([PodEvent::Fault("the API server is away".into())]).chain(stream::pending());
+    let sources = Sources::default().cni_dir(dir.path()).unwrap().cni_dir(dir.path().join("absent")).unwrap();
+    let mut tagged = Tagged::new(inner, sources.pods(faults));
+    sender.send(Event::Synced).unwrap();
+    assert_eq!(next(&mut tagged).await, Event::Synced);
+    let status = tagged.status().borrow().clone();
+    assert_eq!((status.tallies.refused_files, status.tallies.pod_faults), (1, 1));
+    assert_eq!(status.pod_fault.as_deref(), Some("the API server is away"));
+    assert!(status.cache_faults[0].contains("does not exist (yet)"), "{status:?}");
+}
+
+#[tokio::test]
+async fn it_ends_when_the_informer_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, inner) = informer();
+    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    drop(sender);
+    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    assert!(matches!(next(&mut tagged).await, Event::Added(_)));
+    assert_eq!(tokio::time::timeout(LIMIT, tagged.next()).await, Ok(None));
+}
