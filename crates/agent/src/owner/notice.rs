@@ -44,7 +44,7 @@ pub enum Conflict {
     #[error("it and another namespace both have an address of {}; by address it is given to neither", PodText(.0))]
     SharedAddress(Arc<Pod>),
     /// Tagged with neither.
-    #[error("it has an address of pod {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
+    #[error("it has an address of {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
     /// Tagged with neither.
     #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; it is given to neither", PodText(.0), PodText(.1))]

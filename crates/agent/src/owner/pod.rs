@@ -8,7 +8,7 @@ use iface_core::Pod;
 
 use super::multus::NetworkStatus;
 
-/// How many uids of deleted pods are remembered.
+/// How many uids are remembered.
 const REMEMBERED: usize = 4096;
 
 /// A pod as the API server has it, trimmed to what is used.
@@ -132,6 +132,11 @@ impl Pods {
         self.by_uid.get(uid)
     }
 
+    /// The uids of all records with a pod's namespace and name.
+    pub(super) fn uids_named(&self, name: &PodName) -> impl Iterator<Item = &Arc<str>> {
+        self.by_name.get(name).into_iter().flatten()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_uid.len()
     }
@@ -162,21 +167,22 @@ fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
     matches!((new, known), (Some(new), Some(known)) if new < known)
 }
 
-/// The last uids that were deleted.
+/// The last few thousand uids that something holds for; a uid is never used again.
 #[derive(Debug, Default)]
-struct Remembered {
+pub(super) struct Remembered {
     order: VecDeque<Arc<str>>,
     uids: HashSet<Arc<str>>,
 }
 
 impl Remembered {
-    fn contains(&self, uid: &str) -> bool {
+    pub(super) fn contains(&self, uid: &str) -> bool {
         self.uids.contains(uid)
     }
 
-    fn insert(&mut self, uid: Arc<str>) {
+    /// Whether it is new.
+    pub(super) fn insert(&mut self, uid: Arc<str>) -> bool {
         if !self.uids.insert(uid.clone()) {
-            return;
+            return false;
         }
         self.order.push_back(uid);
         if self.order.len() > REMEMBERED
@@ -184,5 +190,6 @@ impl Remembered {
         {
             self.uids.remove(&oldest);
         }
+        true
     }
 }

@@ -9,15 +9,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use iface_core::NetnsId;
+use iface_core::{NetnsId, Pod};
 
-use super::pod::{Life, PodRecord};
+use super::pod::{Life, PodRecord, Remembered};
 
 /// Which namespaces have which addresses, and which pods claim them.
 #[derive(Debug, Default)]
 pub(super) struct PodIps {
     by_address: HashMap<IpAddr, Address>,
     by_pod: HashMap<Arc<str>, Box<[IpAddr]>>,
+    /// Pods that the CNI cache has placed, by uid or, where it names none, by namespace and name: the
+    /// API server may go on showing addresses of theirs that another pod has by now.
+    placed: Remembered,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,7 @@ struct Address {
 #[derive(Debug)]
 struct Claim {
     pod: Arc<str>,
+    named: Arc<Pod>,
     created: i64,
     terminating: bool,
     bound: Option<NetnsId>,
@@ -83,7 +87,8 @@ impl PodIps {
                 Some(claim) => claim.terminating = terminating,
                 None => {
                     let pod = record.uid.clone();
-                    claims.push(Claim { pod, created: record.created, terminating, bound: None });
+                    let named = record.named.clone();
+                    claims.push(Claim { pod, named, created: record.created, terminating, bound: None });
                 }
             }
         }
@@ -95,6 +100,16 @@ impl PodIps {
         for address in self.by_pod.remove(pod).unwrap_or_default() {
             self.unclaim_one(address, pod);
         }
+    }
+
+    /// From now on addresses say nothing of this pod; whether that is new.
+    pub(super) fn place(&mut self, pod: &Pod) -> bool {
+        let key = pod.uid.as_deref().map_or_else(|| by_name(pod), Into::into);
+        self.placed.insert(key)
+    }
+
+    pub(super) fn is_placed(&self, pod: &Pod) -> bool {
+        pod.uid.as_deref().is_some_and(|uid| self.placed.contains(uid)) || self.placed.contains(&by_name(pod))
     }
 
     /// From now on the pod's claims to addresses that this namespace has speak of no other.
@@ -126,7 +141,7 @@ impl PodIps {
         for address in addresses {
             let Some(entry) = self.by_address.get(address) else { continue };
             let mut claims: Vec<&Claim> = Vec::new();
-            for claim in entry.claims.iter().filter(|claim| claim.speaks_of(netns)) {
+            for claim in entry.claims.iter().filter(|claim| self.speaks_of(claim, netns)) {
                 if self.holders_for(&claim.pod).iter().all(|holder| *holder == netns) {
                     claims.push(claim);
                 } else {
@@ -138,6 +153,11 @@ impl PodIps {
             answer.lost.extend(losers.iter().map(|claim| (*address, claim.pod.clone())));
         }
         answer
+    }
+
+    fn speaks_of(&self, claim: &Claim, netns: NetnsId) -> bool {
+        let here = claim.bound == Some(netns) || (claim.bound.is_none() && !claim.terminating);
+        here && !self.is_placed(&claim.named)
     }
 
     fn holders(&self, address: IpAddr) -> impl Iterator<Item = NetnsId> {
@@ -158,10 +178,8 @@ impl PodIps {
     }
 }
 
-impl Claim {
-    fn speaks_of(&self, netns: NetnsId) -> bool {
-        self.bound == Some(netns) || (self.bound.is_none() && !self.terminating)
-    }
+fn by_name(pod: &Pod) -> Arc<str> {
+    format!("{}/{}", pod.namespace, pod.name).into()
 }
 
 /// The claims that win, and those that lose: not terminating before terminating, then the newest.

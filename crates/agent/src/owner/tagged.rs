@@ -140,23 +140,31 @@ impl<I: Informer> Tagged<I> {
         if self.caches.iter().any(|cache| !cache.listed) {
             return false;
         }
+        // Interfaces before pods: the API server tells of an address after it was given, and whoever else
+        // has it must be known by then.
+        if !self.inner_ended {
+            match self.inner.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => self.tagger.event(event),
+                Poll::Ready(None) => self.inner_ended = true,
+                Poll::Pending => return self.take_pods(cx),
+            }
+            return true;
+        }
+        false
+    }
+
+    fn take_pods(&mut self, cx: &mut Context<'_>) -> bool {
         match self.pods.as_mut().map(|pods| pods.poll_next_unpin(cx)) {
             Some(Poll::Ready(Some(event))) => {
                 self.pods_changed(event);
-                return true;
+                true
             }
-            Some(Poll::Ready(None)) => self.pods = None,
-            Some(Poll::Pending) | None => {}
+            Some(Poll::Ready(None)) => {
+                self.pods = None;
+                false
+            }
+            Some(Poll::Pending) | None => false,
         }
-        if self.inner_ended {
-            return false;
-        }
-        match self.inner.poll_next_unpin(cx) {
-            Poll::Ready(Some(event)) => self.tagger.event(event),
-            Poll::Ready(None) => self.inner_ended = true,
-            Poll::Pending => return false,
-        }
-        true
     }
 
     fn cache_changed(&mut self, at: usize, change: CniChange) {

@@ -71,12 +71,18 @@ impl Tagger {
 
     /// Takes in the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
+        let pod = attachment.pod.clone();
         let touched = self.files.insert(path.clone(), attachment);
-        let concerned = self.named(&touched);
+        let mut concerned = self.named(&touched);
         for id in &concerned {
             for interface in self.interfaces_of(*id) {
                 self.hold_against_files(&interface);
             }
+        }
+        if self.addresses.place(&pod) {
+            let name = PodName::from(pod.as_ref());
+            concerned.extend(self.tagged.get(&name).into_iter().flatten());
+            concerned.extend(self.pods.uids_named(&name).flat_map(|uid| self.addresses.holders_for(uid)));
         }
         self.settle(concerned);
     }
@@ -168,8 +174,8 @@ impl Tagger {
             self.by_index.remove(&(id, last.ifindex));
         }
         self.move_host_end(Some(&last), None);
-        let mut concerned = self.move_addresses(id, Some(&last), None);
-        concerned.extend(self.leave(id, interface));
+        let concerned = self.move_addresses(id, Some(&last), None);
+        self.leave(id, interface);
         self.events.push(Event::Deleted(last));
         self.settle(concerned);
     }
@@ -200,19 +206,18 @@ impl Tagger {
         concerned
     }
 
-    /// Takes an interface out of its namespace, which ends with the last; the namespaces to decide anew.
-    fn leave(&mut self, id: NetnsId, interface: InterfaceId) -> BTreeSet<NetnsId> {
-        let Some(space) = self.spaces.get_mut(&id) else { return BTreeSet::new() };
+    /// Takes an interface out of its namespace, which ends with the last.
+    fn leave(&mut self, id: NetnsId, interface: InterfaceId) {
+        let Some(space) = self.spaces.get_mut(&id) else { return };
         space.interfaces.remove(&interface);
         if !space.interfaces.is_empty() {
-            return BTreeSet::new();
+            return;
         }
-        let Some(space) = self.spaces.remove(&id) else { return BTreeSet::new() };
+        let Some(space) = self.spaces.remove(&id) else { return };
         unindex(&mut self.by_name, &space.place, id);
-        let Some(known) = space.known else { return BTreeSet::new() };
-        unindex_pod(&mut self.tagged, &known, id);
-        // A pod it held may now be found by address elsewhere.
-        known.pod.uid.as_deref().map(|uid| self.addresses.holders_for(uid)).unwrap_or_default()
+        if let Some(known) = space.known {
+            unindex_pod(&mut self.tagged, &known, id);
+        }
     }
 
     /// Updates who has which address; the namespaces to decide anew.
@@ -293,48 +298,28 @@ impl Tagger {
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 
-    /// Decides these namespaces, and those that depend on what came out; the ones to say anew.
+    /// Decides whose these namespaces are; the ones to say anew.
     fn decide_all(&mut self, mut concerned: BTreeSet<NetnsId>) -> BTreeSet<NetnsId> {
-        let mut decided = BTreeSet::new();
-        while let Some(id) = concerned.pop_first() {
-            let Some(before) = self.spaces.get(&id).filter(|space| space.place != Place::Host) else { continue };
-            let before = before.verdict.clone();
-            let now = self.decide(id);
-            decided.insert(id);
-            // What the CNI cache places here cannot be found by address elsewhere.
-            let by_cache = |verdict: &Option<Verdict>| {
-                verdict
-                    .as_ref()
-                    .filter(|verdict| verdict.source == Source::CniCache)
-                    .map(|verdict| verdict.named.clone())
-            };
-            let (before, now) = (by_cache(&before), by_cache(&now));
-            if before != now {
-                for pod in before.into_iter().chain(now) {
-                    let others = self.tagged.get(&PodName::from(pod.as_ref())).into_iter().flatten();
-                    concerned.extend(others.filter(|other| **other != id));
-                }
-            }
-        }
-        decided
+        concerned.retain(|id| self.spaces.get(id).is_some_and(|space| space.place != Place::Host));
+        concerned.iter().for_each(|id| self.decide(*id));
+        concerned
     }
 
-    fn decide(&mut self, id: NetnsId) -> Option<Verdict> {
+    fn decide(&mut self, id: NetnsId) {
         let mut conflicts = Vec::new();
         let verdict = self.weigh(id, &mut conflicts);
         conflicts.into_iter().for_each(|conflict| self.note(id, conflict));
-        let space = self.spaces.get_mut(&id)?;
+        let Some(space) = self.spaces.get_mut(&id) else { return };
         space.verdict.clone_from(&verdict);
-        if let Some(now) = &verdict {
-            if let Some(before) = space.known.replace(now.clone()) {
-                unindex_pod(&mut self.tagged, &before, id);
-            }
-            self.tagged.entry(PodName::from(now.pod.as_ref())).or_default().insert(id);
-            if let Some(uid) = &now.pod.uid {
-                self.addresses.bind(uid, id);
-            }
+        let Some(now) = verdict else { return };
+        if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
+            self.addresses.bind(uid, id);
         }
-        verdict
+        let name = PodName::from(now.pod.as_ref());
+        if let Some(before) = space.known.replace(now) {
+            unindex_pod(&mut self.tagged, &before, id);
+        }
+        self.tagged.entry(name).or_default().insert(id);
     }
 
     fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Verdict> {
@@ -360,7 +345,7 @@ impl Tagger {
             known: space.known.as_ref(),
         };
         let (named, source) = decide(&evidence, conflicts)?;
-        if source == Source::PodIp && self.cache_places_elsewhere(&named, id) {
+        if source == Source::PodIp && self.addresses.is_placed(&named) {
             conflicts.push(Conflict::KnownElsewhere(named));
             return None;
         }
@@ -371,13 +356,6 @@ impl Tagger {
             None => known.map_or_else(|| named.clone(), |known| known.pod.clone()),
         };
         Some(Verdict { named, pod, source })
-    }
-
-    fn cache_places_elsewhere(&self, pod: &iface_core::Pod, id: NetnsId) -> bool {
-        let others = self.tagged.get(&PodName::from(pod)).into_iter().flatten().filter(|other| **other != id);
-        others
-            .filter_map(|other| self.spaces.get(other)?.verdict.as_ref())
-            .any(|verdict| verdict.source == Source::CniCache && same_pod(&verdict.named, pod))
     }
 
     /// Says every interface of a namespace and their far ends again, where that makes a difference.
@@ -492,5 +470,7 @@ fn unindex_pod(tagged: &mut HashMap<PodName, BTreeSet<NetnsId>>, verdict: &Verdi
     }
 }
 
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod tests;
