@@ -5,13 +5,16 @@
 //! So a claim to an address is bound to the first namespace that it tagged, one address in two
 //! namespaces is evidence for neither, and a claim of a pod that is ending tags nothing new.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use iface_core::{NetnsId, Pod};
 
 use super::pod::{Life, PodRecord, Remembered};
+
+/// How many ghosts are remembered.
+const GHOSTS: usize = 4096;
 
 /// Which namespaces have which addresses, and which pods claim them.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub(super) struct PodIps {
     /// Pods that the CNI cache has placed, by uid or, where it names none, by namespace and name: the
     /// API server may go on showing addresses of theirs that another pod has by now.
     placed: Remembered,
+    /// Addresses with ghosts, oldest first.
+    haunted: VecDeque<IpAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +33,9 @@ struct Address {
     /// Namespaces that have it, with how many interfaces each.
     holders: BTreeMap<NetnsId, u32>,
     claims: Vec<Claim>,
+    /// Namespaces that had it and died before anybody claimed it: so many claims are yet to come that
+    /// are about none that lives.
+    ghosts: u32,
 }
 
 #[derive(Debug)]
@@ -35,8 +43,19 @@ struct Claim {
     pod: Arc<str>,
     named: Arc<Pod>,
     created: i64,
-    terminating: bool,
-    bound: Option<NetnsId>,
+    life: Life,
+    bound: Bound,
+}
+
+/// Which namespace a claim is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// None has been found.
+    No,
+    /// This one.
+    To(NetnsId),
+    /// One that nobody knew the pod of while it lived.
+    Ghost,
 }
 
 /// What the addresses say of one namespace.
@@ -58,13 +77,20 @@ impl PodIps {
         }
     }
 
-    /// One interface of the namespace less has the address.
-    pub(super) fn release(&mut self, address: IpAddr, netns: NetnsId) {
+    /// One interface of the namespace less has the address; `known` is whether the namespace's pod was found.
+    pub(super) fn release(&mut self, address: IpAddr, netns: NetnsId, known: bool) {
         let Some(entry) = self.by_address.get_mut(&address) else { return };
-        if let Some(interfaces) = entry.holders.get_mut(&netns) {
-            *interfaces -= 1;
-            if *interfaces == 0 {
-                entry.holders.remove(&netns);
+        let Some(interfaces) = entry.holders.get_mut(&netns) else { return };
+        *interfaces -= 1;
+        if *interfaces > 0 {
+            return;
+        }
+        entry.holders.remove(&netns);
+        if !known {
+            // Any claim that found no namespace may be about this one, and so about none that lives.
+            let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No);
+            if open.map(|claim| claim.bound = Bound::Ghost).count() == 0 {
+                self.haunt(address);
             }
         }
         self.drop_if_unused(address);
@@ -72,25 +98,22 @@ impl PodIps {
 
     /// Replaces what a pod claims; a claim it keeps stays bound.
     pub(super) fn claim(&mut self, record: &PodRecord) {
-        let addresses: Box<[IpAddr]> = match record.life {
-            Life::Over => Box::default(),
-            Life::Live | Life::Terminating => record.addresses.iter().copied().filter(|ip| is_evidence(*ip)).collect(),
-        };
+        let addresses: Box<[IpAddr]> = record.addresses.iter().copied().filter(|ip| is_evidence(*ip)).collect();
         let before = self.by_pod.get(&record.uid).cloned().unwrap_or_default();
         for gone in before.iter().filter(|address| !addresses.contains(address)) {
             self.unclaim_one(*gone, &record.uid);
         }
+        let placed = self.is_placed(&record.named);
         for address in &addresses {
-            let claims = &mut self.by_address.entry(*address).or_default().claims;
-            let terminating = record.life == Life::Terminating;
-            match claims.iter_mut().find(|claim| claim.pod == record.uid) {
-                Some(claim) => claim.terminating = terminating,
-                None => {
-                    let pod = record.uid.clone();
-                    let named = record.named.clone();
-                    claims.push(Claim { pod, named, created: record.created, terminating, bound: None });
-                }
+            let entry = self.by_address.entry(*address).or_default();
+            if let Some(claim) = entry.claims.iter_mut().find(|claim| claim.pod == record.uid) {
+                claim.life = record.life;
+                continue;
             }
+            let bound = if entry.ghosts > 0 && !placed { Bound::Ghost } else { Bound::No };
+            entry.ghosts -= u32::from(bound == Bound::Ghost);
+            let (pod, named) = (record.uid.clone(), record.named.clone());
+            entry.claims.push(Claim { pod, named, created: record.created, life: record.life, bound });
         }
         self.by_pod.insert(record.uid.clone(), addresses);
     }
@@ -118,7 +141,9 @@ impl PodIps {
             let entry = self.by_address.get_mut(address).filter(|entry| entry.holders.contains_key(&netns));
             let claims = entry.into_iter().flat_map(|entry| &mut entry.claims);
             for claim in claims.filter(|claim| &*claim.pod == pod) {
-                claim.bound.get_or_insert(netns);
+                if claim.bound == Bound::No {
+                    claim.bound = Bound::To(netns);
+                }
             }
         }
     }
@@ -156,8 +181,26 @@ impl PodIps {
     }
 
     fn speaks_of(&self, claim: &Claim, netns: NetnsId) -> bool {
-        let here = claim.bound == Some(netns) || (claim.bound.is_none() && !claim.terminating);
+        let here = match claim.life {
+            Life::Live => matches!(claim.bound, Bound::No) || claim.bound == Bound::To(netns),
+            Life::Terminating => claim.bound == Bound::To(netns),
+            Life::Over => false,
+        };
         here && !self.is_placed(&claim.named)
+    }
+
+    fn haunt(&mut self, address: IpAddr) {
+        if let Some(entry) = self.by_address.get_mut(&address) {
+            entry.ghosts += 1;
+            self.haunted.push_back(address);
+        }
+        if self.haunted.len() > GHOSTS
+            && let Some(oldest) = self.haunted.pop_front()
+            && let Some(entry) = self.by_address.get_mut(&oldest)
+        {
+            entry.ghosts = entry.ghosts.saturating_sub(1);
+            self.drop_if_unused(oldest);
+        }
     }
 
     fn holders(&self, address: IpAddr) -> impl Iterator<Item = NetnsId> {
@@ -172,7 +215,8 @@ impl PodIps {
     }
 
     fn drop_if_unused(&mut self, address: IpAddr) {
-        if self.by_address.get(&address).is_some_and(|entry| entry.holders.is_empty() && entry.claims.is_empty()) {
+        let unused = |entry: &Address| entry.holders.is_empty() && entry.claims.is_empty() && entry.ghosts == 0;
+        if self.by_address.get(&address).is_some_and(unused) {
             self.by_address.remove(&address);
         }
     }
@@ -186,7 +230,7 @@ fn by_name(pod: &Pod) -> Arc<str> {
 ///
 /// Pods created in the same second both win, which the caller sees as a contradiction.
 fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
-    let rank = |claim: &Claim| (!claim.terminating, claim.created);
+    let rank = |claim: &Claim| (claim.life == Life::Live, claim.created);
     let best = claims.iter().map(|claim| rank(claim)).max();
     claims.into_iter().partition(|claim| Some(rank(claim)) == best)
 }

@@ -232,9 +232,10 @@ impl Tagger {
         };
         let (before, now) = (addresses(before), addresses(now));
         let mut concerned = BTreeSet::new();
+        let known = self.spaces.get(&id).is_some_and(|space| space.place == Place::Host || space.known.is_some());
         for gone in before.difference(&now) {
             concerned.extend(self.addresses.concerned(*gone));
-            self.addresses.release(*gone, id);
+            self.addresses.release(*gone, id, known);
         }
         for new in now.difference(&before) {
             self.addresses.hold(*new, id);

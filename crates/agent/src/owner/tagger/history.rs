@@ -8,7 +8,7 @@
 //! first and the kubelet has told what happened. Without that nobody could tell a
 //! pod from its predecessor by address alone; `docs/identity.md` says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,6 +134,8 @@ struct Node {
     unread: VecDeque<FileEvent>,
     tagger: Tagger,
     said: BTreeMap<InterfaceId, Arc<Interface>>,
+    /// Addresses of namespaces that died before anybody knew whose they were.
+    haunted: BTreeSet<u8>,
 }
 
 impl Node {
@@ -298,6 +300,12 @@ impl Node {
 
     fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
+        if let Event::Deleted(last) = &event
+            && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
+        {
+            let pod = self.pods.iter().find(|pod| pod.netns.id == last.netns.id);
+            self.haunted.extend(pod.map(|pod| pod.address));
+        }
         self.tagger.event(event);
         self.read();
     }
@@ -392,10 +400,17 @@ impl Node {
         }
     }
 
+    /// Whether an address alone cannot tell: a thief has one, it was that of a pod that nobody knew while it
+    /// lived, so that what comes from the API server may be about that one, or an old file contradicts.
+    fn is_uncertain(&self, pod: &Real) -> bool {
+        let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
+        let contradicts = |file: &Attachment| Some(&file.netns) == pod.netns.name();
+        self.pods.iter().any(thief) || self.haunted.contains(&pod.address) || self.files.values().any(contradicts)
+    }
+
     fn check_all_tagged(&self) {
         for pod in self.pods.iter().filter(|pod| pod.stage == Stage::Running) {
-            let disputed = self.pods.iter().any(|other| other.stolen && other.stage == Stage::Running);
-            if pod.file_time != FileTime::Now && disputed {
+            if pod.file_time != FileTime::Now && self.is_uncertain(pod) {
                 continue;
             }
             for interface in &pod.interfaces {
