@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod export;
+pub mod known;
 pub mod logging;
 pub mod metrics;
 pub mod owner;

@@ -1,31 +1,52 @@
-//! From namespaces to events that say whose interface it is.
+//! From namespaces to a table of interfaces that says whose each is.
+//!
+//! Watcher or Poller → owners → registerer: each wraps the one before.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use futures_util::StreamExt as _;
-use iface_core::{Event, Informer};
+use futures_core::Stream;
+use futures_util::{StreamExt as _, stream};
+use iface_core::{Event, Informer, Interface};
 use netns_scan::{EngineKind, Handle, Poller, Watcher};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Config, Listen};
+use crate::known::Known;
+use crate::owner::pod::PodEvent;
+use crate::owner::{ApiServer, OwnerStatus, Selection, Sources, Tagged};
 
-/// The events of the interfaces a configuration asks for, and a way to ask behind them.
+/// How long the first listing may take; 10,000 namespaces need less than a second.
+const FIRST_LISTING: Duration = Duration::from_secs(30);
+/// How long a verb that prints once waits for the API server's first answer.
+const FIRST_PODS: Duration = Duration::from_secs(3);
+
+/// The events of the interfaces a configuration asks for, and what is known of them.
 pub struct Pipeline {
     events: Box<dyn Informer>,
     handle: Handle,
+    known: Known,
+    owners: watch::Receiver<OwnerStatus>,
+    selection: watch::Sender<Selection>,
 }
 
 impl Pipeline {
-    /// Starts to find and to follow. Needs a runtime; dropping it stops everything behind it.
+    /// Starts to find and to follow. Dropping it stops everything behind it.
     ///
     /// # Errors
-    /// Where nothing at all could be seen.
-    pub fn start(config: &Config) -> anyhow::Result<Self> {
-        let (events, handle) = scan(config)?;
-        Ok(Self { events, handle })
+    /// Where nothing at all could be seen, or a kubeconfig that is named cannot be used.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let (scan, handle) = scan(config)?;
+        let (selection, selected) = watch::channel(selection(config));
+        let tagged = Tagged::new(scan, sources(config, selected).await?);
+        let owners = tagged.status();
+        Ok(Self { events: Box::new(tagged), handle, known: Known::default(), owners, selection })
     }
 
-    /// The next event.
+    /// The next event; it is in the table already.
     ///
     /// Cancellation loses nothing: an event is either returned or still there.
     ///
@@ -33,13 +54,62 @@ impl Pipeline {
     /// When the watcher has ended, which it does only where it cannot go on.
     pub async fn next(&mut self) -> anyhow::Result<Event> {
         let ended = || anyhow!("the watcher has ended and nothing is followed any more; start the program again");
-        self.events.next().await.ok_or_else(ended)
+        let event = self.events.next().await.ok_or_else(ended)?;
+        self.known.apply(&event);
+        Ok(event)
+    }
+
+    /// Follows until everything that exists is known, its pods included if the API server answers soon.
+    ///
+    /// # Errors
+    /// When the watcher ends or does not finish its first listing in time.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
+        timeout(FIRST_LISTING, async {
+            while self.next().await? != Event::Synced {}
+            anyhow::Ok(())
+        })
+        .await
+        .context("the first listing of all namespaces did not finish in 30 s: the kernel is stuck")??;
+        let deadline = Instant::now() + FIRST_PODS;
+        let asked = |owners: &OwnerStatus| owners.pods_listed == Some(false) && owners.pod_fault.is_none();
+        while asked(&self.owners.borrow()) {
+            match timeout_at(deadline, self.next()).await {
+                Ok(event) => drop(event?),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Every interface known now: the host's first, then by namespace, then by number.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<Arc<Interface>> {
+        let mut all = self.known.interfaces();
+        all.sort_by(|a, b| (&a.netns.place, a.netns.id, a.ifindex).cmp(&(&b.netns.place, b.netns.id, b.ifindex)));
+        all
     }
 
     /// Reads counters and status.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// What is known by now.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// How the sources of owners stand.
+    #[must_use]
+    pub fn owners(&self) -> &watch::Receiver<OwnerStatus> {
+        &self.owners
+    }
+
+    /// Applies what of a new configuration needs no restart.
+    pub fn reload(&self, config: &Config) {
+        self.selection.send_replace(selection(config));
     }
 
     /// What cannot be seen, in one line; `None` where all is seen.
@@ -75,4 +145,59 @@ fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {
             Ok((Box::new(poller), handle))
         }
     }
+}
+
+async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<Sources> {
+    let mut sources = Sources::default();
+    if let Some(dir) = &config.cni_cache_dir {
+        sources = sources.cni_dir(dir).with_context(|| format!("cannot follow {}", dir.display()))?;
+    }
+    let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
+        Ok(api) => api,
+        // A pod may well have no service account: then the CNI cache alone names owners.
+        Err(error) if config.kubeconfig.is_none() => {
+            tracing::warn!(event.name = "api.unused", %error, "the API server is not asked for pods");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match (api, config.node_name.as_deref()) {
+        (Some(api), Some(node)) => sources = sources.pods(selected_pods(api, node.to_owned(), selected)),
+        (Some(_), None) => {
+            tracing::warn!(
+                event.name = "api.unused",
+                "the API server is not asked for pods: say which are this node's with --node-name"
+            );
+        }
+        (None, _) => {}
+    }
+    Ok(sources)
+}
+
+/// The node's pods; a new selection of labels begins with a new list of all of them.
+fn selected_pods(
+    api: ApiServer,
+    node: String,
+    selected: watch::Receiver<Selection>,
+) -> impl Stream<Item = PodEvent> + Send {
+    let begin = move |selected: &mut watch::Receiver<Selection>| {
+        let selection = selected.borrow_and_update().clone();
+        api.clone().pods(&node, selection).boxed()
+    };
+    stream::unfold((None, selected), move |(pods, mut selected)| {
+        let begin = begin.clone();
+        async move {
+            let mut pods = pods.unwrap_or_else(|| begin(&mut selected));
+            loop {
+                tokio::select! {
+                    Ok(()) = selected.changed() => pods = begin(&mut selected),
+                    event = pods.next() => return event.map(|event| (event, (Some(pods), selected))),
+                }
+            }
+        }
+    })
+}
+
+fn selection(config: &Config) -> Selection {
+    Selection::new(&config.pod_labels, &config.pod_annotations)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use iface_core::{End, IfName, Interface, Place};
 
-use super::known::Known;
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, printable, render};
 use super::tell_unseen;
@@ -48,8 +47,9 @@ enum Format {
 /// # Errors
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(config)?;
-    let mut interfaces = Known::gather(&mut pipeline).await?.sorted();
+    let mut pipeline = Pipeline::start(config).await?;
+    pipeline.settle().await?;
+    let mut interfaces = pipeline.sorted();
     interfaces.retain(|interface| args.selectors.select(interface));
     print(args, &interfaces, out)?;
     out.flush()?;

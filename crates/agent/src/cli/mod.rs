@@ -3,7 +3,6 @@
 pub mod config;
 pub mod doctor;
 pub mod documents;
-pub mod known;
 pub mod list;
 pub mod reader;
 pub mod select;

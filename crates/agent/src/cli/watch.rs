@@ -40,7 +40,7 @@ enum Format {
 /// # Errors
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(config)?;
+    let mut pipeline = Pipeline::start(config).await?;
     let mut gone = pin!(reader::gone(std::io::stdout())?);
     let colour = Terminal::detect().colour;
     loop {

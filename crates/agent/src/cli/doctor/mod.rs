@@ -9,7 +9,6 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 
 use self::check::{Check, Verdict, capabilities, engine, kernel, namespaces};
-use super::known::Known;
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::config::Config;
@@ -43,11 +42,11 @@ async fn checks(config: &Config) -> Vec<Check> {
 }
 
 async fn seeing(config: &Config) -> Vec<Check> {
-    let mut pipeline = match Pipeline::start(config) {
+    let mut pipeline = match Pipeline::start(config).await {
         Ok(pipeline) => pipeline,
         Err(error) => return vec![Check::bad("engine", format!("{error:#}"), "try --engine auto")],
     };
-    if let Err(error) = Known::gather(&mut pipeline).await {
+    if let Err(error) = pipeline.settle().await {
         return vec![Check::bad("namespaces", format!("{error:#}"), "look at the kernel's log")];
     }
     let status = pipeline.handle().status();

@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::rates::{Order, Rate};
-use super::known::Known;
 use super::select::Selectors;
 use crate::config::{Config, duration};
 use crate::pipeline::Pipeline;
@@ -56,20 +55,15 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         std::io::stdout().is_terminal() && std::io::stdin().is_terminal(),
         "top needs a terminal; `netns-agent list` and `netns-agent watch` write to files and pipes"
     );
-    let mut pipeline = Pipeline::start(config)?;
-    let known = Known::gather(&mut pipeline).await?;
+    let mut pipeline = Pipeline::start(config).await?;
+    pipeline.settle().await?;
     let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
-    let ended = show(args, &mut pipeline, known, &mut terminal).await;
+    let ended = show(args, &mut pipeline, &mut terminal).await;
     ratatui::restore();
     ended
 }
 
-async fn show(
-    args: &Args,
-    pipeline: &mut Pipeline,
-    mut known: Known,
-    terminal: &mut DefaultTerminal,
-) -> anyhow::Result<()> {
+async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
     let mut inputs = inputs()?;
     let mut ticks = interval(args.refresh);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,7 +72,7 @@ async fn show(
     let mut spare = Vec::new();
     loop {
         tokio::select! {
-            event = pipeline.next() => known.apply(&event?),
+            event = pipeline.next() => drop(event?),
             input = inputs.recv() => match input {
                 Some(Input::Key(key)) if view.quits(key) => return Ok(()),
                 Some(_) => view.draw(terminal)?,
@@ -91,7 +85,7 @@ async fn show(
                     let now_readings = last.as_ref().map_or(&[][..], |(_, readings)| readings);
                     let rates = rates::rates(&before, now_readings, now - then);
                     spare = before;
-                    view.rows = known
+                    view.rows = pipeline
                         .sorted()
                         .into_iter()
                         .filter(|interface| args.selectors.select(interface))

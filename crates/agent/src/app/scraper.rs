@@ -1,0 +1,69 @@
+//! Makes the page of metrics, for one scraper after the other.
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::collector::Collector;
+use super::sender::own_metrics;
+use crate::admin::Page as Pending;
+use crate::export::prometheus::{Format, Page};
+
+/// Scrapes that may wait; a further one waits for room.
+const WAITING: usize = 8;
+
+struct Scrape {
+    format: Format,
+    page: oneshot::Sender<Result<String, String>>,
+}
+
+/// Asks the [`Scraper`] for a page.
+#[derive(Clone)]
+pub(super) struct Scrapes(mpsc::Sender<Scrape>);
+
+impl Scrapes {
+    pub(super) fn page(&self, format: Format) -> Pending {
+        let scrapes = self.0.clone();
+        Box::pin(async move {
+            let (page, made) = oneshot::channel();
+            let stopping = |()| "the agent is stopping".to_owned();
+            scrapes.send(Scrape { format, page }).await.map_err(|_| stopping(()))?;
+            made.await.map_err(|_| stopping(()))?
+        })
+    }
+}
+
+/// Makes pages.
+pub(super) struct Scraper {
+    collector: Collector,
+    shows_interfaces: bool,
+    scrapes: mpsc::Receiver<Scrape>,
+}
+
+/// Both ends.
+pub(super) fn channel(collector: Collector, shows_interfaces: bool) -> (Scrapes, Scraper) {
+    let (sender, scrapes) = mpsc::channel(WAITING);
+    (Scrapes(sender), Scraper { collector, shows_interfaces, scrapes })
+}
+
+impl Scraper {
+    /// Makes pages until nobody can ask any more.
+    ///
+    /// # Errors
+    /// When counters cannot be read because the watcher has ended.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        while let Some(Scrape { format, page }) = self.scrapes.recv().await {
+            let text = self.render(format).await.context("cannot read the counters")?;
+            // A scraper that has gone meanwhile needs no page.
+            let _ = page.send(Ok(text));
+        }
+        Ok(())
+    }
+
+    async fn render(&mut self, format: Format) -> anyhow::Result<String> {
+        let synced = self.collector.shared().synced.borrow().is_some();
+        let points = if self.shows_interfaces && synced { Some(self.collector.collect().await?) } else { None };
+        let shared = self.collector.shared();
+        let own = own_metrics(&shared.own, &shared.identity);
+        Ok(Page { points: points.as_ref(), identity: &shared.identity, own: &own }.render(format))
+    }
+}

@@ -1,0 +1,106 @@
+//! Sends metrics with OTLP, once an interval and a last time at the end.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::Stop;
+use super::collector::Collector;
+use crate::export::otlp::{Exporter, Report, resource_metrics};
+use crate::export::resource::Identity;
+use crate::export::settings::Signal;
+use crate::metrics::delta::Deltas;
+use crate::metrics::own::{Exported, OwnMetrics};
+use crate::metrics::points::{Subject, Temporality};
+
+/// Reads and sends.
+pub(super) struct Sender {
+    collector: Collector,
+    exporter: Exporter,
+    deltas: Option<Deltas>,
+    interval: Duration,
+    grace: Duration,
+}
+
+impl Sender {
+    pub(super) fn new(collector: Collector, exporter: Exporter, interval: Duration, grace: Duration) -> Self {
+        let deltas = (exporter.settings().temporality == Temporality::Delta).then(Deltas::default);
+        Self { collector, exporter, deltas, interval, grace }
+    }
+
+    /// Sends until it is to stop, and then once more.
+    ///
+    /// # Errors
+    /// When counters cannot be read because the watcher has ended.
+    pub(super) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut synced = self.collector.shared().synced.clone();
+        // Before, what is missing would look as if it had ended.
+        let started = tokio::select! {
+            synced = synced.wait_for(Option::is_some) => synced.is_ok(),
+            () = stop.asked() => false,
+        };
+        while started {
+            tokio::select! {
+                _ = ticks.tick() => self.send(self.interval).await?,
+                () = stop.asked() => return self.send(self.grace).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let mut points = self.collector.collect().await?;
+        if let Some(deltas) = &mut self.deltas {
+            deltas.convert(&mut points);
+        }
+        let deadline = start + patience;
+        let report = self.exporter.export(&points, deadline).await;
+        if let Some(deltas) = &mut self.deltas {
+            deltas.delivered(&points, &report.delivered);
+        }
+        let own = &self.collector.shared().own;
+        exported(own, Signal::Metrics, &report, start.elapsed());
+        let about_itself = own_metrics(own, self.exporter.identity());
+        let report = self.exporter.export_resource(&about_itself, deadline).await;
+        tracing::debug!(event.name = "export.own", accepted = report.accepted, failure = ?report.failure, "sent own metrics");
+        Ok(())
+    }
+}
+
+/// Counts and logs what became of an export.
+pub(super) fn exported(own: &OwnMetrics, signal: Signal, report: &Report, took: Duration) {
+    own.exported(Exported {
+        signal: signal.as_str(),
+        took,
+        accepted: report.accepted,
+        rejected: report.rejected,
+        retries: report.retries,
+        failure: report.failure.as_ref().map(|failure| failure.as_str()),
+    });
+    let signal = signal.as_str();
+    match &report.failure {
+        Some(failure) => {
+            tracing::warn!(event.name = "export.failed", signal, %failure, accepted = report.accepted, "not everything arrived")
+        }
+        None => tracing::debug!(
+            event.name = "export.done",
+            signal,
+            accepted = report.accepted,
+            bytes = report.bytes,
+            ?took,
+            "exported"
+        ),
+    }
+}
+
+/// What the agent says about itself, as one Resource.
+pub(super) fn own_metrics(own: &OwnMetrics, identity: &Identity) -> ResourceMetrics {
+    let read = ExportMetricsServiceRequest::from(&own.read());
+    let scopes = read.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    resource_metrics(identity, &Subject::Node, scopes.flat_map(|scope| scope.metrics).collect())
+}

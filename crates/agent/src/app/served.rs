@@ -1,0 +1,99 @@
+//! What the admin server and the agent's own metrics ask of the rest.
+
+use netns_scan::{Handle, Status};
+use tokio::sync::watch;
+
+use super::collector::{SeriesCount, Shared};
+use super::scraper::Scrapes;
+use crate::admin::{Found, Handles, Wanted};
+use crate::known::Known;
+use crate::metrics::own::Observed;
+use crate::owner::OwnerStatus;
+use crate::pipeline::Pipeline;
+
+/// What the agent's own metrics show; it answers at once.
+pub(super) fn observer(
+    pipeline: &Pipeline,
+    count: watch::Receiver<SeriesCount>,
+) -> impl Fn() -> Observed + Send + Sync + 'static {
+    let (handle, owners) = (pipeline.handle().clone(), pipeline.owners().clone());
+    move || observe(&handle, &owners.borrow(), *count.borrow())
+}
+
+fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observed {
+    let (status, tallies) = (handle.status(), handle.tallies());
+    Observed {
+        unread: tallies.unread,
+        merged: tallies.merged,
+        overruns: tallies.overruns,
+        resyncs: tallies.resyncs,
+        malformed: tallies.malformed,
+        namespaces: status.namespaces as u64,
+        interfaces: status.interfaces as u64,
+        untagged: owners.tallies.untagged,
+        faults: status.faults.len() as u64,
+        cni_refused: owners.tallies.refused_files,
+        ip_conflicts: owners.tallies.conflicts,
+        series: count.series as u64,
+        overflow: count.overflow as u64,
+        duplicates: count.duplicates as u64,
+    }
+}
+
+/// What the admin server asks.
+pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
+    let (handle, owners, synced) = (shared.handle.clone(), pipeline.owners().clone(), shared.synced.clone());
+    let (known, lookup) = (shared.known.clone(), shared.known.clone());
+    Handles {
+        ready: Box::new(move || ready(synced.borrow().is_some(), &handle.status(), &owners.borrow())),
+        interfaces: Box::new(move || known.interfaces()),
+        lookup: Box::new(move |wanted| find(&lookup, wanted)),
+        metrics: Box::new(move |format| scrapes.page(format)),
+    }
+}
+
+/// Ready is who knows what exists, and can see all of it.
+fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), String> {
+    if !synced {
+        return Err("the first scan of namespaces is not done".to_owned());
+    }
+    if owners.pods_listed == Some(false) {
+        let why = owners.pod_fault.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        return Err(format!("the first list of pods is not here{why}"));
+    }
+    match status.faults.first() {
+        Some(fault) => Err(format!("{}: {}", fault.subject.display(), fault.error)),
+        None => Ok(()),
+    }
+}
+
+/// Which interface is meant; one whose namespace is named is found exactly or not at all.
+pub(crate) fn find(known: &Known, wanted: &Wanted) -> Option<Found> {
+    let (interface, certainty) = match wanted.netns.as_deref() {
+        Some(name) => known.in_netns(name, wanted.ifindex),
+        None => known.for_index_and_mac(wanted.ifindex, wanted.mac.as_ref()),
+    }?;
+    Some(Found { interface, certainty })
+}
+
+#[cfg(test)]
+mod tests {
+    use netns_scan::{EngineKind, Fault};
+
+    use super::*;
+
+    fn status(faults: Vec<Fault>) -> Status {
+        Status { engine: EngineKind::Nsid, reason: String::new(), synced: true, namespaces: 1, interfaces: 1, faults }
+    }
+
+    #[test]
+    fn ready_is_who_has_scanned_and_listed_and_sees_everything() {
+        let none = OwnerStatus::default();
+        assert_eq!(ready(true, &status(Vec::new()), &none), Ok(()));
+        assert!(ready(false, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
+        let asked = OwnerStatus { pods_listed: Some(false), pod_fault: Some("403".into()), ..none.clone() };
+        assert!(ready(true, &status(Vec::new()), &asked).unwrap_err().contains("pods is not here: 403"));
+        let fault = Fault { subject: "/run/netns/a".into(), error: "too many open files".into() };
+        assert!(ready(true, &status(vec![fault]), &none).unwrap_err().contains("/run/netns/a: too many"));
+    }
+}
