@@ -38,7 +38,7 @@ pub struct Attachment {
     pub network: Option<Arc<str>>,
     /// Link-layer addresses of the interfaces this made inside the namespace.
     pub macs: Vec<MacAddr>,
-    /// Addresses this gave to the pod.
+    /// Addresses this gave to the pod; those of `lo`, which every namespace has, are not among them.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -58,7 +58,7 @@ impl Attachment {
     ///
     /// A name alone proves nothing, for names of namespaces are used again: the link-layer address
     /// decides, or where the plugin names none (Calico) an address. A file with neither is
-    /// taken at its word.
+    /// taken at its word, save containerd's own for `lo`, which would fit every namespace.
     pub(super) fn evidence(&self, interface: &Interface) -> Evidence {
         let named = interface.name == self.interface;
         if !self.macs.is_empty() {
@@ -69,7 +69,7 @@ impl Attachment {
             };
         }
         let proven = match self.addresses.as_slice() {
-            [] => named,
+            [] => named && self.interface != "lo",
             addresses => interface.addresses.iter().any(|net| addresses.contains(&net.addr())),
         };
         if proven { Evidence::For } else { Evidence::Neither }
@@ -227,7 +227,17 @@ fn is_set(mac: &MacAddr) -> bool {
 fn addresses(result: &CniResult) -> Vec<IpAddr> {
     let new = result.ips.as_deref().unwrap_or_default().iter().map(|ip| ip.address.as_str());
     let old = [&result.ip4, &result.ip6].into_iter().flatten().map(|ip| ip.ip.as_str());
-    new.chain(old).filter_map(|text| Some(text.parse::<IpNet>().ok()?.addr())).collect()
+    let addresses = new.chain(old).filter_map(|text| Some(text.parse::<IpNet>().ok()?.addr()));
+    addresses.filter(|address| is_evidence(*address)).collect()
+}
+
+/// Whether an address can tell namespaces apart; loopback and link-local ones are in all of them.
+pub(super) fn is_evidence(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || link_local)
 }
 
 #[cfg(test)]
@@ -262,6 +272,21 @@ mod tests {
 
     fn read(file: &Value) -> Result<Attachment, Refusal> {
         parse(file.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_files_of_a_real_containerd_give_its_pod_two_networks() {
+        let [lo, eth0, eth1] = [
+            include_bytes!("../../tests/cni/containerd-1.6-lo.json").as_slice(),
+            include_bytes!("../../tests/cni/containerd-1.6-eth0.json"),
+            include_bytes!("../../tests/cni/containerd-1.6-eth1.json"),
+        ]
+        .map(|file| parse(file).unwrap());
+        assert_eq!((&lo.pod, &lo.netns), (&eth0.pod, &eth0.netns));
+        assert_eq!((&eth1.pod, &eth1.netns), (&eth0.pod, &eth0.netns));
+        assert_eq!(eth0.pod.uid.as_deref(), Some("26a5a60e-766c-44c4-8125-5b68aecf097d"));
+        assert_eq!((eth0.network.as_deref(), eth1.network.as_deref()), (Some("k8slab"), Some("k8slab2")));
+        assert!(lo.macs.is_empty() && lo.addresses.is_empty(), "every namespace has these");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use iface_core::{NetnsId, Pod};
 
+use super::cni_cache::is_evidence;
 use super::pod::{Life, PodRecord, Remembered};
 
 /// How many ghosts are remembered.
@@ -233,13 +234,4 @@ fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
     let rank = |claim: &Claim| (claim.life == Life::Live, claim.created);
     let best = claims.iter().map(|claim| rank(claim)).max();
     claims.into_iter().partition(|claim| Some(rank(claim)) == best)
-}
-
-/// Loopback and link-local addresses are in every namespace and say nothing.
-fn is_evidence(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || link_local)
 }

@@ -170,6 +170,15 @@ fn a_file_older_than_the_namespace_that_has_its_name_now_tags_nothing() {
 }
 
 #[test]
+fn an_old_file_for_the_loopback_interface_proves_nothing() {
+    let lo = interface(1, &netns(1, "cni-a"), "lo", 0, "127.0.0.1/8");
+    let mut old = file("cni-a", &pod("old", Some("u0")), 0, "cni-loopback");
+    (old.interface, old.macs) = (lo.name, Vec::new());
+    let (_, reader) = after([Input::File("f", old), added(&lo)]);
+    assert_eq!(reader.owner(&lo), None);
+}
+
+#[test]
 fn a_file_speaks_only_of_the_first_namespace_it_fits() {
     let (first, second) = (netns(1, "cni-a"), netns(2, "cni-a"));
     let (before, now) = (interface(1, &first, "eth0", 7, ""), interface(2, &second, "eth0", 7, ""));
