@@ -1,0 +1,82 @@
+//! An export costs the same memory as the one before it.
+
+// A global allocator cannot be written without it.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+
+use iface_core::Interface;
+use netns_agent::export::otlp::Batches;
+use netns_agent::export::resource::Identity;
+use netns_agent::metrics::delta::Deltas;
+use netns_agent::metrics::series::Accumulator;
+use netns_agent::testing::{at, pod, pod_interface, reading};
+use prost::bytes::BytesMut;
+
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+fn live(change: isize) {
+    LIVE.fetch_add(change, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; only numbers are kept beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        live(layout.size().cast_signed());
+        // SAFETY: the caller keeps what `alloc` asks of it.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        live(-layout.size().cast_signed());
+        // SAFETY: the pointer came from `alloc` above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations of each of ten exports, and bytes held after it.
+fn exports(mut deltas: Option<Deltas>) -> Vec<(usize, isize)> {
+    let pods: Vec<_> = (0..100).map(|number| pod(&format!("web-{number}"))).collect();
+    let interfaces: Vec<Arc<Interface>> =
+        pods.iter().zip(1..).map(|(pod, number)| pod_interface(number, "eth0", pod, at(1))).collect();
+    let identity = Identity::default();
+    let mut accumulator = Accumulator::default();
+    let mut buffer = BytesMut::new();
+    let mut export = |round: u64| {
+        let before = CALLS.load(Ordering::Relaxed);
+        let readings: Vec<_> = (1..=100).map(|number| reading(number, 1_000 * round)).collect();
+        let mut points = accumulator.collect(&interfaces, &readings, at(round));
+        if let Some(deltas) = &mut deltas {
+            // The receiver is away: nothing is delivered.
+            deltas.convert(&mut points);
+        }
+        let mut batches = Batches::new(&points, &identity);
+        while batches.next(&mut buffer).is_some() {}
+        CALLS.load(Ordering::Relaxed) - before
+    };
+    let mut seen = Vec::with_capacity(10);
+    for round in 10..20 {
+        let calls = export(round);
+        seen.push((calls, LIVE.load(Ordering::Relaxed)));
+    }
+    seen
+}
+
+// One test, for the counts are the process's.
+#[test]
+fn allocations_stay_the_same_from_export_to_export() {
+    for deltas in [None, Some(Deltas::default())] {
+        let seen = exports(deltas);
+        let (first, later) = seen[2..].split_first().unwrap();
+        assert!(later.iter().all(|round| round == first), "{seen:?}");
+    }
+}
