@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
@@ -16,6 +17,7 @@ use prost::encoding::message;
 
 use crate::export::resource::Identity;
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
+use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Attributes, Points, Sample, Subject, Temporality, nanos};
 
 /// The conventions that names were taken from.
@@ -212,4 +214,12 @@ pub fn points_of(metric: &Metric) -> usize {
         Some(metric::Data::Histogram(histogram)) => histogram.data_points.len(),
         _ => 0,
     }
+}
+
+/// The agent's own metrics, as the node's Resource.
+#[must_use]
+pub fn own_metrics(own: &OwnMetrics, identity: &Identity) -> ResourceMetrics {
+    let request = ExportMetricsServiceRequest::from(&own.read());
+    let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    resource_metrics(identity, &Subject::Node, scopes.flat_map(|scope| scope.metrics).collect())
 }

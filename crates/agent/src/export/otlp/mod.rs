@@ -20,7 +20,9 @@ use prost::Message;
 use prost::bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-pub use self::encode::{Batch, Batches, LARGEST, SCHEMA_URL, key_value, points_of, resource, resource_metrics, scope};
+pub use self::encode::{
+    Batch, Batches, LARGEST, SCHEMA_URL, key_value, own_metrics, points_of, resource, resource_metrics, scope,
+};
 pub use self::retry::Failure;
 pub use self::tls::TlsError;
 use self::transport::Transport;

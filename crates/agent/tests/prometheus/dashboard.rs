@@ -1,0 +1,57 @@
+//! Every query of the Grafana dashboard has an answer.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::server::Prometheus;
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// Titles of panels with their queries, variables filled in as Grafana would.
+fn queries() -> Vec<(String, String)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/grafana/netns-agent.json");
+    let dashboard: Value = serde_json::from_slice(&std::fs::read(path).expect("the dashboard")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let queries = panels.iter().flat_map(|panel| {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        targets.map(|target| {
+            let expression = target["expr"].as_str().expect("a query");
+            let expression = expression.replace("$__rate_interval", "10s").replace("$namespace", ".*");
+            (panel["title"].as_str().expect("a title").to_owned(), expression)
+        })
+    });
+    queries.collect()
+}
+
+#[tokio::test]
+async fn a_real_prometheus_scrapes_the_page_and_answers_every_query_of_the_dashboard() {
+    let prometheus = Prometheus::start().await;
+    let growth =
+        "increase(k8s_pod_network_io_bytes_total{k8s_pod_name=\"web\",network_io_direction=\"receive\"}[10s]) > 0";
+    prometheus.answer(growth, LIMIT).await.unwrap();
+    let odd =
+        r#"k8s_pod_network_interface_up{k8s_pod_name="quote\" back\\slash\nline",network_interface_name="bad\\xff"}"#;
+    prometheus.answer(odd, LIMIT).await.expect("odd names arrive whole");
+    let queries = queries();
+    assert!(queries.len() > 20, "{}", queries.len());
+    let mut unanswered = Vec::new();
+    for (title, query) in queries {
+        if let Err(reason) = prometheus.answer(&query, Duration::from_secs(10)).await {
+            unanswered.push(format!("{title}: {reason}"));
+        }
+    }
+    assert!(unanswered.is_empty(), "{}", unanswered.join("\n"));
+}
+
+#[tokio::test]
+async fn pod_network_name_info_joins_with_series_labelled_as_cadvisors_are() {
+    let prometheus = Prometheus::start().await;
+    // As cAdvisor labels them: namespace, pod, interface.
+    let cadvisor = "label_replace(label_replace(label_replace(k8s_pod_network_io_bytes_total{network_io_direction=\"receive\"}, \
+         \"pod\", \"$1\", \"k8s_pod_name\", \"(.*)\"), \"namespace\", \"$1\", \"k8s_namespace_name\", \"(.*)\"), \
+         \"interface\", \"$1\", \"network_interface_name\", \"(.*)\")";
+    let joined = format!("{cadvisor} + on(namespace,pod,interface) group_left(network_name) pod_network_name_info");
+    let result = prometheus.answer(&joined, LIMIT).await.unwrap();
+    assert!(result.iter().all(|series| series["metric"]["network_name"] == "cbr0"), "{result:?}");
+}

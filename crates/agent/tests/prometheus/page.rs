@@ -1,0 +1,74 @@
+//! A node whose counters grow from page to page.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use iface_core::{EventKind, Interface, NetnsName, OperState, Place, Pod};
+use netns_agent::export::otlp;
+use netns_agent::export::prometheus::{Format, Page};
+use netns_agent::export::resource::Identity;
+use netns_agent::metrics::catalog::Measure;
+use netns_agent::metrics::own::{Exported, Observed, OwnMetrics};
+use netns_agent::metrics::points::Options;
+use netns_agent::metrics::series::Accumulator;
+use netns_agent::testing::{at, eth0, interface, pod, pod_interface, reading};
+
+pub(crate) struct Node {
+    accumulator: Accumulator,
+    own: OwnMetrics,
+    pages: u64,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        let opt_in = vec![Measure::CarrierChanges, Measure::Mtu, Measure::Info];
+        Self {
+            accumulator: Accumulator::new(Options { opt_in, ..Options::default() }),
+            own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }),
+            pages: 0,
+        }
+    }
+
+    /// The next page: 10,000 bytes more on each interface, and the state of one of them changed.
+    pub(crate) fn page(&mut self, format: Format) -> String {
+        self.pages += 1;
+        let mut down = Interface::clone(&pod_interface(3, "net1", &pod("db"), at(1)));
+        down.oper_state = if self.pages.is_multiple_of(2) { OperState::Up } else { OperState::Down };
+        let always_down =
+            Interface { oper_state: OperState::Down, ..Interface::clone(&pod_interface(6, "tun1", &pod("db"), at(1))) };
+        let odd = Arc::new(Pod { name: "quote\" back\\slash\nline".into(), ..Pod::clone(&pod("odd")) });
+        let interfaces = [
+            eth0(1, at(1)),
+            pod_interface(2, "eth0", &pod("web"), at(1)),
+            Arc::new(down),
+            pod_interface(4, b"bad\xff", &odd, at(1)),
+            Arc::new(interface(5, "tun0", Place::Named(NetnsName::new("blue")), at(1))),
+            Arc::new(always_down),
+        ];
+        let readings: Vec<_> = (1..=6)
+            .map(|number| {
+                let mut reading = reading(number, self.pages * 10_000);
+                (reading.counters.receive.errors, reading.counters.transmit.dropped) = (self.pages, self.pages * 2);
+                reading
+            })
+            .collect();
+        let points = self.accumulator.collect(&interfaces, &readings, SystemTime::now());
+        self.work();
+        let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
+        let own = otlp::own_metrics(&self.own, &identity);
+        Page { points: Some(&points), identity: &identity, own: &own }.render(format)
+    }
+
+    fn work(&self) {
+        for kind in [EventKind::Added, EventKind::Updated, EventKind::Deleted] {
+            self.own.event(kind);
+        }
+        self.own.collected(Duration::from_millis(12));
+        self.own.event_logs_dropped(1);
+        for signal in ["metrics", "logs"] {
+            let failure = Some("timeout");
+            let took = Duration::from_millis(30);
+            self.own.exported(Exported { signal, took, accepted: 10, rejected: 1, retries: 1, failure });
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A real Prometheus that scrapes a page from the agent's admin server each second.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use netns_agent::admin::{Handles, router, serve};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::page::Node;
+
+/// Ends when dropped.
+pub(crate) struct Prometheus {
+    address: SocketAddr,
+    _folder: TempDir,
+    _child: Child,
+    _agent: JoinSet<()>,
+}
+
+impl Prometheus {
+    pub(crate) async fn start() -> Self {
+        let (agent, target) = agent().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: netns-agent\n  static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        std::fs::write(folder.path().join("prometheus.yml"), config).expect("writes the configuration");
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = free.local_addr().expect("its address");
+        drop(free);
+        let child = Command::new("prometheus")
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
+            .arg(format!("--web.listen-address={address}"))
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("prometheus runs: tests/tools.sh installs it");
+        Self { address, _folder: folder, _child: child, _agent: agent }
+    }
+
+    /// The answer to a query once it is not empty.
+    pub(crate) async fn answer(&self, query: &str, limit: Duration) -> Result<Vec<Value>, String> {
+        let mut last = "no answer".to_owned();
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        let asking = async {
+            loop {
+                ticks.tick().await;
+                match self.query(query).await {
+                    Ok(result) if !result.is_empty() => return result,
+                    Ok(_) => last = "an empty answer".to_owned(),
+                    Err(error) => last = error,
+                }
+            }
+        };
+        let answer = tokio::time::timeout(limit, asking).await;
+        answer.map_err(|_| format!("{query}\n{last}"))
+    }
+
+    async fn query(&self, query: &str) -> Result<Vec<Value>, String> {
+        let uri = format!("http://{}/api/v1/query?query={}", self.address, percent_encoded(query));
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let response = client.get(uri.parse().expect("a URL")).await.map_err(|error| error.to_string())?;
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let answer: Value = serde_json::from_slice(&body).map_err(|_| String::from_utf8_lossy(&body).into_owned())?;
+        answer["data"]["result"].as_array().cloned().ok_or_else(|| answer["error"].to_string())
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+async fn agent() -> (JoinSet<()>, SocketAddr) {
+    let node = Arc::new(Mutex::new(Node::new()));
+    let handles = Handles {
+        ready: Box::new(|| Ok(())),
+        interfaces: Box::new(Vec::new),
+        lookup: Box::new(|_| None),
+        metrics: Box::new(move |format| {
+            let page = node.lock().expect("the node").page(format);
+            Box::pin(std::future::ready(Ok(page)))
+        }),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        serve(listener, router(handles), std::future::pending()).await.expect("serves");
+    });
+    (tasks, address)
+}
