@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::Collector;
-use super::sender::own_metrics;
 use crate::admin::Page as Pending;
+use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
 
 /// Scrapes that may wait; a further one waits for room.

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Stop;
 use super::collector::Collector;
-use crate::export::otlp::{Exporter, Report, resource_metrics};
-use crate::export::resource::Identity;
+use crate::export::otlp::{Exporter, Report, own_metrics};
 use crate::export::settings::Signal;
 use crate::metrics::delta::Deltas;
 use crate::metrics::own::{Exported, OwnMetrics};
-use crate::metrics::points::{Subject, Temporality};
+use crate::metrics::points::Temporality;
 
 /// Reads and sends.
 pub(super) struct Sender {
@@ -96,11 +93,4 @@ pub(super) fn exported(own: &OwnMetrics, signal: Signal, report: &Report, took: 
             "exported"
         ),
     }
-}
-
-/// What the agent says about itself, as one Resource.
-pub(super) fn own_metrics(own: &OwnMetrics, identity: &Identity) -> ResourceMetrics {
-    let read = ExportMetricsServiceRequest::from(&own.read());
-    let scopes = read.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-    resource_metrics(identity, &Subject::Node, scopes.flat_map(|scope| scope.metrics).collect())
 }
