@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Event, InterfaceId};
+use crate::{Changes, Event, InterfaceId};
 
 /// Events a consumer has not read yet, merged per interface.
 ///
@@ -78,7 +78,108 @@ fn merge(earlier: &Event, later: Event) -> Option<Event> {
     match (earlier, later) {
         (Event::Added(_), Event::Deleted(_)) => None,
         (Event::Added(_), Event::Updated(now, _)) => Some(Event::Added(now)),
+        // It left a narrowed stream and came back: the reader has it as it was before that.
+        (Event::Deleted(_), Event::Added(now)) => Some(Event::Updated(now, Changes::ALL)),
         (Event::Updated(_, before), Event::Updated(now, changes)) => Some(Event::Updated(now, before.union(changes))),
         (_, later) => Some(later),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use futures_util::{FutureExt, StreamExt, stream};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::{history, interface, steps};
+    use crate::{InformerExt, Interface};
+
+    type State = BTreeMap<InterfaceId, Arc<Interface>>;
+
+    /// Applies an event; it must be one that can follow.
+    fn apply(state: &mut State, event: &Event) {
+        match event {
+            Event::Added(new) => assert_eq!(state.insert(new.id, new.clone()), None, "added twice"),
+            Event::Updated(new, changes) => {
+                let before = state.insert(new.id, new.clone()).expect("updated what is there");
+                assert!(changes.contains(before.changes_to(new)), "{changes:?} leaves out a change");
+            }
+            Event::Deleted(old) => assert!(state.remove(&old.id).is_some(), "deleted what is there"),
+            Event::Synced => {}
+        }
+    }
+
+    /// A history with `Synced` somewhere, and after each event how many are then read.
+    fn read_now_and_then() -> impl Strategy<Value = Vec<(Event, usize)>> {
+        let reads = prop::collection::vec(0..3usize, 130);
+        (steps(), any::<prop::sample::Index>(), reads, any::<bool>()).prop_map(|(steps, at, reads, narrow)| {
+            let mut events = history(&steps);
+            if narrow {
+                // Here an interface leaves and comes back with the id it had.
+                events = stream::iter(events).up_only().collect().now_or_never().unwrap();
+            }
+            events.insert(at.index(events.len() + 1), Event::Synced);
+            // Most of the time nothing is read, so that events meet.
+            events.into_iter().zip(reads.into_iter().map(|n| n.saturating_sub(1) * 2)).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_leads_to_the_same_as_what_went_in(history in read_now_and_then()) {
+            let (mut coalesce, mut truth, mut reader) = (Coalesce::default(), State::new(), State::new());
+            for (event, reads) in history {
+                apply(&mut truth, &event);
+                coalesce.push(event);
+                prop_assert!(coalesce.len() <= truth.len() + reader.len() + 1, "unread events are not bounded");
+                for event in std::iter::from_fn(|| coalesce.pop()).take(reads) {
+                    apply(&mut reader, &event);
+                }
+            }
+            for event in std::iter::from_fn(|| coalesce.pop()) {
+                apply(&mut reader, &event);
+            }
+            prop_assert_eq!(reader, truth);
+            prop_assert!(coalesce.is_empty() && coalesce.place.is_empty());
+        }
+
+        #[test]
+        fn synced_comes_once_and_after_all_that_was_there_before_it(history in read_now_and_then()) {
+            let mut coalesce = Coalesce::default();
+            let mut before_synced = State::new();
+            let mut synced = false;
+            for (event, _) in history {
+                synced |= event == Event::Synced;
+                match &event {
+                    Event::Deleted(old) => drop(before_synced.remove(&old.id)),
+                    event if !synced => apply(&mut before_synced, event),
+                    _ => {}
+                }
+                coalesce.push(event);
+            }
+            let out: Vec<_> = std::iter::from_fn(|| coalesce.pop()).collect();
+            let place = out.iter().position(|event| *event == Event::Synced).expect("it is kept");
+            prop_assert_eq!(out.iter().filter(|event| **event == Event::Synced).count(), 1);
+            for id in before_synced.keys() {
+                let told = out[..place].iter().any(|event| event.interface().is_some_and(|it| it.id == *id));
+                prop_assert!(told, "{:?} existed before Synced and is told after it", id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rename_is_told_as_deleted_then_added_whatever_was_unread() {
+        let old = Arc::new(interface(1, 0, 2, "eth0", Some(1)));
+        let new = Arc::new(interface(2, 0, 2, "wan0", Some(1)));
+        let mut coalesce = Coalesce::default();
+        coalesce.push(Event::Updated(old.clone(), crate::Changes::MTU));
+        coalesce.push(Event::Deleted(old.clone()));
+        coalesce.push(Event::Added(new.clone()));
+        let out: Vec<_> = std::iter::from_fn(|| coalesce.pop()).collect();
+        assert_eq!(out, [Event::Deleted(old), Event::Added(new)]);
+        assert_eq!(coalesce.merged(), 1);
     }
 }

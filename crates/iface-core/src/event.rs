@@ -109,6 +109,9 @@ impl Changes {
     /// The owner: found, corrected or gone.
     pub const OWNER: Self = Self(1 << 6);
 
+    /// All of them.
+    pub const ALL: Self = Self((1 << 7) - 1);
+
     const NAMES: [(Self, &'static str); 7] = [
         (Self::MAC, "mac"),
         (Self::MTU, "mtu"),
