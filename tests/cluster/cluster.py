@@ -1,0 +1,172 @@
+"""What the tests see of the cluster, each by another way than the agent: kubectl, helm, the node's own
+tools, the OTLP receiver's output and Prometheus' answers."""
+import json, os, pathlib, re, signal, subprocess, time, urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts/netns-agent"
+WORK = pathlib.Path(os.environ["WORK"])
+LAB = pathlib.Path(os.environ["LAB_DIR"]) if os.environ.get("LAB_DIR") else None
+# Kubernetes is slow to end a namespace: each run takes names of its own.
+RUN = f"t{int(time.time()) % 1_000_000}"
+SPACE, AGENT_SPACE = f"boxes-{RUN}", f"agent-{RUN}"
+INTERVAL = 2
+
+
+def run(*args, timeout=120, stdin=None, check=True):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=timeout, input=stdin)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def kubectl(*args, **how):
+    return run("kubectl", *args, **how)
+
+
+def helm(*args, **how):
+    return run("helm", "-n", AGENT_SPACE, *args, **how)
+
+
+def until(limit, what, look):
+    """The first answer of `look` that is true; fails with what it raised or `what` after `limit` seconds."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            problem, answer = what, look()
+            if answer:
+                return answer
+        except (AssertionError, KeyError, IndexError, ValueError, subprocess.SubprocessError) as error:
+            problem = f"{what}: {error}"
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit} s: {problem}")
+        time.sleep(0.5)
+
+
+def pods(space=SPACE):
+    """The running pods of a namespace by uid, as the API server has them."""
+    items = json.loads(kubectl("-n", space, "get", "pods", "-o", "json"))["items"]
+    return {p["metadata"]["uid"]: p for p in items
+            if p["status"]["phase"] == "Running" and "deletionTimestamp" not in p["metadata"] and p["status"].get("podIP")}
+
+
+def deployment(name, replicas, space=SPACE):
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": space},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}},
+            "spec": {"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "containers": [
+                {"name": "box", "image": os.environ["BUSYBOX_IMAGE"], "command": ["sleep", "1000000"]}]}}}}
+
+
+def apply(*objects):
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
+
+def rolled_out(what, space=SPACE, limit=180):
+    kubectl("-n", space, "rollout", "status", what, f"--timeout={limit}s", timeout=limit + 10)
+
+
+def agent(*args, **how):
+    return kubectl("-n", AGENT_SPACE, "exec", "ds/netns-agent", "--", "netns-agent", *args, **how)
+
+
+def listed():
+    """What `kubectl exec ds/netns-agent -- netns-agent list` says."""
+    return json.loads(agent("list", "-o", "json"))
+
+
+def agent_pod():
+    (pod,) = pods(AGENT_SPACE).values()
+    return pod
+
+
+def prometheus(query):
+    prefix = os.environ["PROMETHEUS_AT"].split()
+    url = f"http://127.0.0.1:{os.environ['PROMETHEUS_PORT']}/api/v1/query?query={urllib.parse.quote(query)}"
+    answer = json.loads(run(*prefix, "curl", "-sS", "-m", "10", url))
+    assert answer["status"] == "success", answer
+    return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
+
+
+class Otlp:
+    """What the OTLP receiver printed, from where it was last read."""
+
+    def __init__(self):
+        self.file = open(WORK / "otlp.log", errors="replace")
+        self.part = ""
+
+    def skip(self):
+        self.file.seek(0, 2)
+        self.part = ""
+
+    def resources(self):
+        """(attributes of the resource, names of metrics, names of interfaces) of each resource since."""
+        self.part += self.file.read()
+        whole, found, _rest = self.part.rpartition("ResourceMetrics #")
+        self.part = found + _rest
+        for text in whole.split("ResourceMetrics #")[1:]:
+            head, _, metrics = text.partition("InstrumentationScope")
+            attributes = dict(re.findall(r"-> ([\w.]+): Str\(([^)]*)\)", head))
+            yield (attributes, set(re.findall(r"-> Name: (\S+)", metrics)),
+                   set(re.findall(r"-> network\.interface\.name: Str\(([^)]*)\)", metrics)))
+
+
+def alive(pid):
+    try:
+        return bool(pathlib.Path(f"/proc/{pid}/cmdline").read_text())  # a zombie's is empty
+    except OSError:
+        return False
+
+
+class Node:
+    """The lab's node, which a cluster elsewhere does not let us into."""
+
+    def process(self):
+        """The pid of the agent that runs there."""
+        uid = agent_pod()["metadata"]["uid"]
+        for proc in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if (proc / "comm").read_text().strip() == "netns-agent" and uid in (proc / "cgroup").read_text().replace("_", "-"):
+                    if "run" in (proc / "cmdline").read_text().split("\0"):
+                        return int(proc.name)
+            except OSError:
+                pass  # it ended meanwhile
+        raise AssertionError(f"no process of pod {uid}")
+
+    def status(self):
+        lines = pathlib.Path(f"/proc/{self.process()}/status").read_text().splitlines()
+        return dict(line.split(":", 1) for line in lines)
+
+    def links(self, netns):
+        """The kernel's links of a namespace by name."""
+        return {link["ifname"]: link for link in json.loads(run("ip", "-n", netns, "-s", "-j", "link"))}
+
+    def kill(self):
+        os.kill(self.process(), signal.SIGKILL)
+
+    def namespaces(self):
+        return {p.name for p in pathlib.Path("/run/netns").glob("cni-*")}
+
+    def stop_api_server(self):
+        """Ends it; the answer starts it again, as it was."""
+        file = LAB / "pid/kube-apiserver"
+        pid = int(file.read_text())
+        arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+        os.kill(pid, signal.SIGTERM)
+        until(60, "the API server ends", lambda: not alive(pid))
+
+        def start():
+            inside = ["nsenter", f"--net={LAB}/ns/node.net", f"--mount={LAB}/ns/node.mnt", f"--wdns={LAB}"]
+            with open(LAB / "log/kube-apiserver.log", "a") as log:
+                again = subprocess.Popen(inside + arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            file.write_text(str(again.pid))
+            until(90, "the API server is back", lambda: kubectl("get", "--raw", "/readyz") == "ok")
+        return start
+
+    def second_network(self, present):
+        """Whether pods made from now on get eth1."""
+        config = LAB / "cni/net.d/20-lab2.conflist"
+        if present:
+            config.with_suffix(".off").rename(config)
+        else:
+            config.rename(config.with_suffix(".off"))
