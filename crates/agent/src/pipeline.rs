@@ -150,7 +150,11 @@ fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {
 async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<Sources> {
     let mut sources = Sources::default();
     if let Some(dir) = &config.cni_cache_dir {
-        sources = sources.cni_dir(dir).with_context(|| format!("cannot follow {}", dir.display()))?;
+        let followed = sources.cni_dir(dir).and_then(|sources| match dir.parent() {
+            Some(cni) => sources.multus_dir(cni.join("multus/results")),
+            None => Ok(sources),
+        });
+        sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
     }
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(api) => api,

@@ -133,14 +133,17 @@ impl<'a> Testimony<'a> {
         self.proven.iter().flat_map(|attachment| attachment.addresses.iter().copied()).collect()
     }
 
-    /// The network the files name for an interface of this pod; none where they differ.
+    /// The network the files name for an interface of this pod; none where they differ. What multus
+    /// delegated comes before what the runtime asked multus for.
     ///
     /// That a file of the same pod is unproven is no matter here: the namespace is proven to be the
     /// pod's, and an interface enslaved to a bond has lost the address its file knows.
     pub(super) fn network(&self, pod: &Pod, interface: &IfName) -> Option<Arc<str>> {
-        let fits = |one: &&&Attachment| one.interface == *interface && same_pod(&one.pod, pod);
         let all: Vec<_> = self.all().collect();
-        let mut networks = all.iter().filter(fits).filter_map(|one| one.network.as_ref());
+        let fits = |one: &&&Attachment| one.interface == *interface && same_pod(&one.pod, pod);
+        let delegated = all.iter().filter(fits).any(|one| one.delegated && one.network.is_some());
+        let best = all.iter().filter(fits).filter(|one| one.delegated == delegated);
+        let mut networks = best.filter_map(|one| one.network.as_ref());
         let first = networks.next()?;
         networks.all(|other| other == first).then(|| first.clone())
     }

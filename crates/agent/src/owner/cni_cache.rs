@@ -38,6 +38,8 @@ pub struct Attachment {
     pub network: Option<Arc<str>>,
     /// Link-layer addresses of the interfaces this made inside the namespace.
     pub macs: Vec<MacAddr>,
+    /// Whether multus asked for it on behalf of the runtime: it then knows the network better.
+    pub delegated: bool,
     /// Addresses this gave to the pod; those of `lo`, which every namespace has, are not among them.
     pub addresses: Vec<IpAddr>,
 }
@@ -177,6 +179,7 @@ pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
     Ok(Attachment {
         macs: inside.filter_map(|one| one.mac.parse().ok()).filter(is_set).collect(),
         addresses: addresses(&result),
+        delegated: false,
         network: Some(info.network_name).filter(|name| !name.is_empty() && name != MULTUS_OWN).map(Into::into),
         netns,
         pod: Arc::new(pod),

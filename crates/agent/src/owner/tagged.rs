@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::Tagger;
-use super::cni_cache::Refusal;
-use super::cni_dir::{CniChange, CniDir};
+use super::cni_cache::{Attachment, Refusal};
+use super::cni_dir::{CniChange, CniDir, Unavailable};
 use super::pod::{PodChange, PodEvent};
 
 /// How many inputs are applied before other tasks of the thread get their turn.
@@ -25,7 +25,7 @@ const TURN: usize = 64;
 /// Where owners come from.
 #[derive(Default)]
 pub struct Sources {
-    caches: Vec<BoxStream<'static, CniChange>>,
+    caches: Vec<Cache>,
     pods: Option<BoxStream<'static, PodEvent>>,
 }
 
@@ -35,7 +35,24 @@ impl Sources {
     /// # Errors
     /// See [`CniDir::new`].
     pub fn cni_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.caches.push(CniDir::new(dir)?.boxed());
+        self.caches.push(Cache::new(CniDir::new(dir)?.boxed(), false));
+        Ok(self)
+    }
+
+    /// Adds the directory in which multus keeps the results of the plugins it delegates to.
+    ///
+    /// Few nodes have one, so that it is missing is no fault.
+    ///
+    /// # Errors
+    /// See [`CniDir::new`].
+    pub fn multus_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let delegated = CniDir::new(dir)?.map(|change| match change {
+            CniChange::Read(path, attachment) => {
+                CniChange::Read(path, Attachment { delegated: true, ..*attachment }.into())
+            }
+            other => other,
+        });
+        self.caches.push(Cache::new(delegated.boxed(), true));
         Ok(self)
     }
 
@@ -97,18 +114,25 @@ struct Cache {
     changes: BoxStream<'static, CniChange>,
     /// Whether everything that was there at the start has been read.
     listed: bool,
+    /// Whether it may well be missing.
+    optional: bool,
     fault: Option<String>,
+}
+
+impl Cache {
+    fn new(changes: BoxStream<'static, CniChange>, optional: bool) -> Self {
+        Self { changes, listed: false, optional, fault: None }
+    }
 }
 
 impl<I: Informer> Tagged<I> {
     /// Gives the interfaces of `inner` the owners that `sources` know.
     pub fn new(inner: I, sources: Sources) -> Self {
         let status = OwnerStatus { pods_listed: sources.pods.as_ref().map(|_| false), ..OwnerStatus::default() };
-        let cache = |changes| Cache { changes, listed: false, fault: None };
         Self {
             inner,
             inner_ended: false,
-            caches: sources.caches.into_iter().map(cache).collect(),
+            caches: sources.caches,
             pods: sources.pods,
             tagger: Tagger::default(),
             ready: VecDeque::new(),
@@ -177,6 +201,7 @@ impl<I: Informer> Tagged<I> {
                 self.refused(&path, &refusal);
             }
             CniChange::Listed => cache.listed = true,
+            CniChange::Unavailable(Unavailable { errno: Errno::ENOENT, .. }) if cache.optional => {}
             CniChange::Unavailable(unavailable) => {
                 match unavailable.errno {
                     Errno::ENOENT => info!(event.name = "cni_cache.absent", "{unavailable}"),

@@ -464,6 +464,7 @@ fn attachment(uid: &str, name: &str, netns: &Netns, eth0: &Interface) -> Attachm
         network: Some("podnet".into()),
         macs: eth0.mac.into_iter().collect(),
         addresses: eth0.addresses.iter().map(|net| net.addr()).collect(),
+        delegated: false,
     }
 }
 

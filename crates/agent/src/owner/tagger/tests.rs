@@ -47,6 +47,7 @@ fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
         network: Some(network.into()),
         macs: vec![[2, 0, 0, 0, 0, mac].into()],
         addresses: Vec::new(),
+        delegated: false,
     }
 }
 
@@ -287,6 +288,18 @@ fn of_two_live_claimants_the_newer_wins_and_it_is_counted() {
     let (tagger, reader) = after([added(&eth0), Input::Pod(PodChange::Listed(pods.into())), synced()]);
     assert_eq!(reader.owner(&eth0), by("u2", Source::PodIp));
     assert_eq!(tagger.conflicts(), 1);
+}
+
+#[test]
+fn what_multus_delegated_names_the_network_better_than_the_runtime() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let outer = file("cni-a", &pod("web", Some("u1")), 7, "k8s-pod-network");
+    let delegate = Attachment { delegated: true, ..file("cni-a", &pod("web", Some("u1")), 7, "ovn") };
+    for inputs in permutations(&[added(&eth0), Input::File("f", outer), Input::File("g", delegate)]) {
+        let (tagger, reader) = after(inputs);
+        assert_eq!(reader.network(&eth0).as_deref(), Some("ovn"));
+        assert_eq!(tagger.conflicts(), 0);
+    }
 }
 
 #[test]
