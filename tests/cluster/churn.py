@@ -89,6 +89,14 @@ def check_all_tagged():
     return True
 
 
+def all_tagged_without_api(node):
+    """Whether every namespace that has its CNI results is known, with its pod, to an agent without API server."""
+    finished = {path.split("/")[-1] for path in node.sandboxes(RESULTS)} & node.namespaces()
+    inside = [i for i in node.served_interfaces() if i["netns"]["name"] in finished]
+    assert {i["netns"]["name"] for i in inside} == finished, "namespaces are missing"
+    return all(i["pod"] and i["pod"]["uid"] for i in inside)
+
+
 def churn(node):
     watch, truth = Watch(), Truth()
     try:
@@ -98,13 +106,14 @@ def churn(node):
             if turn == 1:
                 # Bound to the node by now, but most not made yet: what is made from here on is known by CNI alone.
                 until(60, "the first pods of the round", lambda: len(running()) >= 5)
+                had = node.namespaces()
                 start = node.stop_api_server()
                 try:
-                    made = len(node.namespaces())
-                    time.sleep(10)  # the API server is away; kubelet goes on with what it knows
+                    # kubelet goes on with what it knows; kubectl does not, so the admin server is asked.
+                    until(30, "pods come without the API server", lambda: node.namespaces() - had)
+                    until(20, "all of them are tagged by the CNI cache", lambda: all_tagged_without_api(node))
                 finally:
                     start()
-                print(f"  while the API server was away, {len(node.namespaces()) - made} namespaces came")
             until(240, "every running pod is tagged", check_all_tagged)
             scale(0)
             until(180, "all pods end", lambda: not running() and True)

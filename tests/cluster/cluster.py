@@ -147,6 +147,21 @@ class Node:
     def namespaces(self):
         return {p.name for p in pathlib.Path("/run/netns").glob("cni-*")}
 
+    def sandboxes(self, results):
+        """The namespaces' paths in CNI's result files."""
+        found = set()
+        for file in pathlib.Path(results).iterdir():
+            try:
+                interfaces = json.loads(file.read_text())["result"]["interfaces"]
+            except (OSError, ValueError, KeyError):
+                continue  # being written, gone, or of a plugin without interfaces
+            found.update(i["sandbox"] for i in interfaces if i.get("sandbox"))
+        return found
+
+    def served_interfaces(self):
+        """What the agent's admin server says, asked on the node."""
+        return json.loads(run("nsenter", f"--net={LAB}/ns/node.net", "curl", "-sS", "-m", "10", "http://127.0.0.1:9465/v1/interfaces"))
+
     def stop_api_server(self):
         """Ends it; the answer starts it again, as it was."""
         file = LAB / "pid/kube-apiserver"
