@@ -4,7 +4,7 @@
     tests/chart.sh            runs all of it
     tests/chart.sh --write    writes the chart's README table and deploy/manifests anew, then checks
 """
-import json, pathlib, re, subprocess, sys, tempfile, unittest
+import json, pathlib, re, shlex, subprocess, sys, tempfile, unittest
 
 import yaml
 
@@ -213,6 +213,16 @@ class Chart(unittest.TestCase):
 
     def test_the_readme_lists_the_values_as_they_are(self):
         self.assertIn(readme_values(), README.read_text(), "run tests/chart.sh --write")
+
+    def test_every_documented_helm_install_is_accepted_by_the_chart(self):
+        commands = []
+        for file in [README, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+            commands += re.findall(r"^helm install (.*)$", file.read_text().replace("\\\n", " "), flags=re.M)
+        self.assertGreaterEqual(len(commands), 2)
+        for command in commands:
+            with self.subTest(command):
+                words = [str(ROOT / word) if word == "charts/netns-agent" else word for word in shlex.split(command)]
+                helm("template", *words)
 
     def test_the_plain_manifests_are_the_charts(self):
         self.assertEqual(MANIFEST.read_text(), manifest(), "run tests/chart.sh --write")

@@ -3,6 +3,7 @@
 #
 #   tests/tools.sh            everything but what only a local cluster needs
 #   tests/tools.sh cluster    that, too (containerd, runc, CNI plugins, etcd)
+#   tests/tools.sh image      buildah, too
 #
 # Programs from Debian come from apt (as root; otherwise the command to run is
 # printed). All else goes to a cache outside the checkout:
@@ -84,6 +85,7 @@ python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
 venv
 rotel
 helm_and_kubectl
+[ "${1-}" != image ] || debian buildah=buildah
 if [ "${1-}" = cluster ]; then
   debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
     conntrack=conntrack iptables=iptables /bin/busybox=busybox-static

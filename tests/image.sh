@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile's last stages with Debian's buildah around a binary that is there already, on a base of
+# this machine's own glibc (no registry is asked), and checks what came out.
+#   tests/image.sh [BINARY]       default: target/release/netns-agent
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/tools.sh image
+binary=$(realpath --relative-to=. "${1:-target/release/netns-agent}")
+work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-image.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+fail() { echo "image.sh: $*" >&2; exit 1; }
+# Storage of our own, without overlay mounts or a daemon: nothing is left on the machine.
+in_storage() { local verb=$1; shift; buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs "$verb" "$@"; }
+
+mkdir "$work/base"
+for library in $(ldd "$binary" | grep -o '/[^ ]*' | sort -u); do install -D "$library" "$work/base$library"; done
+tar -C "$work/base" -cf "$work/base.tar" .
+base=$(in_storage from scratch)
+in_storage add -q "$base" "$work/base.tar" / >/dev/null
+in_storage commit -q "$base" localhost/base:local >/dev/null
+
+in_storage bud -q --isolation chroot --target prebuilt --build-arg BASE_IMAGE=localhost/base:local \
+  --build-arg BINARY="$binary" --build-arg REVISION=test --ignorefile /dev/null -t localhost/netns-agent:local \
+  -f Dockerfile "$(pwd)" >/dev/null
+config=$(in_storage inspect --type image localhost/netns-agent:local | jq .OCIv1)
+for label in title description source licenses version revision; do
+  jq -e ".config.Labels.\"org.opencontainers.image.$label\"" <<<"$config" >/dev/null || fail "no label $label"
+done
+jq -e '.config | .User == "0:0" and .Entrypoint == ["/usr/local/bin/netns-agent"] and .Cmd == ["run"]' <<<"$config" >/dev/null ||
+  fail "user, entrypoint or command is another: $config"
+container=$(in_storage from localhost/netns-agent:local)
+version=$(in_storage run --isolation chroot "$container" -- /usr/local/bin/netns-agent --version)
+[ "$version" = "netns-agent $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)" ] || fail "the image runs $version"
+! in_storage run --isolation chroot "$container" -- /bin/sh -c true 2>/dev/null || fail "there is a shell in the image"
+echo "image: $version, $(stat -c %s "$binary") bytes of program, labels, user and command as the chart expects"
