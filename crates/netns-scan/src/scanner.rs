@@ -254,7 +254,11 @@ impl Scanner {
     fn retry_failed(&mut self, now: Instant) {
         let Some((_, pause)) = self.retry.filter(|(due, _)| *due <= now) else { return };
         self.retry = None;
-        self.to_open.extend(self.failed.keys().copied());
+        let host = self.state.host();
+        if self.failed.remove(&host).is_some() {
+            self.list(host);
+        }
+        self.to_open.extend(self.failed.keys().copied().filter(|id| *id != host));
         if !self.failed.is_empty() {
             let pause = (pause * 2).min(RETRY.1);
             self.retry = Some((now + pause, pause));
@@ -273,6 +277,9 @@ impl Scanner {
         let Err(error) = self.engine.list(id, &mut self.state) else { return };
         if id == self.state.host() {
             tracing::warn!(event.name = "netns.list.failed", "cannot list the own network namespace: {error}");
+            let error = format!("cannot list it: {error}");
+            self.failed.insert(id, Fault { subject: OWN.into(), error });
+            self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
             return;
         }
         let Some(name) = self.directories.names().primary(id) else { return };

@@ -6,7 +6,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::message::{Body, Request, parse};
+use crate::message::{Body, Message, Request, parse};
 use crate::receive::{Datagram, receive};
 
 /// Multicast groups to hear, a bit each (`RTMGRP_*`, `linux/rtnetlink.h`).
@@ -63,8 +63,19 @@ pub(crate) enum Said<'a> {
 pub(crate) enum NoAnswer {
     /// The kernel refused it, or the socket failed.
     Failed(io::Error),
-    /// What was listed changed meanwhile (`NLM_F_DUMP_INTR`): ask again.
+    /// What was listed changed meanwhile (`NLM_F_DUMP_INTR`), or events left no room for it in the
+    /// queue: ask again.
     Interrupted,
+}
+
+impl NoAnswer {
+    fn of(errno: i32) -> Self {
+        match errno {
+            // The second is said while an answer that found no room is still on its way.
+            libc::ENOBUFS | libc::EBUSY => Self::Interrupted,
+            _ => Self::Failed(io::Error::from_raw_os_error(errno)),
+        }
+    }
 }
 
 impl RouteSocket {
@@ -102,7 +113,15 @@ impl RouteSocket {
         self.socket.set_netlink_get_strict_chk(true)
     }
 
+    /// Whether a message answers a request of this socket, and is no event.
+    pub(crate) fn is_answer(&self, message: &Message<'_>) -> bool {
+        message.port == self.port
+    }
+
     /// Takes the next datagram of the kernel in, without waiting.
+    ///
+    /// After an overrun the kernel drops what comes, and says nothing more of it, until the queue
+    /// is empty: only what is listed after [`Received::Nothing`] is certain.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
             match receive(self.socket.as_fd(), buffer) {
@@ -140,19 +159,24 @@ impl RouteSocket {
                     take(Said::Overrun);
                     continue;
                 }
-                Received::Nothing => return Err(NoAnswer::Failed(io::ErrorKind::UnexpectedEof.into())),
+                // There was no room left for the answer.
+                Received::Nothing => return Err(NoAnswer::Interrupted),
             };
             for message in parse(&buffer[..len]) {
                 let message = message.map_err(|error| NoAnswer::Failed(io::Error::other(error)))?;
-                if (message.seq, message.port) != (seq, self.port) {
+                if !self.is_answer(&message) {
                     take(Said::Heard(message.body));
+                    continue;
+                }
+                if message.seq != seq {
+                    // What is left of an answer that was given up.
                     continue;
                 }
                 interrupted |= message.interrupted;
                 match message.body {
                     Body::End(0) if interrupted => return Err(NoAnswer::Interrupted),
                     Body::End(0) => return Ok(()),
-                    Body::End(errno) => return Err(NoAnswer::Failed(io::Error::from_raw_os_error(-errno))),
+                    Body::End(errno) => return Err(NoAnswer::of(-errno)),
                     body => take(Said::Answer(body)),
                 }
             }

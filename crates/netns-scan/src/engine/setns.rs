@@ -16,6 +16,9 @@ use crate::netns::{self, NsFile, OWN};
 use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
+/// Datagrams taken from a socket before it counts as never empty.
+const DRAIN: usize = 64 * TURN;
+
 /// A socket in every namespace, opened by a thread that enters it.
 ///
 /// A socket keeps its namespace alive: it is closed the moment the namespace's name is gone.
@@ -79,17 +82,25 @@ impl SetnsEngine {
         self.list(id, state).inspect_err(|_| self.close(id))
     }
 
-    fn drain(&mut self, token: u64, state: &mut State) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+    /// Takes in at most this many datagrams of a socket; whether none is left.
+    fn drain(&mut self, token: u64, most: usize, state: &mut State) -> bool {
+        let Some(connection) = self.connections.get_mut(&token) else { return true };
         let mut changes = Vec::new();
-        for _ in 0..TURN {
+        let mut empty = false;
+        for _ in 0..most {
             match connection.socket.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => {
                     for message in parse(&self.buffer[..datagram.len]) {
+                        if message.as_ref().is_ok_and(|message| connection.socket.is_answer(message)) {
+                            continue;
+                        }
                         note(&mut changes, message.and_then(|message| Change::of(message.body)), state);
                     }
                 }
-                Ok(Received::Nothing) => break,
+                Ok(Received::Nothing) => {
+                    empty = true;
+                    break;
+                }
                 Ok(Received::Overrun) => {
                     state.tallies.overruns += 1;
                     self.uncertain.insert(connection.id);
@@ -102,6 +113,7 @@ impl SetnsEngine {
             }
         }
         self.apply(token, changes, state);
+        empty
     }
 
     fn apply(&mut self, token: u64, mut changes: Vec<Change>, state: &mut State) {
@@ -231,7 +243,7 @@ impl Engine for SetnsEngine {
         let mut ready = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or_default();
         for event in &ready[..count] {
-            self.drain(event.data(), state);
+            self.drain(event.data(), TURN, state);
         }
         self.place_pairs(state);
         // A namespace with a socket in it cannot die.
@@ -249,6 +261,10 @@ impl Engine for SetnsEngine {
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
         let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
         for _ in 0..ATTEMPTS {
+            // An overrun is over when the queue is empty: listed before, it would hide another.
+            if !self.drain(token, DRAIN, state) {
+                break;
+            }
             match self.list_once(token, state) {
                 Err(NoAnswer::Interrupted) => {}
                 result => {
