@@ -45,4 +45,4 @@ pub use replay::Replay;
 pub use resources::{Footprint, resident_bytes};
 pub use rtnl::{LinkChange, Rtnl};
 pub use sandbox::{Error as SandboxError, enter as enter_sandbox};
-pub use suite::{Suite, Test};
+pub use suite::{Suite, Test, figure};

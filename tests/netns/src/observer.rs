@@ -36,8 +36,19 @@ impl<I: Informer> Observer<I> {
     /// Reads until `met`, which is asked first and after each event; panics when `limit` is over.
     #[track_caller]
     pub fn until(&mut self, what: &str, limit: Duration, mut met: impl FnMut(&Replay) -> bool) -> &Replay {
-        let Self { informer, replay, runtime } = self;
         let start = Instant::now();
+        match self.read_until(limit, &mut met) {
+            Some(true) => &self.replay,
+            Some(false) => {
+                panic!("the stream ended after {:?} before {what}:\n{}", start.elapsed(), self.replay.describe())
+            }
+            None => panic!("not within {limit:?}: {what}; what is there:\n{}", self.replay.describe()),
+        }
+    }
+
+    /// `Some(false)` when the stream ended, `None` when the limit is over.
+    fn read_until(&mut self, limit: Duration, met: &mut dyn FnMut(&Replay) -> bool) -> Option<bool> {
+        let Self { informer, replay, runtime } = self;
         let read = async {
             while !met(replay) {
                 match informer.next().await {
@@ -47,12 +58,12 @@ impl<I: Informer> Observer<I> {
             }
             true
         };
-        let ended = runtime.block_on(async { timeout(limit, read).await });
-        match ended {
-            Ok(true) => &self.replay,
-            Ok(false) => panic!("the stream ended after {:?} before {what}:\n{}", start.elapsed(), replay.describe()),
-            Err(_) => panic!("not within {limit:?}: {what}; what is there:\n{}", replay.describe()),
-        }
+        runtime.block_on(async { timeout(limit, read).await.ok() })
+    }
+
+    /// Reads until `met`, and says whether it was before `limit` was over.
+    pub fn is_within(&mut self, limit: Duration, mut met: impl FnMut(&Replay) -> bool) -> bool {
+        self.read_until(limit, &mut met) == Some(true)
     }
 
     /// Reads for `span` and fails if `wrong` is ever so: for what must not happen.

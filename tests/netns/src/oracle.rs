@@ -25,6 +25,19 @@ pub struct LinkTruth {
     pub mtu: u32,
     /// Its addresses, sorted.
     pub addresses: Vec<IpNet>,
+    /// Addresses not yet found to be unique (RFC 4862 section 5.4): the kernel lists them, but
+    /// announces them only when they are.
+    pub tentative: Vec<IpNet>,
+}
+
+impl LinkTruth {
+    /// Whether what was told of a link is so; a tentative address may have been told or not.
+    #[must_use]
+    pub fn allows(&self, told: &Self) -> bool {
+        let (extra, sure): (Vec<_>, Vec<_>) = told.addresses.iter().partition(|net| !self.addresses.contains(net));
+        let same = Self { addresses: sure, tentative: self.tentative.clone(), ..told.clone() };
+        same == *self && extra.iter().all(|net| self.tentative.contains(net))
+    }
 }
 
 impl From<&Interface> for LinkTruth {
@@ -37,6 +50,7 @@ impl From<&Interface> for LinkTruth {
             admin_up: interface.admin_up,
             mtu: interface.mtu,
             addresses: interface.addresses.to_vec(),
+            tentative: Vec::new(),
         }
     }
 }
@@ -75,13 +89,20 @@ struct LinkInfo {
 struct Address {
     local: Option<IpAddr>,
     prefixlen: Option<u8>,
+    #[serde(default)]
+    tentative: bool,
 }
 
 impl From<Link> for LinkTruth {
     fn from(link: Link) -> Self {
         let address = |address: &Address| IpNet::new(address.local?, address.prefixlen?).ok();
-        let mut addresses: Vec<IpNet> = link.addr_info.iter().filter_map(address).collect();
-        addresses.sort_unstable();
+        let sorted = |tentative: bool| {
+            let mut nets: Vec<IpNet> =
+                link.addr_info.iter().filter(|one| one.tentative == tentative).filter_map(address).collect();
+            nets.sort_unstable();
+            nets
+        };
+        let (addresses, tentative) = (sorted(false), sorted(true));
         Self {
             name: link.ifname,
             mac: link.address,
@@ -90,6 +111,7 @@ impl From<Link> for LinkTruth {
             admin_up: link.flags.iter().any(|flag| flag == "UP"),
             mtu: link.mtu,
             addresses,
+            tentative,
         }
     }
 }

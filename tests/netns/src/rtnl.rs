@@ -2,13 +2,15 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A request socket of rtnetlink(7) in the namespace where it was made.
 #[derive(Debug)]
@@ -69,10 +71,43 @@ impl Rtnl {
         self.must(request, format_args!("add the veth {name} with the peer {peer}"));
     }
 
+    /// A socket that hears of every change of a link here, for [`until_deleted`](Self::until_deleted).
+    #[must_use]
+    pub fn listening_to_links() -> Self {
+        let rtnl = Self::new();
+        let joined = rtnl.socket.add_membership(libc::RTNLGRP_LINK);
+        joined.unwrap_or_else(|e| panic!("cannot listen to links: {e}"));
+        rtnl
+    }
+
+    /// Waits until the kernel says that the link with this index is gone, and asks it nothing.
+    #[track_caller]
+    pub fn until_deleted(&self, index: u32, limit: Duration) {
+        let start = Instant::now();
+        loop {
+            let left = limit.saturating_sub(start.elapsed()).as_millis();
+            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+            assert_eq!(ready, Ok(1), "link {index} is there after {limit:?}");
+            let (heard, _) = self.socket.recv_from_full().unwrap_or_else(|e| panic!("cannot listen: {e}"));
+            // The kernel announces a link in a datagram of its own.
+            let gone = u16::from_ne_bytes(field(&heard, 4)) == libc::RTM_DELLINK;
+            if gone && u32::from_ne_bytes(field(&heard, 20)) == index {
+                return;
+            }
+        }
+    }
+
     /// Makes a link of a kind that needs no more than a name.
     #[track_caller]
     pub fn add_link(&self, kind: &str, name: &str) {
-        let mut request = link_request(libc::RTM_NEWLINK, NEW, 0);
+        self.add_link_with_index(kind, name, 0);
+    }
+
+    /// The same under a chosen index; 0 leaves the choice to the kernel.
+    #[track_caller]
+    pub fn add_link_with_index(&self, kind: &str, name: &str, index: u32) {
+        let mut request = link_request(libc::RTM_NEWLINK, NEW, index);
         request.name(name);
         request.nest(libc::IFLA_LINKINFO, |info| info.attribute(libc::IFLA_INFO_KIND, kind.as_bytes()));
         self.must(request, format_args!("add the {kind} {name}"));

@@ -1,4 +1,6 @@
 use std::env;
+use std::fmt;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -22,9 +24,17 @@ pub struct Test {
 }
 
 impl Test {
-    /// A test that fails when `run` panics.
-    pub fn new(name: impl Into<String>, run: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), limit: LIMIT, run: Box::new(run) }
+    /// A test that fails when `run` panics, with a name like libtest's: modules of the crate,
+    /// function, and the value it is run with.
+    pub fn named(
+        module: &str,
+        function: &str,
+        value: Option<&dyn fmt::Display>,
+        run: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let modules = module.split("::").skip(1).map(str::to_owned);
+        let parts = modules.chain([function.to_owned()]).chain(value.map(ToString::to_string));
+        Self { name: parts.collect::<Vec<_>>().join("::"), limit: LIMIT, run: Box::new(run) }
     }
 
     /// The kernel ends the test's process after this long.
@@ -83,18 +93,22 @@ impl Suite {
     fn run_each(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(1);
+        let shown = arguments.nocapture;
         let trials = self
             .tests
             .into_iter()
-            .map(|Test { name, limit, .. }| Trial::test(name.clone(), move || run_apart(&name, limit)))
+            .map(|Test { name, limit, .. }| Trial::test(name.clone(), move || run_apart(&name, limit, shown)))
             .collect();
         libtest_mimic::run(&arguments, trials).exit_code()
     }
 }
 
-fn run_apart(name: &str, limit: Duration) -> Result<(), Failed> {
+fn run_apart(name: &str, limit: Duration, shown: bool) -> Result<(), Failed> {
+    let out = || if shown { Stdio::inherit() } else { Stdio::piped() };
+    let start = |this| Command::new(this).env(RUN, name).stdin(Stdio::null()).stdout(out()).stderr(out()).spawn();
     let output = env::current_exe()
-        .and_then(|this| Command::new(this).env(RUN, name).stdin(Stdio::null()).output())
+        .and_then(start)
+        .and_then(std::process::Child::wait_with_output)
         .map_err(|e| Failed::from(format!("cannot start the test's process: {e}")))?;
     if output.status.success() {
         return Ok(());
@@ -111,6 +125,12 @@ fn ending(status: ExitStatus, limit: Duration) -> String {
     }
 }
 
+/// Writes down what was measured; `--nocapture` shows it.
+pub fn figure(measured: fmt::Arguments<'_>) {
+    // Where nobody reads it, nothing is lost.
+    _ = writeln!(io::stdout(), "figure: {measured}");
+}
+
 /// Functions as [`Test`]s named after them; with values first, one test a function and value.
 ///
 /// `tests![a, b]` takes functions of no argument; `tests![VALUES; a, b]` functions of one, and
@@ -119,10 +139,10 @@ fn ending(status: ExitStatus, limit: Duration) -> String {
 macro_rules! tests {
     ($values:expr; $($test:path),+ $(,)?) => {
         ($values).into_iter().flat_map(|value| {
-            [$($crate::Test::new(format!("{}::{value}", stringify!($test)), move || $test(value))),+]
+            [$($crate::Test::named(module_path!(), stringify!($test), Some(&value), move || $test(value))),+]
         })
     };
     ($($test:path),+ $(,)?) => {
-        [$($crate::Test::new(stringify!($test), $test)),+]
+        [$($crate::Test::named(module_path!(), stringify!($test), None, $test)),+]
     };
 }

@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use iface_core::EventKind;
+use netns_testbed::{LinkChange, NetnsDir, Rtnl, Test, Veth, figure, resident_bytes, tests};
+
+use crate::subject::{EXACT, Subject, add_all, assert_exact, follows};
+
+pub(crate) fn tests() -> impl Iterator<Item = Test> {
+    let watchers = tests![Subject::WATCHERS;
+        a_million_changes_against_a_stalled_consumer_take_no_memory,
+        what_an_overrun_lost_is_found_again,
+    ];
+    let all = tests![Subject::ALL;
+        three_thousand_links_that_change_while_the_consumer_stalls_are_exact,
+        what_came_and_went_unread_is_never_told,
+    ];
+    watchers.chain(all).map(|test| test.limit(Duration::from_secs(180)))
+}
+
+fn three_thousand_links_that_change_while_the_consumer_stalls_are_exact(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let rtnl = pod.rtnl();
+    let mut observer = subject.synced();
+    for n in 0..3_000 {
+        rtnl.add_veth(&format!("a{n}"), &format!("b{n}"), None);
+    }
+    for n in 0..3_000 {
+        rtnl.set(&format!("a{n}"), LinkChange::Mtu(1_400));
+    }
+    for n in 0..100 {
+        rtnl.delete(&format!("a{n}"));
+    }
+    // The stall ends here.
+    observer.until("the rest is told", EXACT, |replay| replay.at("pod").count() == 5_801);
+    assert_exact(&mut observer, [&pod]);
+    let _new = Veth::new("host0", &pod, "eth0");
+    observer.until("something new is told", EXACT, |replay| replay.find("pod", "eth0").is_some());
+}
+
+fn a_million_changes_against_a_stalled_consumer_take_no_memory(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    let (inside, outside) = (pod.rtnl(), Rtnl::new());
+    inside.flood("eth0", 10_000);
+    let before = resident_bytes();
+    for _ in 0..10 {
+        inside.flood("eth0", 50_000);
+        outside.flood("host0", 50_000);
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 10 << 20, "{grown} bytes more are resident");
+    let merged = observer.informer().handle().tallies().merged;
+    assert!(merged > 0, "nothing was merged");
+    assert!(observer.informer().handle().tallies().unread < 20);
+    outside.set("host0", LinkChange::Mtu(1_234));
+    drop(inside);
+    assert_exact(&mut observer, [&pod]);
+    figure(format_args!("{grown} bytes grown, {merged} events merged"));
+}
+
+fn what_an_overrun_lost_is_found_again(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let pods = add_all(&dir, "pod", 5);
+    let mut observer = subject.start_with(vec![dir.path().into()], |settings| settings.receive_buffer = 1);
+    observer.synced();
+    let rtnls: Vec<_> = pods.iter().map(netns_testbed::Netns::rtnl).collect();
+    for round in 0..20 {
+        for (n, rtnl) in rtnls.iter().enumerate() {
+            rtnl.add_veth("old", "older", None);
+            rtnl.flood("old", 200);
+            rtnl.set("old", LinkChange::Mtu(1_300 + round));
+            rtnl.set("older", LinkChange::Name(&format!("new{round}")));
+            rtnl.add_address("old", format!("10.{n}.{round}.1/24").parse().unwrap());
+            if round < 19 {
+                rtnl.delete("old");
+            }
+        }
+    }
+    assert_exact(&mut observer, &pods);
+    let tallies = observer.informer().handle().tallies();
+    assert!(tallies.overruns > 0 && tallies.resyncs > 0, "no overrun was made: {tallies:?}");
+    figure(format_args!("{tallies:?}"));
+    drop(rtnls);
+    drop(pods);
+    observer.until("all are gone", EXACT, |replay| replay.interfaces().count() == 1);
+}
+
+fn what_came_and_went_unread_is_never_told(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let keep = dir.add("keep");
+    let mut observer = subject.synced();
+    for n in 0..200 {
+        let pod = dir.add(&format!("pod{n}"));
+        Rtnl::new().add_veth(&format!("host{n}"), "eth0", Some(pod.path()));
+        follows(&observer, 3);
+        pod.delete();
+    }
+    follows(&observer, 2);
+    let _last = Veth::new("host0", &keep, "last");
+    observer.until("the last is told", EXACT, |replay| replay.find("keep", "last").is_some());
+    assert_exact(&mut observer, [&keep]);
+    let added = observer.replay().history().iter().filter(|event| event.kind() == EventKind::Added).count();
+    assert!(added <= 6, "{added} were told of that nobody could see any more");
+    assert!(observer.informer().handle().tallies().merged >= 200);
+}

@@ -1,0 +1,116 @@
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use netns_testbed::{NetnsDir, Test, Veth, tests};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::subject::{EXACT, Subject, assert_exact};
+
+pub(crate) fn tests() -> impl Iterator<Item = Test> {
+    tests![Subject::ALL;
+        a_namespace_mounted_long_after_its_file_is_found_at_once,
+        a_file_that_is_no_namespace_is_nothing,
+        a_directory_may_appear_vanish_and_appear_again,
+        a_directory_replaced_by_another_mount_is_followed,
+        a_directory_below_one_that_does_not_exist_is_found,
+        several_directories_are_one_view,
+    ]
+}
+
+fn a_namespace_mounted_long_after_its_file_is_found_at_once(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let mut observer = subject.synced();
+    let mut delays = Vec::new();
+    let mut pods = Vec::new();
+    for n in 0..9 {
+        let reserved = dir.reserve(&format!("pod{n}"));
+        let pause = Duration::from_millis(if n == 0 { 1_500 } else { 20 });
+        observer.never("a file is no namespace", pause, |replay| replay.interfaces().count() != 1 + n);
+        let pod = reserved.mount_new();
+        let start = Instant::now();
+        observer.until("it is found", EXACT, |replay| replay.interfaces().count() == 2 + n);
+        delays.push(start.elapsed());
+        pods.push(pod);
+    }
+    delays.sort_unstable();
+    assert!(delays[4] < Duration::from_millis(10), "half of them take longer than 10 ms: {delays:?}");
+    assert_exact(&mut observer, &pods);
+}
+
+fn a_file_that_is_no_namespace_is_nothing(subject: Subject) {
+    let dir = NetnsDir::standard();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    fs::write(dir.path().join("text"), "no namespace").unwrap();
+    std::os::unix::fs::symlink("/nowhere", dir.path().join("dangling")).unwrap();
+    let mut observer = subject.synced();
+    let _empty = dir.reserve("empty");
+    let pod = dir.add("pod");
+    observer.until("the namespace beside them", EXACT, |replay| replay.find("pod", "lo").is_some());
+    assert_exact(&mut observer, [&pod]);
+    assert_eq!(observer.replay().interfaces().count(), 2);
+}
+
+fn a_directory_may_appear_vanish_and_appear_again(subject: Subject) {
+    let mut observer = subject.synced();
+    for _ in 0..3 {
+        let dir = NetnsDir::standard();
+        let pod = dir.add("pod");
+        let veth = Veth::up("host0", &pod, "eth0");
+        observer.until("the pod is found", EXACT, |replay| replay.find("pod", "eth0").is_some());
+        assert_exact(&mut observer, [&pod]);
+        drop((veth, pod));
+        fs::remove_dir(dir.path()).unwrap();
+        observer.until("the pod is gone", EXACT, |replay| replay.interfaces().count() == 1);
+    }
+}
+
+fn a_directory_replaced_by_another_mount_is_followed(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let below = dir.add("below");
+    let mut observer = subject.synced();
+    assert!(observer.replay().find("below", "lo").is_some());
+    let none = None::<&str>;
+    mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    observer.until("what is covered is gone", EXACT, |replay| replay.at("below").count() == 0);
+    let above = dir.add("above");
+    observer.until("what is above is found", EXACT, |replay| replay.find("above", "lo").is_some());
+    assert_exact(&mut observer, [&above]);
+    umount2(dir.path(), MntFlags::MNT_DETACH).unwrap();
+    observer.until("what was covered is back", EXACT, |replay| {
+        replay.at("above").count() == 0 && replay.find("below", "lo").is_some()
+    });
+    let new = dir.add("new");
+    observer.until("it is followed again", EXACT, |replay| replay.find("new", "lo").is_some());
+    assert_exact(&mut observer, [&below, &new]);
+}
+
+fn a_directory_below_one_that_does_not_exist_is_found(subject: Subject) {
+    let path = Path::new("/run/a/b/c");
+    let mut observer = subject.start_with(vec![path.into()], |_| {});
+    observer.synced();
+    let dir = NetnsDir::at(path);
+    let pod = dir.add("pod");
+    observer.until("the pod is found", EXACT, |replay| replay.find("pod", "lo").is_some());
+    assert_exact(&mut observer, [&pod]);
+    drop(pod);
+    fs::remove_dir_all("/run/a").unwrap();
+    observer.until("the pod is gone", EXACT, |replay| replay.interfaces().count() == 1);
+    let pod = NetnsDir::at(path).add("again");
+    observer.until("the next is found", EXACT, |replay| replay.find("again", "lo").is_some());
+    assert_exact(&mut observer, [&pod]);
+}
+
+fn several_directories_are_one_view(subject: Subject) {
+    let (one, two) = (NetnsDir::standard(), NetnsDir::at("/run/docker/netns"));
+    let mut observer = subject.start_with(vec![one.path().into(), two.path().into(), one.path().into()], |_| {});
+    observer.synced();
+    let (a, b) = (one.add("a"), two.add("b"));
+    observer
+        .until("both are found", EXACT, |replay| replay.find("a", "lo").is_some() && replay.find("b", "lo").is_some());
+    let again = two.alias("a", a.path());
+    assert_exact(&mut observer, [&a, &b]);
+    drop((a, again));
+    observer.until("the first is gone", EXACT, |replay| replay.at("a").count() == 0);
+    assert_exact(&mut observer, [&b]);
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use netns_scan::{EngineChoice, EngineKind, Poller, Settings, Watcher};
+use netns_testbed::{NetnsDir, Observer, Test, tests};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::subject::{EXACT, Subject, add_all};
+
+pub(crate) fn tests() -> impl Iterator<Item = Test> {
+    let each = tests![Subject::ALL;
+        a_thousand_namespaces_are_found_with_1024_fds,
+        what_the_fd_limit_hides_is_named_and_found_later,
+    ];
+    let once = tests![
+        without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told,
+        an_engine_asked_for_by_name_that_cannot_work_is_an_error,
+    ];
+    each.chain(once).map(|test| test.limit(Duration::from_secs(120)))
+}
+
+fn limit_fds(soft: u64) {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard).unwrap();
+}
+
+fn a_thousand_namespaces_are_found_with_1024_fds(subject: Subject) {
+    limit_fds(1_024);
+    let pods = add_all(&NetnsDir::standard(), "pod", 1_000);
+    let mut observer = subject.synced();
+    observer.until("all are found", EXACT, |replay| replay.interfaces().count() == 1_001);
+    assert_eq!(observer.informer().handle().status().faults, []);
+    drop(pods);
+    observer.until("all are gone", Duration::from_secs(3), |replay| replay.interfaces().count() == 1);
+}
+
+fn what_the_fd_limit_hides_is_named_and_found_later(subject: Subject) {
+    let pods = add_all(&NetnsDir::standard(), "pod", 300);
+    limit_fds(100);
+    let mut observer = subject.start();
+    let handle = observer.informer().handle();
+    let start = std::time::Instant::now();
+    while !handle.status().synced {
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", handle.status());
+        std::thread::yield_now();
+    }
+    observer.synced();
+    let status = handle.status();
+    let found = observer.replay().interfaces().count() - 1;
+    assert_eq!(found + status.faults.len(), pods.len(), "each is found or named");
+    if matches!(subject, Subject::Watcher(EngineChoice::Setns) | Subject::Poller(EngineChoice::Setns)) {
+        assert!(!status.faults.is_empty(), "a socket in each of 300 namespaces is more than 100 fds");
+    }
+    for fault in &status.faults {
+        assert!(pods.iter().any(|pod| pod.path() == fault.subject), "{fault:?}");
+        assert!(fault.error.contains("open files"), "{fault:?}");
+    }
+    limit_fds(1_024);
+    observer.until("all are found", Duration::from_secs(5), |replay| replay.interfaces().count() == 301);
+    assert_eq!(handle.status().faults, []);
+}
+
+/// In a user namespace that owns no network namespace, nothing is allowed.
+fn give_up_privileges() {
+    unshare(CloneFlags::CLONE_NEWUSER).unwrap();
+}
+
+fn without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told() {
+    let _pod = NetnsDir::standard().add("pod");
+    give_up_privileges();
+    let settings = Settings { dirs: vec!["/run/netns".into()], ..Settings::default() };
+    let mut observer = Observer::new(Watcher::start(settings).unwrap());
+    observer.synced();
+    let status = observer.informer().handle().status();
+    assert_eq!(status.engine, EngineKind::Own);
+    assert!(status.reason.contains("NET_ADMIN"), "{}", status.reason);
+    assert_eq!(observer.replay().interfaces().count(), 1);
+    assert_eq!(status.faults.len(), 1, "what cannot be seen is named: {:?}", status.faults);
+}
+
+fn an_engine_asked_for_by_name_that_cannot_work_is_an_error() {
+    give_up_privileges();
+    for engine in [EngineChoice::Nsid, EngineChoice::Setns] {
+        let settings = Settings { engine, ..Settings::default() };
+        let error = Watcher::start(settings.clone()).unwrap_err();
+        assert!(error.is_permission_denied(), "{error}");
+        assert!(Poller::start(settings, Duration::from_secs(1)).unwrap_err().is_permission_denied());
+    }
+}

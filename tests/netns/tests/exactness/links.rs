@@ -1,0 +1,216 @@
+use std::net::IpAddr;
+use std::path::Path;
+
+use iface_core::{Changes, Event, EventKind, IfName};
+use netns_testbed::{Bridge, LinkChange, NetnsDir, Observer, Rtnl, Test, Tun, Veth, tests};
+
+use crate::subject::{EXACT, Informer, Subject, assert_exact};
+
+pub(crate) fn tests() -> impl Iterator<Item = Test> {
+    tests![Subject::ALL;
+        everything_that_exists_comes_first_then_synced,
+        links_without_carrier_or_address_are_seen_at_the_start,
+        links_without_carrier_or_address_are_seen_when_made_later,
+        a_new_mac_is_an_update,
+        mtu_state_and_addresses_are_updates,
+        a_rename_while_up_is_deleted_then_added,
+        a_deleted_link_is_deleted_once,
+        the_ends_of_a_veth_that_is_up_name_each_other,
+        counters_are_those_of_the_interface,
+        addresses_and_names_are_found_in_any_namespace,
+    ]
+}
+
+fn everything_that_exists_comes_first_then_synced(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let pods = crate::subject::add_all(&dir, "pod", 5);
+    let _veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
+    let mut observer = subject.start();
+    let replay = observer.synced();
+    assert_eq!(replay.history().last(), Some(&Event::Synced));
+    // Two interfaces in each pod, five veths and lo here.
+    assert_eq!(replay.interfaces().count(), 16);
+    assert!(replay.history().iter().all(|event| matches!(event.kind(), EventKind::Added | EventKind::Synced)));
+    assert_exact(&mut observer, &pods);
+}
+
+fn links_without_carrier_or_address_are_seen_at_the_start(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _links = (Tun::new(Some(&pod), "tun0"), Bridge::new(Some(&pod), "br0"), Veth::new("host0", &pod, "eth0"));
+    let mut observer = subject.synced();
+    odd_links_are_told(&mut observer);
+    assert_exact(&mut observer, [&pod]);
+}
+
+fn links_without_carrier_or_address_are_seen_when_made_later(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let mut observer = subject.synced();
+    let _links = (Tun::new(Some(&pod), "tun0"), Bridge::new(Some(&pod), "br0"), Veth::new("host0", &pod, "eth0"));
+    observer.until("all are told", EXACT, |replay| replay.at("pod").count() == 4);
+    odd_links_are_told(&mut observer);
+    pod.rtnl().up(&["tun0", "br0", "lo"]);
+    observer.until("lo is up", EXACT, |replay| replay.find("pod", "lo").is_some_and(|lo| lo.admin_up));
+    assert_exact(&mut observer, [&pod]);
+}
+
+fn odd_links_are_told(observer: &mut Observer<Informer>) {
+    let replay = observer.replay();
+    for name in ["lo", "tun0", "br0", "eth0"] {
+        let interface = replay.find("pod", name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert!(!interface.is_up(), "{interface:?}");
+    }
+    assert_eq!(replay.find("pod", "tun0").and_then(|tun| tun.mac), None);
+}
+
+fn a_new_mac_is_an_update(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    pod.rtnl().set("eth0", LinkChange::Mac([2, 0, 0, 0, 0, 9]));
+    observer.until("the update", EXACT, |replay| {
+        let mac = |event: &Event| match event {
+            Event::Updated(interface, changes) => interface.name == "eth0" && changes.contains(Changes::MAC),
+            _ => false,
+        };
+        replay.history().last().is_some_and(mac)
+    });
+    assert_exact(&mut observer, [&pod]);
+    assert_eq!(observer.replay().story("pod", "eth0")[0], EventKind::Added);
+    assert!(!observer.replay().story("pod", "eth0").contains(&EventKind::Deleted));
+}
+
+fn mtu_state_and_addresses_are_updates(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    let rtnl = pod.rtnl();
+    let mut seen = |what, wanted: Changes| {
+        observer.until(what, EXACT, |replay| {
+            let of = |event: &Event| match event {
+                Event::Updated(interface, changes) => interface.name == "eth0" && changes.contains(wanted),
+                _ => false,
+            };
+            replay.history().iter().any(of)
+        });
+    };
+    rtnl.set("eth0", LinkChange::Mtu(1_300));
+    seen("the MTU", Changes::MTU);
+    rtnl.add_address("eth0", "10.0.0.2/24".parse().unwrap());
+    seen("the address", Changes::ADDRESSES);
+    rtnl.set("eth0", LinkChange::Up(false));
+    seen("the link goes down", Changes::ADMIN_UP);
+    seen("the oper state", Changes::OPER_STATE);
+    rtnl.up(&["eth0"]);
+    rtnl.remove_address("eth0", "10.0.0.2/24".parse().unwrap());
+    assert_exact(&mut observer, [&pod]);
+    assert!(!observer.replay().story("pod", "eth0").contains(&EventKind::Deleted));
+}
+
+fn a_rename_while_up_is_deleted_then_added(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    pod.rtnl().set("eth0", LinkChange::Name("net1"));
+    observer.until("the new name", EXACT, |replay| replay.find("pod", "net1").is_some());
+    let renames: Vec<_> = observer
+        .replay()
+        .history()
+        .iter()
+        .filter(|event| event.interface().is_some_and(|interface| interface.ifindex != 1))
+        .filter(|event| matches!(event.kind(), EventKind::Deleted | EventKind::Added))
+        .map(|event| (event.kind(), event.interface().map(|interface| interface.name.to_string()).unwrap()))
+        .collect();
+    let last_two = &renames[renames.len() - 2..];
+    assert_eq!(last_two, [(EventKind::Deleted, "eth0".to_owned()), (EventKind::Added, "net1".to_owned())]);
+    assert_exact(&mut observer, [&pod]);
+}
+
+fn a_deleted_link_is_deleted_once(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let veth = Veth::up("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    drop(veth);
+    observer.until("both ends go", EXACT, |replay| {
+        replay.find("pod", "eth0").is_none() && replay.find("host", "host0").is_none()
+    });
+    assert_exact(&mut observer, [&pod]);
+    assert_eq!(observer.replay().story("pod", "eth0").last(), Some(&EventKind::Deleted));
+}
+
+/// The kernel announces the end it makes first before there is another, and says who that is only
+/// with the next change.
+fn the_ends_of_a_veth_that_is_up_name_each_other(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _before = Veth::new("host0", &pod, "eth0");
+    let mut observer = subject.synced();
+    let _later = Veth::up("host1", &pod, "eth1");
+    pod.rtnl().add_veth("a", "b", None);
+    pod.rtnl().up(&["a", "b"]);
+    let met = |replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)| {
+        let is = |from: (&str, &str), to: (&str, &str)| {
+            let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
+            peer.is_some_and(|peer| peer.place.to_string() == to.0 && peer.name == to.1)
+        };
+        is(one, other) && is(other, one)
+    };
+    observer.until("all ends have met", EXACT, |replay| {
+        met(replay, ("host", "host0"), ("pod", "eth0"))
+            && met(replay, ("host", "host1"), ("pod", "eth1"))
+            && met(replay, ("pod", "a"), ("pod", "b"))
+    });
+    pod.rtnl().set("eth1", LinkChange::Name("net1"));
+    observer
+        .until("the new name is known to the peer", EXACT, |replay| met(replay, ("host", "host1"), ("pod", "net1")));
+    Rtnl::new().set("host1", LinkChange::Netns(pod.path()));
+    observer.until("the peer has moved", EXACT, |replay| met(replay, ("pod", "host1"), ("pod", "net1")));
+    pod.rtnl().delete("net1");
+    observer.until("both are gone", EXACT, |replay| replay.at("pod").count() == 4);
+}
+
+fn counters_are_those_of_the_interface(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let pod = dir.add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let rtnl = Rtnl::new();
+    rtnl.add_address("host0", "10.1.0.1/24".parse().unwrap());
+    pod.rtnl().add_address("eth0", "10.1.0.2/24".parse().unwrap());
+    let mut observer = subject.synced();
+    let socket = std::net::UdpSocket::bind("10.1.0.1:0").unwrap();
+    for _ in 0..50 {
+        socket.send_to(&[0; 1_000], "10.1.0.2:9").unwrap();
+    }
+    assert_exact(&mut observer, [&pod]);
+    let handle = observer.informer().handle();
+    let readings = observer.wait("the counters", EXACT, handle.counters(Vec::new())).unwrap();
+    assert_eq!(readings.len(), 4, "lo twice and both ends");
+    let of = |place, name| {
+        let id = observer.replay().find(place, name).unwrap().id;
+        readings.iter().find(|reading| reading.id == id).unwrap().counters
+    };
+    let (host, inner) = (of("host", "host0"), of("pod", "eth0"));
+    // 50 datagrams of 1,042 bytes on the wire, beside ARP and IPv6's own.
+    assert!(host.transmit.bytes >= 50 * 1_042 && host.transmit.bytes < 60 * 1_042, "{host:?}");
+    assert!(inner.receive.packets >= 50, "{inner:?}");
+    pod.delete();
+    observer.until("the pod is gone", EXACT, |replay| replay.at("pod").count() == 0);
+    let readings = observer.wait("the counters", EXACT, handle.counters(readings)).unwrap();
+    let live: Vec<_> = observer.replay().interfaces().map(|interface| interface.id).collect();
+    assert!(readings.iter().all(|reading| live.contains(&reading.id)), "{readings:?} of {live:?}");
+    drop(observer);
+    let stopped = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(handle.counters(readings));
+    assert!(stopped.is_err());
+}
+
+fn addresses_and_names_are_found_in_any_namespace(_: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let veth = Veth::new("host0", &pod, "eth0");
+    pod.rtnl().add_address("eth0", "10.1.0.2/24".parse().unwrap());
+    Rtnl::new().add_address("host0", "10.1.0.1/24".parse().unwrap());
+    let ips = |netns: Option<&Path>, name: &str| netns_scan::ips_from_interface(netns, &IfName::new(name).unwrap());
+    assert_eq!(ips(Some(pod.path()), "eth0").unwrap(), ["10.1.0.2".parse::<IpAddr>().unwrap()]);
+    assert_eq!(ips(None, "host0").unwrap(), ["10.1.0.1".parse::<IpAddr>().unwrap()]);
+    assert!(ips(None, "eth0").is_err(), "the pod's is not the host's");
+    let index = Rtnl::new().index_of(veth.host()).unwrap();
+    assert_eq!(netns_scan::name_for_index(index).unwrap(), IfName::new("host0"));
+    assert_eq!(netns_scan::name_for_index(9_999).unwrap(), None);
+}

@@ -1,0 +1,27 @@
+//! Watcher and Poller are exact, whatever the node does: on real namespaces, over every engine.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod backpressure;
+mod churn;
+mod directory;
+mod faults;
+mod identity;
+mod lifetime;
+mod links;
+mod subject;
+
+use std::process::ExitCode;
+
+use netns_testbed::Suite;
+
+fn main() -> ExitCode {
+    Suite::new()
+        .tests(links::tests())
+        .tests(identity::tests())
+        .tests(directory::tests())
+        .tests(churn::tests())
+        .tests(lifetime::tests())
+        .tests(backpressure::tests())
+        .tests(faults::tests())
+        .main()
+}

@@ -1,0 +1,174 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+use iface_core::{Event, Place};
+use netns_scan::{EngineChoice, Handle, Poller, Settings, Watcher};
+use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, links_inside};
+
+/// How long after the last change everything must be right.
+pub(crate) const EXACT: Duration = Duration::from_secs(1);
+
+/// Often enough that a poll falls into every test.
+const PERIOD: Duration = Duration::from_millis(50);
+
+/// What is tested: an informer over an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Watcher(EngineChoice),
+    Poller(EngineChoice),
+}
+
+use EngineChoice::{Nsid, Setns};
+
+impl Subject {
+    pub(crate) const WATCHERS: [Self; 2] = [Self::Watcher(Nsid), Self::Watcher(Setns)];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Watcher(Nsid), Self::Watcher(Setns), Self::Poller(Nsid), Self::Poller(Setns)];
+
+    /// Starts it on the standard directory; nothing of it is read yet.
+    pub(crate) fn start(self) -> Observer<Informer> {
+        self.start_with(vec!["/run/netns".into()], |_| {})
+    }
+
+    /// Starts it on these directories with some settings changed.
+    pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut Settings)) -> Observer<Informer> {
+        let (Self::Watcher(engine) | Self::Poller(engine)) = self;
+        let mut settings = Settings { dirs, engine, ..Settings::default() };
+        change(&mut settings);
+        let informer = match self {
+            Self::Watcher(_) => Watcher::start(settings).map(Informer::Watcher),
+            Self::Poller(_) => Poller::start(settings, PERIOD).map(Informer::Poller),
+        };
+        Observer::new(informer.unwrap_or_else(|error| panic!("{self} does not start: {error}")))
+    }
+
+    /// Starts it and reads the first scan.
+    pub(crate) fn synced(self) -> Observer<Informer> {
+        let mut observer = self.start();
+        observer.synced();
+        observer
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Watcher(Nsid) => f.write_str("watcher-nsid"),
+            Self::Watcher(_) => f.write_str("watcher-setns"),
+            Self::Poller(Nsid) => f.write_str("poller-nsid"),
+            Self::Poller(_) => f.write_str("poller-setns"),
+        }
+    }
+}
+
+/// A running subject.
+#[derive(Debug)]
+pub(crate) enum Informer {
+    Watcher(Watcher),
+    Poller(Poller),
+}
+
+impl Informer {
+    pub(crate) fn handle(&self) -> Handle {
+        match self {
+            Self::Watcher(watcher) => watcher.handle(),
+            Self::Poller(poller) => poller.handle(),
+        }
+    }
+}
+
+impl Stream for Informer {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        match self.get_mut() {
+            Self::Watcher(watcher) => Pin::new(watcher).poll_next(context),
+            Self::Poller(poller) => Pin::new(poller).poll_next(context),
+        }
+    }
+}
+
+/// Every link by place, namespace identity and ifindex.
+pub(crate) type World = BTreeMap<(String, u64, u32), LinkTruth>;
+
+/// What `ip` shows in these namespaces and in the test's own.
+pub(crate) fn world<'a>(namespaces: impl IntoIterator<Item = &'a Netns>) -> World {
+    let mut world = World::new();
+    let own = links_inside(None).into_iter();
+    world.extend(own.map(|(ifindex, link)| ((Place::Host.to_string(), 0, ifindex), link)));
+    for netns in namespaces {
+        let links = links_inside(Some(netns)).into_iter();
+        let inode = netns.identity().1;
+        world.extend(links.map(|(ifindex, link)| ((netns.name().to_owned(), inode, ifindex), link)));
+    }
+    world
+}
+
+/// The same as an informer's events tell it.
+pub(crate) fn told(replay: &Replay) -> World {
+    let key = |interface: &iface_core::Interface| {
+        let inode = if interface.netns.is_host() { 0 } else { interface.netns.id.inode };
+        (interface.netns.place.to_string(), inode, interface.ifindex)
+    };
+    replay.interfaces().map(|interface| (key(interface), LinkTruth::from(&**interface))).collect()
+}
+
+/// Reads until the events add up to what `ip` shows, within [`EXACT`].
+///
+/// The kernel itself goes on for a while after the last request, taking namespaces down and
+/// working out operational states: what `ip` shows is asked again as long as it changes.
+#[track_caller]
+pub(crate) fn assert_exact<'a>(
+    observer: &mut Observer<Informer>,
+    namespaces: impl IntoIterator<Item = &'a Netns> + Clone,
+) {
+    let start = Instant::now();
+    loop {
+        let truth = world(namespaces.clone());
+        if observer.is_within(EXACT, |replay| is_so(&truth, &told(replay))) {
+            return;
+        }
+        let still = world(namespaces.clone());
+        assert!(start.elapsed() < Duration::from_secs(20), "the kernel does not come to rest");
+        if still == truth {
+            panic!("{EXACT:?} after the last change: {}", difference(&truth, &told(observer.replay())));
+        }
+    }
+}
+
+fn is_so(truth: &World, told: &World) -> bool {
+    let pairs = truth.iter().zip(told);
+    truth.len() == told.len() && { pairs }.all(|((a, link), (b, told))| a == b && link.allows(told))
+}
+
+/// Which links are ghosts, which are missing, which are not as they are.
+fn difference(truth: &World, told: &World) -> String {
+    let ghosts: Vec<_> = told.iter().filter(|(key, _)| !truth.contains_key(*key)).collect();
+    let missing: Vec<_> = truth.iter().filter(|(key, _)| !told.contains_key(*key)).collect();
+    let stale: Vec<_> = truth
+        .iter()
+        .filter_map(|(key, link)| told.get(key).filter(|told| !link.allows(told)).map(|told| (key, link, told)))
+        .collect();
+    format!("ghosts {ghosts:#?}\nmissing {missing:#?}\nstale (key, is, told) {stale:#?}")
+}
+
+/// Waits until the informer follows so many namespaces, without reading an event.
+#[track_caller]
+pub(crate) fn follows(observer: &Observer<Informer>, namespaces: usize) {
+    let handle = observer.informer().handle();
+    let start = Instant::now();
+    while handle.status().namespaces != namespaces {
+        assert!(start.elapsed() < Duration::from_secs(5), "not {namespaces} namespaces: {:?}", handle.status());
+        std::thread::yield_now();
+    }
+}
+
+/// Namespaces with these names.
+pub(crate) fn add_all(dir: &NetnsDir, prefix: &str, count: usize) -> Vec<Netns> {
+    (0..count).map(|n| dir.add(&format!("{prefix}{n}"))).collect()
+}
