@@ -4,10 +4,10 @@
 
 pub mod admin;
 pub mod app;
+pub mod chosen;
 pub mod cli;
 pub mod config;
 pub mod export;
-pub mod known;
 pub mod logging;
 pub mod metrics;
 pub mod owner;

@@ -52,6 +52,7 @@ async fn follow(verb: &Verb, sources: &Sources, config: &Config, out: &mut impl 
         Verb::Run => app::run(sources, config).await,
         Verb::List(args) => cli::list::run(args, config, out).await,
         Verb::Watch(args) => cli::watch::run(args, config, out).await,
+        Verb::Lookup(args) => cli::lookup::run(args, config, out).await,
         Verb::Doctor => cli::doctor::run(config, out).await,
         Verb::Top(args) => cli::top::run(args, config).await,
         Verb::Config(args) => cli::config::run(args, out),

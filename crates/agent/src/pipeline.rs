@@ -1,6 +1,6 @@
 //! From namespaces to a table of interfaces that says whose each is.
 //!
-//! Watcher or Poller → owners → registerer: each wraps the one before.
+//! Watcher or Poller → owners → filter → registerer: each wraps the one before.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use iface_core::{Event, Informer, Interface};
-use netns_scan::{EngineKind, Handle, Poller, Watcher};
+use iface_core::{Event, Filter, Informer, Interface, Lookup, NetnsRef, Registerer, Settings};
+use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::admin::{Found, Wanted};
+use crate::chosen::Chosen;
 use crate::config::{Config, Listen};
-use crate::known::Known;
 use crate::owner::pod::PodEvent;
 use crate::owner::{ApiServer, OwnerStatus, Selection, Sources, Tagged};
 
@@ -26,11 +27,12 @@ const FIRST_PODS: Duration = Duration::from_secs(3);
 
 /// The events of the interfaces a configuration asks for, and what is known of them.
 pub struct Pipeline {
-    events: Box<dyn Informer>,
+    events: Registerer<Chosen<Tagged<Box<dyn Informer>>>>,
     handle: Handle,
-    known: Known,
+    lookup: Lookup,
     owners: watch::Receiver<OwnerStatus>,
     selection: watch::Sender<Selection>,
+    filter: watch::Sender<Filter>,
 }
 
 impl Pipeline {
@@ -43,7 +45,12 @@ impl Pipeline {
         let (selection, selected) = watch::channel(selection(config));
         let tagged = Tagged::new(scan, sources(config, selected).await?);
         let owners = tagged.status();
-        Ok(Self { events: Box::new(tagged), handle, known: Known::default(), owners, selection })
+        let kernel = |ifindex| name_for_index(ifindex).ok().flatten();
+        let settings = Settings { preferred: config.preferred.clone(), kernel: Some(Box::new(kernel)) };
+        let (filter, filters) = watch::channel(config.filter.clone());
+        let events = Registerer::with_settings(Chosen::new(tagged, filters), settings);
+        let lookup = events.lookup();
+        Ok(Self { events, handle, lookup, owners, selection, filter })
     }
 
     /// The next event; it is in the table already.
@@ -54,9 +61,7 @@ impl Pipeline {
     /// When the watcher has ended, which it does only where it cannot go on.
     pub async fn next(&mut self) -> anyhow::Result<Event> {
         let ended = || anyhow!("the watcher has ended and nothing is followed any more; start the program again");
-        let event = self.events.next().await.ok_or_else(ended)?;
-        self.known.apply(&event);
-        Ok(event)
+        self.events.next().await.ok_or_else(ended)
     }
 
     /// Follows until everything that exists is known, its pods included if the API server answers soon.
@@ -84,7 +89,7 @@ impl Pipeline {
     /// Every interface known now: the host's first, then by namespace, then by number.
     #[must_use]
     pub fn sorted(&self) -> Vec<Arc<Interface>> {
-        let mut all = self.known.interfaces();
+        let mut all = self.lookup.interfaces();
         all.sort_by(|a, b| (&a.netns.place, a.netns.id, a.ifindex).cmp(&(&b.netns.place, b.netns.id, b.ifindex)));
         all
     }
@@ -95,10 +100,10 @@ impl Pipeline {
         &self.handle
     }
 
-    /// What is known by now.
+    /// Looks interfaces up.
     #[must_use]
-    pub fn known(&self) -> &Known {
-        &self.known
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// How the sources of owners stand.
@@ -110,6 +115,7 @@ impl Pipeline {
     /// Applies what of a new configuration needs no restart.
     pub fn reload(&self, config: &Config) {
         self.selection.send_replace(selection(config));
+        self.filter.send_replace(config.filter.clone());
     }
 
     /// What cannot be seen, in one line; `None` where all is seen.
@@ -129,6 +135,17 @@ impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("handle", &self.handle).finish_non_exhaustive()
     }
+}
+
+/// Which interface is meant; one whose namespace is named is found exactly or not at all.
+#[must_use]
+pub fn find(lookup: &Lookup, wanted: &Wanted) -> Option<Found> {
+    let found = match wanted.netns.as_deref() {
+        Some("host") => lookup.in_netns(NetnsRef::Host, wanted.ifindex),
+        Some(name) => lookup.in_netns(name, wanted.ifindex),
+        None => lookup.for_index_and_mac(wanted.ifindex, wanted.mac.as_ref()),
+    }?;
+    Some(Found { interface: found.to_arc(), certainty: found.confidence.as_str() })
 }
 
 fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {

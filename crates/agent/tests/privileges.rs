@@ -68,21 +68,25 @@ fn stderr(output: &Output) -> String {
 
 fn net_admin_and_net_broadcast_alone_see_everything_by_nsid() {
     let _scene = scene();
-    let output = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "json", "--engine", "nsid"]);
+    let output = with_capabilities(
+        &["net_admin", "net_broadcast"],
+        &["list", "-o", "json", "--exclude-interfaces=", "--engine", "nsid"],
+    );
     assert_eq!(listed(&output), everything());
-    let auto = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "json"]);
+    let auto = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "json", "--exclude-interfaces="]);
     assert_eq!(listed(&auto), everything());
 }
 
 fn sys_admin_alone_sees_everything_by_setns() {
     let _scene = scene();
-    let output = with_capabilities(&["sys_admin"], &["list", "-o", "json", "--engine", "setns"]);
+    let output =
+        with_capabilities(&["sys_admin"], &["list", "-o", "json", "--exclude-interfaces=", "--engine", "setns"]);
     assert_eq!(listed(&output), everything());
 }
 
 fn without_capabilities_one_line_says_what_is_missing() {
     let _scene = scene();
-    let output = with_capabilities(&[], &["list", "-o", "json"]);
+    let output = with_capabilities(&[], &["list", "-o", "json", "--exclude-interfaces="]);
     let own: Vec<String> = listed(&output).into_iter().map(|(_, name, _)| name).collect();
     assert_eq!(own, ["host0", "lo"]);
     let said = stderr(&output);

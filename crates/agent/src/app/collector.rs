@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use iface_core::Lookup;
 use netns_scan::{Handle, Reading};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::export::resource::Identity;
-use crate::known::Known;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Options, Points};
 use crate::metrics::series::Accumulator;
@@ -17,7 +17,7 @@ use crate::metrics::series::Accumulator;
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) handle: Handle,
-    pub(super) known: Known,
+    pub(super) lookup: Lookup,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
     /// When everything that existed at the start was known.
@@ -57,7 +57,7 @@ impl Collector {
         if let Some(at) = *self.shared.synced.borrow() {
             self.accumulator.synced(at);
         }
-        let interfaces = self.shared.known.interfaces();
+        let interfaces = self.shared.lookup.interfaces();
         let points = self.accumulator.collect(&interfaces, &self.readings, SystemTime::now());
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });

@@ -62,7 +62,7 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
     let node = config.node_name.clone().or_else(hostname).unwrap_or_default();
     Shared {
         handle: pipeline.handle().clone(),
-        known: pipeline.known().clone(),
+        lookup: pipeline.lookup().clone(),
         own: Arc::new(OwnMetrics::new(served::observer(pipeline, count.subscribe()))),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
         synced,

@@ -32,21 +32,31 @@ impl Sender {
     /// # Errors
     /// When counters cannot be read because the watcher has ended.
     pub(super) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
-        let mut ticks = interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut synced = self.collector.shared().synced.clone();
         // Before, what is missing would look as if it had ended.
         let started = tokio::select! {
             synced = synced.wait_for(Option::is_some) => synced.is_ok(),
             () = stop.asked() => false,
         };
-        while started {
-            tokio::select! {
-                _ = ticks.tick() => self.send(self.interval).await?,
-                () = stop.asked() => return self.send(self.grace).await,
-            }
+        if !started {
+            return Ok(());
         }
-        Ok(())
+        let ended = tokio::select! {
+            ended = self.send_each(self.interval) => ended,
+            () = stop.asked() => Ok(()),
+        };
+        ended?;
+        // The last export is given up a little before the program is.
+        self.send(self.grace.mul_f32(0.9)).await
+    }
+
+    async fn send_each(&mut self, period: Duration) -> anyhow::Result<()> {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.send(period).await?;
+        }
     }
 
     async fn send(&mut self, patience: Duration) -> anyhow::Result<()> {

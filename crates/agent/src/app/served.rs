@@ -5,11 +5,10 @@ use tokio::sync::watch;
 
 use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
-use crate::admin::{Found, Handles, Wanted};
-use crate::known::Known;
+use crate::admin::Handles;
 use crate::metrics::own::Observed;
 use crate::owner::OwnerStatus;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, find};
 
 /// What the agent's own metrics show; it answers at once.
 pub(super) fn observer(
@@ -43,7 +42,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
 /// What the admin server asks.
 pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
     let (handle, owners, synced) = (shared.handle.clone(), pipeline.owners().clone(), shared.synced.clone());
-    let (known, lookup) = (shared.known.clone(), shared.known.clone());
+    let (known, lookup) = (shared.lookup.clone(), shared.lookup.clone());
     Handles {
         ready: Box::new(move || ready(synced.borrow().is_some(), &handle.status(), &owners.borrow())),
         interfaces: Box::new(move || known.interfaces()),
@@ -65,15 +64,6 @@ fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), Stri
         Some(fault) => Err(format!("{}: {}", fault.subject.display(), fault.error)),
         None => Ok(()),
     }
-}
-
-/// Which interface is meant; one whose namespace is named is found exactly or not at all.
-pub(crate) fn find(known: &Known, wanted: &Wanted) -> Option<Found> {
-    let (interface, certainty) = match wanted.netns.as_deref() {
-        Some(name) => known.in_netns(name, wanted.ifindex),
-        None => known.for_index_and_mac(wanted.ifindex, wanted.mac.as_ref()),
-    }?;
-    Some(Found { interface, certainty })
 }
 
 #[cfg(test)]

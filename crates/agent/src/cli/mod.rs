@@ -4,6 +4,7 @@ pub mod config;
 pub mod doctor;
 pub mod documents;
 pub mod list;
+pub mod lookup;
 pub mod reader;
 pub mod select;
 pub mod table;
@@ -42,6 +43,9 @@ pub enum Verb {
     /// Print interfaces as they appear, change and go.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
+    /// Say which interface has a number.
+    #[command(after_help = lookup::EXAMPLES)]
+    Lookup(lookup::Args),
     /// Say of every precondition whether it holds, and what to do where it does not.
     Doctor,
     /// Show interfaces by what they carry, refreshed; q quits.
@@ -56,12 +60,12 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// What is logged where nobody asked: a verb whose output is the answer logs only what is wrong.
+    /// What is logged where nobody asked: a verb whose output is the answer says itself what it cannot see.
     #[must_use]
     pub fn usual_level(&self) -> LevelFilter {
         match self {
             Self::Run => LevelFilter::INFO,
-            _ => LevelFilter::WARN,
+            _ => LevelFilter::ERROR,
         }
     }
 }
@@ -103,7 +107,7 @@ impl Invocation {
 pub fn command() -> clap::Command {
     const SEEING: &[Section] = &[Section::Finding, Section::Filtering, Section::Owners, Section::Program];
     let mut command = Line::command();
-    for verb in ["list", "watch", "top"] {
+    for verb in ["list", "watch", "lookup", "top"] {
         command = command.mut_subcommand(verb, |verb| verb.args(args(SEEING)));
     }
     command

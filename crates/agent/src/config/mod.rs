@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction};
+use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
 use crate::metrics::points::Options;
@@ -32,9 +33,10 @@ pub struct Config {
     /// Time between two listings.
     pub poll_period: Duration,
     /// Which interfaces.
-    pub filter: FilterWords,
+    pub filter: Filter,
+    filter_words: FilterWords,
     /// Preferred interfaces by MAC prefix.
-    pub preferred: String,
+    pub preferred: Preferred,
     /// Where CNI results are; `None`: not used.
     pub cni_cache_dir: Option<PathBuf>,
     /// This node's name in Kubernetes.
@@ -66,13 +68,13 @@ pub enum Listen {
 
 /// The words interfaces are chosen by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilterWords {
+struct FilterWords {
     /// Only these.
-    pub interfaces: Vec<String>,
+    interfaces: Vec<String>,
     /// Not these.
-    pub exclude: Vec<String>,
+    exclude: Vec<String>,
     /// Only those with an address here.
-    pub ips: Vec<String>,
+    ips: Vec<String>,
 }
 
 /// What leaves, how and when.
@@ -179,11 +181,40 @@ impl Sources {
                 faults.push(format!("{origin}: {fault}"));
             }
         }
+        let words = std::mem::take(&mut config.filter_words);
+        match words.filter() {
+            Ok(filter) => config.filter = filter,
+            Err(wrong) => faults.extend(wrong.into_iter().map(|(key, fault)| {
+                let origin = said(key).map_or(Origin::Default(key), |words| words.origin);
+                format!("{origin}: {fault}")
+            })),
+        }
         match otlp::resolve(&said, environment) {
             Ok(otlp) => config.export.otlp = otlp,
             Err(wrong) => faults.extend(wrong),
         }
         if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+    }
+}
+
+impl FilterWords {
+    /// # Errors
+    /// Each fault with the setting it is of.
+    fn filter(&self) -> Result<Filter, Vec<(&'static str, FilterError)>> {
+        const NONE: &[String] = &[];
+        let alone = |key, [interfaces, exclude, ips]: [&[String]; 3]| {
+            let faults = Filter::from_words(interfaces, exclude, ips).err().unwrap_or_default();
+            faults.into_iter().map(move |fault| (key, fault))
+        };
+        let faults: Vec<_> = alone("interfaces", [&self.interfaces, NONE, NONE])
+            .chain(alone("exclude-interfaces", [NONE, &self.exclude, NONE]))
+            .chain(alone("interface-ips", [NONE, NONE, &self.ips]))
+            .collect();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let together = Filter::from_words(&self.interfaces, &self.exclude, &self.ips);
+        together.map_err(|faults| faults.into_iter().map(|fault| ("interface-ips", fault)).collect())
     }
 }
 
@@ -194,8 +225,9 @@ impl Config {
             scan: netns_scan::Settings::default(),
             listen: Listen::Watch,
             poll_period: Duration::MAX,
-            filter: FilterWords::default(),
-            preferred: String::new(),
+            filter: Filter::default(),
+            filter_words: FilterWords::default(),
+            preferred: Preferred::default(),
             cni_cache_dir: None,
             node_name: None,
             kubeconfig: None,

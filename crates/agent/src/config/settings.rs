@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use iface_core::PreferredError;
 use netns_scan::EngineChoice;
 
 use super::value::{duration, list, patterns, switch};
@@ -219,7 +220,7 @@ pub const SETTINGS: &[Setting] = &[
         also: &[own("INTERFACES")],
         help: "Only these interfaces, by name or /regular expression/; none named means all.",
         set: |config, words| {
-            config.filter.interfaces = words.to_vec();
+            config.filter_words.interfaces = words.to_vec();
             Ok(())
         },
     },
@@ -232,7 +233,7 @@ pub const SETTINGS: &[Setting] = &[
         also: &[own("EXCLUDE_INTERFACES")],
         help: "Not these interfaces, by name or /regular expression/; wins over --interfaces.",
         set: |config, words| {
-            config.filter.exclude = words.to_vec();
+            config.filter_words.exclude = words.to_vec();
             Ok(())
         },
     },
@@ -245,7 +246,7 @@ pub const SETTINGS: &[Setting] = &[
         also: &[own("INTERFACE_IPS")],
         help: "Only interfaces with an address in one of these networks; excludes the choice by name.",
         set: |config, words| {
-            config.filter.ips = words.to_vec();
+            config.filter_words.ips = words.to_vec();
             Ok(())
         },
     },
@@ -259,7 +260,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Which interface a lookup answers when several have the index and none the MAC, \
                like 0a:58=eth0,0b59=if2.",
         set: |config, words| {
-            config.preferred = one(words).to_owned();
+            config.preferred = one(words).parse().map_err(|error: PreferredError| error.to_string())?;
             Ok(())
         },
     },
@@ -565,7 +566,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "error|warn|info|debug|trace",
         default: "",
         also: &[],
-        help: "The least severe messages to log; if nothing is said, info for run and warn for other verbs.",
+        help: "The least severe messages to log; if nothing is said, info for run and error for other verbs.",
         set: |config, words| {
             let level = |word: String| match word.as_str() {
                 "error" | "warn" | "info" | "debug" | "trace" => word.parse().map_err(|_| word),

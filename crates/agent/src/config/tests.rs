@@ -23,12 +23,28 @@ fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Str
     load(flags, variables, file).unwrap_err().to_string()
 }
 
+fn allows(config: &Config, name: &str) -> bool {
+    let name = iface_core::IfName::new(name).unwrap();
+    config.filter.allows(&iface_core::Interface { name, ..crate::view::tests::bare() })
+}
+
+#[test]
+fn a_fault_of_the_filter_names_its_setting() {
+    let text =
+        faults(&["--interfaces", "/(/", "--interface-ips", "10.0.0.0/99"], &[("EXCLUDE_INTERFACES", "a,a")], None);
+    for part in ["3 faults", "--interfaces: ", "--interface-ips: ", "EXCLUDE_INTERFACES: "] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    let both = faults(&["--interfaces", "eth0", "--interface-ips", "10.0.0.0/8"], &[], None);
+    assert!(both.contains("1 fault") && both.contains("--interface-ips: "), "{both}");
+}
+
 #[test]
 fn every_default_is_a_value_the_setting_takes() {
     let config = load(&[], &[], None).unwrap();
     assert_eq!(config.scan.dirs, [Path::new("/var/run/netns")]);
     assert_eq!(config.export.interval, Duration::from_secs(15));
-    assert_eq!(config.filter.exclude, ["lo"]);
+    assert!(!allows(&config, "lo") && allows(&config, "eth0"));
     assert_eq!(config.admin_address, Some("127.0.0.1:9465".parse().unwrap()));
 }
 
@@ -74,14 +90,16 @@ fn other_programs_variables_are_understood_in_their_own_form() {
     let config = load(&[], &variables, None).unwrap();
     assert_eq!(config.export.interval, Duration::from_secs(60));
     assert_eq!((config.listen, config.poll_period), (Listen::Poll, Duration::from_secs(60)));
-    assert_eq!(config.filter.exclude, ["lo", "/^veth/"]);
+    assert!(["lo", "veth1"].iter().all(|name| !allows(&config, name)) && allows(&config, "eth0"));
 }
 
 #[test]
 fn a_variable_set_to_nothing_counts_as_not_set_but_a_flag_does_not() {
-    assert_eq!(load(&[], &[("NETNS_AGENT_EXCLUDE_INTERFACES", "")], None).unwrap().filter.exclude, ["lo"]);
-    assert!(load(&["--exclude-interfaces="], &[], None).unwrap().filter.exclude.is_empty());
-    assert!(load(&[], &[], Some("exclude-interfaces: []\n")).unwrap().filter.exclude.is_empty());
+    let shows_lo =
+        |flags: &[&str], variables: &[(&str, &str)], file| allows(&load(flags, variables, file).unwrap(), "lo");
+    assert!(!shows_lo(&[], &[("NETNS_AGENT_EXCLUDE_INTERFACES", "")], None));
+    assert!(shows_lo(&["--exclude-interfaces="], &[], None));
+    assert!(shows_lo(&[], &[], Some("exclude-interfaces: []\n")));
 }
 
 #[test]

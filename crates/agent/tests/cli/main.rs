@@ -1,0 +1,19 @@
+//! The program from outside: real namespaces, CNI cache files made by hand, a real OTLP receiver.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod list;
+mod program;
+mod receiver;
+mod run;
+mod scene;
+mod usage;
+mod watch;
+
+use std::process::ExitCode;
+
+use netns_testbed::Suite;
+
+fn main() -> ExitCode {
+    let suite = Suite::new().tests(list::tests()).tests(watch::tests());
+    suite.tests(run::tests()).tests(usage::tests()).main()
+}

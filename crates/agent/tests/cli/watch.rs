@@ -1,0 +1,106 @@
+use std::fs;
+
+use netns_testbed::{LinkChange, Test, tests};
+use serde_json::{Value, json};
+
+use crate::program::{Running, command};
+use crate::scene::Scene;
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![
+        everything_that_exists_comes_first_and_then_synced,
+        a_rename_is_deleted_then_added_and_a_new_mac_is_an_update,
+        the_end_of_a_namespace_deletes_its_interfaces_once,
+        a_cni_file_that_comes_late_updates_the_owner,
+        it_ends_well_when_its_reader_is_gone,
+    ]
+    .into()
+}
+
+fn watch(scene: &Scene) -> Running {
+    let cni = scene.cni.display().to_string();
+    Running::start(command(&["watch", "-o", "json", "--cni-cache-dir", &cni]), false)
+}
+
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).expect("each line is an object")
+}
+
+fn is(line: &str, event: &str, name: &str) -> bool {
+    let line = parsed(line);
+    line["event"] == event && line["interface"]["name"] == name
+}
+
+fn everything_that_exists_comes_first_and_then_synced() {
+    let scene = Scene::new();
+    let lines = watch(&scene).until(|line| parsed(line)["event"] == "Synced");
+    let (last, before) = lines.split_last().unwrap();
+    assert_eq!(parsed(last), json!({"event": "Synced"}));
+    assert!(before.iter().all(|line| parsed(line)["event"] == "Added"), "{before:?}");
+    let tagged = before.iter().map(|line| parsed(line)).filter(|line| line["interface"]["name"] == "eth0");
+    assert!(tagged.filter(|line| !line["interface"]["pod"].is_null()).count() == 3, "{before:?}");
+}
+
+fn a_rename_is_deleted_then_added_and_a_new_mac_is_an_update() {
+    let scene = Scene::new();
+    let watch = watch(&scene);
+    watch.until(|line| parsed(line)["event"] == "Synced");
+    let rtnl = scene.pods[0].netns.rtnl();
+    rtnl.set("eth0", LinkChange::Mac([2, 0, 0, 0, 0, 9]));
+    let update = watch.until(|line| is(line, "Updated", "eth0") && line.contains("\"mac\""));
+    let update = parsed(update.last().unwrap());
+    assert_eq!(update["interface"]["mac"], "02:00:00:00:00:09");
+    assert!(update["changed"].as_array().unwrap().contains(&json!("mac")), "{update}");
+    assert!(update["time"].as_str().unwrap().ends_with('Z'), "{update}");
+    rtnl.set("eth0", LinkChange::Name("net9"));
+    let lines = watch.until(|line| is(line, "Added", "net9"));
+    assert!(lines.iter().any(|line| is(line, "Deleted", "eth0")), "{lines:?}");
+}
+
+fn the_end_of_a_namespace_deletes_its_interfaces_once() {
+    let mut scene = Scene::new();
+    let watch = watch(&scene);
+    watch.until(|line| parsed(line)["event"] == "Synced");
+    let pod = scene.pods.remove(0);
+    let (name, host) = (pod.netns.name().to_owned(), pod.veth.host().to_owned());
+    pod.netns.delete();
+    // The host's end goes with the namespace, and so tells that it is dead.
+    let lines = watch.until(|line| is(line, "Deleted", &host));
+    let scene_end = watch_until_quiet(&watch, &lines, &name);
+    assert_eq!(scene_end, 1, "{lines:?}");
+}
+
+/// How often `eth0` of this namespace was deleted, once it was.
+fn watch_until_quiet(watch: &Running, before: &[String], netns: &str) -> usize {
+    let deleted = |line: &str| is(line, "Deleted", "eth0") && parsed(line)["interface"]["netns"]["name"] == netns;
+    let count = before.iter().filter(|line| deleted(line)).count();
+    if count > 0 { count } else { watch.until(deleted).iter().filter(|line| deleted(line)).count() }
+}
+
+fn a_cni_file_that_comes_late_updates_the_owner() {
+    let scene = Scene::new();
+    let file = scene.cni.join("cbr0-container-web-0-eth0");
+    let late = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let watch = watch(&scene);
+    let before = watch.until(|line| parsed(line)["event"] == "Synced");
+    assert!(!before.iter().any(|line| line.contains("web-0")), "{before:?}");
+    fs::write(&file, late).unwrap();
+    let lines = watch.until(|line| is(line, "Updated", "eth0") && line.contains("web-0"));
+    assert!(parsed(lines.last().unwrap())["changed"].as_array().unwrap().contains(&json!("owner")));
+}
+
+fn it_ends_well_when_its_reader_is_gone() {
+    use std::io::{BufRead as _, BufReader};
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let mut child = command(&["watch", "--cni-cache-dir", &cni])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
