@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use iface_core::{Event, Filter, Informer, Interface, Lookup, NetnsRef, Registerer, Settings};
 use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{Found, Wanted};
 use crate::chosen::Chosen;
@@ -77,10 +77,13 @@ impl Pipeline {
         .context("the first listing of all namespaces did not finish in 30 s: the kernel is stuck")??;
         let deadline = Instant::now() + FIRST_PODS;
         let asked = |owners: &OwnerStatus| owners.pods_listed == Some(false) && owners.pod_fault.is_none();
-        while asked(&self.owners.borrow()) {
-            match timeout_at(deadline, self.next()).await {
-                Ok(event) => drop(event?),
-                Err(_) => break,
+        let mut owners = self.owners.clone();
+        while asked(&owners.borrow_and_update()) {
+            tokio::select! {
+                event = self.next() => drop(event?),
+                // The list may be in and change nothing.
+                Ok(()) = owners.changed() => {}
+                () = sleep_until(deadline) => break,
             }
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
-use iface_core::{Changes, Event, Interface, NetnsName, Place};
-use netns_agent::owner::pod::PodEvent;
-use netns_agent::owner::{Sources, Tagged};
+use iface_core::{Changes, Event, Interface, NetnsName, Place, Pod, Workload, WorkloadKind};
+use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
+use netns_agent::owner::{OwnerStatus, Sources, Tagged};
 use netns_agent::testing;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -87,6 +87,67 @@ async fn an_api_server_that_never_answers_keeps_nothing_back() {
 }
 
 #[tokio::test]
+async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
+    let (sender, inner) = informer();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "cni-a", "u1");
+    let second = Interface { id: testing::id(2), ifindex: 2, ..(*eth0("cni-a")).clone() };
+    for event in [Event::Added(eth0("cni-a")), Event::Added(Arc::new(second)), Event::Synced] {
+        sender.send(event).unwrap();
+    }
+    let workload = Workload { kind: WorkloadKind::Deployment, name: "web".into() };
+    let pod = Arc::new(Pod {
+        namespace: "shop".into(),
+        name: "web".into(),
+        uid: Some("u1".into()),
+        workload: Some(workload),
+        attributes: Vec::new(),
+    });
+    let record = PodRecord {
+        named: pod.clone(),
+        pod,
+        uid: "u1".into(),
+        version: None,
+        created: 0,
+        addresses: Vec::new(),
+        life: Life::Live,
+        networks: Vec::new(),
+    };
+    let lists = [vec![record.clone()], vec![record]].map(|list| PodEvent::Change(PodChange::Listed(list)));
+    let sources = Sources::default().cni_dir(dir.path()).unwrap();
+    let mut tagged = Tagged::new(inner, sources.pods(stream::iter(lists).chain(stream::pending())));
+    let status = tagged.status();
+    for _ in 0..3 {
+        next(&mut tagged).await;
+    }
+    for read in [1, 2] {
+        assert_eq!(status.borrow().pods_listed, Some(false));
+        let updated = next(&mut tagged).await;
+        assert!(matches!(updated, Event::Updated(_, Changes::OWNER)), "{read}: {updated:?}");
+    }
+    assert_eq!(status.borrow().pods_listed, Some(true));
+}
+
+#[tokio::test]
+async fn a_list_of_pods_that_changes_nothing_counts_as_listed_too() {
+    let (_sender, inner) = informer();
+    let list = stream::iter([PodEvent::Change(PodChange::Listed(Vec::new()))]).chain(stream::pending());
+    let mut tagged = Tagged::new(inner, Sources::default().pods(list));
+    until(&mut tagged, |status| status.pods_listed == Some(true)).await;
+}
+
+/// The status once it is as wanted; no event may come before.
+async fn until(tagged: &mut Tagged<Inner>, wanted: impl Fn(&OwnerStatus) -> bool) -> OwnerStatus {
+    let mut status = tagged.status();
+    tokio::select! {
+        event = tagged.next() => panic!("{event:?}"),
+        status = tokio::time::timeout(LIMIT, status.wait_for(|status| wanted(status))) => {
+            status.expect("not in time").unwrap().clone()
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("bad"), "no JSON").unwrap();
@@ -96,7 +157,7 @@ async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
     let mut tagged = Tagged::new(inner, sources.pods(faults));
     sender.send(Event::Synced).unwrap();
     assert_eq!(next(&mut tagged).await, Event::Synced);
-    let status = tagged.status().borrow().clone();
+    let status = until(&mut tagged, |status| status.pod_fault.is_some()).await;
     assert_eq!((status.tallies.refused_files, status.tallies.pod_faults), (1, 1));
     assert_eq!(status.pod_fault.as_deref(), Some("the API server is away"));
     assert!(status.cache_faults[0].contains("does not exist (yet)"), "{status:?}");

@@ -88,7 +88,7 @@ pub struct OwnerStatus {
     pub tallies: OwnerTallies,
     /// Why a CNI cache cannot be read, a line to show for each; empty when all are followed.
     pub cache_faults: Vec<String>,
-    /// Whether the first list of pods is in; `None` without an API server.
+    /// Whether the first list of pods is in and all that came of it was read; `None` without an API server.
     pub pods_listed: Option<bool>,
     /// Why the API server's last answer was none, as a line to show.
     pub pod_fault: Option<String>,
@@ -107,6 +107,8 @@ pub struct Tagged<I> {
     pods: Option<BoxStream<'static, PodEvent>>,
     tagger: Tagger,
     ready: VecDeque<Event>,
+    /// Whether a list of pods is in whose events have not all been read.
+    listed_unread: bool,
     status: watch::Sender<OwnerStatus>,
 }
 
@@ -136,6 +138,7 @@ impl<I: Informer> Tagged<I> {
             pods: sources.pods,
             tagger: Tagger::default(),
             ready: VecDeque::new(),
+            listed_unread: false,
             status: watch::Sender::new(status),
         }
     }
@@ -226,15 +229,14 @@ impl<I: Informer> Tagged<I> {
     fn pods_changed(&mut self, event: PodEvent) {
         match event {
             PodEvent::Change(change) => {
-                let listed = matches!(change, PodChange::Listed(_));
+                self.listed_unread |= matches!(change, PodChange::Listed(_));
                 self.tagger.pod(change);
                 self.status.send_if_modified(|status| {
                     let recovered = status.pod_fault.take().is_some();
                     if recovered {
                         info!(event.name = "pods.recovered", "the API server answers again");
                     }
-                    status.pods_listed = status.pods_listed.map(|before| before || listed);
-                    recovered || listed
+                    recovered
                 });
             }
             PodEvent::Fault(fault) => self.status.send_modify(|status| {
@@ -277,8 +279,12 @@ impl<I: Informer> Stream for Tagged<I> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let this = self.get_mut();
         for _ in 0..TURN {
-            if let Some(event) = this.ready.pop_front() {
-                return Poll::Ready(Some(event));
+            let event = this.ready.pop_front();
+            if this.ready.is_empty() && std::mem::take(&mut this.listed_unread) {
+                this.status.send_modify(|status| status.pods_listed = Some(true));
+            }
+            if event.is_some() {
+                return Poll::Ready(event);
             }
             if !this.take_input(cx) {
                 return if this.inner_ended { Poll::Ready(None) } else { Poll::Pending };
