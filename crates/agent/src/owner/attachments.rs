@@ -108,12 +108,12 @@ pub(super) struct Seen {
 
 impl<'a> Testimony<'a> {
     /// The one pod that is proven, or the two that contradict each other.
-    pub(super) fn pod(&self) -> Result<Option<&'a Arc<Pod>>, (&'a Arc<Pod>, &'a Arc<Pod>)> {
+    pub(super) fn pod(&self) -> Result<Option<&'a Arc<Pod>>, [&'a Arc<Pod>; 2]> {
         let mut pods = self.proven.iter().map(|attachment| &attachment.pod);
         let Some(mut first) = pods.next() else { return Ok(None) };
         for other in pods {
             if !same_pod(first, other) {
-                return Err((first, other));
+                return Err([first, other]);
             }
             // A file with the uid says more than one without.
             if first.uid.is_none() {

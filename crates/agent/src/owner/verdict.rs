@@ -36,7 +36,7 @@ pub(super) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> 
         |pod: &Pod| evidence.by_address.iter().map(|record| &record.named).find(|other| !same_pod(other, pod));
     let proven = match evidence.files.pod() {
         Ok(proven) => proven,
-        Err((one, other)) => {
+        Err([one, other]) => {
             conflicts.push(Conflict::TwoPodsInCache(one.clone(), other.clone()));
             return None;
         }

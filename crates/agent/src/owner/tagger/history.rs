@@ -239,7 +239,7 @@ impl Node {
 
     fn tear_down(&mut self, pod: usize, keep_file: bool) {
         let ended = |pod: &&mut Real| pod.stage == Stage::Completed || (pod.ending && pod.stage < Stage::TornDown);
-        let Some(real) = self.pods.get_mut(pod).filter(|pod| ended(&pod)) else { return };
+        let Some(real) = self.pods.get_mut(pod).filter(|pod| ended(pod)) else { return };
         real.stage = Stage::TornDown;
         let (path, ending) = (real.path.clone(), real.ending);
         if !keep_file && self.files.remove(&path).is_some() {
