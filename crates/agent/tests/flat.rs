@@ -1,5 +1,5 @@
 //! An export costs the same memory as the one before it.
-
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 // A global allocator cannot be written without it.
 #![allow(unsafe_code)]
 

@@ -1,4 +1,5 @@
 //! The CNI cache as a directory on disk, followed by inotify.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

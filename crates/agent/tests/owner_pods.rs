@@ -1,4 +1,5 @@
 //! The watch of the API server against an HTTP server on loopback that answers as one does.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! Interfaces from an informer, files from a directory on disk, pods from a stream: owners out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! What real Prometheus programs make of the page.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod dashboard;
 mod page;
