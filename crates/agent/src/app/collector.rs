@@ -1,5 +1,6 @@
 //! Reads all counters and joins them with what is known of their interfaces.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::export::resource::Identity;
+use crate::metrics::bandwidth;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Options, Points};
 use crate::metrics::series::Accumulator;
@@ -58,7 +60,8 @@ impl Collector {
             self.accumulator.synced(at);
         }
         let interfaces = self.shared.lookup.interfaces();
-        let points = self.accumulator.collect(&interfaces, &self.readings, SystemTime::now());
+        let mut points = self.accumulator.collect(&interfaces, &self.readings, SystemTime::now());
+        bandwidth::add(&mut points, Path::new(bandwidth::SYSFS));
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });
         Ok(points)

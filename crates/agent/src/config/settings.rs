@@ -460,7 +460,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "SUFFIX",
         default: "",
         also: &[],
-        help: "Opt-in metrics to report besides the usual ones: interface.carrier.changes, interface.mtu, interface.info.",
+        help: "Opt-in metrics to report besides the usual ones: interface.carrier.changes, interface.mtu, interface.bandwidth.limit, interface.info.",
         set: |config, words| {
             config.export.options.opt_in = words.iter().map(|word| opt_in(word)).collect::<Result<_, _>>()?;
             Ok(())

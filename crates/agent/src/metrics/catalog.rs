@@ -71,6 +71,8 @@ pub enum Measure {
     Up,
     /// The MTU.
     Mtu,
+    /// The speed of a link of the host's.
+    Bandwidth,
     /// Always 1: carries what names the interface.
     Info,
 }
@@ -100,7 +102,7 @@ impl Measure {
             Self::Errors => directions(4),
             Self::Dropped => directions(6),
             Self::CarrierChanges => Some(Slots::Single(8)),
-            Self::Up | Self::Mtu | Self::Info => None,
+            Self::Up | Self::Mtu | Self::Bandwidth | Self::Info => None,
         }
     }
 
@@ -108,6 +110,8 @@ impl Measure {
     #[must_use]
     pub fn series(self) -> usize {
         match self.slots() {
+            // Of few: the links of one host that have hardware behind them.
+            None if self == Self::Bandwidth => 0,
             Some(Slots::Directions { .. }) => 2,
             Some(Slots::Single(_)) | None => 1,
         }
@@ -131,6 +135,14 @@ pub struct InterfaceMetric {
     pub origin: Origin,
     /// One sentence.
     pub description: &'static str,
+}
+
+impl InterfaceMetric {
+    /// Whether interfaces of that scope can have it.
+    #[must_use]
+    pub fn is_of(&self, scope: Scope) -> bool {
+        self.measure != Measure::Bandwidth || scope == Scope::Node
+    }
 }
 
 /// Whose interfaces a metric is about; decides the name's prefix and the Resource.
@@ -181,7 +193,7 @@ const fn ours(metric: InterfaceMetric, instrument: Instrument, opt_in: bool) -> 
 }
 
 /// Every metric of interfaces.
-pub const INTERFACE_METRICS: [InterfaceMetric; 8] = [
+pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
     counter(Measure::Bytes, "io", "By", "Bytes the interface carried."),
     counter(Measure::Errors, "errors", "{error}", "Packets the interface could not receive or transmit."),
     counter(Measure::Packets, "packet.count", "{packet}", "Packets the interface carried."),
@@ -208,6 +220,16 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 8] = [
     ),
     ours(
         counter(Measure::Mtu, "interface.mtu", "By", "The largest packet the interface passes."),
+        Instrument::UpDownCounter,
+        true,
+    ),
+    ours(
+        counter(
+            Measure::Bandwidth,
+            "interface.bandwidth.limit",
+            "By/s",
+            "The speed of the link; only where hardware is behind it, in the host's namespace.",
+        ),
         Instrument::UpDownCounter,
         true,
     ),

@@ -17,7 +17,8 @@ pub fn markdown() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "\n### {}\n", heading(scope));
         page.push_str("| metric | kind, unit | attributes | Prometheus | |\n|---|---|---|---|---|\n");
-        INTERFACE_METRICS.iter().for_each(|metric| interface_row(scope, metric, &mut page));
+        let metrics = INTERFACE_METRICS.iter().filter(|metric| metric.is_of(scope));
+        metrics.for_each(|metric| interface_row(scope, metric, &mut page));
     }
     page.push_str(ATTRIBUTES);
     page.push_str("\n| metric | kind, unit | attributes | Prometheus | |\n|---|---|---|---|---|\n");

@@ -5,6 +5,7 @@
 //! differences of those where a receiver wants them. [`own`] is the
 //! agent's view of itself.
 
+pub mod bandwidth;
 pub mod catalog;
 pub mod delta;
 pub mod document;

@@ -200,6 +200,8 @@ pub struct Sample {
     pub interface: Arc<Interface>,
     /// What it carried; `None` when it could not be read in this pass.
     pub counted: Option<Counted>,
+    /// Bytes a second, where known; see [`bandwidth::add`](crate::metrics::bandwidth::add).
+    pub bandwidth: Option<u64>,
 }
 
 /// The interfaces of one Resource.

@@ -186,7 +186,7 @@ fn grouped(interfaces: &[Arc<Interface>]) -> Points {
         if group.samples.is_empty() {
             group.samples.start = samples.len();
         }
-        samples.push(Sample { interface: interface.clone(), counted: None });
+        samples.push(Sample { interface: interface.clone(), counted: None, bandwidth: None });
         group.samples.end = samples.len();
     }
     Points { groups, samples, ..Points::default() }

@@ -146,14 +146,15 @@ impl<'a> Batches<'a> {
                     to.push(point(counted.values[slot], counted.starts[slot], all));
                 }
             }
-            (None, _) => to.push(match metric.measure {
-                Measure::Up => state(u64::from(interface.is_up())),
-                Measure::Mtu => state(u64::from(interface.mtu)),
+            (None, _) => match metric.measure {
+                Measure::Up => to.push(state(u64::from(interface.is_up()))),
+                Measure::Mtu => to.push(state(u64::from(interface.mtu))),
+                Measure::Bandwidth => to.extend(sample.bandwidth.map(state)),
                 _ => {
                     let all = interface_attributes(self.points.options.attributes.all(), sample);
-                    point(1, nanos(interface.since).min(time), all)
+                    to.push(point(1, nanos(interface.since).min(time), all));
                 }
-            }),
+            },
         }
     }
 }

@@ -53,7 +53,8 @@ impl Page<'_> {
             .map(|(subject, sample)| Labelled::new(subject, sample, &points.options))
             .collect();
         if !samples.is_empty() {
-            points.options.metrics().for_each(|metric| interface_metric(scope, metric, &samples, writer));
+            let metrics = points.options.metrics().filter(|metric| metric.is_of(scope));
+            metrics.for_each(|metric| interface_metric(scope, metric, &samples, writer));
         }
     }
 }
@@ -117,6 +118,9 @@ fn interface_metric(scope: Scope, metric: &InterfaceMetric, samples: &[Labelled<
             (None, _) => match metric.measure {
                 Measure::Up => writer.sample(&family, suffix, labels, u8::from(sample.interface.is_up())),
                 Measure::Mtu => writer.sample(&family, suffix, labels, sample.interface.mtu),
+                Measure::Bandwidth => {
+                    sample.bandwidth.into_iter().for_each(|limit| writer.sample(&family, suffix, labels, limit));
+                }
                 _ => writer.sample(&family, suffix, all.as_ref().unwrap_or(labels), 1),
             },
         }
