@@ -162,12 +162,17 @@ class Node:
         """What the agent's admin server says, asked on the node."""
         return json.loads(run("nsenter", f"--net={LAB}/ns/node.net", "curl", "-sS", "-m", "10", "http://127.0.0.1:9465/v1/interfaces"))
 
+    def logs(self):
+        """The directory of the agent's log, as kubelet keeps it."""
+        (directory,) = pathlib.Path("/var/log/pods").glob(f"{AGENT_SPACE}_*_{agent_pod()['metadata']['uid']}/netns-agent")
+        return directory
+
     def stop_api_server(self):
-        """Ends it; the answer starts it again, as it was."""
+        """Ends it at once, as a crash would; the answer starts it again, as it was."""
         file = LAB / "pid/kube-apiserver"
         pid = int(file.read_text())
         arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGKILL)
         until(60, "the API server ends", lambda: not alive(pid))
 
         def start():
