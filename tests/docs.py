@@ -1,0 +1,165 @@
+"""The documents say what is true: commands in console blocks are valid, links lead to files, modules are named.
+
+Run by tests/run.sh after the Rust tests, which build the program it asks. Those run the commands of sh blocks; the
+ones here need a cluster or long, so programs' help, values and files are asked whether they could work.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import unittest
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+AGENT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/netns-agent"
+CHART = ROOT / "charts/netns-agent"
+
+
+def documents():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def commands_in(text):
+    """Commands of ```console blocks: lines after "$ ", or all lines of a block that has none."""
+    for block in re.findall(r"^```console\n(.*?)^```", text, flags=re.M | re.S):
+        lines = block.replace("\\\n", " ").splitlines()
+        prompted = [line[2:] for line in lines if line.startswith("$ ")]
+        for line in prompted or lines:
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+
+
+@cache
+def help_of(*verbs):
+    asked = subprocess.run([AGENT, *verbs, "--help"], capture_output=True, text=True)
+    return asked.stdout if asked.returncode == 0 else None
+
+
+@cache
+def kubectl_plugin_verbs():
+    text = (ROOT / "deploy/kubectl-netns").read_text()
+    return re.search(r"^([a-z |]+)\) shift ;;", text, flags=re.M)[1].split(" | ")
+
+
+def fault_of_agent(words):
+    """What is wrong with the arguments of netns-agent, by its own help."""
+    if not AGENT.is_file():
+        return f"{AGENT} is missing, so nothing can be said of it: run cargo build -p netns-agent"
+    if not words or words[0].startswith("-"):
+        verbs = []
+    else:
+        verbs = words[:2] if words[0] == "config" else words[:1]
+    text = help_of(*verbs)
+    if text is None:
+        return f"there is no verb {' '.join(verbs)}"
+    for flag in (word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)):
+        if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text):
+            return f"{' '.join(verbs) or 'netns-agent'} has no flag {flag}"
+    return None
+
+
+def fault_of_helm(words):
+    """Charts that are named exist, and so do values that are set."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for chart in (word for word in words if word.startswith("charts/")):
+        if not (ROOT / chart / "Chart.yaml").is_file():
+            return f"there is no chart {chart}"
+    for before, word in zip(words, words[1:]):
+        if before in ("--set", "--set-string"):
+            here = values
+            for key in word.split("=")[0].split("."):
+                if not isinstance(here, dict) or (here and key not in here):
+                    return f"the chart has no value {word.split('=')[0]}"
+                here = here.get(key)
+    return None
+
+
+def fault_of_cargo(words):
+    for before, word in zip(words, words[1:]):
+        if before in ("-p", "--package") and f'name = "{word}"' not in (ROOT / "Cargo.lock").read_text():
+            return f"there is no package {word}"
+        if before == "--bench" and not any(f'name = "{word}"' in path.read_text() for path in ROOT.glob("*/*/Cargo.toml")):
+            return f"there is no benchmark {word}"
+    if "run" in words and "--" in words:
+        return fault_of_agent(words[words.index("--") + 1 :])
+    return None
+
+
+def fault_of(words):
+    """What is wrong with a command, or None."""
+    while words and re.match(r"[A-Z_0-9]+=|sudo$", words[0]):
+        words = words[1:]
+    program, rest = words[0], words[1:]
+    for path in (word.split("=")[-1] for word in words):
+        if re.match(r"(\./)?(tests|deploy|docs|crates|charts|\.ci)/", path) and not (ROOT / path).exists():
+            return f"there is no file {path}"
+    if program == "netns-agent":
+        return fault_of_agent(rest)
+    if program == "cargo":
+        return fault_of_cargo(rest)
+    if program == "helm":
+        return fault_of_helm(rest)
+    if program == "kubectl" and rest[:1] == ["netns"] and rest[1] not in kubectl_plugin_verbs():
+        return f"the plugin has no verb {rest[1]}"
+    if program == "kubectl" and "--" in rest:
+        return fault_of(rest[rest.index("--") + 1 :])
+    return None
+
+
+class Commands(unittest.TestCase):
+    def test_every_command_in_a_document_is_valid(self):
+        seen = 0
+        for path in documents():
+            for words in commands_in(path.read_text()):
+                seen += 1
+                with self.subTest(document=str(path.relative_to(ROOT)), command=" ".join(words)):
+                    self.assertIsNone(fault_of(words))
+        self.assertGreater(seen, 5, "no commands were found: is the pattern for blocks right?")
+
+    def test_what_is_wrong_is_found(self):
+        for command in [
+            "netns-agent lsit",
+            "netns-agent list --netnss x",
+            "cargo run -p netns-agnet -- run",
+            "cargo run -p netns-agent -- rum",
+            "tests/rum.sh",
+            "helm install a charts/netns-agent --set otlp.endpiont=x",
+            "kubectl netns lsit",
+            "kubectl exec ds/netns-agent -- netns-agent lsit",
+        ]:
+            with self.subTest(command=command):
+                self.assertIsNotNone(fault_of(shlex.split(command)))
+
+
+class Links(unittest.TestCase):
+    def test_every_relative_link_leads_to_a_file(self):
+        for path in documents():
+            for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+                if re.match(r"[a-z]+:|#", target):
+                    continue
+                with self.subTest(document=str(path.relative_to(ROOT)), link=target):
+                    self.assertTrue((path.parent / target.split("#")[0]).exists())
+
+
+class Architecture(unittest.TestCase):
+    def test_every_module_is_named_once_in_its_crates_table(self):
+        text = (ROOT / "docs/architecture.md").read_text()
+        for crate in ["iface-core", "netns-scan", "agent"]:
+            section = text.split(f"\n## crates/{crate}:")[1].split("\n## ")[0]
+            rows = re.findall(r"^\| (`.*?) \|", section, flags=re.M)
+            named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+            source = ROOT / "crates" / crate / "src"
+            modules = {path.stem for path in source.iterdir() if path.suffix == ".rs" or path.is_dir()} - {"lib"}
+            with self.subTest(crate=crate):
+                self.assertEqual(sorted({name.split("/")[0] for name in named}), sorted(modules))
+                self.assertEqual(len(named), len(set(named)), "a module is named twice")
+
+
+if __name__ == "__main__":
+    unittest.main()
