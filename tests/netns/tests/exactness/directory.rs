@@ -34,7 +34,8 @@ fn a_namespace_mounted_long_after_its_file_is_found_at_once(subject: Subject) {
         pods.push(pod);
     }
     delays.sort_unstable();
-    assert!(delays[4] < Duration::from_millis(10), "half of them take longer than 10 ms: {delays:?}");
+    // A timer on the way would be in all of them, what else the machine does is not.
+    assert!(delays[2] < Duration::from_millis(10), "two thirds take longer than 10 ms: {delays:?}");
     assert_exact(&mut observer, &pods);
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backpressure;
+mod capture;
 mod churn;
 mod directory;
 mod faults;
@@ -23,5 +24,6 @@ fn main() -> ExitCode {
         .tests(lifetime::tests())
         .tests(backpressure::tests())
         .tests(faults::tests())
+        .tests(capture::tests())
         .main()
 }
