@@ -20,8 +20,8 @@ CHART = ROOT / "charts/netns-agent"
 
 
 def documents():
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True)
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    folders = ["crates", "deploy", "docs", "charts", "tests"]
+    return [*ROOT.glob("*.md"), *(path for folder in folders for path in (ROOT / folder).rglob("*.md"))]
 
 
 def commands_in(text):
