@@ -25,8 +25,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::tell(&format!("{error:#}"));
-            if error.is::<Faults>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            if let Some(faults) = error.downcast_ref::<Faults>() {
+                cli::tell(&faults.to_string());
+                return ExitCode::from(USAGE);
+            }
+            // One line, whatever a cause of it says.
+            cli::tell(&cli::table::printable(&format!("{error:#}")));
+            ExitCode::FAILURE
         }
     }
 }

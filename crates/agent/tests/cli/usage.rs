@@ -3,6 +3,7 @@ use std::fs;
 use netns_testbed::{Test, tests};
 
 use crate::program::{output, stdout};
+use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
@@ -12,6 +13,8 @@ pub(crate) fn tests() -> Vec<Test> {
         the_default_file_passes_its_own_check,
         a_directory_that_does_not_exist_yet_is_no_failure,
         a_failure_ends_with_1_and_one_line,
+        doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold,
+        lookup_answers_by_number_address_and_namespace,
     ]
     .into()
 }
@@ -62,5 +65,38 @@ fn a_failure_ends_with_1_and_one_line() {
     let said = stderr(&["list", "--kubeconfig", "/run/nowhere"], 1);
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("/run/nowhere"), "{said}");
+    fs::write("/run/kubeconfig", "no\nkubeconfig\n").unwrap();
+    let said = stderr(&["list", "--kubeconfig", "/run/kubeconfig"], 1);
+    assert_eq!(said.lines().count(), 1, "{said}");
     assert!(stderr(&["top"], 1).contains("needs a terminal"));
+}
+
+fn doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let well = stdout(&["doctor", "--cni-cache-dir", &cni]);
+    let subjects = ["kernel", "capabilities", "engine", "namespaces", "CNI cache", "API server", "OTLP endpoint"];
+    for subject in subjects {
+        assert!(well.lines().any(|line| line.contains(subject)), "{subject} is not in:\n{well}");
+    }
+    assert!(well.contains("3 results"), "{well}");
+    let output = output(&["doctor", "--otlp-endpoint", "http://127.0.0.1:1", "--cni-cache-dir", &cni]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let bad: Vec<_> = said.lines().filter(|line| line.starts_with("NOT OK")).collect();
+    assert!(bad.len() == 1 && bad[0].contains("http://127.0.0.1:1/"), "{said}");
+    assert!(said.contains("what to do: "), "{said}");
+}
+
+fn lookup_answers_by_number_address_and_namespace() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let lookup = |more: &[&str]| stdout(&[&["lookup", "--cni-cache-dir", &cni, "2"], more].concat());
+    let name = scene.pods[1].netns.name();
+    assert_eq!(lookup(&["0a:58:0a:f4:00:06"]), format!("{name}/eth0 of default/web-1, exact\n"));
+    assert_eq!(lookup(&["--netns", name]), format!("{name}/eth0 of default/web-1, exact\n"));
+    assert!(lookup(&["02:00:00:00:00:99"]).ends_with(", guess\n"));
+    assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""certainty":"exact""#));
+    assert!(stderr(&["lookup", "4711"], 1).contains("4711"));
+    assert!(stderr(&["lookup", "2", "0a:zz"], 2).contains("0a:zz"));
 }

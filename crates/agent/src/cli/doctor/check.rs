@@ -1,6 +1,10 @@
 //! Facts in, verdicts out. Pure.
 
+use std::path::Path;
+
 use netns_scan::{EngineKind, Fault, Status};
+
+use crate::owner::OwnerStatus;
 
 /// What one precondition looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,23 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     checks
 }
 
+/// Whether CNI results can be read.
+pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, owners: &OwnerStatus) -> Check {
+    const SUBJECT: &str = "CNI cache";
+    let Some(dir) = dir else {
+        return Check::off(SUBJECT, "not used; --cni-cache-dir /var/lib/cni/results names pods at once");
+    };
+    if let Some(fault) = owners.cache_faults.first() {
+        return if missing {
+            Check::off(SUBJECT, fault.as_str())
+        } else {
+            Check::bad(SUBJECT, fault.as_str(), "run as root; in Kubernetes mount the node's directory read-only")
+        };
+    }
+    let tallies = &owners.tallies;
+    Check::ok(SUBJECT, format!("{}: {} results, {} refused", dir.display(), tallies.files, tallies.refused_files))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +149,15 @@ mod tests {
         for little in ["CapEff:\t0000000000001000", "CapEff:\t0000000000000000", "CapEff:\tzz", ""] {
             assert!(capabilities(little).is_bad(), "{little}");
         }
+    }
+
+    #[test]
+    fn a_cni_cache_is_used_or_missing_or_at_fault() {
+        let fault = |text: &str| OwnerStatus { cache_faults: vec![text.into()], ..OwnerStatus::default() };
+        assert!(matches!(cni_cache(None, true, &OwnerStatus::default()).verdict, Verdict::Off(_)));
+        assert!(matches!(cni_cache(Some(Path::new("/")), false, &OwnerStatus::default()).verdict, Verdict::Ok(_)));
+        assert!(cni_cache(Some(Path::new("/")), false, &fault("cannot be read")).is_bad());
+        assert!(matches!(cni_cache(Some(Path::new("/x")), true, &fault("is not there")).verdict, Verdict::Off(_)));
     }
 
     #[test]

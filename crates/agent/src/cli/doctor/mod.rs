@@ -4,15 +4,25 @@ mod check;
 
 use std::fs;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
-use self::check::{Check, Verdict, capabilities, engine, kernel, namespaces};
+use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, namespaces};
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::config::Config;
+use crate::export::otlp::Exporter;
+use crate::export::settings::Signal;
+use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
+
+/// How long an answer over the network may take.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Prints what was found, a precondition a line.
 ///
@@ -37,12 +47,17 @@ async fn checks(config: &Config) -> Vec<Check> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let mut checks = vec![kernel(&read("/proc/sys/kernel/osrelease")), capabilities(&read("/proc/self/status"))];
     checks.extend(seeing(config).await);
+    checks.push(api_server(config).await);
+    checks.push(otlp(config).await);
     checks.push(admin_address(config).await);
     checks
 }
 
 async fn seeing(config: &Config) -> Vec<Check> {
-    let mut pipeline = match Pipeline::start(config).await {
+    // The API server has a check of its own.
+    let mut alone = config.clone();
+    (alone.kubeconfig, alone.node_name) = (None, None);
+    let mut pipeline = match Pipeline::start(&alone).await {
         Ok(pipeline) => pipeline,
         Err(error) => return vec![Check::bad("engine", format!("{error:#}"), "try --engine auto")],
     };
@@ -50,7 +65,53 @@ async fn seeing(config: &Config) -> Vec<Check> {
         return vec![Check::bad("namespaces", format!("{error:#}"), "look at the kernel's log")];
     }
     let status = pipeline.handle().status();
-    std::iter::once(engine(&status)).chain(namespaces(&status)).collect()
+    let mut checks = vec![engine(&status)];
+    checks.extend(namespaces(&status));
+    let cache = config.cni_cache_dir.as_deref();
+    let missing =
+        cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
+    checks.push(cni_cache(cache, missing, &pipeline.owners().borrow()));
+    checks
+}
+
+async fn api_server(config: &Config) -> Check {
+    const SUBJECT: &str = "API server";
+    let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
+        Ok(Some(api)) => api.page_timeout(ANSWER),
+        Ok(None) => return Check::off(SUBJECT, "this is no pod; --kubeconfig FILE asks one for workloads and labels"),
+        Err(error) => {
+            return Check::bad(SUBJECT, error.to_string(), "name a file that kubectl can use");
+        }
+    };
+    let Some(node) = config.node_name.as_deref() else {
+        return Check::bad(SUBJECT, "which pods are this node's is not known", "set --node-name");
+    };
+    match api.check(node).await {
+        Ok(()) => Check::ok(SUBJECT, format!("pods of {node} can be listed")),
+        Err(why) => Check::bad(SUBJECT, why, "as it says; until then the CNI cache alone names pods"),
+    }
+}
+
+async fn otlp(config: &Config) -> Check {
+    const SUBJECT: &str = "OTLP endpoint";
+    let Some(settings) = config.export.otlp.metrics.clone() else {
+        return Check::off(SUBJECT, "nothing is sent; --otlp-endpoint http://collector:4317 sends");
+    };
+    let endpoint = settings.endpoint.clone();
+    let mut exporter = match Exporter::new(Signal::Metrics, settings, Arc::default()) {
+        Ok(exporter) => exporter,
+        Err(error) => return Check::bad(SUBJECT, error.to_string(), "give --otlp-certificate and its like PEM files"),
+    };
+    // A request without points goes all the way: name, connection, TLS, headers.
+    let report = exporter.export_resource(&ResourceMetrics::default(), Instant::now() + ANSWER).await;
+    match report.failure {
+        None => Check::ok(SUBJECT, format!("{endpoint} answers")),
+        Some(failure) => Check::bad(
+            SUBJECT,
+            format!("{endpoint} {failure}"),
+            "look at its address, --otlp-protocol and any network policy between",
+        ),
+    }
 }
 
 async fn admin_address(config: &Config) -> Check {
