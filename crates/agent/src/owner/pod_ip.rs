@@ -88,11 +88,7 @@ impl PodIps {
         }
         entry.holders.remove(&netns);
         if !known {
-            // Any claim that found no namespace may be about this one, and so about none that lives.
-            let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No);
-            if open.map(|claim| claim.bound = Bound::Ghost).count() == 0 {
-                self.haunt(address);
-            }
+            self.ended_unknown(address);
         }
         self.drop_if_unused(address);
     }
@@ -133,7 +129,7 @@ impl PodIps {
     }
 
     pub(super) fn is_placed(&self, pod: &Pod) -> bool {
-        pod.uid.as_deref().is_some_and(|uid| self.placed.contains(uid)) || self.placed.contains(&by_name(pod))
+        is_placed(&self.placed, pod)
     }
 
     /// From now on the pod's claims to addresses that this namespace has speak of no other.
@@ -190,6 +186,17 @@ impl PodIps {
         here && !self.is_placed(&claim.named)
     }
 
+    /// A namespace with the address is gone and nobody knew its pod. A claim that found no namespace
+    /// may be about that one, and so about none that lives; or its claim is yet to come.
+    fn ended_unknown(&mut self, address: IpAddr) {
+        let (placed, Some(entry)) = (&self.placed, self.by_address.get_mut(&address)) else { return };
+        let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No && !is_placed(placed, &claim.named));
+        let spent = open.map(|claim| claim.bound = Bound::Ghost).count();
+        if spent != 1 || !entry.holders.is_empty() {
+            self.haunt(address);
+        }
+    }
+
     fn haunt(&mut self, address: IpAddr) {
         if let Some(entry) = self.by_address.get_mut(&address) {
             entry.ghosts += 1;
@@ -221,6 +228,10 @@ impl PodIps {
             self.by_address.remove(&address);
         }
     }
+}
+
+fn is_placed(placed: &Remembered, pod: &Pod) -> bool {
+    pod.uid.as_deref().is_some_and(|uid| placed.contains(uid)) || placed.contains(&by_name(pod))
 }
 
 fn by_name(pod: &Pod) -> Arc<str> {

@@ -269,6 +269,19 @@ fn an_address_used_again_is_not_the_old_pods_whatever_the_api_server_still_shows
 }
 
 #[test]
+fn a_claim_that_comes_when_its_namespace_has_died_unseen_is_not_the_next_ones() {
+    let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let now = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
+    let late = applied(record("old", "u1", "10.0.0.1"));
+    let inputs = [synced(), added(&before), Input::Event(Event::Deleted(before.clone())), added(&now), late];
+    let (mut tagger, mut reader) = after(inputs);
+    assert_eq!(reader.owner(&now), None);
+    give(&mut tagger, applied(record("new", "u2", "10.0.0.1")));
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(&now), by("u2", Source::PodIp));
+}
+
+#[test]
 fn one_address_in_two_namespaces_tags_neither() {
     let one = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let two = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
