@@ -1,6 +1,6 @@
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use ipnet::IpNet;
@@ -109,50 +109,47 @@ pub struct Peer {
 }
 
 /// The kind of a virtual link (`IFLA_INFO_KIND`).
+// One pointer wide, because nearly every interface has one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Kind(Text);
+pub struct Kind(Arc<Box<str>>);
 
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Text {
-    Known(&'static str),
-    Other(Arc<str>),
-}
+/// The common kinds, which all interfaces share.
+static KNOWN: LazyLock<[Kind; 16]> = LazyLock::new(|| {
+    let kinds = [
+        "veth",
+        "bridge",
+        "tun",
+        "vlan",
+        "vxlan",
+        "geneve",
+        "macvlan",
+        "ipvlan",
+        "dummy",
+        "bond",
+        "wireguard",
+        "ipip",
+        "sit",
+        "gre",
+        "vrf",
+        "ifb",
+    ];
+    kinds.map(|kind| Kind(Arc::new(kind.into())))
+});
 
 impl Kind {
     /// The kind with this name; the common ones take no memory of their own.
     #[must_use]
     pub fn new(kind: &str) -> Self {
-        const KNOWN: [&str; 16] = [
-            "veth",
-            "bridge",
-            "tun",
-            "vlan",
-            "vxlan",
-            "geneve",
-            "macvlan",
-            "ipvlan",
-            "dummy",
-            "bond",
-            "wireguard",
-            "ipip",
-            "sit",
-            "gre",
-            "vrf",
-            "ifb",
-        ];
-        Self(match KNOWN.iter().find(|known| **known == kind) {
-            Some(known) => Text::Known(known),
-            None => Text::Other(kind.into()),
-        })
+        match KNOWN.iter().find(|known| known.as_str() == kind) {
+            Some(known) => known.clone(),
+            None => Self(Arc::new(kind.into())),
+        }
     }
 
     /// The kernel's word for it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Text::Known(kind) => kind,
-            Text::Other(kind) => kind,
-        }
+        &self.0
     }
 }
 

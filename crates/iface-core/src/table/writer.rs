@@ -144,12 +144,16 @@ impl Writer {
                 self.places += 1;
                 return self.table.set_place(at, Entry::new(slot, true, hash));
             }
-            Err(Absent(None)) => unreachable!("a quarter of all places is free"),
+            Err(Absent(None)) => unreachable!("an eighth of all places is free"),
         };
         let Some(first) = entry.slot() else { return };
         let table = &self.table;
         let slots = self.several.entry(at).or_insert_with(|| vec![first as u32]);
         let position = slots.partition_point(|other| table.ranks_before(*other, slot));
+        if slots.len() == slots.capacity() {
+            // Doubling would leave more room unused than an interface may cost.
+            slots.reserve_exact(slots.len() / 8 + 1);
+        }
         slots.insert(position, slot);
         self.table.set_place(at, entry.with_alone(slots[0], false));
     }
@@ -175,7 +179,7 @@ impl Writer {
 
     /// Whether the places of one more interface would make searches long.
     fn is_full(&self) -> bool {
-        (self.touched + KEYS) * 4 > self.table.places.len() * 3
+        (self.touched + KEYS) * 8 > self.table.places.len() * 7
     }
 
     /// Makes a table of the right size with what is there, and hands it to the readers.
@@ -183,8 +187,8 @@ impl Writer {
         let mut rows: Vec<_> = self.table.slots.iter().filter_map(ArcSwapAny::load_full).collect();
         // In order of rank each joins the end of its group.
         rows.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
-        let slots = (rows.len() + rows.len() / 4 + 1).clamp(MIN_SLOTS, Entry::SLOTS);
-        let places = (self.places + slots / 4 + 2 * KEYS) * 8 / 5;
+        let slots = (rows.len() + rows.len() / 8 + 1).clamp(MIN_SLOTS, Entry::SLOTS);
+        let places = (self.places + 2 * KEYS) * 4 / 3;
         self.table = Arc::new(Table::with_room(slots, places));
         self.several = HashMap::new();
         self.free = Vec::new();

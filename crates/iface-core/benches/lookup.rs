@@ -1,0 +1,183 @@
+//! How long a lookup takes: `cargo bench -p iface-core --bench lookup`.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+use std::num::NonZeroU64;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use futures_core::Stream;
+use futures_util::stream;
+use iface_core::{
+    Event, IfName, Interface, InterfaceId, Lookup, MacAddr, Netns, NetnsId, NetnsName, OperState, Place, Registerer,
+    Settings,
+};
+
+fn mac(number: u32) -> MacAddr {
+    let [a, b, c, d] = number.to_be_bytes();
+    MacAddr::from([0x0a, 0x58, a, b, c, d])
+}
+
+fn interface(number: u32, netns: u32, ifindex: u32) -> Arc<Interface> {
+    let place = match netns {
+        0 => Place::Host,
+        n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
+    };
+    Arc::new(Interface {
+        id: InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number))),
+        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place }),
+        ifindex,
+        name: IfName::new("eth0").unwrap_or_default(),
+        mac: Some(mac(number)),
+        kind: None,
+        oper_state: OperState::Up,
+        admin_up: true,
+        mtu: 1500,
+        addresses: Box::default(),
+        peer: None,
+        owner: None,
+        since: SystemTime::UNIX_EPOCH,
+    })
+}
+
+/// `count` interfaces of one namespace, each with a number of its own.
+fn one_namespace(count: u32) -> Vec<Arc<Interface>> {
+    (0..count).map(|n| interface(n, 0, n + 1)).collect()
+}
+
+/// `count` namespaces whose only interface has number 2.
+fn same_number(count: u32) -> Vec<Arc<Interface>> {
+    (0..count).map(|n| interface(n, n + 1, 2)).collect()
+}
+
+fn settings() -> Settings {
+    Settings { preferred: "0c=eth0".parse().unwrap_or_default(), kernel: Some(Box::new(|_| None)) }
+}
+
+/// A lookup that knows these.
+fn knowing(interfaces: &[Arc<Interface>]) -> Lookup {
+    let events = stream::iter(interfaces.iter().cloned().map(Event::Added));
+    let mut registerer = Registerer::with_settings(events, settings());
+    drain(&mut registerer);
+    registerer.lookup()
+}
+
+fn drain(events: &mut (impl Stream<Item = Event> + Unpin)) {
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(_)) = Pin::new(&mut *events).poll_next(&mut context) {}
+}
+
+/// Asks for all of them in turn, in an order that is not that of their making.
+fn ask(lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
+    let questions: Vec<_> = (0..interfaces.len())
+        .map(|n| &interfaces[n * 7919 % interfaces.len()])
+        .map(|interface| (interface.ifindex, interface.mac))
+        .collect();
+    let mut turn = questions.iter().cycle();
+    let start = Instant::now();
+    for _ in 0..times {
+        if let Some((ifindex, mac)) = turn.next() {
+            black_box(lookup.name_for_index_and_mac(black_box(*ifindex), mac.as_ref()));
+        }
+    }
+    start.elapsed()
+}
+
+fn sizes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("name_for_index_and_mac");
+    for count in [1, 100, 1_000, 10_000] {
+        let interfaces = one_namespace(count);
+        let lookup = knowing(&interfaces);
+        group.bench_function(BenchmarkId::new("numbers", count), |bencher| {
+            bencher.iter_custom(|times| ask(&lookup, &interfaces, times));
+        });
+    }
+    let interfaces = same_number(1_000);
+    let lookup = knowing(&interfaces);
+    group.bench_function("1000 namespaces, all number 2", |bencher| {
+        bencher.iter_custom(|times| ask(&lookup, &interfaces, times));
+    });
+    for (case, asked) in [("preferred", [0x0c; 6]), ("guess", [0x0e; 6])] {
+        let mac = MacAddr::from(asked);
+        group.bench_function(BenchmarkId::new("1000 namespaces, all number 2", case), |bencher| {
+            bencher.iter(|| lookup.name_for_index_and_mac(black_box(2), Some(black_box(&mac))));
+        });
+    }
+    group.bench_function("unknown number, asked before", |bencher| {
+        bencher.iter(|| lookup.name_for_index_and_mac(black_box(77), Some(black_box(&mac(1)))));
+    });
+    group.finish();
+}
+
+fn others(criterion: &mut Criterion) {
+    let interfaces = one_namespace(1_000);
+    let lookup = knowing(&interfaces);
+    let wanted = &interfaces[500];
+    let mut group = criterion.benchmark_group("others, 1000 interfaces");
+    group.bench_function("get", |bencher| bencher.iter(|| lookup.get(black_box(wanted.id)).map(|found| found.mtu)));
+    group.bench_function("in_netns", |bencher| {
+        bencher.iter(|| lookup.in_netns(black_box(wanted.netns.id), wanted.ifindex).map(|found| found.mtu));
+    });
+    group.bench_function("interfaces", |bencher| bencher.iter(|| lookup.interfaces()));
+    group.finish();
+}
+
+/// Nanoseconds a lookup, of each of `readers` threads, with a writer beside them or not.
+fn together(criterion: &mut Criterion) {
+    let interfaces = one_namespace(1_000);
+    let mut group = criterion.benchmark_group("threads, 1000 interfaces");
+    for readers in [1, 2] {
+        let lookup = knowing(&interfaces);
+        group.bench_function(BenchmarkId::new("readers", readers), |bencher| {
+            bencher.iter_custom(|times| read(readers, &lookup, &interfaces, times));
+        });
+    }
+    group.bench_function("1 reader, a writer of 100,000 events a second", |bencher| {
+        bencher.iter_custom(|times| beside_a_writer(&interfaces, times));
+    });
+    group.finish();
+}
+
+/// Reads while other interfaces come and go, one every 10 µs.
+fn beside_a_writer(interfaces: &[Arc<Interface>], times: u64) -> Duration {
+    let first = interfaces.len() as u32;
+    let others: Vec<_> = (first..2 * first).map(|n| interface(n, 0, n + 1)).collect();
+    let come = others.iter().cloned().map(Event::Added);
+    let go = others.iter().cloned().map(Event::Deleted);
+    let start = interfaces.iter().cloned().map(Event::Added);
+    let events = start.chain([Event::Synced]).chain(come.chain(go).cycle());
+    let mut registerer = Registerer::with_settings(stream::iter(events), settings());
+    let mut context = Context::from_waker(Waker::noop());
+    while Pin::new(&mut registerer).poll_next(&mut context) != Poll::Ready(Some(Event::Synced)) {}
+    let lookup = registerer.lookup();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut due = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                if Instant::now() >= due {
+                    due += Duration::from_micros(10);
+                    drop(black_box(Pin::new(&mut registerer).poll_next(&mut Context::from_waker(Waker::noop()))));
+                }
+                std::hint::spin_loop();
+            }
+        });
+        let took = read(1, &lookup, interfaces, times);
+        stop.store(true, Ordering::Relaxed);
+        took
+    })
+}
+
+fn read(readers: usize, lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..readers).map(|_| scope.spawn(|| ask(lookup, interfaces, times))).collect();
+        readers.into_iter().filter_map(|reader| reader.join().ok()).max().unwrap_or_default()
+    })
+}
+
+criterion_group!(benches, sizes, others, together);
+criterion_main!(benches);
