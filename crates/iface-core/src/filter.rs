@@ -11,8 +11,9 @@ const DEFAULT_EXCLUSION: &str = "lo";
 /// ```
 /// use iface_core::Filter;
 ///
-/// let filter = Filter::from_words(&["eth0", "/^net[0-9]+$/"], &["net9"], &[])?;
-/// let pods = Filter::from_words(&[], &[], &["10.244.0.0/16", "fd00:10:244::/48"])?;
+/// const NONE: &[&str] = &[];
+/// let by_name = Filter::from_words(&["eth0", "/^net[0-9]+$/"], &["net9"], NONE)?;
+/// let by_address = Filter::from_words(NONE, NONE, &["10.244.0.0/16", "fd00:10:244::/48"])?;
 /// # Ok::<(), Vec<iface_core::FilterError>>(())
 /// ```
 #[derive(Clone, Debug)]

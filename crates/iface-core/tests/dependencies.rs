@@ -1,0 +1,36 @@
+//! iface-core is for any program on any system: no runtime, no system calls.
+
+/// What it may depend on. All of these build wherever `std` does, and none brings a runtime.
+const ALLOWED: [&str; 6] = ["arc-swap", "foldhash", "futures-core", "ipnet", "regex", "thiserror"];
+
+#[test]
+fn it_depends_on_nothing_that_needs_linux_or_a_runtime() {
+    let manifest = include_str!("../Cargo.toml");
+    let sections: Vec<_> = manifest.lines().filter(|line| line.contains("dependencies")).collect();
+    assert_eq!(sections, ["[dependencies]", "[dev-dependencies]"], "a kind of dependency that is not looked at here");
+    let (_, rest) = manifest.split_once("[dependencies]\n").unwrap();
+    let (list, _) = rest.split_once("\n\n").unwrap();
+    let names: Vec<_> = list.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
+    assert_eq!(names, ALLOWED);
+}
+
+#[test]
+fn its_source_asks_for_no_operating_system() {
+    let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut folders = vec![std::path::PathBuf::from(src)];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let source = std::fs::read_to_string(entry.path()).unwrap();
+            for os in ["std::os::", "target_os", "cfg(unix)", "cfg(linux)", "libc::"] {
+                assert!(!source.contains(os), "{} has {os}", entry.path().display());
+            }
+            read += 1;
+        }
+    }
+    assert!(read > 15, "only {read} files were looked at");
+}
