@@ -137,6 +137,14 @@ class Node:
         lines = pathlib.Path(f"/proc/{self.process()}/status").read_text().splitlines()
         return dict(line.split(":", 1) for line in lines)
 
+    def scheduled(self):
+        """Seconds the agent's threads had a CPU, and seconds they waited for one (proc(5), schedstat)."""
+        ran = waited = 0
+        for file in pathlib.Path(f"/proc/{self.process()}/task").glob("*/schedstat"):
+            words = file.read_text().split()
+            ran, waited = ran + int(words[0]), waited + int(words[1])
+        return ran / 1e9, waited / 1e9
+
     def links(self, netns):
         """The kernel's links of a namespace by name."""
         return {link["ifname"]: link for link in json.loads(run("ip", "-n", netns, "-s", "-j", "link"))}
