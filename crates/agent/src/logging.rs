@@ -8,15 +8,15 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{Log, LogFormat};
+use crate::config::LogFormat;
 
-/// Starts logging, at the `usual` level unless the user says another; once a process.
+/// Starts logging; once a process.
 ///
 /// # Errors
 /// When logging was started before.
-pub fn start(log: Log, usual: LevelFilter) -> anyhow::Result<()> {
-    let registry = tracing_subscriber::registry().with(filter(log.level.unwrap_or(usual)));
-    match log.format {
+pub fn start(level: LevelFilter, format: LogFormat) -> anyhow::Result<()> {
+    let registry = tracing_subscriber::registry().with(filter(level));
+    match format {
         LogFormat::Text => {
             let ansi = std::io::stderr().is_terminal();
             registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).try_init()?;

@@ -44,7 +44,7 @@ fn execute(invocation: &Invocation) -> anyhow::Result<()> {
         Verb::Config(args) if !args.checks() => cli::config::run(args, &mut out),
         verb => {
             let config = invocation.sources.load(&process_environment)?;
-            logging::start(config.log, verb.usual_level())?;
+            logging::start(invocation.log_level(&config), config.log.format)?;
             raise_file_limit();
             runtime()?.block_on(follow(verb, &invocation.sources, &config, &mut out))
         }

@@ -64,7 +64,9 @@ fn print(args: &Args, interfaces: &[Arc<Interface>], out: &mut impl Write) -> an
         Format::Json => json(interfaces, out),
         Format::Yaml => {
             let views: Vec<_> = interfaces.iter().map(|interface| InterfaceView::from(&**interface)).collect();
-            let text = serde_saphyr::to_string(&views).context("cannot write YAML")?;
+            // Unquoted, 10:20:30:40:50:59 is a number to readers of YAML 1.1.
+            let options = serde_saphyr::ser_options! { quote_all: true };
+            let text = serde_saphyr::to_string_with_options(&views, options).context("cannot write YAML")?;
             Ok(out.write_all(text.as_bytes())?)
         }
         Format::Name => {

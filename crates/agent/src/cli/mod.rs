@@ -18,7 +18,7 @@ use std::io::{ErrorKind, Write};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Environment, Section, Sources, args};
+use crate::config::{Config, Environment, Section, Sources, args};
 use crate::pipeline::Pipeline;
 
 /// Finds every network interface in every network namespace of a node and exports what it carries.
@@ -59,17 +59,6 @@ pub enum Verb {
     Man,
 }
 
-impl Verb {
-    /// What is logged where nobody asked: a verb whose output is the answer says itself what it cannot see.
-    #[must_use]
-    pub fn usual_level(&self) -> LevelFilter {
-        match self {
-            Self::Run => LevelFilter::INFO,
-            _ => LevelFilter::ERROR,
-        }
-    }
-}
-
 const EXAMPLES: &str = "\
 Examples:
   netns-agent list                      every interface of every namespace, and whose it is
@@ -99,6 +88,19 @@ impl Invocation {
             None => Sources::default(),
         };
         Ok(Self { verb, sources })
+    }
+}
+
+impl Invocation {
+    /// What is logged. A verb whose output is the answer says itself what it cannot see, so it logs
+    /// no more than errors unless a flag asks: the file it shares with `run` is not about it.
+    #[must_use]
+    pub fn log_level(&self, config: &Config) -> LevelFilter {
+        match self.verb {
+            Verb::Run => config.log.level.unwrap_or(LevelFilter::INFO),
+            _ if self.sources.flags.contains_key("log-level") => config.log.level.unwrap_or(LevelFilter::ERROR),
+            _ => LevelFilter::ERROR,
+        }
     }
 }
 

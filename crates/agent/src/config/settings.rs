@@ -566,7 +566,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "error|warn|info|debug|trace",
         default: "",
         also: &[],
-        help: "The least severe messages to log; if nothing is said, info for run and error for other verbs.",
+        help: "The least severe messages to log; if nothing is said, info for run. Other verbs log errors unless a flag says more.",
         set: |config, words| {
             let level = |word: String| match word.as_str() {
                 "error" | "warn" | "info" | "debug" | "trace" => word.parse().map_err(|_| word),

@@ -55,7 +55,12 @@ fn the_table_fits_80_columns_and_wide_shows_everything() {
     assert!(wide.lines().any(|line| whole.iter().all(|part| line.contains(part))), "{wide}");
     assert!(!wide.contains("NETNS "), "{wide}");
     let yaml = stdout(&["list", "--cni-cache-dir", &cni, "-o", "yaml"]);
-    assert!(yaml.contains("name: web-0"), "{yaml}");
+    assert!(
+        ["web-0", "0a:58:0a:f4:00:05"]
+            .iter()
+            .all(|text| yaml.contains(&format!("\"{text}\"")) || yaml.contains(&format!("'{text}'"))),
+        "{yaml}"
+    );
 }
 
 fn selectors_choose_and_names_are_printed_for_scripts() {

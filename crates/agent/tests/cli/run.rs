@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
         without_otlp_it_serves_the_pods_series_to_scrapers,
         with_otlp_the_receiver_gets_each_pods_bytes_as_the_kernel_counts_them,
         an_address_in_use_ends_the_program_with_one_line,
-        sighup_reads_the_file_again_and_a_fault_changes_nothing,
+        a_new_filter_is_in_force_at_once_and_a_fault_changes_nothing,
     ]
     .into()
 }
@@ -117,14 +117,19 @@ fn an_address_in_use_ends_the_program_with_one_line() {
     assert!(said.lines().count() == 1 && said.contains(ADMIN) && said.contains("--admin-address"), "{said}");
 }
 
-fn sighup_reads_the_file_again_and_a_fault_changes_nothing() {
+fn a_new_filter_is_in_force_at_once_and_a_fault_changes_nothing() {
     let scene = Scene::new();
     let file = "/run/netns-agent.yaml";
     fs::write(file, "exclude-interfaces: [lo]\n").unwrap();
     let running = run(&scene, &["--config", file]);
-    running.signal(Signal::SIGHUP);
-    running.until(|line| line.contains("config.reloaded"));
+    let named = |name: &str| get(ADMIN, "/v1/interfaces").1.matches(&format!(r#""name":"{name}","mac""#)).count();
+    assert_eq!((named("eth0"), named("veth0")), (3, 1));
+    fs::write(file, "exclude-interfaces: [lo, /^veth/]\n").unwrap();
+    running.until(|line| line.contains("interface.deleted") && line.contains("veth2"));
+    assert_eq!((named("eth0"), named("veth0")), (3, 0));
     fs::write(file, "exclude-interfaces: [lo\n").unwrap();
     running.until(|line| line.contains("config.refused"));
-    assert_eq!(get(ADMIN, "/livez").0, "HTTP/1.1 200 OK");
+    running.signal(Signal::SIGHUP);
+    running.until(|line| line.contains("config.refused"));
+    assert_eq!((named("eth0"), named("veth0")), (3, 0));
 }
