@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod lifetime;
 mod links;
+mod model;
 mod subject;
 
 use std::process::ExitCode;
@@ -25,5 +26,6 @@ fn main() -> ExitCode {
         .tests(backpressure::tests())
         .tests(faults::tests())
         .tests(capture::tests())
+        .tests(model::tests())
         .main()
 }
