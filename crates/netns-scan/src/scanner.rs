@@ -317,13 +317,18 @@ impl Scanner {
     }
 
     fn poll_again(&mut self, now: Instant) {
-        let Some(poll) = self.poll.as_mut().filter(|poll| poll.next <= now) else { return };
-        poll.next = now + poll.period;
+        // What is new goes first: a short period must not keep it waiting.
+        if !self.to_open.is_empty() || self.poll.as_ref().is_none_or(|poll| poll.next > now) {
+            return;
+        }
         let names = self.directories.list();
         self.name_changes(names);
         let known: Vec<NetnsId> = self.state.namespaces().collect();
         for id in known {
             self.list(id);
+        }
+        if let Some(poll) = &mut self.poll {
+            poll.next = Instant::now() + poll.period;
         }
     }
 
