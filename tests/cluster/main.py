@@ -220,10 +220,9 @@ def uninstalling_leaves_nothing():
     selector = "app.kubernetes.io/instance=netns-agent"
     until(60, "nothing of it is left", lambda: not kubectl("-n", AGENT_SPACE, "get", kinds, "-l", selector, "-o", "name").strip())
     if node:
-        uids = set(pods())
         assert node.namespaces() == before
-        kubectl("delete", "namespace", SPACE, "--wait=false")
-        until(90, f"the namespaces of {len(uids)} pods end without us", lambda: not node.namespaces() & before)
+        kubectl("-n", SPACE, "delete", "deploy", "--all", "--wait=false")
+        until(90, "the pods' namespaces end without us", lambda: not node.namespaces() & before)
 
 
 def metrics_page():
