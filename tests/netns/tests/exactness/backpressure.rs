@@ -3,7 +3,7 @@ use std::time::Duration;
 use iface_core::EventKind;
 use netns_testbed::{LinkChange, NetnsDir, Rtnl, Test, Veth, figure, resident_bytes, tests};
 
-use crate::subject::{EXACT, Subject, add_all, assert_exact, follows};
+use crate::subject::{EXACT, Subject, add_all, assert_exact, follows, knows};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let watchers = tests![Subject::WATCHERS;
@@ -97,6 +97,8 @@ fn what_came_and_went_unread_is_never_told(subject: Subject) {
         pod.delete();
     }
     follows(&observer, 2);
+    // The kernel takes a namespace down behind its name's back, and the host's end of the veth with it.
+    knows(&observer, 2);
     let _last = Veth::new("host0", &keep, "last");
     observer.until("the last is told", EXACT, |replay| replay.find("keep", "last").is_some());
     assert_exact(&mut observer, [&keep]);

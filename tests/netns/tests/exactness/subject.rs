@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 use iface_core::{Event, Place};
-use netns_scan::{EngineChoice, Handle, Poller, Settings, Watcher};
+use netns_scan::{EngineChoice, Handle, Poller, Settings, Status, Watcher};
 use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, links_inside};
 
 /// How long after the last change everything must be right.
@@ -160,10 +160,19 @@ fn difference(truth: &World, told: &World) -> String {
 /// Waits until the informer follows so many namespaces, without reading an event.
 #[track_caller]
 pub(crate) fn follows(observer: &Observer<Informer>, namespaces: usize) {
+    stands(observer, &format!("{namespaces} namespaces"), |status| status.namespaces == namespaces);
+}
+
+/// Waits until this many interfaces are known, without reading an event.
+pub(crate) fn knows(observer: &Observer<Informer>, interfaces: usize) {
+    stands(observer, &format!("{interfaces} interfaces"), |status| status.interfaces == interfaces);
+}
+
+fn stands(observer: &Observer<Informer>, what: &str, so: impl Fn(&Status) -> bool) {
     let handle = observer.informer().handle();
     let start = Instant::now();
-    while handle.status().namespaces != namespaces {
-        assert!(start.elapsed() < Duration::from_secs(5), "not {namespaces} namespaces: {:?}", handle.status());
+    while !so(&handle.status()) {
+        assert!(start.elapsed() < Duration::from_secs(20), "not {what}: {:?}", handle.status());
         std::thread::yield_now();
     }
 }

@@ -9,6 +9,7 @@
 //! pod from its predecessor by address alone; `docs/identity.md` says so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,7 +136,7 @@ struct Node {
     tagger: Tagger,
     said: BTreeMap<InterfaceId, Arc<Interface>>,
     /// Addresses of namespaces that died before anybody knew whose they were.
-    haunted: BTreeSet<u8>,
+    haunted: BTreeSet<IpAddr>,
 }
 
 impl Node {
@@ -303,8 +304,7 @@ impl Node {
         if let Event::Deleted(last) = &event
             && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
         {
-            let pod = self.pods.iter().find(|pod| pod.netns.id == last.netns.id);
-            self.haunted.extend(pod.map(|pod| pod.address));
+            self.haunted.extend(last.addresses.iter().map(|net| net.addr()));
         }
         self.tagger.event(event);
         self.read();
@@ -405,7 +405,7 @@ impl Node {
     fn is_uncertain(&self, pod: &Real) -> bool {
         let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
         let contradicts = |file: &Attachment| Some(&file.netns) == pod.netns.name();
-        self.pods.iter().any(thief) || self.haunted.contains(&pod.address) || self.files.values().any(contradicts)
+        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address)) || self.files.values().any(contradicts)
     }
 
     fn check_all_tagged(&self) {
@@ -440,10 +440,14 @@ fn record(pod: &Real, version: u64) -> PodRecord {
         uid: pod.uid.clone(),
         version: Some(version),
         created: pod.created,
-        addresses: vec![[10, 0, 0, pod.address].into()],
+        addresses: vec![ip(pod.address)],
         life,
         networks: Vec::new(),
     }
+}
+
+fn ip(address: u8) -> IpAddr {
+    [10, 0, 0, address].into()
 }
 
 fn named(uid: &str, name: &str) -> Arc<Pod> {
