@@ -98,7 +98,14 @@ fn the_readme_needs_two_commands_for_all_the_set_up() {
 }
 
 fn every_link_of_the_documents_leads_to_a_file() {
-    for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/architecture.md",
+        "docs/operations.md",
+        "docs/benchmarks.md",
+    ] {
         let text = read(document);
         let folder = root().join(document).parent().unwrap().to_owned();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

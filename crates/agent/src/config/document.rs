@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::settings::{SETTINGS, Section, Setting, Shape};
+use super::setting::{Section, Setting, Shape};
+use super::settings::SETTINGS;
 
 /// A file in which every setting is explained and commented out at its default.
 #[must_use]

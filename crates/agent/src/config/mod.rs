@@ -3,6 +3,7 @@
 mod document;
 mod layers;
 mod otlp;
+mod setting;
 mod settings;
 mod value;
 
@@ -20,7 +21,8 @@ use crate::metrics::points::Options;
 pub use document::{default_file, markdown};
 pub use layers::{Environment, Layer, Origin, Words, flags};
 pub use otlp::Otlp;
-pub use settings::{SETTINGS, Section, Setting, Shape};
+pub use setting::{Env, Section, Setting, Shape, Unit};
+pub use settings::SETTINGS;
 pub use value::duration;
 
 /// Everything a user can set, in the form the program uses.
