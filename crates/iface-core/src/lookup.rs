@@ -48,8 +48,14 @@ impl Lookup {
     /// hundred times a second: beyond that the answer is `None` without asking. Asking allocates.
     #[must_use]
     pub fn name_for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
-        if let Some(found) = self.for_index_and_mac(ifindex, mac) {
-            return Some(Answer { name: found.name, confidence: found.confidence });
+        let known = self.shared.settled(|view| {
+            // Taken out here, the name is copied once and the row is never moved.
+            self.pick(view, ifindex, mac, |hit, confidence| {
+                hit.row.as_deref().map(|interface| Answer { name: interface.name, confidence })
+            })
+        });
+        if known.is_some() {
+            return known;
         }
         let name = self.kernel.as_ref()?.name(ifindex)?;
         Some(Answer { name, confidence: Confidence::Guess })
@@ -66,12 +72,18 @@ impl Lookup {
     /// end's or a router's, so 1 and 4 do not ask for a match.
     #[must_use]
     pub fn for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Found> {
-        self.shared.settled(|view| self.pick(view, ifindex, mac))
+        let found = |hit: Hit, confidence| Some(Found { row: hit.row, confidence });
+        self.shared.settled(|view| self.pick(view, ifindex, mac, found))
     }
 
-    #[inline]
-    fn pick(&self, view: &View<'_>, ifindex: u32, mac: Option<&MacAddr>) -> ControlFlow<Option<Found>, Option<Found>> {
-        let found = |hit: Hit, confidence| Some(Found { row: hit.row, confidence });
+    #[inline(always)]
+    fn pick<T>(
+        &self,
+        view: &View<'_>,
+        ifindex: u32,
+        mac: Option<&MacAddr>,
+        found: impl Fn(Hit, Confidence) -> Option<T>,
+    ) -> ControlFlow<Option<T>, Option<T>> {
         if let Some(mac) = mac
             && let Some(hit) = view.find(&Key::IfindexMac(ifindex, mac))
         {

@@ -27,8 +27,7 @@ use step::step;
 
 /// How often a reader looks at most when the writer is at work while it looks.
 ///
-/// A limit is what makes reads wait-free. Of a million events a second each takes the writer less
-/// than the time between two, so that a second look is rare and a fifth would tell nothing more.
+/// The limit is what bounds a read: beside a writer that never rests, the last look's answer counts.
 const LOOKS: usize = 4;
 
 /// An interface as it was when it was read.
@@ -65,7 +64,7 @@ impl Shared {
     }
 
     /// The best interface with this key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit> {
         self.settled(|view| match view.find(key) {
             Some(hit) => ControlFlow::Break(Some(hit)),
@@ -75,7 +74,7 @@ impl Shared {
 
     /// Looks until `look` breaks with an answer that holds whatever the writer did meanwhile, or
     /// continues with one while the writer did nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settled<T>(&self, look: impl Fn(&View<'_>) -> ControlFlow<T, T>) -> T {
         let mut looks = 0;
         loop {
@@ -117,7 +116,7 @@ pub(crate) struct View<'a> {
 
 impl View<'_> {
     /// The best interface with this key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit> {
         let (_, entry, row) = self.table.probe(key, self.hasher.hash(key)).ok()?;
         Some(Hit { row, alone: entry.is_alone() })
@@ -150,7 +149,7 @@ impl Table {
     }
 
     /// Finds the key's place in at most one round of the index.
-    #[inline]
+    #[inline(always)]
     fn probe(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, Row), Absent> {
         let mut free = None;
         // The high half picks the place by multiplication, so that any length will do.

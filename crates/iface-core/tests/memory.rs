@@ -1,5 +1,6 @@
 //! What interfaces in the table cost, counted at the allocator.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -39,7 +39,7 @@ impl<'a> Key<'a> {
         ]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn fits(&self, interface: &Interface) -> bool {
         match *self {
             Self::Id(id) => interface.id == id,
@@ -59,7 +59,7 @@ pub(super) struct Hasher(RandomState);
 
 impl Hasher {
     /// The low three bits tell the kind of key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash(&self, key: &Key<'_>) -> u64 {
         let mut state = self.0.build_hasher();
         let kind = match *key {
