@@ -120,16 +120,25 @@ impl Writer {
         self.free.push(slot);
     }
 
+    /// Changes an interface's keys. It is found by the old ones up to the moment it changes and by
+    /// the new ones from then on, so that a reader needs no second look.
     fn rekey(&mut self, slot: u32, new: &Arc<Interface>, before: &Keys<'_>, after: &Keys<'_>) {
-        for key in before.iter().flatten().filter(|key| !after.contains(&Some(**key))) {
-            self.leave(key, slot);
-        }
-        self.table.set_slot(slot, Some(new.clone()));
         if self.is_full() {
-            return self.rebuild();
+            self.rebuild();
+            // Its slot is another now, and there is room.
+            let Some((slot, _)) = self.known(new.id) else { return };
+            return self.rekey(slot, new, before, after);
         }
+        // Once it has changed, its old keys no longer lead to it.
+        let place = |key: &Key<'_>| self.table.probe(key, self.shared.hasher.hash(key)).ok().map(|(at, ..)| at);
+        let gone = before.iter().flatten().filter(|key| !after.contains(&Some(**key)));
+        let places: Vec<usize> = gone.filter_map(place).collect();
         for key in after.iter().flatten().filter(|key| !before.contains(&Some(**key))) {
             self.enter(key, slot);
+        }
+        self.table.set_slot(slot, Some(new.clone()));
+        for at in places {
+            self.leave_place(at, slot);
         }
     }
 
@@ -160,7 +169,14 @@ impl Writer {
 
     /// Makes the slot's interface none of those with the key.
     fn leave(&mut self, key: &Key<'_>, slot: u32) {
-        let Ok((at, entry, _)) = self.table.probe(key, self.shared.hasher.hash(key)) else { return };
+        if let Ok((at, ..)) = self.table.probe(key, self.shared.hasher.hash(key)) {
+            self.leave_place(at, slot);
+        }
+    }
+
+    /// The same, where the key's place is known.
+    fn leave_place(&mut self, at: usize, slot: u32) {
+        let entry = Entry(self.table.places[at].load(Ordering::Relaxed));
         let Some(slots) = self.several.get_mut(&at) else {
             self.places -= 1;
             return self.table.set_place(at, Entry::VACATED);
