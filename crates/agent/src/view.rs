@@ -123,7 +123,7 @@ impl<'a> From<&'a Netns> for NetnsView<'a> {
 
 impl<'a> From<&'a Peer> for PeerView<'a> {
     fn from(peer: &'a Peer) -> Self {
-        Self { netns: Text(&peer.place), ifindex: peer.ifindex, name: Text(peer.name) }
+        Self { netns: Text(&peer.netns.place), ifindex: peer.ifindex, name: Text(peer.name) }
     }
 }
 
@@ -219,8 +219,10 @@ pub(crate) mod tests {
             admin_up: true,
             addresses: ["10.244.0.5/24".parse().unwrap()].into(),
             peer: Some(Box::new(Peer {
-                netns: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 },
-                place: Place::Host,
+                netns: Arc::new(Netns {
+                    id: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 },
+                    place: Place::Host,
+                }),
                 ifindex: 9,
                 name: IfName::new("veth3f").unwrap(),
             })),

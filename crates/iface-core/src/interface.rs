@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use crate::{Changes, IfName, MacAddr, Netns, NetnsId, Owner, Place};
+use crate::{Changes, IfName, MacAddr, Netns, NetnsId, Owner};
 
 /// Numbers one existence of an interface under one name, from its `Added` to its `Deleted`.
 ///
@@ -99,9 +99,7 @@ impl Interface {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The namespace it is in.
-    pub netns: NetnsId,
-    /// Where that namespace is found.
-    pub place: Place,
+    pub netns: Arc<Netns>,
     /// Its number there.
     pub ifindex: u32,
     /// Its name there.

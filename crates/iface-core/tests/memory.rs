@@ -71,12 +71,7 @@ fn pod(number: u32, host: &Arc<Netns>) -> [Interface; 3] {
         since: SystemTime::UNIX_EPOCH,
     };
     let linked = |end: Interface, other: &Interface| Interface {
-        peer: Some(Box::new(Peer {
-            netns: other.netns.id,
-            place: other.netns.place.clone(),
-            ifindex: other.ifindex,
-            name: other.name,
-        })),
+        peer: Some(Box::new(Peer { netns: other.netns.clone(), ifindex: other.ifindex, name: other.name })),
         ..end
     };
     let lo = with(0, &inside, 1, "lo".into(), [0; 6], &["127.0.0.1/8".into(), "::1/128".into()]);

@@ -29,7 +29,7 @@ fn main() -> Result<(), netns_scan::Error> {
                 i.netns.place,
                 i.name,
                 i.oper_state,
-                i.peer.as_ref().map(|p| (&p.place, p.name))
+                i.peer.as_ref().map(|p| (&p.netns.place, p.name))
             ),
             Event::Deleted(i) => println!("Deleted {}/{}", i.netns.place, i.name),
         }

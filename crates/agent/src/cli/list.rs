@@ -99,7 +99,7 @@ const WIDE: [(Column, Field); 13] = [
     (MTU, |i| Cell::new(&i.mtu.to_string())),
     (MAC, mac),
     (ADDRESSES, addresses),
-    (PEER, |i| optional(i.peer.as_ref().map(|peer| format!("{}/{}", peer.place, peer.name)))),
+    (PEER, |i| optional(i.peer.as_ref().map(|peer| format!("{}/{}", peer.netns.place, peer.name)))),
     (POD, pod),
     (NETWORK, network),
     (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source.to_string()))),

@@ -94,7 +94,7 @@ fn described(interface: &Interface) -> String {
 
 fn changed(interface: &Interface, changes: Changes) -> String {
     let peer = || match interface.peer.as_deref() {
-        Some(peer) => format!("{}/{}", peer.place, peer.name),
+        Some(peer) => format!("{}/{}", peer.netns.place, peer.name),
         None => "none".to_owned(),
     };
     let addresses = || {

@@ -248,7 +248,7 @@ impl Tagger {
         let far_end = |interface: Option<&Interface>| {
             let interface = interface.filter(|one| one.netns.is_host())?;
             let peer = interface.peer.as_ref()?;
-            Some(((peer.netns, peer.ifindex), interface.id))
+            Some(((peer.netns.id, peer.ifindex), interface.id))
         };
         let (before, now) = (far_end(before), far_end(now));
         if before == now {
@@ -390,9 +390,9 @@ impl Tagger {
         let owner = if interface.netns.is_host() {
             let Some(peer) = &interface.peer else { return before.cloned() };
             // The end inside goes first; until this one follows, it is still that pod's.
-            let Some(space) = self.spaces.get(&peer.netns) else { return before.cloned() };
+            let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
             let verdict = space.verdict.as_ref()?;
-            let inside = self.by_index.get(&(peer.netns, peer.ifindex)).and_then(|id| self.interfaces.get(id));
+            let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
             let network = inside.and_then(|inside| self.network(verdict, inside));
             owner(verdict, network, End::Host, before)
         } else {

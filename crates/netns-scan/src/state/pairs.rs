@@ -124,7 +124,7 @@ impl State {
 
     fn peer(&self, key: LinkId) -> Option<Peer> {
         let interface = &self.known(key)?.interface;
-        Some(Peer { netns: key.0, place: interface.netns.place.clone(), ifindex: key.1, name: interface.name })
+        Some(Peer { netns: interface.netns.clone(), ifindex: key.1, name: interface.name })
     }
 
     /// The other end of a link's pair, if each of the two takes the other for it.
@@ -170,5 +170,5 @@ impl State {
 
 /// The other end that an interface is known to have.
 pub(super) fn peer_key(interface: &Interface) -> Option<LinkId> {
-    interface.peer.as_ref().map(|peer| (peer.netns, peer.ifindex))
+    interface.peer.as_ref().map(|peer| (peer.netns.id, peer.ifindex))
 }

@@ -223,12 +223,12 @@ proptest! {
                     prop_assert_eq!(known.len(), state.counts().1);
                     prop_assert_eq!(&replayed, &known);
                     for interface in known.values() {
-                        let told = interface.peer.as_ref().map(|peer| (peer.netns, peer.ifindex));
+                        let told = interface.peer.as_ref().map(|peer| (peer.netns.id, peer.ifindex));
                         prop_assert_eq!(told, state.other_end((interface.netns.id, interface.ifindex)));
                         let Some(peer) = &interface.peer else { continue };
-                        let other = &state.known((peer.netns, peer.ifindex)).expect("a peer exists").interface;
-                        prop_assert_eq!((other.name, &other.netns.place), (peer.name, &peer.place));
-                        let back = other.peer.as_ref().map(|peer| (peer.netns, peer.ifindex));
+                        let other = &state.known((peer.netns.id, peer.ifindex)).expect("a peer exists").interface;
+                        prop_assert_eq!((other.name, &other.netns.place), (peer.name, &peer.netns.place));
+                        let back = other.peer.as_ref().map(|peer| (peer.netns.id, peer.ifindex));
                         prop_assert_eq!(back, Some((interface.netns.id, interface.ifindex)));
                     }
                 }

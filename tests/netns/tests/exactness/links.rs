@@ -149,7 +149,7 @@ fn the_ends_of_a_veth_that_is_up_name_each_other(subject: Subject) {
     let met = |replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)| {
         let is = |from: (&str, &str), to: (&str, &str)| {
             let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
-            peer.is_some_and(|peer| peer.place.to_string() == to.0 && peer.name == to.1)
+            peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
         };
         is(one, other) && is(other, one)
     };

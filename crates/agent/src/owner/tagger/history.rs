@@ -379,7 +379,7 @@ impl Node {
 
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
-        let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns);
+        let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
         let real = self.pods.iter().find(|pod| pod.netns.id == netns).unwrap();
         assert_eq!(owner.pod.uid.as_deref(), Some(&*real.uid), "{} of {netns:?}", interface.name);
         assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
@@ -476,7 +476,7 @@ fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface
     let host = Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host });
     let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
     let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
-    let peer = Peer { netns: netns.id, place: netns.place.clone(), ifindex: eth0.ifindex, name: eth0.name };
+    let peer = Peer { netns: netns.clone(), ifindex: eth0.ifindex, name: eth0.name };
     Arc::make_mut(&mut end).peer = Some(peer.into());
     vec![interface(netns, number * 10, "lo", 0, None), eth0, end]
 }

@@ -348,7 +348,7 @@ fn the_hosts_end_follows_its_peer_and_is_marked() {
     let a = netns(1, "cni-a");
     let eth0 = interface(1, &a, "eth0", 7, "");
     let mut end = interface(2, &host(), "veth1", 9, "");
-    let peer = Peer { netns: a.id, place: a.place.clone(), ifindex: eth0.ifindex, name: eth0.name };
+    let peer = Peer { netns: a.clone(), ifindex: eth0.ifindex, name: eth0.name };
     Arc::make_mut(&mut end).peer = Some(peer.into());
     let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
     for inputs in permutations(&[added(&eth0), added(&end), file]) {
@@ -446,7 +446,7 @@ fn everything() -> Vec<Input> {
     for (number, space) in (1..).zip(&spaces) {
         let eth0 = interface(number * 10, space, "eth0", number as u8, &format!("10.0.0.{number}/24"));
         let mut end = interface(number * 10 + 1, &host(), &format!("veth{number}"), 100, "");
-        let peer = Peer { netns: space.id, place: space.place.clone(), ifindex: eth0.ifindex, name: eth0.name };
+        let peer = Peer { netns: space.clone(), ifindex: eth0.ifindex, name: eth0.name };
         Arc::make_mut(&mut end).peer = Some(peer.into());
         inputs.extend([added(&eth0), added(&end)]);
         inputs.push(added(&interface(number * 10 + 2, space, "net1", 50, "")));
