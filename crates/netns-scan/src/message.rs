@@ -135,6 +135,19 @@ pub struct Link {
     pub carrier_changes: u32,
 }
 
+impl Link {
+    /// Whether it has another end that the message does not name: of two that are made together, the
+    /// first is announced before there is a second.
+    #[must_use]
+    pub fn is_half_a_pair(&self) -> bool {
+        self.pair.is_none() && self.kind.as_ref().is_some_and(comes_in_pairs)
+    }
+}
+
+fn comes_in_pairs(kind: &Kind) -> bool {
+    PAIRED.contains(&kind.as_str())
+}
+
 /// What a link says of the other end of its pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairEnd {
@@ -257,7 +270,7 @@ impl LinkMessage<'_> {
             }
         }
         let (Some(name), Some(mtu)) = (name, mtu) else { return Ok(None) };
-        let paired = kind.as_ref().is_some_and(|kind: &Kind| PAIRED.contains(&kind.as_str()));
+        let paired = kind.as_ref().is_some_and(comes_in_pairs);
         Ok(Some(Link {
             ifindex: self.ifindex,
             name,

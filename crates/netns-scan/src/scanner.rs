@@ -149,6 +149,7 @@ impl Scanner {
         self.read();
         self.open_some();
         self.list_uncertain();
+        self.complete_pairs();
         self.count_some();
         if self.to_open.is_empty() && !self.synced {
             self.synced = true;
@@ -230,16 +231,19 @@ impl Scanner {
             }
             _ => "",
         };
-        let fault = Fault { error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path };
-        // Said once, however often it is tried again.
-        if self.failed.get(&wanted.id) != Some(&fault) {
-            tracing::warn!(
-                event.name = "netns.open.failed",
-                path = %fault.subject.display(),
-                "cannot follow the network namespace: {error}{what_to_do}; it is tried again"
-            );
+        self.try_again(
+            wanted.id,
+            Fault { error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path },
+        );
+    }
+
+    /// Remembers what cannot be seen now. It is told once, however often it is tried again.
+    fn try_again(&mut self, id: NetnsId, fault: Fault) {
+        if self.failed.get(&id) != Some(&fault) {
+            let Fault { subject, error } = &fault;
+            tracing::warn!(event.name = "netns.unseen", path = %subject.display(), "{error}; it is tried again");
         }
-        self.failed.insert(wanted.id, fault);
+        self.failed.insert(id, fault);
         self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
     }
 
@@ -273,14 +277,16 @@ impl Scanner {
         }
     }
 
+    fn complete_pairs(&mut self) {
+        for (id, ifindex) in self.state.take_half_pairs() {
+            self.engine.complete_pair(id, ifindex, &mut self.state);
+        }
+    }
+
     fn list(&mut self, id: NetnsId) {
         let Err(error) = self.engine.list(id, &mut self.state) else { return };
         if id == self.state.host() {
-            tracing::warn!(event.name = "netns.list.failed", "cannot list the own network namespace: {error}");
-            let error = format!("cannot list it: {error}");
-            self.failed.insert(id, Fault { subject: OWN.into(), error });
-            self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
-            return;
+            return self.try_again(id, Fault { subject: OWN.into(), error: format!("cannot list it: {error}") });
         }
         let Some(name) = self.directories.names().primary(id) else { return };
         let wanted = Wanted { id, path: self.directories.path(name) };

@@ -32,6 +32,8 @@ pub(crate) struct State {
     staged: Coalesce,
     /// Ends whose pair may have changed since the last time events left.
     unsettled: Vec<LinkId>,
+    /// Ends that were announced before there was another to name.
+    half_pairs: Vec<LinkId>,
     last_id: u64,
     interfaces: usize,
     /// The time that what happens now gets.
@@ -66,6 +68,7 @@ impl State {
             claims: HashMap::new(),
             staged: Coalesce::default(),
             unsettled: Vec::new(),
+            half_pairs: Vec::new(),
             last_id: 0,
             interfaces: 0,
             now: SystemTime::now(),
@@ -245,6 +248,9 @@ impl State {
         self.interfaces += 1;
         self.staged.push(Event::Added(interface));
         self.set_pair((id, link.ifindex), pair);
+        if link.is_half_a_pair() {
+            self.half_pairs.push((id, link.ifindex));
+        }
     }
 
     fn remove(&mut self, id: NetnsId, ifindex: u32) {

@@ -41,6 +41,9 @@ pub(crate) trait Engine: Send {
     /// Lists a namespace again, compares, and puts what differs into the state.
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
 
+    /// Asks a link that named no other end when it appeared for it.
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State);
+
     /// Reads the counters of a namespace's links. One that died is no error: it has none.
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
 }
@@ -60,6 +63,17 @@ impl Wanted {
 
 /// How many dumps in a row may be interrupted before something else gets its turn.
 const ATTEMPTS: usize = 8;
+
+/// Attempts until nothing interrupts, and at most so often.
+fn uninterrupted(mut attempt: impl FnMut() -> Result<(), NoAnswer>) -> Result<(), NoAnswer> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(NoAnswer::Interrupted) => {}
+            result => return result,
+        }
+    }
+    attempt()
+}
 
 /// Datagrams taken from one socket before something else gets its turn.
 const TURN: usize = 256;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use iface_core::{Counters, InterfaceId, NetnsId};
 
-use super::{ATTEMPTS, Engine, Sockets, TURN, Unusable, Wanted};
+use super::{Engine, Sockets, TURN, Unusable, Wanted, uninterrupted};
 use crate::Reading;
 use crate::listing::{Change, Listing};
 use crate::message::{Body, Link, PairEnd, Request, parse};
@@ -149,15 +149,23 @@ impl NsidEngine {
                 PairPlace::Here | PairPlace::In(_) | PairPlace::Elsewhere => {}
             }
         }
-        let mut seen = None;
-        let request = Request::get_link(Some(nsid), link.ifindex);
-        let result = self.requests.ask(request, &mut self.answers, |said| {
+        self.ask_for(Some(nsid), link.ifindex)?.pair
+    }
+
+    /// A link as it is now; `None` where it is gone already, as the next event will say.
+    fn ask_for(&mut self, nsid: Option<i32>, ifindex: u32) -> Option<Link> {
+        let mut link = None;
+        let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.answers, |said| {
             if let Said::Answer(Body::NewLink(message)) = said {
-                seen = message.link().ok().flatten().and_then(|link| link.pair);
+                link = message.link().ok().flatten();
             }
         });
-        // Where it is gone already, the next event says so.
-        result.ok().and(seen)
+        result.ok().and(link)
+    }
+
+    /// How a request names a namespace; its own it does not.
+    fn target(&self, id: NetnsId) -> Option<Option<i32>> {
+        self.by_id.get(&id).map(|nsid| (id != self.host).then_some(*nsid))
     }
 
     fn pair(&self, link: &Link) -> Option<Pair> {
@@ -172,8 +180,7 @@ impl NsidEngine {
 
     /// Lists a namespace into its listing.
     fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
-        let Some(&nsid) = self.by_id.get(&id) else { return Ok(()) };
-        let target = (id != self.host).then_some(nsid);
+        let Some(target) = self.target(id) else { return Ok(()) };
         let listing = self.listings.entry(id).or_default();
         for request in [Request::list_links(target), Request::list_addresses(target)] {
             self.requests.ask(request, &mut self.answers, |said| {
@@ -189,15 +196,10 @@ impl NsidEngine {
 
     /// Lists a namespace until nothing interrupts it; what is heard from now on is kept beside.
     fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
-        let mut result = Err(NoAnswer::Interrupted);
-        for _ in 0..ATTEMPTS {
+        uninterrupted(|| {
             self.listings.entry(id).or_default().start_again();
-            result = self.dump(id, state);
-            if !matches!(result, Err(NoAnswer::Interrupted)) {
-                break;
-            }
-        }
-        result
+            self.dump(id, state)
+        })
     }
 
     /// Puts a listing together with what was heard meanwhile.
@@ -307,13 +309,18 @@ impl Engine for NsidEngine {
         Ok(())
     }
 
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
+        let Some(link) = self.target(id).and_then(|target| self.ask_for(target, ifindex)) else { return };
+        state.complete_pair(id, &link, self.pair(&link));
+    }
+
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
-        let Some(&nsid) = self.by_id.get(&id) else { return };
+        let Some(target) = self.target(id) else { return };
         let before: Vec<(u32, InterfaceId)> = state.ids(id).collect();
         let mut rows: Vec<(u32, Counters)> = Vec::with_capacity(before.len());
-        let request = match id == self.host {
-            true => Request::list_stats(),
-            false => Request::list_links(Some(nsid)),
+        let request = match target {
+            None => Request::list_stats(),
+            Some(_) => Request::list_links(target),
         };
         let result = self.requests.ask(request, &mut self.answers, |said| match said {
             Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),

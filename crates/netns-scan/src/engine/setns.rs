@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{ATTEMPTS, Engine, Sockets, TURN, Wanted};
+use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
 use crate::Reading;
 use crate::enter::Enter;
 use crate::listing::{Change, Listing};
@@ -17,7 +17,7 @@ use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
 /// Datagrams taken from a socket before it counts as never empty.
-const DRAIN: usize = 64 * TURN;
+const DRAIN: usize = 8 * TURN;
 
 /// A socket in every namespace, opened by a thread that enters it.
 ///
@@ -260,21 +260,46 @@ impl Engine for SetnsEngine {
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
         let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
-        for _ in 0..ATTEMPTS {
-            // An overrun is over when the queue is empty: listed before, it would hide another.
-            if !self.drain(token, DRAIN, state) {
-                break;
+        // An overrun is over when the queue is empty: listed before, it would hide another.
+        let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
+            true => self.list_once(token, state),
+            false => Err(NoAnswer::Interrupted),
+        });
+        match result {
+            Err(NoAnswer::Interrupted) => _ = self.uncertain.insert(id),
+            Err(NoAnswer::Failed(error)) => {
+                self.uncertain.remove(&id);
+                return Err(error);
             }
-            match self.list_once(token, state) {
-                Err(NoAnswer::Interrupted) => {}
-                result => {
-                    self.uncertain.remove(&id);
-                    return Ok(result?);
-                }
-            }
+            Ok(()) => _ = self.uncertain.remove(&id),
         }
-        self.uncertain.insert(id);
         Ok(())
+    }
+
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
+        let Some(&token) = self.tokens.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let (mut link, mut heard, mut overrun) = (None, Vec::new(), false);
+        let result = connection.socket.ask(Request::get_link(None, ifindex), &mut self.buffer, |said| match said {
+            Said::Answer(Body::NewLink(message)) => link = message.link().ok().flatten(),
+            Said::Answer(_) => {}
+            Said::Heard(body) => note(&mut heard, Change::of(body), state),
+            Said::Overrun => overrun = true,
+        });
+        // Where it is gone already, what was heard says so.
+        if let Some(link) = result.ok().and(link) {
+            if is_far(&link) {
+                overrun |= connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard, state);
+            }
+            self.unplaced.extend(connection.unplaced(self.host, &link));
+            state.complete_pair(id, &link, connection.pair(self.host, &link));
+        }
+        if overrun {
+            state.tallies.overruns += 1;
+            self.uncertain.insert(id);
+        }
+        self.apply(token, heard, state);
+        self.place_pairs(state);
     }
 
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {

@@ -42,6 +42,22 @@ impl State {
         before.map(|pair| pair.ifindex) == link.pair.map(|end| end.ifindex)
     }
 
+    /// Ends that did not name the other when they appeared, to be asked for it.
+    pub(crate) fn take_half_pairs(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.half_pairs)
+    }
+
+    /// Learns what half a pair says of its other end when it is asked.
+    ///
+    /// The answer may be newer than what has been heard, so nothing else of it is taken, and
+    /// nothing at all where the link is another by now.
+    pub(crate) fn complete_pair(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>) {
+        let key = (id, link.ifindex);
+        if self.known(key).is_some_and(|known| known.pair.is_none() && known.interface.name == link.name) {
+            self.set_pair(key, pair);
+        }
+    }
+
     /// Namespaces with a link that could be this one's other end, as far as the ends can tell.
     pub(crate) fn candidates(&self, id: NetnsId, ifindex: u32) -> Vec<NetnsId> {
         let key = (id, ifindex);

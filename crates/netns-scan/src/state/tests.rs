@@ -104,6 +104,25 @@ fn a_peer_whose_number_only_it_knows_is_found_by_its_claim() {
 }
 
 #[test]
+fn half_a_pair_is_asked_about_once_and_completed_only_while_it_is_the_same() {
+    let mut state = State::new(HOST);
+    for (ifindex, name) in [(8, "first"), (9, "second")] {
+        put(&mut state, HOST, link(ifindex, name), None);
+        put(&mut state, HOST, link(ifindex, name), None);
+    }
+    put(&mut state, HOST, Link { kind: Some(Kind::new("dummy")), ..link(2, "eth0") }, None);
+    assert_eq!(state.take_half_pairs(), [(HOST, 8), (HOST, 9)]);
+    assert_eq!(state.take_half_pairs(), []);
+    said(&mut state);
+    let names = |ifindex| Some(Pair { ifindex, place: PairPlace::Here });
+    state.complete_pair(HOST, &link(8, "first"), names(9));
+    state.complete_pair(HOST, &link(9, "another"), names(8));
+    assert_eq!(said(&mut state), Vec::<String>::new(), "the second's number is another's by now");
+    state.complete_pair(HOST, &link(9, "second"), names(8));
+    assert_eq!(said(&mut state), ["Updated host/first peer", "Updated host/second peer"]);
+}
+
+#[test]
 fn two_that_claim_one_end_are_told_of_neither() {
     let mut state = State::new(HOST);
     for inode in [7, 8] {

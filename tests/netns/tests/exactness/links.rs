@@ -15,7 +15,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         mtu_state_and_addresses_are_updates,
         a_rename_while_up_is_deleted_then_added,
         a_deleted_link_is_deleted_once,
-        the_ends_of_a_veth_that_is_up_name_each_other,
+        the_ends_of_a_veth_name_each_other_up_or_not,
         counters_are_those_of_the_interface,
         addresses_and_names_are_found_in_any_namespace,
     ]
@@ -137,15 +137,18 @@ fn a_deleted_link_is_deleted_once(subject: Subject) {
     assert_eq!(observer.replay().story("pod", "eth0").last(), Some(&EventKind::Deleted));
 }
 
-/// The kernel announces the end it makes first before there is another, and says who that is only
-/// with the next change.
-fn the_ends_of_a_veth_that_is_up_name_each_other(subject: Subject) {
-    let pod = NetnsDir::standard().add("pod");
+/// The kernel announces the end it makes first before there is another to name.
+fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let (pod, other) = (dir.add("pod"), dir.add("other"));
     let _before = Veth::new("host0", &pod, "eth0");
     let mut observer = subject.synced();
     let _later = Veth::up("host1", &pod, "eth1");
+    let _down = Veth::new("host2", &pod, "eth2");
     pod.rtnl().add_veth("a", "b", None);
     pod.rtnl().up(&["a", "b"]);
+    pod.rtnl().add_veth("c", "d", None);
+    pod.rtnl().add_veth("e", "f", Some(other.path()));
     let met = |replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)| {
         let is = |from: (&str, &str), to: (&str, &str)| {
             let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
@@ -156,7 +159,10 @@ fn the_ends_of_a_veth_that_is_up_name_each_other(subject: Subject) {
     observer.until("all ends have met", EXACT, |replay| {
         met(replay, ("host", "host0"), ("pod", "eth0"))
             && met(replay, ("host", "host1"), ("pod", "eth1"))
+            && met(replay, ("host", "host2"), ("pod", "eth2"))
             && met(replay, ("pod", "a"), ("pod", "b"))
+            && met(replay, ("pod", "c"), ("pod", "d"))
+            && met(replay, ("pod", "e"), ("other", "f"))
     });
     pod.rtnl().set("eth1", LinkChange::Name("net1"));
     observer
@@ -164,7 +170,8 @@ fn the_ends_of_a_veth_that_is_up_name_each_other(subject: Subject) {
     Rtnl::new().set("host1", LinkChange::Netns(pod.path()));
     observer.until("the peer has moved", EXACT, |replay| met(replay, ("pod", "host1"), ("pod", "net1")));
     pod.rtnl().delete("net1");
-    observer.until("both are gone", EXACT, |replay| replay.at("pod").count() == 4);
+    observer.until("both are gone", EXACT, |replay| replay.at("pod").count() == 8);
+    assert_exact(&mut observer, [&pod, &other]);
 }
 
 fn counters_are_those_of_the_interface(subject: Subject) {
