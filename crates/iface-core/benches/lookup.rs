@@ -1,6 +1,7 @@
 //! How long a lookup takes: `cargo bench -p iface-core --bench lookup`.
 #![allow(missing_docs)]
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::num::NonZeroU64;
 use std::pin::Pin;
@@ -9,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use foldhash::fast::RandomState;
 use futures_core::Stream;
 use futures_util::stream;
 use iface_core::{
-    Event, IfName, Interface, InterfaceId, Lookup, MacAddr, Netns, NetnsId, NetnsName, OperState, Place, Registerer,
-    Settings,
+    Answer, Confidence, Event, IfName, Interface, InterfaceId, Lookup, MacAddr, Netns, NetnsId, NetnsName, OperState,
+    Place, Registerer, Settings,
 };
 
 fn mac(number: u32) -> MacAddr {
@@ -72,7 +75,11 @@ fn drain(events: &mut (impl Stream<Item = Event> + Unpin)) {
 }
 
 /// Asks for all of them in turn, in an order that is not that of their making.
-fn ask(lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
+fn ask(
+    interfaces: &[Arc<Interface>],
+    times: u64,
+    mut answer: impl FnMut(u32, Option<&MacAddr>) -> Option<Answer>,
+) -> Duration {
     let questions: Vec<_> = (0..interfaces.len())
         .map(|n| &interfaces[n * 7919 % interfaces.len()])
         .map(|interface| (interface.ifindex, interface.mac))
@@ -81,7 +88,7 @@ fn ask(lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
     let start = Instant::now();
     for _ in 0..times {
         if let Some((ifindex, mac)) = turn.next() {
-            black_box(lookup.name_for_index_and_mac(black_box(*ifindex), mac.as_ref()));
+            black_box(answer(black_box(*ifindex), mac.as_ref()));
         }
     }
     start.elapsed()
@@ -91,16 +98,11 @@ fn sizes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("name_for_index_and_mac");
     for count in [1, 100, 1_000, 10_000] {
         let interfaces = one_namespace(count);
-        let lookup = knowing(&interfaces);
-        group.bench_function(BenchmarkId::new("numbers", count), |bencher| {
-            bencher.iter_custom(|times| ask(&lookup, &interfaces, times));
-        });
+        each_way(&mut group, &format!("{count} numbers"), &interfaces);
     }
     let interfaces = same_number(1_000);
+    each_way(&mut group, "1000 namespaces, all number 2", &interfaces);
     let lookup = knowing(&interfaces);
-    group.bench_function("1000 namespaces, all number 2", |bencher| {
-        bencher.iter_custom(|times| ask(&lookup, &interfaces, times));
-    });
     for (case, asked) in [("preferred", [0x0c; 6]), ("guess", [0x0e; 6])] {
         let mac = MacAddr::from(asked);
         group.bench_function(BenchmarkId::new("1000 namespaces, all number 2", case), |bencher| {
@@ -111,6 +113,23 @@ fn sizes(criterion: &mut Criterion) {
         bencher.iter(|| lookup.name_for_index_and_mac(black_box(77), Some(black_box(&mac(1)))));
     });
     group.finish();
+}
+
+/// By a lookup, by a reader of it, and, as the floor, by a map that nobody else may touch.
+fn each_way(group: &mut BenchmarkGroup<'_, WallTime>, case: &str, interfaces: &[Arc<Interface>]) {
+    let lookup = knowing(interfaces);
+    group.bench_function(BenchmarkId::new(case, "lookup"), |bencher| {
+        bencher.iter_custom(|times| ask(interfaces, times, |n, mac| lookup.name_for_index_and_mac(n, mac)));
+    });
+    let mut reader = lookup.reader();
+    group.bench_function(BenchmarkId::new(case, "reader"), |bencher| {
+        bencher.iter_custom(|times| ask(interfaces, times, |n, mac| reader.name_for_index_and_mac(n, mac)));
+    });
+    let own: HashMap<_, _, RandomState> = interfaces.iter().map(|it| ((it.ifindex, it.mac), it.name)).collect();
+    let named = |name: &IfName| Answer { name: *name, confidence: Confidence::Exact };
+    group.bench_function(BenchmarkId::new(case, "own map"), |bencher| {
+        bencher.iter_custom(|times| ask(interfaces, times, |n, mac| own.get(&(n, mac.copied())).map(named)));
+    });
 }
 
 fn others(criterion: &mut Criterion) {
@@ -174,7 +193,12 @@ fn beside_a_writer(interfaces: &[Arc<Interface>], times: u64) -> Duration {
 
 fn read(readers: usize, lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..readers).map(|_| scope.spawn(|| ask(lookup, interfaces, times))).collect();
+        let readers: Vec<_> = (0..readers)
+            .map(|_| {
+                let mut reader = lookup.reader();
+                scope.spawn(move || ask(interfaces, times, |n, mac| reader.name_for_index_and_mac(n, mac)))
+            })
+            .collect();
         readers.into_iter().filter_map(|reader| reader.join().ok()).max().unwrap_or_default()
     })
 }

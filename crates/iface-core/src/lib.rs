@@ -71,7 +71,7 @@ pub use event::{Changes, Event, EventKind};
 pub use filter::{Filter, FilterError};
 pub use informer::Informer;
 pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
-pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef};
+pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
 pub use name::{IfName, NetnsName};
 pub use netns::{Netns, NetnsId, Place};

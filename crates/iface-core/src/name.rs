@@ -15,6 +15,9 @@ pub struct IfName {
 }
 
 impl IfName {
+    /// No name at all.
+    pub(crate) const EMPTY: Self = Self { bytes: [0; IFNAME_MAX], len: 0 };
+
     /// The name with these bytes; `None` when longer than 15.
     #[must_use]
     pub fn new(name: impl AsRef<[u8]>) -> Option<Self> {
@@ -28,6 +31,20 @@ impl IfName {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+
+    /// All of it in two words, for places that threads share.
+    pub(crate) fn to_words(self) -> [u64; 2] {
+        let Self { bytes: [a, b, c, d, e, f, g, h, rest @ ..], len } = self;
+        let [i, j, k, l, m, n, o] = rest;
+        [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, len]].map(u64::from_le_bytes)
+    }
+
+    /// The name that became these words.
+    #[inline(always)]
+    pub(crate) fn from_words(words: [u64; 2]) -> Self {
+        let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, len]] = words.map(u64::to_le_bytes);
+        Self { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o], len }
     }
 
     /// The name when it is UTF-8, as nearly all are.

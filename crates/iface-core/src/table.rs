@@ -1,28 +1,33 @@
 //! The table behind [`Lookup`](crate::Lookup): one writer, readers that never wait.
 //!
-//! An interface has one slot. A hash index leads from each [`Key`] to the slot of the best
-//! interface with that key. The writer changes slots and index in place, one atomic store at a
-//! time, in an order that keeps this true at every instant: *a place of the index that is in use
-//! names a slot that holds an interface with the place's key*. Growing and shrinking make a new
-//! table; readers of the old one still find what was true when it was replaced.
+//! An interface has one slot: a row, which is the interface itself, and a face, which is what most
+//! lookups ask of it. For each kind of [`Key`] a hash index leads to the slot of the best interface
+//! with the key. The writer changes slots and indexes in place, one atomic store at a time, in an
+//! order that keeps this true at every instant: *a place of an index that is in use names a slot
+//! that holds an interface with the place's key*. Growing and shrinking make a new table; readers of
+//! the old one still find what was true when it was replaced.
+mod face;
+mod index;
 mod key;
 mod step;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
-use crate::{Interface, Preferred};
+use crate::{IfName, Interface, Preferred};
 
 pub(crate) use key::Key;
 pub(crate) use writer::Writer;
 
-use key::Hasher;
+use face::{Face, Seen};
+use index::{Absent, Entry, Index};
+use key::{Hasher, KINDS};
 use step::step;
 
 /// How often a reader looks at most when the writer is at work while it looks.
@@ -30,13 +35,12 @@ use step::step;
 /// The limit is what bounds a read: beside a writer that never rests, the last look's answer counts.
 const LOOKS: usize = 4;
 
-/// An interface as it was when it was read.
-pub(crate) type Row = Guard<Option<Arc<Interface>>>;
-
 /// What the writer and all readers have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     table: ArcSwap<Table>,
+    /// How many tables there were before this one.
+    replaced: AtomicU64,
     /// Odd while the writer changes what a lookup could find.
     epoch: AtomicU64,
     len: AtomicUsize,
@@ -44,10 +48,52 @@ pub(crate) struct Shared {
     preferred: Preferred,
 }
 
+/// Where a reader has the table from.
+pub(crate) trait Tables {
+    /// The table as it is now.
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>>;
+}
+
+/// Takes it anew each time, and keeps nothing.
+pub(crate) struct Fresh;
+
+impl Tables for Fresh {
+    #[inline(always)]
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+        shared.table.load()
+    }
+}
+
+/// Keeps it until there is another: what one thread asks often need not count references.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    table: Arc<Table>,
+    replaced: u64,
+}
+
+impl Kept {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        // In this order: a table that comes in between is taken at the next look, and not missed.
+        let replaced = shared.replaced.load(Ordering::Acquire);
+        Self { table: shared.table.load_full(), replaced }
+    }
+}
+
+impl Tables for Kept {
+    #[inline(always)]
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+        if shared.replaced.load(Ordering::Acquire) != self.replaced {
+            *self = Self::new(shared);
+        }
+        &self.table
+    }
+}
+
 impl Shared {
     pub(crate) fn new(preferred: Preferred) -> Self {
         Self {
-            table: ArcSwap::from_pointee(Table::with_room(0, 0)),
+            table: ArcSwap::from_pointee(Table::with_room(0, [0; KINDS])),
+            replaced: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             len: AtomicUsize::new(0),
             hasher: Hasher::default(),
@@ -65,8 +111,8 @@ impl Shared {
 
     /// The best interface with this key.
     #[inline(always)]
-    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit> {
-        self.settled(|view| match view.find(key) {
+    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit<Row>> {
+        self.settled(&mut Fresh, |view| match view.find(key) {
             Some(hit) => ControlFlow::Break(Some(hit)),
             None => ControlFlow::Continue(None),
         })
@@ -75,13 +121,13 @@ impl Shared {
     /// Looks until `look` breaks with an answer that holds whatever the writer did meanwhile, or
     /// continues with one while the writer did nothing.
     #[inline(always)]
-    pub(crate) fn settled<T>(&self, look: impl Fn(&View<'_>) -> ControlFlow<T, T>) -> T {
+    pub(crate) fn settled<T>(&self, tables: &mut impl Tables, look: impl Fn(&View<'_>) -> ControlFlow<T, T>) -> T {
         let mut looks = 0;
         loop {
             step();
             let before = self.epoch.load(Ordering::Acquire);
             step();
-            let table = self.table.load();
+            let table = tables.current(self);
             let answer = match look(&View { table: &table, hasher: &self.hasher }) {
                 ControlFlow::Break(answer) => return answer,
                 ControlFlow::Continue(answer) => answer,
@@ -99,12 +145,18 @@ impl Shared {
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Interface>)) {
         step();
         let table = self.table.load();
-        for slot in &table.slots {
-            step();
-            if let Some(interface) = &*slot.load() {
+        for slot in 0..table.rows.len() {
+            if let Some(interface) = &*table.row(slot) {
                 visit(interface);
             }
         }
+    }
+
+    fn replace(&self, table: Arc<Table>) {
+        step();
+        self.table.store(table);
+        step();
+        self.replaced.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -117,115 +169,86 @@ pub(crate) struct View<'a> {
 impl View<'_> {
     /// The best interface with this key.
     #[inline(always)]
-    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit> {
-        let (_, entry, row) = self.table.probe(key, self.hasher.hash(key)).ok()?;
-        Some(Hit { row, alone: entry.is_alone() })
+    pub(crate) fn find<O: Occupant>(&self, key: &Key<'_>) -> Option<Hit<O>> {
+        let (_, entry, found) = self.table.probe(key, self.hasher.hash(key)).ok()?;
+        Some(Hit { found, alone: entry.is_alone() })
     }
 }
 
 /// What a key led to.
-pub(crate) struct Hit {
-    pub(crate) row: Row,
+pub(crate) struct Hit<O> {
+    pub(crate) found: O,
     /// No other interface has this key.
     pub(crate) alone: bool,
 }
 
-/// Slots, and an open-addressed index into them with linear probing.
+/// Slots, and what leads to them.
 #[derive(Debug)]
-struct Table {
-    slots: Box<[ArcSwapOption<Interface>]>,
-    places: Box<[AtomicU32]>,
+pub(crate) struct Table {
+    rows: Box<[ArcSwapOption<Interface>]>,
+    faces: Box<[Face]>,
+    indexes: [Index; KINDS],
 }
-
-/// Where a key would go: the first place free for it, when there is one.
-struct Absent(Option<usize>);
 
 impl Table {
-    fn with_room(slots: usize, places: usize) -> Self {
+    fn with_room(slots: usize, keys: [usize; KINDS]) -> Self {
         Self {
-            slots: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
-            places: (0..places).map(|_| AtomicU32::new(Entry::EMPTY.0)).collect(),
+            rows: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
+            faces: (0..slots).map(|_| Face::vacant()).collect(),
+            indexes: keys.map(Index::with_room),
         }
     }
 
-    /// Finds the key's place in at most one round of the index.
     #[inline(always)]
-    fn probe(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, Row), Absent> {
-        let mut free = None;
-        // The high half picks the place by multiplication, so that any length will do.
-        let mut at = (((hash >> 32) * self.places.len() as u64) >> 32) as usize;
-        for _ in 0..self.places.len() {
-            step();
-            let entry = Entry(self.places[at].load(Ordering::Acquire));
-            match entry.slot() {
-                Some(slot) if entry.may_have(hash) => {
-                    step();
-                    let row = self.slots[slot].load();
-                    if row.as_deref().is_some_and(|interface| key.fits(interface)) {
-                        return Ok((at, entry, row));
-                    }
-                }
-                Some(_) => {}
-                None => {
-                    free = free.or(Some(at));
-                    if entry == Entry::EMPTY {
-                        break;
-                    }
-                }
-            }
-            at = if at + 1 == self.places.len() { 0 } else { at + 1 };
-        }
-        Err(Absent(free))
+    fn probe<O: Occupant>(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, O), Absent> {
+        self.indexes[key.kind()].probe(hash, |slot| O::of(self, slot, key))
     }
 
-    fn set_place(&self, at: usize, entry: Entry) {
+    #[inline(always)]
+    fn row(&self, slot: usize) -> Row {
         step();
-        self.places[at].store(entry.0, Ordering::Release);
+        self.rows[slot].load()
     }
 
-    fn set_slot(&self, slot: u32, interface: Option<Arc<Interface>>) {
+    /// Changes a slot's interface. Every reader sees that at one moment, whatever it reads: while
+    /// the face is written, readers turn to the row.
+    fn set(&self, slot: u32, interface: Option<Arc<Interface>>) {
+        let seen = interface.as_deref().map_or(Seen::VACANT, Seen::from);
+        self.faces[slot as usize].write(seen, || self.set_row(slot, interface));
+    }
+
+    /// Changes a slot's interface where nothing differs that the face shows.
+    fn set_row(&self, slot: u32, interface: Option<Arc<Interface>>) {
         step();
-        self.slots[slot as usize].store(interface);
+        self.rows[slot as usize].store(interface);
     }
 }
 
-/// What a place of the index holds: a slot's number plus one (22 bits), whether its interface is
-/// the only one with the key (1 bit), and the low bits of the key's hash (9 bits), which start with
-/// the kind of key: an interface has one key of a kind, so the two together name the key.
-///
-/// 32 bits because an interface is in about five places.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Entry(u32);
+/// What a reader takes from a slot.
+pub(crate) trait Occupant: Sized {
+    /// It, if the slot's interface has the key.
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self>;
+}
 
-impl Entry {
-    /// Never used: a key that is not found up to here is not in the index.
-    const EMPTY: Self = Self(0);
-    /// Used before: a search goes on.
-    const VACATED: Self = Self(1);
-    /// How many slots can be told apart.
-    const SLOTS: usize = (1 << 22) - 1;
-    const SLOT_SHIFT: u32 = 10;
-    const ALONE: u32 = 1 << 9;
-    const TAG: u32 = Self::ALONE - 1;
+/// An interface as it was when it was read.
+pub(crate) type Row = Guard<Option<Arc<Interface>>>;
 
-    fn new(slot: u32, alone: bool, hash: u64) -> Self {
-        let alone = if alone { Self::ALONE } else { 0 };
-        Self((slot + 1) << Self::SLOT_SHIFT | alone | hash as u32 & Self::TAG)
+impl Occupant for Row {
+    #[inline(always)]
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+        let row = table.row(slot);
+        row.as_deref().is_some_and(|interface| key.fits(interface)).then_some(row)
     }
+}
 
-    fn slot(self) -> Option<usize> {
-        (self.0 >> Self::SLOT_SHIFT).checked_sub(1).map(|slot| slot as usize)
-    }
-
-    fn may_have(self, hash: u64) -> bool {
-        (self.0 ^ hash as u32) & Self::TAG == 0
-    }
-
-    fn is_alone(self) -> bool {
-        self.0 & Self::ALONE != 0
-    }
-
-    fn with_alone(self, slot: u32, alone: bool) -> Self {
-        Self::new(slot, alone, u64::from(self.0 & Self::TAG))
+impl Occupant for IfName {
+    #[inline(always)]
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+        if let Some(seen) = table.faces[slot].read()
+            && let Some(fits) = seen.fits(key)
+        {
+            return fits.then_some(seen.name);
+        }
+        Row::of(table, slot, key)?.as_deref().map(|interface| interface.name)
     }
 }

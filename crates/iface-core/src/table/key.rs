@@ -17,11 +17,11 @@ pub(crate) enum Key<'a> {
     Mac(&'a MacAddr),
 }
 
-/// Most keys that one interface has.
-pub(super) const KEYS: usize = 8;
+/// Kinds of keys; an interface has at most one of each.
+pub(super) const KINDS: usize = 8;
 
-/// The keys of one interface.
-pub(super) type Keys<'a> = [Option<Key<'a>>; KEYS];
+/// The keys of one interface, each at its kind.
+pub(super) type Keys<'a> = [Option<Key<'a>>; KINDS];
 
 impl<'a> Key<'a> {
     pub(super) fn all_of(interface: &'a Interface, preferred: &Preferred) -> Keys<'a> {
@@ -37,6 +37,20 @@ impl<'a> Key<'a> {
             Some(Self::Name(name)),
             mac.map(Self::Mac),
         ]
+    }
+
+    #[inline(always)]
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Id(_) => 0,
+            Self::Ifindex(_) => 1,
+            Self::IfindexMac(..) => 2,
+            Self::IfindexName(..) => 3,
+            Self::Netns(NetnsRef::Id(_), _) => 4,
+            Self::Netns(NetnsRef::Host | NetnsRef::Named(_), _) => 5,
+            Self::Name(_) => 6,
+            Self::Mac(_) => 7,
+        }
     }
 
     #[inline(always)]
@@ -58,56 +72,49 @@ impl<'a> Key<'a> {
 pub(super) struct Hasher(RandomState);
 
 impl Hasher {
-    /// The low three bits tell the kind of key.
     #[inline(always)]
     pub(super) fn hash(&self, key: &Key<'_>) -> u64 {
         let mut state = self.0.build_hasher();
-        let kind = match *key {
-            Key::Id(id) => {
-                state.write_u64(id.0.get());
-                0
-            }
-            Key::Ifindex(ifindex) => {
-                state.write_u32(ifindex);
-                1
-            }
+        match *key {
+            Key::Id(id) => state.write_u64(id.0.get()),
+            Key::Ifindex(ifindex) | Key::Netns(NetnsRef::Host, ifindex) => state.write_u32(ifindex),
             Key::IfindexMac(ifindex, mac) => {
                 state.write_u32(ifindex);
                 state.write(mac.as_bytes());
-                2
             }
             Key::IfindexName(ifindex, name) => {
                 state.write_u32(ifindex);
                 state.write(name.as_bytes());
-                3
             }
             Key::Netns(NetnsRef::Id(netns), ifindex) => {
                 state.write_u32(ifindex);
                 state.write_u64(netns.dev);
                 state.write_u64(netns.inode);
                 state.write_u64(netns.generation);
-                4
-            }
-            Key::Netns(NetnsRef::Host, ifindex) => {
-                state.write_u32(ifindex);
-                5
             }
             Key::Netns(NetnsRef::Named(name), ifindex) => {
                 state.write_u32(ifindex);
                 state.write(name);
-                5
             }
-            Key::Name(name) => {
-                state.write(name.as_bytes());
-                6
-            }
-            Key::Mac(mac) => {
-                state.write(mac.as_bytes());
-                7
-            }
-        };
-        // The kind goes into the high half too: the bits that choose where to look.
-        state.write_u8(kind);
-        state.finish() & !7 | u64::from(kind)
+            Key::Name(name) => state.write(name.as_bytes()),
+            Key::Mac(mac) => state.write(mac.as_bytes()),
+        }
+        state.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn each_key_stands_at_its_kind() {
+        let preferred: Preferred = "0a=eth0".parse().unwrap();
+        for netns in [0, 1] {
+            let interface = sample::interface(1, netns, 2, "eth0", Some(1));
+            let kinds = Key::all_of(&interface, &preferred).map(|key| key.map(|key| key.kind()));
+            assert_eq!(kinds, std::array::from_fn(Some));
+        }
     }
 }

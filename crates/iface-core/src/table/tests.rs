@@ -64,8 +64,11 @@ fn agree(lookup: &Lookup, model: &Model) {
     let macs = [0, 1, 2, 9].map(sample::mac).into_iter().chain([MacAddr::from([0x0b; 6])]);
     for mac in macs.clone().map(Some).chain([None]) {
         for ifindex in 0..5 {
-            let found = answer(lookup.for_index_and_mac(ifindex, mac.as_ref()));
-            assert_eq!(found, model.for_index_and_mac(ifindex, mac.as_ref()), "{ifindex} {mac:?}");
+            let expected = model.for_index_and_mac(ifindex, mac.as_ref());
+            assert_eq!(answer(lookup.for_index_and_mac(ifindex, mac.as_ref())), expected, "{ifindex} {mac:?}");
+            let named = lookup.name_for_index_and_mac(ifindex, mac.as_ref());
+            let expected = expected.map(|(id, confidence)| (model.0[&id].name, confidence));
+            assert_eq!(named.map(|it| (it.name, it.confidence)), expected, "{ifindex} {mac:?}");
         }
     }
     for mac in macs {
@@ -140,10 +143,10 @@ fn a_table_that_grew_answers_for_all_and_one_that_emptied_is_small_again() {
         let found = lookup.for_index_and_mac(2, pod.mac.as_ref()).unwrap();
         assert_eq!((found.id, found.confidence), (pod.id, Confidence::Exact));
     }
-    let full = lookup.shared.table.load().slots.len();
+    let full = lookup.shared.table.load().rows.len();
     pods.iter().skip(1).for_each(|pod| writer.apply(&Event::Deleted(pod.clone())));
     assert_eq!(lookup.for_index_and_mac(2, None).unwrap().confidence, Confidence::Exact);
-    let empty = lookup.shared.table.load().slots.len();
+    let empty = lookup.shared.table.load().rows.len();
     assert!(empty <= 16 && full >= 5_000, "{full} slots, then {empty}");
 }
 
@@ -157,7 +160,7 @@ fn coming_and_going_for_ever_takes_no_more_room() {
                 writer.apply(&Event::Deleted(pod(number + 1)));
             }
             let table = lookup.shared.table.load();
-            (table.slots.len(), table.places.len())
+            (table.rows.len(), table.indexes.iter().map(Index::len).sum())
         })
         .collect();
     let most = |range: &[(usize, usize)]| (range.iter().map(|s| s.0).max(), range.iter().map(|s| s.1).max());

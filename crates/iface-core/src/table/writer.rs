@@ -3,11 +3,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwapAny;
-
-use super::key::{KEYS, Keys};
-use super::{Absent, Entry, Key, Shared, Table, step};
-use crate::{Event, Interface, InterfaceId, Place};
+use super::key::{KINDS, Keys};
+use super::{Absent, Entry, Key, Row, Shared, Table, step};
+use crate::{Event, Interface, InterfaceId, Place as NetnsPlace};
 
 /// Fewest slots of a table; a smaller one would only be made again soon.
 const MIN_SLOTS: usize = 16;
@@ -17,21 +15,32 @@ const MIN_SLOTS: usize = 16;
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     table: Arc<Table>,
-    /// By its place, each key that several interfaces have: their slots, the best first.
-    several: HashMap<usize, Vec<u32>>,
+    /// By its kind and place, each key that several interfaces have: their slots, the best first.
+    several: HashMap<Place, Vec<u32>>,
     /// Slots that were given back.
     free: Vec<u32>,
     /// The first slot that was never given out.
     fresh: usize,
-    /// Places in use, and those that are or were.
-    places: usize,
-    touched: usize,
+    /// Of each index.
+    used: [Used; KINDS],
+}
+
+/// The kind of a key and its place in that kind's index.
+type Place = (usize, usize);
+
+/// How much of an index is in use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    /// Places that are.
+    now: usize,
+    /// Places that are or were.
+    ever: usize,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let table = shared.table.load_full();
-        Self { shared, table, several: HashMap::new(), free: Vec::new(), fresh: 0, places: 0, touched: 0 }
+        Self { shared, table, several: HashMap::new(), free: Vec::new(), fresh: 0, used: Default::default() }
     }
 
     /// Makes lookups answer as after this event.
@@ -60,7 +69,7 @@ impl Writer {
         let shared = self.shared.clone();
         let [before, after] = [&old, new].map(|interface| Key::all_of(interface, &shared.preferred));
         if before == after {
-            return self.table.set_slot(slot, Some(new.clone()));
+            return self.table.set_row(slot, Some(new.clone()));
         }
         self.changing(|writer| writer.rekey(slot, new, &before, &after));
     }
@@ -69,7 +78,7 @@ impl Writer {
         let Some((slot, old)) = self.known(id) else { return };
         self.changing(|writer| writer.remove(slot, &old));
         let len = self.shared.len.fetch_sub(1, Ordering::Relaxed) - 1;
-        let slots = self.table.slots.len();
+        let slots = self.table.rows.len();
         if slots > MIN_SLOTS && len < slots / 4 {
             self.changing(Self::rebuild);
         }
@@ -85,14 +94,27 @@ impl Writer {
         self.shared.epoch.store(epoch + 2, Ordering::Release);
     }
 
+    fn hash(&self, key: &Key<'_>) -> u64 {
+        self.shared.hasher.hash(key)
+    }
+
+    fn probe(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, Row), Absent> {
+        self.table.probe(key, hash)
+    }
+
+    /// Where a key is in the indexes.
+    fn place(&self, key: &Key<'_>) -> Option<Place> {
+        self.probe(key, self.hash(key)).ok().map(|(at, ..)| (key.kind(), at))
+    }
+
     fn known(&self, id: InterfaceId) -> Option<(u32, Arc<Interface>)> {
         let key = Key::Id(id);
-        let (_, entry, row) = self.table.probe(&key, self.shared.hasher.hash(&key)).ok()?;
+        let (_, entry, row) = self.probe(&key, self.hash(&key)).ok()?;
         Some((entry.slot()? as u32, row.clone()?))
     }
 
     fn add(&mut self, new: &Arc<Interface>) {
-        if self.is_full() || (self.free.is_empty() && self.fresh == self.table.slots.len()) {
+        if self.is_full() || (self.free.is_empty() && self.fresh == self.table.rows.len()) {
             self.rebuild();
         }
         self.settle(new);
@@ -104,7 +126,7 @@ impl Writer {
             self.fresh += 1;
             self.fresh as u32 - 1
         });
-        self.table.set_slot(slot, Some(new.clone()));
+        self.table.set(slot, Some(new.clone()));
         let shared = self.shared.clone();
         for key in Key::all_of(new, &shared.preferred).iter().flatten() {
             self.enter(key, slot);
@@ -116,7 +138,7 @@ impl Writer {
         for key in Key::all_of(old, &shared.preferred).iter().flatten() {
             self.leave(key, slot);
         }
-        self.table.set_slot(slot, None);
+        self.table.set(slot, None);
         self.free.push(slot);
     }
 
@@ -130,102 +152,101 @@ impl Writer {
             return self.rekey(slot, new, before, after);
         }
         // Once it has changed, its old keys no longer lead to it.
-        let place = |key: &Key<'_>| self.table.probe(key, self.shared.hasher.hash(key)).ok().map(|(at, ..)| at);
         let gone = before.iter().flatten().filter(|key| !after.contains(&Some(**key)));
-        let places: Vec<usize> = gone.filter_map(place).collect();
+        let places: Vec<Place> = gone.filter_map(|key| self.place(key)).collect();
         for key in after.iter().flatten().filter(|key| !before.contains(&Some(**key))) {
             self.enter(key, slot);
         }
-        self.table.set_slot(slot, Some(new.clone()));
-        for at in places {
-            self.leave_place(at, slot);
+        self.table.set(slot, Some(new.clone()));
+        for place in places {
+            self.leave_place(place, slot);
         }
     }
 
     /// Makes the slot's interface one of those with the key.
     fn enter(&mut self, key: &Key<'_>, slot: u32) {
-        let hash = self.shared.hasher.hash(key);
-        let (at, entry) = match self.table.probe(key, hash) {
+        let (kind, hash) = (key.kind(), self.hash(key));
+        let index = &self.table.indexes[kind];
+        let (at, entry) = match self.probe(key, hash) {
             Ok((at, entry, _)) => (at, entry),
             Err(Absent(Some(at))) => {
-                let unused = self.table.places[at].load(Ordering::Relaxed) == Entry::EMPTY.0;
-                self.touched += usize::from(unused);
-                self.places += 1;
-                return self.table.set_place(at, Entry::new(slot, true, hash));
+                let Used { now, ever } = &mut self.used[kind];
+                *ever += usize::from(index.entry(at) == Entry::EMPTY);
+                *now += 1;
+                return index.set(at, Entry::new(slot, true, hash));
             }
             Err(Absent(None)) => unreachable!("an eighth of all places is free"),
         };
         let Some(first) = entry.slot() else { return };
         let table = &self.table;
-        let slots = self.several.entry(at).or_insert_with(|| vec![first as u32]);
+        let slots = self.several.entry((kind, at)).or_insert_with(|| vec![first as u32]);
         let position = slots.partition_point(|other| table.ranks_before(*other, slot));
         if slots.len() == slots.capacity() {
             // Doubling would leave more room unused than an interface may cost.
             slots.reserve_exact(slots.len() / 8 + 1);
         }
         slots.insert(position, slot);
-        self.table.set_place(at, entry.with_alone(slots[0], false));
+        index.set(at, entry.with_alone(slots[0], false));
     }
 
     /// Makes the slot's interface none of those with the key.
     fn leave(&mut self, key: &Key<'_>, slot: u32) {
-        if let Ok((at, ..)) = self.table.probe(key, self.shared.hasher.hash(key)) {
-            self.leave_place(at, slot);
+        if let Some(place) = self.place(key) {
+            self.leave_place(place, slot);
         }
     }
 
     /// The same, where the key's place is known.
-    fn leave_place(&mut self, at: usize, slot: u32) {
-        let entry = Entry(self.table.places[at].load(Ordering::Relaxed));
-        let Some(slots) = self.several.get_mut(&at) else {
-            self.places -= 1;
-            return self.table.set_place(at, Entry::VACATED);
+    fn leave_place(&mut self, place: Place, slot: u32) {
+        let (kind, at) = place;
+        let index = &self.table.indexes[kind];
+        let Some(slots) = self.several.get_mut(&place) else {
+            self.used[kind].now -= 1;
+            return index.set(at, Entry::VACATED);
         };
         let table = &self.table;
         let position = slots.partition_point(|other| table.ranks_before(*other, slot));
         slots.remove(position);
         let (best, alone) = (slots[0], slots.len() == 1);
         if alone {
-            self.several.remove(&at);
+            self.several.remove(&place);
         } else if slots.len() < slots.capacity() / 4 {
             slots.shrink_to(slots.len() * 2);
         }
-        self.table.set_place(at, entry.with_alone(best, alone));
+        index.set(at, index.entry(at).with_alone(best, alone));
     }
 
-    /// Whether the places of one more interface would make searches long.
+    /// Whether the keys of one more interface would make searches long.
     fn is_full(&self) -> bool {
-        (self.touched + KEYS) * 8 > self.table.places.len() * 7
+        self.table.indexes.iter().zip(&self.used).any(|(index, used)| index.is_full(used.ever))
     }
 
     /// Makes a table of the right size with what is there, and hands it to the readers.
     fn rebuild(&mut self) {
-        let mut rows: Vec<_> = self.table.slots.iter().filter_map(ArcSwapAny::load_full).collect();
+        let mut rows: Vec<_> = (0..self.table.rows.len()).filter_map(|slot| self.table.row(slot).clone()).collect();
         // In order of rank each joins the end of its group.
         rows.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
         let slots = (rows.len() + rows.len() / 8 + 1).clamp(MIN_SLOTS, Entry::SLOTS);
-        let places = (self.places + 2 * KEYS) * 4 / 3;
-        self.table = Arc::new(Table::with_room(slots, places));
+        self.table = Arc::new(Table::with_room(slots, self.used.map(|used| used.now)));
         self.several = HashMap::new();
         self.free = Vec::new();
-        (self.fresh, self.places, self.touched) = (0, 0, 0);
+        (self.fresh, self.used) = (0, Default::default());
         for row in &rows {
             self.settle(row);
         }
-        step();
-        self.shared.table.store(self.table.clone());
+        self.shared.replace(self.table.clone());
     }
 }
 
 impl Table {
     fn ranks_before(&self, slot: u32, other: u32) -> bool {
-        let [slot, other] = [slot, other].map(|slot| self.slots[slot as usize].load());
+        let [slot, other] = [slot, other].map(|slot| self.row(slot as usize));
         slot.as_deref().map(rank) < other.as_deref().map(rank)
     }
 }
 
 /// Which of several interfaces with one key is the best, as a total order: the host's, then by the
 /// namespace's name, then by number; of two existences of one, the newer.
-fn rank(interface: &Interface) -> (&Place, u32, Reverse<InterfaceId>) {
+fn rank(interface: &Interface) -> (&NetnsPlace, u32, Reverse<InterfaceId>) {
     (&interface.netns.place, interface.ifindex, Reverse(interface.id))
 }

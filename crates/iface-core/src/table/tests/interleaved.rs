@@ -75,6 +75,36 @@ fn a_changed_mac_is_answered_by_the_old_or_the_new_and_never_by_another() {
 }
 
 #[test]
+fn a_name_is_whole_and_the_macs_own_while_a_slot_passes_from_one_interface_to_the_next() {
+    let old = interface(1, 1, 2, "first-tenant", Some(1));
+    let new = interface(2, 1, 2, "next", Some(2));
+    beside(std::slice::from_ref(&old), vec![deleted(&old), added(&new)], |lookup| {
+        let named = |mac| lookup.name_for_index_and_mac(2, Some(&sample::mac(mac))).map(|answer| answer.name);
+        let [by_old, by_new] = [1, 2].map(named);
+        // Each is answered by the one that is there, whosever the MAC is: nothing else has the number.
+        let names = [sample::name("first-tenant"), sample::name("next")];
+        assert!(by_old.is_none_or(|name| names.contains(&name)), "{by_old:?}");
+        assert!(by_new.is_none_or(|name| names.contains(&name)), "{by_new:?}");
+        assert!(by_old != Some(names[1]) || by_new == Some(names[1]), "{by_old:?}, then {by_new:?}");
+    });
+}
+
+#[test]
+fn what_a_name_lookup_knows_a_lookup_after_it_knows() {
+    let other = interface(1, 0, 2, "ens5", Some(9));
+    let old = interface(2, 1, 2, "eth0", Some(1));
+    let new = interface(2, 1, 2, "eth0", Some(2));
+    let during = vec![Event::Updated(Arc::new(new), crate::Changes::MAC)];
+    beside(&[other, old], during, |lookup| {
+        let named = lookup.name_for_index_and_mac(2, Some(&sample::mac(2))).unwrap();
+        let found = lookup.for_index_and_mac(2, Some(&sample::mac(2))).unwrap();
+        assert!(found.confidence >= named.confidence, "{named:?}, then {found:?}");
+        // Before the change a rule prefers its name for this MAC, after it the MAC is its own.
+        assert!(named.confidence >= Confidence::Preferred && named.name == sample::name("eth0"), "{named:?}");
+    });
+}
+
+#[test]
 fn nothing_is_lost_while_the_table_is_made_anew() {
     let stay: Vec<_> = (1..=16).map(|n| interface(n, 1, n as u32, "eth0", Some(n as u8))).collect();
     let come: Vec<_> = (17..=20).map(|n| interface(n, 2, n as u32, "eth0", Some(n as u8))).collect();
