@@ -4,11 +4,12 @@
 #   tests/tools.sh            everything but what only a local cluster needs
 #   tests/tools.sh cluster    that, too (containerd, runc, CNI plugins, etcd)
 #   tests/tools.sh image      buildah, too
+#   tests/tools.sh deny       cargo-deny, too: built once, 3.5 minutes on 2 cores that others use as well
 #
 # Programs from Debian come from apt (as root; otherwise the command to run is
 # printed). All else goes to a cache outside the checkout:
 # ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, kubectl,
-# rotel-agent and a python with PyYAML. A second call takes milliseconds.
+# rotel-agent, cargo-deny and a python with PyYAML. A second call takes milliseconds.
 set -euo pipefail
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
@@ -80,11 +81,22 @@ END
   rm -rf "$part"
 }
 
+# deny: built without optimisation, as building it takes much longer than the second it runs. Into a root of its own: the
+# user's ~/.cargo/bin is not ours.
+deny() {
+  [ ! -x "$bin/cargo-deny" ] || return 0
+  CARGO_TARGET_DIR=$tools/deny/target CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_INCREMENTAL=0 \
+    cargo install -q --locked --debug --root "$tools/deny" cargo-deny@0.20.2
+  rm -rf "$tools/deny/target"
+  ln -sfn "$tools/deny/bin/cargo-deny" "$bin/cargo-deny"
+}
+
 debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
 python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
 venv
 rotel
 helm_and_kubectl
+[ "${1-}" != deny ] || deny
 [ "${1-}" != image ] || debian buildah=buildah
 if [ "${1-}" = cluster ]; then
   debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
