@@ -35,6 +35,19 @@ impl Cell {
         Self { text: printable(text), colour: None }
     }
 
+    /// The text in at most `width` characters; the middle gives way, as names differ at their ends.
+    #[must_use]
+    pub fn within(&self, width: usize) -> String {
+        let length = self.text.chars().count();
+        if length <= width {
+            return self.text.clone();
+        }
+        let kept = width.saturating_sub(1);
+        let tail = kept / 3;
+        let head = self.text.chars().take(kept - tail);
+        head.chain(['…']).chain(self.text.chars().skip(length - tail)).collect()
+    }
+
     /// The same in a colour.
     #[must_use]
     pub fn coloured(self, colour: Colour) -> Self {
@@ -63,16 +76,9 @@ pub struct Layout {
     pub headers: bool,
 }
 
-/// The table as lines, each ended.
+/// How wide each column is, in characters.
 #[must_use]
-pub fn render(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> String {
-    let widths = widths(columns, rows, layout);
-    let headings: Vec<_> = columns.iter().map(|column| Cell::new(column.heading)).collect();
-    let lines = layout.headers.then_some(&headings).into_iter().chain(rows);
-    lines.map(|cells| line(cells, &widths, layout.colour)).collect()
-}
-
-fn widths(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<usize> {
+pub fn widths(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<usize> {
     let widest = |(n, column): (usize, &Column)| {
         let heading = if layout.headers { column.heading.len() } else { 0 };
         rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.text.chars().count()).fold(heading, usize::max)
@@ -93,11 +99,20 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<usize> 
     widths
 }
 
+/// The table as lines, each ended.
+#[must_use]
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> String {
+    let widths = widths(columns, rows, layout);
+    let headings: Vec<_> = columns.iter().map(|column| Cell::new(column.heading)).collect();
+    let lines = layout.headers.then_some(&headings).into_iter().chain(rows);
+    lines.map(|cells| line(cells, &widths, layout.colour)).collect()
+}
+
 fn line(cells: &[Cell], widths: &[usize], colour: bool) -> String {
     let mut line = String::new();
     let mut gap = 0;
     for (cell, width) in cells.iter().zip(widths) {
-        let text = cut(&cell.text, *width);
+        let text = cell.within(*width);
         let used = text.chars().count();
         line.extend(std::iter::repeat_n(' ', gap));
         match cell.colour.filter(|_| colour) {
@@ -109,18 +124,6 @@ fn line(cells: &[Cell], widths: &[usize], colour: bool) -> String {
     line.truncate(line.trim_end().len());
     line.push('\n');
     line
-}
-
-/// The text in at most `width` characters; the middle gives way, as names differ at their ends.
-fn cut(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let tail = kept / 3;
-    let head = text.chars().take(kept - tail);
-    head.chain(['…']).chain(text.chars().skip(length - tail)).collect()
 }
 
 impl Colour {

@@ -3,21 +3,25 @@
 mod rates;
 mod screen;
 
-use std::io::IsTerminal as _;
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use iface_core::Interface;
+use iface_core::{Interface, InterfaceId};
 use netns_scan::Reading;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::rates::{Order, Rate};
 use super::select::Selectors;
+use super::tell_unseen;
 use crate::config::{Config, duration};
 use crate::pipeline::Pipeline;
 
@@ -32,7 +36,8 @@ pub struct Args {
 }
 
 pub(super) const EXAMPLES: &str = "\
-Keys: b, p, d, e sort by bytes, packets, drops, errors; up and down scroll; q quits.
+Keys: b, p, d, e sort by bytes, packets, drops, errors; arrows, page up and down,
+home and end scroll; q quits.
 
 Examples:
   netns-agent top -n default            pods of the namespace default
@@ -41,7 +46,8 @@ Examples:
 /// What is on the screen and how it came there.
 #[derive(Debug, Default)]
 struct View {
-    rows: Vec<(Arc<Interface>, Rate)>,
+    /// An interface that was read only once has no rate yet.
+    rows: Vec<(Arc<Interface>, Option<Rate>)>,
     order: Order,
     skipped: usize,
 }
@@ -57,10 +63,30 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     );
     let mut pipeline = Pipeline::start(config).await?;
     pipeline.settle().await?;
+    // Before the terminal is taken, which it must be given back after.
+    let mut told = pin!(told_to_end()?);
     let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
-    let ended = show(args, &mut pipeline, &mut terminal).await;
+    let ended = tokio::select! {
+        ended = show(args, &mut pipeline, &mut terminal) => ended,
+        () = &mut told => Ok(()),
+    };
     ratatui::restore();
+    tell_unseen(&pipeline);
     ended
+}
+
+/// Returns when a signal asks the program to end; while the terminal is raw, Ctrl-C is none.
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }
 
 async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
@@ -81,25 +107,33 @@ async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTermin
             _ = ticks.tick() => {
                 let now = Instant::now();
                 let readings = pipeline.handle().counters(std::mem::take(&mut spare)).await?;
-                if let Some((then, before)) = last.replace((now, readings)) {
-                    let now_readings = last.as_ref().map_or(&[][..], |(_, readings)| readings);
-                    let rates = rates::rates(&before, now_readings, now - then);
-                    spare = before;
-                    view.rows = pipeline
-                        .sorted()
-                        .into_iter()
-                        .filter(|interface| args.selectors.select(interface))
-                        .filter_map(|interface| Some((interface.clone(), *rates.get(&interface.id)?)))
-                        .collect();
-                    view.sort();
-                }
+                let rates = match &last {
+                    Some((then, before)) => rates::rates(before, &readings, now - *then),
+                    None => HashMap::new(),
+                };
+                let mut interfaces = pipeline.sorted();
+                interfaces.retain(|interface| args.selectors.select(interface));
+                view.show(interfaces, &rates);
+                spare = last.replace((now, readings)).map(|(_, readings)| readings).unwrap_or_default();
                 view.draw(terminal)?;
             }
         }
     }
 }
 
+/// How far the page keys scroll.
+const PAGE: usize = 10;
+
 impl View {
+    fn show(&mut self, interfaces: Vec<Arc<Interface>>, rates: &HashMap<InterfaceId, Rate>) {
+        let with_rate = |interface: Arc<Interface>| {
+            let rate = rates.get(&interface.id).copied();
+            (interface, rate)
+        };
+        self.rows = interfaces.into_iter().map(with_rate).collect();
+        self.sort();
+    }
+
     /// Does what the key asks for; whether that is to end.
     fn quits(&mut self, key: KeyEvent) -> bool {
         if key.kind != KeyEventKind::Press {
@@ -112,8 +146,12 @@ impl View {
             KeyCode::Char('p') => self.order = Order::Packets,
             KeyCode::Char('d') => self.order = Order::Dropped,
             KeyCode::Char('e') => self.order = Order::Errors,
-            KeyCode::Down => self.skipped = (self.skipped + 1).min(self.rows.len().saturating_sub(1)),
+            KeyCode::Down => self.skipped += 1,
             KeyCode::Up => self.skipped = self.skipped.saturating_sub(1),
+            KeyCode::PageDown => self.skipped += PAGE,
+            KeyCode::PageUp => self.skipped = self.skipped.saturating_sub(PAGE),
+            KeyCode::Home => self.skipped = 0,
+            KeyCode::End => self.skipped = usize::MAX,
             _ => {}
         }
         self.sort();
@@ -122,7 +160,8 @@ impl View {
 
     fn sort(&mut self) {
         // Stable, so that idle interfaces stay where they are.
-        self.rows.sort_by(|(_, a), (_, b)| self.order.of(b).total_cmp(&self.order.of(a)));
+        let of = |rate: &Option<Rate>| rate.as_ref().map_or(0.0, |rate| self.order.of(rate));
+        self.rows.sort_by(|(_, a), (_, b)| of(b).total_cmp(&of(a)));
         self.skipped = self.skipped.min(self.rows.len().saturating_sub(1));
     }
 
