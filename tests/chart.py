@@ -115,7 +115,10 @@ class Chart(unittest.TestCase):
             "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
             "engine=magic": "/engine", "otlp.endpoint=nowhere:4317": "/otlp/endpoint", "otlp.interval=15": "/otlp/interval",
             "otlp.protocol=http/json": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
-            "hostPaths.netns=run/netns": "/hostPaths/netns",
+            "hostPaths.netns=run/netns": "/hostPaths/netns", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
+            "updateStrategy.rollingUpdate.maxUnavailable=few": "/updateStrategy/rollingUpdate/maxUnavailable",
+            "livenessProbe.successThreshold=2": "successThreshold", "podMonitor.joblabel=x": "joblabel",
+            "namespaceOverride=Monitoring": "/namespaceOverride",
         }.items():
             with self.subTest(setting):
                 self.assertIn(f"'{named}'", helm("template", "x", CHART, "--set", setting, fails=True))
@@ -125,6 +128,8 @@ class Chart(unittest.TestCase):
             "hostNetwork=false": "set admin.host to 0.0.0.0",
             "serviceMonitor.enabled=true": "needs service.enabled",
             "podMonitor.enabled=true": "set admin.host to 0.0.0.0",
+            "updateStrategy.rollingUpdate.maxSurge=1": "set maxUnavailable instead",
+            "updateStrategy.rollingUpdate.maxSurge=10%": "set maxUnavailable instead",
             "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
         }.items():
             with self.subTest(settings):
@@ -207,9 +212,48 @@ class Chart(unittest.TestCase):
     def test_every_value_is_in_the_schema_and_described(self):
         schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
         values = yaml.safe_load((CHART / "values.yaml").read_text())
-        self.assertEqual(set(schema) - {"global"}, set(values))
-        described = {row[0].split(".")[0] for row in values_table()}
-        self.assertEqual(set(values) - described, {"livenessProbe", "readinessProbe"})
+        self.assertEqual(set(schema), set(values))
+        self.assertEqual(set(values), {row[0].split(".")[0] for row in values_table()})
+
+    def test_every_value_is_read_by_a_template_and_nearly_all_are_tried_by_a_ci_file(self):
+        templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*.*"))
+        for path, _, _ in values_table():
+            with self.subTest(path):
+                self.assertRegex(templates, rf"\.{path.split('.')[-1]}\b")
+        tried = set().union(*(yaml.safe_load(file.read_text()) for file in CI))
+        untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
+        before = template("--set", "admin.host=0.0.0.0")
+        changes = {
+            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns=/a", "rbac": "rbac.create=false",
+            "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
+            "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
+        }
+        self.assertEqual(untried, set(changes))
+        for setting in [*changes.values(), "hostPaths.cniCache=/a"]:
+            with self.subTest(setting):
+                self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
+
+    def test_what_charts_of_an_umbrella_share_reaches_the_pod(self):
+        documents = template("-f", CHART / "ci/everything-values.yaml")
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        pod = daemonset["spec"]["template"]["spec"]
+        self.assertEqual(pod["imagePullSecrets"], [{"name": "mirror"}, {"name": "shared"}])
+        agent, proxy = pod["containers"]
+        self.assertEqual(agent["image"], "mirror.example:5000/netns-agent/netns-agent:0.1.0")
+        self.assertEqual((proxy["name"], pod["initContainers"][0]["name"]), ("proxy", "wait"))
+        names = [d["metadata"]["name"] for d in of_kind(documents, "ConfigMap")]
+        self.assertEqual(sorted(names), ["netns-agent", "netns-agent-dashboard", "netns-agent-second"])
+
+    def test_everything_is_in_the_namespace_asked_for_and_monitors_find_it_from_another(self):
+        documents = template("-f", CHART / "ci/everything-values.yaml")
+        spaces = {(d["kind"], d["metadata"].get("namespace")) for d in documents if not d["metadata"]["name"].endswith(("-dashboard", "-second"))}
+        elsewhere = {("PodMonitor", "prometheus"), ("PrometheusRule", "prometheus"), ("ClusterRole", None), ("ClusterRoleBinding", None)}
+        self.assertEqual({space for kind, space in spaces - elsewhere}, {"monitoring"})
+        self.assertLessEqual(elsewhere, spaces)
+        (monitor,) = of_kind(documents, "PodMonitor")
+        self.assertEqual(monitor["spec"]["namespaceSelector"], {"matchNames": ["monitoring"]})
+        (binding,) = of_kind(documents, "ClusterRoleBinding")
+        self.assertEqual(binding["subjects"][0]["namespace"], "monitoring")
 
     def test_the_readme_lists_the_values_as_they_are(self):
         self.assertIn(readme_values(), README.read_text(), "run tests/chart.sh --write")

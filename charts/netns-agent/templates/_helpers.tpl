@@ -12,6 +12,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "netns-agent.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "netns-agent.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "netns-agent.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -38,7 +42,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "netns-agent.image" -}}
 {{- $image := .Values.image }}
-{{- if $image.registry }}{{ $image.registry }}/{{ end }}{{ $image.repository }}
+{{- $registry := default $image.registry (.Values.global).imageRegistry }}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ $image.repository }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
@@ -60,6 +65,9 @@ host: {{ $host | quote }}
 {{- define "netns-agent.refuse" -}}
 {{- if and (not .Values.hostNetwork) (include "netns-agent.onLoopback" .) }}
 {{- fail "hostNetwork: false puts admin.host 127.0.0.1 out of the kubelet's reach, whose probes would fail: set admin.host to 0.0.0.0 or [::]" }}
+{{- end }}
+{{- if and .Values.hostNetwork (ne "0" (toString (default 0 (.Values.updateStrategy.rollingUpdate).maxSurge | toString | trimSuffix "%"))) }}
+{{- fail "updateStrategy.rollingUpdate.maxSurge: two agents cannot share the node's port, so the new pod would never start: set maxUnavailable instead" }}
 {{- end }}
 {{- if and .Values.interfaceIPs .Values.interfaces }}
 {{- fail "interfaces and interfaceIPs are two ways to choose: set one of them" }}
@@ -225,7 +233,11 @@ capabilities:
 {{/* The pod's part that the DaemonSet and the test share. */}}
 {{- define "netns-agent.podSpec" -}}
 serviceAccountName: {{ include "netns-agent.serviceAccountName" . }}
-{{- with .Values.imagePullSecrets }}
+{{- $secrets := .Values.imagePullSecrets }}
+{{- range (.Values.global).imagePullSecrets }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with $secrets | uniq }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -235,6 +247,14 @@ enableServiceLinks: false
 # The node's own interfaces are those of the network the agent runs in.
 hostNetwork: {{ .Values.hostNetwork }}
 dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.podSecurityContext }}
 securityContext:
   {{- toYaml . | nindent 2 }}
