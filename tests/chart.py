@@ -4,7 +4,7 @@
     tests/chart.sh            runs all of it
     tests/chart.sh --write    writes the chart's README table and deploy/manifests anew, then checks
 """
-import json, pathlib, re, shlex, subprocess, sys, tempfile, unittest
+import json, os, pathlib, re, shlex, shutil, subprocess, sys, tempfile, unittest
 
 import yaml
 
@@ -307,6 +307,97 @@ class Deploy(unittest.TestCase):
                     self.assertTrue(document["apiVersion"] and document["metadata"]["name"])
                     if document["kind"] == "ConfigMap":
                         self.assertTrue(all(yaml.safe_load(text) for text in document["data"].values()))
+
+    def test_the_plain_manifests_can_be_pinned_to_a_digest_by_kustomize(self):
+        digest = "sha256:" + "0123456789abcdef" * 4
+        with tempfile.TemporaryDirectory() as folder:
+            manifests = pathlib.Path(folder) / "netns-agent"
+            shutil.copytree(MANIFEST.parent, manifests)
+            image = {"name": "ghcr.io/netns-agent/netns-agent", "newName": "registry.example/netns-agent", "digest": digest}
+            (pathlib.Path(folder) / "kustomization.yaml").write_text(
+                yaml.safe_dump({"resources": ["netns-agent"], "images": [image]}))
+            done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = list(yaml.safe_load_all(done.stdout))
+        self.assertEqual(container(made)["image"], f"registry.example/netns-agent@{digest}")
+        self.assertEqual({d["kind"] for d in made}, {d["kind"] for d in yaml.safe_load_all(MANIFEST.read_text())})
+
+
+# Says what it was asked, as a cluster of two nodes would answer; the agent on the second fails for lookup.
+KUBECTL = """#!/bin/sh
+printf '<%s>' "$@" >>"$ASKED"; echo >>"$ASKED"
+case "$*" in
+*spec.nodeName=n1*) echo n1 agents a1 ;;
+*spec.nodeName=*) ;;
+*"get pods"*) printf 'n2 agents a2\\nn1 agents a1\\n' ;;
+*exec*a2*lookup*) echo "no such interface" >&2; exit 1 ;;
+*exec*watch*hang*) echo started; exec sleep 1000 ;;
+*exec*a1*) echo "answer 1" ;;
+*exec*a2*) echo "answer 2" ;;
+esac
+"""
+
+
+class Plugin(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        (self.folder / "kubectl").write_text(KUBECTL)
+        (self.folder / "kubectl").chmod(0o755)
+        self.environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "ASKED": str(self.folder / "asked")}
+
+    def call(self, *args):
+        plugin = [str(ROOT / "deploy/kubectl-netns"), *args]
+        return subprocess.run(plugin, env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def asked(self):
+        return (self.folder / "asked").read_text()
+
+    def test_tables_stand_under_their_nodes_and_what_programs_read_does_not(self):
+        for args in (["list"], ["list", "-o", "wide"], ["list", "-owide"], ["list", "--output=table"], ["doctor"]):
+            with self.subTest(args):
+                self.assertEqual(self.call(*args).stdout, "# node n1\nanswer 1\n# node n2\nanswer 2\n")
+        for args in (["list", "-o", "json"], ["list", "-ojson"], ["list", "-o=name"], ["list", "--output", "yaml"]):
+            with self.subTest(args):
+                self.assertEqual(self.call(*args).stdout, "answer 1\nanswer 2\n")
+
+    def test_flags_of_the_agent_reach_it_as_they_were_given_and_those_of_the_plugin_do_not(self):
+        done = self.call("list", "--agent-namespace", "agents", "--context=my cluster", "-n", "a b", "--node", "n1", "-o", "name", "*")
+        self.assertEqual((done.returncode, done.stdout), (0, "answer 1\n"), done.stderr)
+        get, ask = self.asked().splitlines()
+        self.assertTrue(get.startswith("<--context=my cluster><get><pods><--namespace=agents>"), get)
+        self.assertIn("<--><netns-agent><list><-n><a b><-o><name><*>", ask)
+
+    def test_a_node_that_fails_is_named_and_the_others_answer(self):
+        done = self.call("lookup", "7")
+        self.assertEqual((done.returncode, done.stdout), (1, "# node n1\nanswer 1\n# node n2\n"))
+        self.assertEqual(done.stderr, "n2: no such interface\n")
+
+    def test_no_agent_wrong_usage_and_help_are_told_apart(self):
+        for args, code, said in (
+            (["list", "--node", "n9"], 1, "no running pod of n9"), (["lisst"], 2, "lisst is not"), (["list", "--node"], 2, "--node needs"),
+            (["top"], 2, "one of n1 n2"),
+        ):
+            with self.subTest(args):
+                done = self.call(*args)
+                self.assertEqual((done.returncode, said in done.stderr), (code, True), done.stderr)
+        self.assertIn("--agent-selector", self.call("--help").stdout)
+
+    def test_top_gets_a_terminal_on_the_one_node_named(self):
+        self.assertEqual(self.call("top", "--node", "n1", "-n", "x").stdout, "answer 1\n")
+        self.assertIn("<exec><-it><-n><agents><a1><-c><netns-agent><--><netns-agent><top><-n><x>", self.asked())
+
+    def test_watch_names_the_node_of_each_line_and_ends_alone_when_told_to(self):
+        lines = self.call("watch").stdout.splitlines()
+        self.assertEqual(sorted(lines), ["n1: answer 1", "n2: answer 2"])
+        watching = subprocess.Popen([str(ROOT / "deploy/kubectl-netns"), "watch", "hang"], env=self.environment,
+                                    stdout=subprocess.PIPE, text=True)
+        self.assertEqual({watching.stdout.readline() for _ in range(2)}, {"n1: started\n", "n2: started\n"})
+        watching.terminate()  # this process is in the same group and must outlive it
+        # End of file: nothing it started holds the pipe.
+        self.assertEqual(watching.communicate(timeout=30)[0], "")
+        self.assertEqual(watching.returncode, 143)
 
 
 if __name__ == "__main__":
