@@ -6,6 +6,7 @@ mod program;
 mod receiver;
 mod run;
 mod scene;
+mod terminal;
 mod usage;
 mod watch;
 
@@ -15,5 +16,5 @@ use netns_testbed::Suite;
 
 fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
-    suite.tests(run::tests()).tests(usage::tests()).main()
+    suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).main()
 }
