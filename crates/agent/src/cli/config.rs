@@ -14,10 +14,28 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
     /// Print a file of all settings, each explained and commented out at its default.
+    #[command(after_help = DEFAULT_EXAMPLES)]
     Default,
     /// Say whether flags, environment and file are without fault.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check,
 }
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  netns-agent config default > config.yaml
+  netns-agent config check --config config.yaml";
+
+const DEFAULT_EXAMPLES: &str = "\
+Examples:
+  netns-agent config default > config.yaml";
+
+const CHECK_EXAMPLES: &str = "\
+All faults are told at once; the exit code is 2 where there is any.
+
+Examples:
+  netns-agent config check --config config.yaml
+  netns-agent config check --engine nsid --poll-period 5s";
 
 /// Runs after the configuration was loaded, so that there is nothing left to check.
 ///

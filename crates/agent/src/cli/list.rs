@@ -47,12 +47,15 @@ enum Format {
 /// # Errors
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(config).await?;
+    let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
     let mut interfaces = pipeline.sorted();
     interfaces.retain(|interface| args.selectors.select(interface));
     print(args, &interfaces, out)?;
     out.flush()?;
+    if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
+        args.selectors.tell_none(&pipeline);
+    }
     tell_unseen(&pipeline);
     Ok(())
 }
@@ -196,6 +199,8 @@ pub(super) const EXAMPLES: &str = "\
 An arrow before a pod marks the host's end of the pod's link.
 
 Examples:
-  netns-agent list -n default           interfaces of pods in the namespace default
-  netns-agent list --netns host -o wide the host's interfaces with everything known of them
+  netns-agent list -n default               pods of the namespace default
+  netns-agent list -l app=web net1          a secondary network of some pods
+  netns-agent list --netns host -o wide     the host's, with all that is known
+  netns-agent list --exclude-interfaces ''  loopback interfaces, too
   netns-agent list -o json | jq '.[] | select(.pod.name == \"web-0\")'";

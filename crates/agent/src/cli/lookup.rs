@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use iface_core::{Interface, MacAddr};
+use iface_core::{End, Interface, MacAddr};
 use serde::Serialize;
 
 use super::table::printable;
@@ -38,8 +38,9 @@ enum Format {
 }
 
 pub(super) const EXAMPLES: &str = "\
-Several namespaces can have an interface with the same number. The answer says how sure it is: exact,
-preferred (by --preferred-interface-for-mac-prefix) or guess.
+Several namespaces can have an interface with the same number. The answer says
+how sure it is: exact, preferred (by --preferred-interface-for-mac-prefix) or
+guess.
 
 Examples:
   netns-agent lookup 2 0a:58:0a:f4:00:05
@@ -72,7 +73,10 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
 }
 
 fn line(interface: &Arc<Interface>) -> String {
-    let pod = interface.owner.as_deref().map(|owner| format!(" of {}/{}", owner.pod.namespace, owner.pod.name));
+    let pod = interface.owner.as_deref().map(|owner| {
+        let end = if owner.end == End::Host { ", the host's end" } else { "" };
+        format!("{end} of {}/{}", owner.pod.namespace, owner.pod.name)
+    });
     printable(&format!("{}/{}{}", interface.netns.place, interface.name, pod.unwrap_or_default()))
 }
 

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod doctor;
 pub mod documents;
+pub mod label;
 pub mod list;
 pub mod lookup;
 pub mod reader;
@@ -36,6 +37,7 @@ struct Line {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
     /// Follow, export and serve until SIGTERM: what the DaemonSet runs.
+    #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// Print every interface there is, once.
     #[command(after_help = list::EXAMPLES)]
@@ -47,24 +49,38 @@ pub enum Verb {
     #[command(after_help = lookup::EXAMPLES)]
     Lookup(lookup::Args),
     /// Say of every precondition whether it holds, and what to do where it does not.
+    #[command(after_help = doctor::EXAMPLES)]
     Doctor,
     /// Show interfaces by what they carry, refreshed; q quits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
     /// Print or check settings.
+    #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
     /// Print a shell's completion script.
+    #[command(after_help = documents::COMPLETIONS_EXAMPLES)]
     Completions(documents::Args),
     /// Print the manual page.
+    #[command(after_help = documents::MAN_EXAMPLES)]
     Man,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  netns-agent list                      every interface of every namespace, and whose it is
-  netns-agent watch -o json             what happens, an object a line
+  netns-agent list             every interface, and whose it is
+  netns-agent top              the busiest ones
+  netns-agent watch -o json    what happens, an object a line
+  netns-agent doctor           what keeps it from seeing more
   netns-agent run --otlp-endpoint http://localhost:4317
-                                        export to an OpenTelemetry Collector";
+                               export to an OpenTelemetry Collector";
+
+const RUN_EXAMPLES: &str = "\
+SIGTERM ends it after a last export; SIGHUP, or a change of the file, applies
+filters, labels and annotations.
+
+Examples:
+  netns-agent run --config /etc/netns-agent/config.yaml
+  netns-agent run --otlp-endpoint http://localhost:4317 --log-format json";
 
 /// A command line that was understood.
 #[derive(Clone, Debug)]
@@ -104,11 +120,16 @@ impl Invocation {
     }
 }
 
+/// The command line without settings.
+fn bare() -> clap::Command {
+    Line::command()
+}
+
 /// The whole command line, with the settings each verb takes as flags.
 #[must_use]
 pub fn command() -> clap::Command {
     const SEEING: &[Section] = &[Section::Finding, Section::Filtering, Section::Owners, Section::Program];
-    let mut command = Line::command();
+    let mut command = bare();
     for verb in ["list", "watch", "lookup", "top"] {
         command = command.mut_subcommand(verb, |verb| verb.args(args(SEEING)));
     }
@@ -138,4 +159,40 @@ fn tell_unseen(pipeline: &Pipeline) {
 /// Writes a line to standard error; there is nobody left to tell when that fails.
 pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "netns-agent: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every verb, and every verb of a verb, with its words.
+    fn verbs(of: &clap::Command, words: &str) -> Vec<(String, clap::Command)> {
+        of.get_subcommands()
+            .flat_map(|verb| {
+                let words = format!("{words} {}", verb.get_name());
+                [vec![(words.clone(), verb.clone())], verbs(verb, &words)].concat()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_verb_s_help_has_examples_that_are_understood_and_fit_80_columns() {
+        for (words, verb) in [vec![("netns-agent".to_owned(), command())], verbs(&command(), "netns-agent")].concat() {
+            let help = verb.get_after_help().unwrap_or_else(|| panic!("{words}: no examples")).to_string();
+            assert!(help.lines().all(|line| line.chars().count() <= 80), "{words}:\n{help}");
+            let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{words}: {help}"));
+            let mut understood = 0;
+            for line in examples.lines().filter_map(|line| line.strip_prefix("  netns-agent")) {
+                // Up to what it prints, explained after a gap, or what reads it.
+                let line = line.split(['|', '>']).next().unwrap_or_default();
+                let line = line.split("  ").next().unwrap_or_default();
+                let arguments = line.split_whitespace().map(|word| word.trim_matches('\'').to_owned());
+                let arguments: Vec<_> = std::iter::once("netns-agent".to_owned()).chain(arguments).collect();
+                let parsed = Invocation::parse(arguments.iter().map(OsString::from), &|_| None);
+                assert!(parsed.is_ok(), "{words}: {line}: {}", parsed.unwrap_err());
+                understood += 1;
+            }
+            assert!(understood > 0, "{words}: {help}");
+        }
+    }
 }

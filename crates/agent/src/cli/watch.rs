@@ -4,7 +4,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::time::SystemTime;
 
-use iface_core::{Changes, Event, EventKind, Interface};
+use iface_core::{Changes, End, Event, EventKind, Interface};
 use jiff::Timestamp;
 
 use super::reader;
@@ -40,7 +40,7 @@ enum Format {
 /// # Errors
 /// Where nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(config).await?;
+    let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     let mut gone = pin!(reader::gone(std::io::stdout())?);
     let colour = Terminal::detect().colour;
     loop {
@@ -118,7 +118,8 @@ fn owner(interface: &Interface) -> String {
     match interface.owner.as_deref() {
         Some(owner) => {
             let network = owner.network.as_deref().map(|network| format!(" network={network}")).unwrap_or_default();
-            format!("pod={}/{}{network}", owner.pod.namespace, owner.pod.name)
+            let end = if owner.end == End::Host { " end=host" } else { "" };
+            format!("pod={}/{}{network}{end}", owner.pod.namespace, owner.pod.name)
         }
         None => "pod=none".to_owned(),
     }
@@ -135,6 +136,6 @@ fn escape(kind: EventKind) -> &'static str {
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  netns-agent watch                     what exists, \"Synced\", then what happens
-  netns-agent watch -n default eth0     the interfaces eth0 of pods in the namespace default
-  netns-agent watch -o json | jq -c 'select(.event == \"Deleted\") | .interface.name'";
+  netns-agent watch                    what exists, \"Synced\", then what happens
+  netns-agent watch -n default eth0    eth0 of the pods of the namespace default
+  netns-agent watch -o json | jq -c 'select(.event == \"Deleted\")'";

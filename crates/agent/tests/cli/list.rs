@@ -4,7 +4,7 @@ use std::fs;
 use netns_testbed::{Test, tests};
 use serde_json::{Value, json};
 
-use crate::program::{listed, stdout};
+use crate::program::{listed, output, stdout};
 use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
         json_shows_exactly_what_exists_with_its_pods,
         the_table_fits_80_columns_and_wide_shows_everything,
         selectors_choose_and_names_are_printed_for_scripts,
+        an_answer_without_any_interface_says_so_to_people,
         a_pods_interfaces_are_tagged_with_a_broken_file_beside_theirs,
     ]
     .into()
@@ -73,6 +74,20 @@ fn selectors_choose_and_names_are_printed_for_scripts() {
     assert_eq!(names(&["-n", "kube-system"]), "");
     assert_eq!(names(&["--netns", "host", "--kind", "veth"]), "host/veth0\nhost/veth1\nhost/veth2\n");
     assert_eq!(names(&["-n", "default", "--network", "cbr0", "eth0"]).lines().count(), 3);
+}
+
+fn an_answer_without_any_interface_says_so_to_people() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let said = |more: &[&str]| {
+        let output = output(&[&["list", "--cni-cache-dir", &cni], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(said(&["lo"]).contains("--exclude-interfaces leaves out lo"));
+    assert!(said(&["-l", "app=web"]).contains("labels are known from the API server only"));
+    assert_eq!(said(&["lo", "-o", "json"]), "");
+    assert_eq!(said(&["eth0"]), "");
 }
 
 fn a_pods_interfaces_are_tagged_with_a_broken_file_beside_theirs() {

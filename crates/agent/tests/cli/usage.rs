@@ -1,6 +1,6 @@
 use std::fs;
 
-use netns_testbed::{Test, tests};
+use netns_testbed::{Rtnl, Test, tests};
 
 use crate::program::{output, stdout};
 use crate::scene::Scene;
@@ -10,6 +10,7 @@ pub(crate) fn tests() -> Vec<Test> {
         wrong_usage_ends_with_2_and_says_what_is_known,
         all_faults_of_a_configuration_end_the_program_with_2,
         help_version_completions_and_manual_are_printed,
+        the_manual_has_every_verb_with_its_examples_and_every_setting_once,
         the_default_file_passes_its_own_check,
         a_directory_that_does_not_exist_yet_is_no_failure,
         a_failure_ends_with_1_and_one_line,
@@ -43,11 +44,34 @@ fn help_version_completions_and_manual_are_printed() {
     assert!(stdout(&["--version"]).starts_with("netns-agent "));
     for verb in ["run", "list", "watch", "lookup", "doctor", "top", "config", "completions", "man"] {
         assert!(stdout(&[verb, "--help"]).contains("Usage: netns-agent"), "{verb}");
-        assert!(stdout(&["man"]).contains(&format!("netns\\-agent {verb}")), "{verb}");
     }
     for shell in ["bash", "zsh", "fish"] {
         assert!(stdout(&["completions", shell]).contains("netns-dir"), "{shell}");
     }
+}
+
+fn the_manual_has_every_verb_with_its_examples_and_every_setting_once() {
+    let man = stdout(&["man"]);
+    let sections =
+        |verb: &str| man.split("\n.SH ").filter(|part| part.starts_with(&format!("\"NETNS-AGENT {verb}\""))).count();
+    for verb in
+        ["RUN", "LIST", "WATCH", "LOOKUP", "DOCTOR", "TOP", "CONFIG DEFAULT", "CONFIG CHECK", "COMPLETIONS", "MAN"]
+    {
+        assert_eq!(sections(verb), 1, "{verb}");
+    }
+    assert!(man.contains("netns\\-agent list \\-n default"), "{man}");
+    for setting in netns_agent::config::SETTINGS {
+        let flag = format!("\\fB\\-\\-{}\\fR", setting.key.replace('-', "\\-"));
+        assert_eq!(man.matches(&flag).count(), 1, "{flag}");
+    }
+    for section in ["SETTINGS", "ENVIRONMENT", "FILES", "EXIT STATUS", "SEE ALSO"] {
+        assert!(man.contains(&format!("\n.SH {section}\n")), "{section}");
+    }
+    // No line of text may be taken for a request.
+    let requests = ["ie", "el", "TH", "SH", "SS", "TP", "PP", "br", "nf", "fi", "RS", "RE", "BR", "ds", "sp", "IP"];
+    let odd =
+        |line: &&str| line.starts_with(['.', '\'']) && !requests.iter().any(|word| line[1..].trim().starts_with(word));
+    assert_eq!(man.lines().find(odd), None);
 }
 
 fn the_default_file_passes_its_own_check() {
@@ -75,7 +99,8 @@ fn doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold() {
     let scene = Scene::new();
     let cni = scene.cni.display().to_string();
     let well = stdout(&["doctor", "--cni-cache-dir", &cni]);
-    let subjects = ["kernel", "capabilities", "engine", "namespaces", "CNI cache", "API server", "OTLP endpoint"];
+    let subjects =
+        ["kernel", "capabilities", "engine", "namespaces", "mounts", "CNI cache", "API server", "OTLP endpoint"];
     for subject in subjects {
         assert!(well.lines().any(|line| line.contains(subject)), "{subject} is not in:\n{well}");
     }
@@ -96,6 +121,9 @@ fn lookup_answers_by_number_address_and_namespace() {
     assert_eq!(lookup(&["0a:58:0a:f4:00:06"]), format!("{name}/eth0 of default/web-1, exact\n"));
     assert_eq!(lookup(&["--netns", name]), format!("{name}/eth0 of default/web-1, exact\n"));
     assert!(lookup(&["02:00:00:00:00:99"]).ends_with(", guess\n"));
+    let index = Rtnl::new().index_of("veth0").unwrap().to_string();
+    let host = stdout(&["lookup", "--cni-cache-dir", &cni, "--netns", "host", &index]);
+    assert_eq!(host, "host/veth0, the host's end of default/web-0, exact\n");
     assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""certainty":"exact""#));
     assert!(stderr(&["lookup", "4711"], 1).contains("4711"));
     assert!(stderr(&["lookup", "2", "0a:zz"], 2).contains("0a:zz"));

@@ -1,6 +1,6 @@
 //! Facts in, verdicts out. Pure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use netns_scan::{EngineKind, Fault, Status};
 
@@ -95,7 +95,8 @@ const TOLD: usize = 5;
 
 /// What was found, and what was not although it is there.
 pub(super) fn namespaces(status: &Status) -> Vec<Check> {
-    let found = format!("{} namespaces, {} interfaces", status.namespaces, status.interfaces);
+    let count = |number: usize, word| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    let found = format!("{}, {}", count(status.namespaces, "namespace"), count(status.interfaces, "interface"));
     let fault = |fault: &Fault| {
         let why = format!("{}: {}", fault.subject.display(), fault.error);
         Check::bad("namespaces", why, "it is tried again when it changes; the rest is followed without it")
@@ -110,8 +111,53 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     checks
 }
 
-/// Whether CNI results can be read.
-pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, owners: &OwnerStatus) -> Check {
+/// Whether namespaces that are mounted elsewhere, by a container runtime on the node, arrive in this directory: what
+/// `/proc/self/mountinfo` (proc(5)) says of the mount that it is on. `real` is its path without symbolic links.
+pub(super) fn propagation(dir: &Path, real: &Path, mountinfo: &str) -> Check {
+    const SUBJECT: &str = "mounts";
+    // Of several mounts on one path the last is on top.
+    let on = mountinfo.lines().filter_map(Mount::parse).filter(|mount| real.starts_with(&mount.point));
+    let dir = dir.display();
+    match on.max_by_key(|mount| mount.point.as_os_str().len()) {
+        Some(mount) if mount.propagates => Check::ok(SUBJECT, format!("{dir}: mounts made elsewhere arrive")),
+        // Bound from a directory of another mount, as a container's volumes are.
+        Some(mount) if mount.bound && mount.point == real => Check::bad(
+            SUBJECT,
+            format!("{dir} is a private mount: namespaces made after it never arrive"),
+            "mount it with HostToContainer; on the node its mount must be shared",
+        ),
+        _ => {
+            Check::ok(SUBJECT, format!("{dir}: private, as is fine where namespaces are made in this mount namespace"))
+        }
+    }
+}
+
+/// A line of mountinfo.
+struct Mount {
+    point: PathBuf,
+    propagates: bool,
+    bound: bool,
+}
+
+impl Mount {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut tags = fields.skip(1).take_while(|tag| *tag != "-");
+        let propagates = tags.any(|tag| tag.starts_with("shared:") || tag.starts_with("master:"));
+        Some(Self { point: unescaped(point).into(), propagates, bound: root != "/" })
+    }
+}
+
+/// The kernel writes space, tab, newline and backslash as three octal digits.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+}
+
+/// Whether CNI results can be read, and are there for `namespaces` of which one is the host's.
+pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, owners: &OwnerStatus) -> Check {
     const SUBJECT: &str = "CNI cache";
     let Some(dir) = dir else {
         return Check::off(SUBJECT, "not used; --cni-cache-dir /var/lib/cni/results names pods at once");
@@ -124,6 +170,10 @@ pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, owners: &OwnerStatus)
         };
     }
     let tallies = &owners.tallies;
+    if tallies.files == 0 && namespaces > 1 {
+        let how = "no results, though there are namespaces; --cni-cache-dir names where this runtime keeps them";
+        return Check::off(SUBJECT, format!("{}: {how}", dir.display()));
+    }
     Check::ok(SUBJECT, format!("{}: {} results, {} refused", dir.display(), tallies.files, tallies.refused_files))
 }
 
@@ -154,10 +204,36 @@ mod tests {
     #[test]
     fn a_cni_cache_is_used_or_missing_or_at_fault() {
         let fault = |text: &str| OwnerStatus { cache_faults: vec![text.into()], ..OwnerStatus::default() };
-        assert!(matches!(cni_cache(None, true, &OwnerStatus::default()).verdict, Verdict::Off(_)));
-        assert!(matches!(cni_cache(Some(Path::new("/")), false, &OwnerStatus::default()).verdict, Verdict::Ok(_)));
-        assert!(cni_cache(Some(Path::new("/")), false, &fault("cannot be read")).is_bad());
-        assert!(matches!(cni_cache(Some(Path::new("/x")), true, &fault("is not there")).verdict, Verdict::Off(_)));
+        let none = OwnerStatus::default();
+        assert!(matches!(cni_cache(None, true, 1, &none).verdict, Verdict::Off(_)));
+        assert!(matches!(cni_cache(Some(Path::new("/")), false, 1, &none).verdict, Verdict::Ok(_)));
+        assert!(cni_cache(Some(Path::new("/")), false, 1, &fault("cannot be read")).is_bad());
+        assert!(matches!(cni_cache(Some(Path::new("/x")), true, 1, &fault("is not there")).verdict, Verdict::Off(_)));
+    }
+
+    #[test]
+    fn namespaces_without_any_result_make_the_place_of_the_results_doubtful() {
+        let verdict = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).verdict;
+        assert!(matches!(verdict, Verdict::Off(how) if how.contains("--cni-cache-dir")));
+    }
+
+    #[test]
+    fn mounts_arrive_through_a_shared_or_slave_mount_and_never_in_a_private_volume() {
+        let netns = Path::new("/run/netns");
+        let seen = |mountinfo: &str| propagation(Path::new("/var/run/netns"), netns, mountinfo);
+        const RUN: &str = "25 30 0:23 / /run rw,nosuid shared:5 - tmpfs tmpfs rw\n";
+        let volume = |tags: &str| format!("{RUN}700 690 0:23 /netns /run/netns ro,nosuid {tags}- tmpfs tmpfs rw\n");
+        assert!(matches!(seen(RUN).verdict, Verdict::Ok(found) if found.contains("arrive")));
+        assert!(matches!(seen(&volume("master:5 ")).verdict, Verdict::Ok(found) if found.contains("arrive")));
+        assert!(matches!(seen(&volume("")).verdict, Verdict::Bad { cure, .. } if cure.contains("HostToContainer")));
+        // Nobody's volume: a machine whose mounts are private, and namespaces are made right there.
+        let private = "25 30 0:23 / /run rw - tmpfs tmpfs rw\n";
+        assert!(matches!(seen(private).verdict, Verdict::Ok(found) if found.contains("private")));
+        // The namespaces' own mounts below it say nothing of it.
+        let below = format!("{}701 700 0:4 net:[1] /run/netns/a rw - nsfs nsfs rw\n", volume("master:5 "));
+        assert!(!seen(&below).is_bad());
+        let spaced = "7 6 0:23 /x /a\\040b rw - tmpfs tmpfs rw\n";
+        assert!(propagation(Path::new("/a b"), Path::new("/a b"), spaced).is_bad());
     }
 
     #[test]
@@ -171,6 +247,6 @@ mod tests {
             faults: Vec::new(),
         };
         assert!(matches!(engine(&status).verdict, Verdict::Bad { why, .. } if why == "add NET_ADMIN"));
-        assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespaces, 2 interfaces")]);
+        assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespace, 2 interfaces")]);
     }
 }

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, namespaces};
+use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, namespaces, propagation};
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::config::Config;
@@ -23,6 +23,15 @@ use crate::pipeline::Pipeline;
 
 /// How long an answer over the network may take.
 const ANSWER: Duration = Duration::from_secs(5);
+
+pub(super) const EXAMPLES: &str = "\
+The exit code is 1 where a precondition does not hold. Run it with the settings
+of the agent it is about.
+
+Examples:
+  netns-agent doctor
+  netns-agent doctor --config /etc/netns-agent/config.yaml
+  netns-agent doctor --otlp-endpoint http://localhost:4317";
 
 /// Prints what was found, a precondition a line.
 ///
@@ -67,10 +76,15 @@ async fn seeing(config: &Config) -> Vec<Check> {
     let status = pipeline.handle().status();
     let mut checks = vec![engine(&status)];
     checks.extend(namespaces(&status));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    checks.extend(config.scan.dirs.iter().map(|dir| match fs::canonicalize(dir) {
+        Ok(real) => propagation(dir, &real, &mounts),
+        Err(error) => Check::off("mounts", format!("{}: {error}; followed once it is there", dir.display())),
+    }));
     let cache = config.cni_cache_dir.as_deref();
     let missing =
         cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
-    checks.push(cni_cache(cache, missing, &pipeline.owners().borrow()));
+    checks.push(cni_cache(cache, missing, status.namespaces, &pipeline.owners().borrow()));
     checks
 }
 

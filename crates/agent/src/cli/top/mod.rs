@@ -36,12 +36,13 @@ pub struct Args {
 }
 
 pub(super) const EXAMPLES: &str = "\
-Keys: b, p, d, e sort by bytes, packets, drops, errors; arrows, page up and down,
-home and end scroll; q quits.
+Keys: b, p, d, e sort by bytes, packets, drops, errors; arrows, page up, page
+down, home and end scroll; q quits.
 
 Examples:
-  netns-agent top -n default            pods of the namespace default
-  netns-agent top --netns host          the host's own interfaces";
+  netns-agent top -n default             pods of the namespace default
+  netns-agent top --netns host           the host's own interfaces
+  netns-agent top --refresh 5s -l app=web";
 
 /// What is on the screen and how it came there.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         std::io::stdout().is_terminal() && std::io::stdin().is_terminal(),
         "top needs a terminal; `netns-agent list` and `netns-agent watch` write to files and pipes"
     );
-    let mut pipeline = Pipeline::start(config).await?;
+    let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
     // Before the terminal is taken, which it must be given back after.
     let mut told = pin!(told_to_end()?);
