@@ -3,6 +3,8 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/netns-agent .
 #   docker build --target prebuilt --build-arg BINARY=target/release/netns-agent .   # a binary that is there already
 #
+# To pin what it is made from: --build-arg BUILD_IMAGE=…@sha256:… --build-arg BASE_IMAGE=…@sha256:…
+#
 # The last stage is distroless/cc: glibc, libgcc and certificates, no shell, no package manager. The program is
 # linked dynamically against glibc, since names of receivers are resolved by its getaddrinfo, which a static glibc
 # does only with the very same version's libraries beside it.
@@ -13,10 +15,12 @@ ARG BUILD_IMAGE=docker.io/library/rust:${RUST_VERSION}-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:latest
 
 FROM ${BUILD_IMAGE} AS build
+# Two platforms are built at the same time, and each must copy its own program out of its own cache.
+ARG TARGETARCH
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
+    --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
     cargo build --release --locked -p netns-agent && cp target/release/netns-agent /netns-agent
 
 FROM ${BASE_IMAGE} AS base

@@ -271,10 +271,15 @@ class Chart(unittest.TestCase):
     def test_the_plain_manifests_are_the_charts(self):
         self.assertEqual(MANIFEST.read_text(), manifest(), "run tests/chart.sh --write")
 
-    def test_the_chart_and_the_program_have_one_version(self):
+    def test_chart_image_and_program_have_one_version(self):
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         cargo = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), flags=re.M)[1]
         self.assertEqual((chart["version"], chart["appVersion"]), (cargo, cargo))
+        dockerfile = (ROOT / "Dockerfile").read_text()
+        self.assertEqual(re.search(r"^ARG VERSION=(.*)$", dockerfile, flags=re.M)[1], cargo)
+        # Another compiler in the image than the one asked for would be fetched by rustup during the build.
+        rust = re.search(r"^ARG RUST_VERSION=(.*)$", dockerfile, flags=re.M)[1]
+        self.assertIn(f'channel = "{rust}.', (ROOT / "rust-toolchain.toml").read_text())
 
 
 class Deploy(unittest.TestCase):
