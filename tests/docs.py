@@ -33,6 +33,9 @@ def commands_in(text):
             words = shlex.split(line, comments=True)
             if words:
                 yield words
+    # In running text, too; what is a name and no command has no second word.
+    for code in re.findall(r"(?<!`)`((?:netns-agent|cargo|helm|kubectl|tests/\S+\.sh) [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        yield shlex.split(code.replace("…", "X"))
 
 
 @cache
@@ -80,6 +83,30 @@ def fault_of_helm(words):
     return None
 
 
+@cache
+def help_of_tool(program, *verbs):
+    asked = subprocess.run([program, *verbs, "--help"], capture_output=True, text=True)
+    text = asked.stdout + asked.stderr
+    # Flags of all verbs are told by kubectl options, and by helm's with each verb.
+    if program == "kubectl":
+        text += subprocess.run([program, "options"], capture_output=True, text=True).stdout
+    return text if asked.returncode == 0 else None
+
+
+def fault_of_tool(program, words):
+    """What is wrong with the verb or a flag of helm or kubectl, by its own help."""
+    words = words[: words.index("--")] if "--" in words else words
+    with_value = {"-n", "--namespace", "--set", "--context"}
+    verbs = [word for before, word in zip(["", *words], words) if not word.startswith("-") and before not in with_value]
+    text = help_of_tool(program, *verbs[:1]) if verbs else None
+    if text is None or not re.search(rf"^\s*{program} {verbs[0]}\b", text, flags=re.M):
+        return f"{program} has no verb {' '.join(verbs[:1])}"
+    for flag in (word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)):
+        if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text):
+            return f"{program} {verbs[0]} has no flag {flag}"
+    return None
+
+
 def fault_of_cargo(words):
     for before, word in zip(words, words[1:]):
         if before in ("-p", "--package") and f'name = "{word}"' not in (ROOT / "Cargo.lock").read_text():
@@ -104,11 +131,12 @@ def fault_of(words):
     if program == "cargo":
         return fault_of_cargo(rest)
     if program == "helm":
-        return fault_of_helm(rest)
-    if program == "kubectl" and rest[:1] == ["netns"] and rest[1] not in kubectl_plugin_verbs():
-        return f"the plugin has no verb {rest[1]}"
-    if program == "kubectl" and "--" in rest:
-        return fault_of(rest[rest.index("--") + 1 :])
+        return fault_of_helm(rest) or fault_of_tool(program, rest)
+    if program == "kubectl" and rest[:1] == ["netns"]:
+        return None if rest[1] in kubectl_plugin_verbs() else f"the plugin has no verb {rest[1]}"
+    if program == "kubectl":
+        inner = rest[rest.index("--") + 1 :] if "--" in rest else None
+        return fault_of_tool(program, rest) or (fault_of(inner) if inner else None)
     return None
 
 
@@ -131,6 +159,10 @@ class Commands(unittest.TestCase):
             "tests/rum.sh",
             "helm install a charts/netns-agent --set otlp.endpiont=x",
             "kubectl netns lsit",
+            "kubectl lable namespace a b=c",
+            "kubectl rollout status ds/a --no-such-flag",
+            "helm unistall a",
+            "helm uninstall a --no-such-flag",
             "kubectl exec ds/netns-agent -- netns-agent lsit",
         ]:
             with self.subTest(command=command):
