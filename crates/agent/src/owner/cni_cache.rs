@@ -59,19 +59,19 @@ impl Attachment {
     /// Whether `interface`, in a namespace of this name, is what the file speaks of.
     ///
     /// A name alone proves nothing, for names of namespaces are used again: the link-layer address
-    /// decides, or where the plugin names none (Calico) an address. A file with neither is
-    /// taken at its word, save containerd's own for `lo`, which would fit every namespace.
+    /// decides, or where the plugin names none (Calico), or one that many interfaces have, an address.
+    /// A file with neither is taken at its word, save containerd's own for `lo`, which would fit every namespace.
     pub(super) fn evidence(&self, interface: &Interface) -> Evidence {
         let named = interface.name == self.interface;
-        if !self.macs.is_empty() {
-            return match interface.mac {
-                Some(mac) if self.macs.contains(&mac) => Evidence::For,
-                _ if named => Evidence::Against,
-                _ => Evidence::Neither,
-            };
+        let fits = interface.mac.is_some_and(|mac| self.macs.contains(&mac));
+        if fits && !has_parents_mac(interface) {
+            return Evidence::For;
+        }
+        if !fits && !self.macs.is_empty() {
+            return if named { Evidence::Against } else { Evidence::Neither };
         }
         let proven = match self.addresses.as_slice() {
-            [] => named && self.interface != "lo",
+            [] => named && self.macs.is_empty() && self.interface != "lo",
             addresses => interface.addresses.iter().any(|net| addresses.contains(&net.addr())),
         };
         if proven { Evidence::For } else { Evidence::Neither }
@@ -221,6 +221,11 @@ fn netns_name(path: &str) -> Option<NetnsName> {
         Component::Normal(name) => Some(NetnsName::new(name.as_encoded_bytes())),
         _ => None,
     }
+}
+
+/// Kinds whose link-layer address is by default that of the interface below, for all of them.
+fn has_parents_mac(interface: &Interface) -> bool {
+    interface.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "ipvlan" | "ipvtap" | "vlan"))
 }
 
 fn is_set(mac: &MacAddr) -> bool {

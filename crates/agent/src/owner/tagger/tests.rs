@@ -392,6 +392,24 @@ fn a_file_without_uid_gets_one_only_where_an_address_agrees() {
 }
 
 #[test]
+fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
+    let a = netns(1, "cni-a");
+    let mut old = file("cni-a", &pod("old", Some("u0")), 7, "fast");
+    for (kind, addresses, owner) in [
+        ("ipvlan", vec!["10.0.0.9"], None),
+        ("vlan", vec![], None),
+        ("ipvlan", vec!["10.0.0.1"], by("u0", Source::CniCache)),
+        ("macvlan", vec!["10.0.0.9"], by("u0", Source::CniCache)),
+    ] {
+        let mut eth0 = interface(1, &a, "eth0", 7, "10.0.0.1/24");
+        Arc::make_mut(&mut eth0).kind = Some(iface_core::Kind::new(kind));
+        old.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let (_, reader) = after([added(&eth0), Input::File("f", old.clone())]);
+        assert_eq!(reader.owner(&eth0), owner, "{kind} {addresses:?}");
+    }
+}
+
+#[test]
 fn a_deleted_pod_does_not_come_back_from_an_api_server_that_lags() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let stale = record("old", "u1", "10.0.0.1");
