@@ -23,10 +23,11 @@ pub(super) struct PodIps {
     by_address: HashMap<IpAddr, Address>,
     by_pod: HashMap<Arc<str>, Box<[IpAddr]>>,
     /// Pods that the CNI cache has placed, by uid or, where it names none, by namespace and name: the
-    /// API server may go on showing addresses of theirs that another pod has by now.
+    /// API server may go on showing addresses of theirs that another pod has by now. Needed only until
+    /// their claims come, which then know it themselves.
     placed: Remembered,
-    /// Addresses with ghosts, oldest first.
-    haunted: VecDeque<IpAddr>,
+    /// All ghosts, oldest first.
+    haunted: VecDeque<(IpAddr, NetnsId)>,
 }
 
 #[derive(Debug, Default)]
@@ -34,15 +35,14 @@ struct Address {
     /// Namespaces that have it, with how many interfaces each.
     holders: BTreeMap<NetnsId, u32>,
     claims: Vec<Claim>,
-    /// Namespaces that had it and died before anybody claimed it: so many claims are yet to come that
-    /// are about none that lives.
-    ghosts: u32,
+    /// Namespaces that had it and lost it before anybody claimed it: so many claims are yet to come that
+    /// are about none that has it now.
+    ghosts: BTreeSet<NetnsId>,
 }
 
 #[derive(Debug)]
 struct Claim {
     pod: Arc<str>,
-    named: Arc<Pod>,
     created: i64,
     life: Life,
     bound: Bound,
@@ -57,6 +57,8 @@ enum Bound {
     To(NetnsId),
     /// One that nobody knew the pod of while it lived.
     Ghost,
+    /// The one where the CNI cache has placed the pod, which needs no address.
+    Placed,
 }
 
 /// What the addresses say of one namespace.
@@ -73,8 +75,14 @@ pub(super) struct IpAnswer {
 impl PodIps {
     /// One more interface of the namespace has the address.
     pub(super) fn hold(&mut self, address: IpAddr, netns: NetnsId) {
-        if is_evidence(address) {
-            *self.by_address.entry(address).or_default().holders.entry(netns).or_default() += 1;
+        if !is_evidence(address) {
+            return;
+        }
+        let entry = self.by_address.entry(address).or_default();
+        *entry.holders.entry(netns).or_default() += 1;
+        // It had lost it only for a while, as with an interface that is renamed.
+        if entry.ghosts.remove(&netns) {
+            self.haunted.retain(|ghost| *ghost != (address, netns));
         }
     }
 
@@ -88,7 +96,7 @@ impl PodIps {
         }
         entry.holders.remove(&netns);
         if !known {
-            self.ended_unknown(address);
+            self.ended_unknown(address, netns);
         }
         self.drop_if_unused(address);
     }
@@ -107,10 +115,16 @@ impl PodIps {
                 claim.life = record.life;
                 continue;
             }
-            let bound = if entry.ghosts > 0 && !placed { Bound::Ghost } else { Bound::No };
-            entry.ghosts -= u32::from(bound == Bound::Ghost);
-            let (pod, named) = (record.uid.clone(), record.named.clone());
-            entry.claims.push(Claim { pod, named, created: record.created, life: record.life, bound });
+            let bound = if placed {
+                Bound::Placed
+            } else if let Some(ghost) = entry.ghosts.pop_first() {
+                self.haunted.retain(|haunted| *haunted != (*address, ghost));
+                Bound::Ghost
+            } else {
+                Bound::No
+            };
+            let pod = record.uid.clone();
+            entry.claims.push(Claim { pod, created: record.created, life: record.life, bound });
         }
         self.by_pod.insert(record.uid.clone(), addresses);
     }
@@ -128,20 +142,30 @@ impl PodIps {
         self.placed.insert(key)
     }
 
+    /// Whether the CNI cache has placed the pod, as far as is remembered.
     pub(super) fn is_placed(&self, pod: &Pod) -> bool {
-        is_placed(&self.placed, pod)
+        pod.uid.as_deref().is_some_and(|uid| self.placed.contains(uid)) || self.placed.contains(&by_name(pod))
     }
 
-    /// From now on the pod's claims to addresses that this namespace has speak of no other.
+    /// The pod of these claims has been placed.
+    pub(super) fn bind_placed(&mut self, pod: &str) {
+        self.each_claim(pod, |claim| claim.bound = Bound::Placed);
+    }
+
+    /// From now on the pod's claims speak of no other namespace, those to addresses that it has not (yet) included: a
+    /// pod has one.
     pub(super) fn bind(&mut self, pod: &str, netns: NetnsId) {
-        for address in self.by_pod.get(pod).into_iter().flatten() {
-            let entry = self.by_address.get_mut(address).filter(|entry| entry.holders.contains_key(&netns));
-            let claims = entry.into_iter().flat_map(|entry| &mut entry.claims);
-            for claim in claims.filter(|claim| &*claim.pod == pod) {
-                if claim.bound == Bound::No {
-                    claim.bound = Bound::To(netns);
-                }
+        self.each_claim(pod, |claim| {
+            if claim.bound == Bound::No {
+                claim.bound = Bound::To(netns);
             }
+        });
+    }
+
+    fn each_claim(&mut self, pod: &str, mut write: impl FnMut(&mut Claim)) {
+        for address in self.by_pod.get(pod).into_iter().flatten() {
+            let claims = self.by_address.get_mut(address).into_iter().flat_map(|entry| &mut entry.claims);
+            claims.filter(|claim| &*claim.pod == pod).for_each(&mut write);
         }
     }
 
@@ -163,7 +187,7 @@ impl PodIps {
         for address in addresses {
             let Some(entry) = self.by_address.get(address) else { continue };
             let mut claims: Vec<&Claim> = Vec::new();
-            for claim in entry.claims.iter().filter(|claim| self.speaks_of(claim, netns)) {
+            for claim in entry.claims.iter().filter(|claim| claim.speaks_of(netns)) {
                 if self.holders_for(&claim.pod).iter().all(|holder| *holder == netns) {
                     claims.push(claim);
                 } else {
@@ -177,36 +201,22 @@ impl PodIps {
         answer
     }
 
-    fn speaks_of(&self, claim: &Claim, netns: NetnsId) -> bool {
-        let here = match claim.life {
-            Life::Live => matches!(claim.bound, Bound::No) || claim.bound == Bound::To(netns),
-            Life::Terminating => claim.bound == Bound::To(netns),
-            Life::Over => false,
-        };
-        here && !self.is_placed(&claim.named)
-    }
-
-    /// A namespace with the address is gone and nobody knew its pod. A claim that found no namespace
-    /// may be about that one, and so about none that lives; or its claim is yet to come.
-    fn ended_unknown(&mut self, address: IpAddr) {
-        let (placed, Some(entry)) = (&self.placed, self.by_address.get_mut(&address)) else { return };
-        let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No && !is_placed(placed, &claim.named));
+    /// A namespace has the address no more and nobody knew its pod. A claim that found no namespace
+    /// may be about that one, and so about none that has it; or its claim is yet to come.
+    fn ended_unknown(&mut self, address: IpAddr, netns: NetnsId) {
+        let Some(entry) = self.by_address.get_mut(&address) else { return };
+        let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No);
         let spent = open.map(|claim| claim.bound = Bound::Ghost).count();
-        if spent != 1 || !entry.holders.is_empty() {
-            self.haunt(address);
+        if spent == 1 && entry.holders.is_empty() {
+            return;
         }
-    }
-
-    fn haunt(&mut self, address: IpAddr) {
-        if let Some(entry) = self.by_address.get_mut(&address) {
-            entry.ghosts += 1;
-            self.haunted.push_back(address);
-        }
+        entry.ghosts.insert(netns);
+        self.haunted.push_back((address, netns));
         if self.haunted.len() > GHOSTS
-            && let Some(oldest) = self.haunted.pop_front()
+            && let Some((oldest, ghost)) = self.haunted.pop_front()
             && let Some(entry) = self.by_address.get_mut(&oldest)
         {
-            entry.ghosts = entry.ghosts.saturating_sub(1);
+            entry.ghosts.remove(&ghost);
             self.drop_if_unused(oldest);
         }
     }
@@ -223,15 +233,21 @@ impl PodIps {
     }
 
     fn drop_if_unused(&mut self, address: IpAddr) {
-        let unused = |entry: &Address| entry.holders.is_empty() && entry.claims.is_empty() && entry.ghosts == 0;
+        let unused = |entry: &Address| entry.holders.is_empty() && entry.claims.is_empty() && entry.ghosts.is_empty();
         if self.by_address.get(&address).is_some_and(unused) {
             self.by_address.remove(&address);
         }
     }
 }
 
-fn is_placed(placed: &Remembered, pod: &Pod) -> bool {
-    pod.uid.as_deref().is_some_and(|uid| placed.contains(uid)) || placed.contains(&by_name(pod))
+impl Claim {
+    fn speaks_of(&self, netns: NetnsId) -> bool {
+        match self.life {
+            Life::Live => self.bound == Bound::No || self.bound == Bound::To(netns),
+            Life::Terminating => self.bound == Bound::To(netns),
+            Life::Over => false,
+        }
+    }
 }
 
 fn by_name(pod: &Pod) -> Arc<str> {

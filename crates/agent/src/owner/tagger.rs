@@ -82,7 +82,11 @@ impl Tagger {
         if self.addresses.place(&pod) {
             let name = PodName::from(pod.as_ref());
             concerned.extend(self.tagged.get(&name).into_iter().flatten());
-            concerned.extend(self.pods.uids_named(&name).flat_map(|uid| self.addresses.holders_for(uid)));
+            let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
+            for record in records.filter(|record| same_pod(&record.named, &pod)) {
+                self.addresses.bind_placed(&record.uid);
+                concerned.extend(self.addresses.holders_for(&record.uid));
+            }
         }
         self.settle(concerned);
     }
@@ -313,8 +317,13 @@ impl Tagger {
         let Some(space) = self.spaces.get_mut(&id) else { return };
         space.verdict.clone_from(&verdict);
         let Some(now) = verdict else { return };
+        let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
         if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
             self.addresses.bind(uid, id);
+        // It was never so, and must not be said again once it is forgotten where the pod is.
+        if let Some(known) = space.known.take_if(|_| misplaced) {
+            unindex_pod(&mut self.tagged, &known, id);
+        }
         }
         let name = PodName::from(now.pod.as_ref());
         if let Some(before) = space.known.replace(now) {

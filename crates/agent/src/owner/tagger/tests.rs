@@ -281,6 +281,97 @@ fn a_claim_that_comes_when_its_namespace_has_died_unseen_is_not_the_next_ones() 
     assert_eq!(reader.owner(&now), by("u2", Source::PodIp));
 }
 
+fn deleted(interface: &Arc<Interface>) -> Input {
+    Input::Event(Event::Deleted(interface.clone()))
+}
+
+/// Other pods come and go, more than are remembered.
+fn churn(tagger: &mut Tagger) {
+    for number in 0..5000 {
+        let path: Arc<Path> = Path::new("churn").into();
+        let pod = pod(&format!("job-{number}"), Some(&format!("job-{number}")));
+        tagger.file(&path, file("cni-job", &pod, 200, "podnet"));
+        tagger.file_gone(&path);
+    }
+}
+
+#[test]
+fn an_interface_that_is_renamed_before_its_pod_is_known_is_still_that_pods() {
+    let a = netns(1, "a");
+    let lo = interface(1, &a, "lo", 0, "127.0.0.1/8");
+    let before = interface(2, &a, "tmp", 7, "10.0.0.1/24");
+    let now = interface(3, &a, "eth0", 7, "10.0.0.1/24");
+    let pods = applied(record("web", "u1", "10.0.0.1"));
+    let (_, reader) = after([synced(), added(&lo), added(&before), deleted(&before), added(&now), pods]);
+    assert_eq!(reader.owner(&now), by("u1", Source::PodIp));
+}
+
+#[test]
+fn a_namespace_that_ended_unknown_is_remembered_whatever_happened_to_its_address_before() {
+    let (before, now) = (
+        interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24"),
+        interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24"),
+    );
+    let (mut tagger, mut reader) = after([synced()]);
+    for number in 0..4096 {
+        let inputs = [added(&before), deleted(&before), applied(record("job", &format!("job-{number}"), "10.0.0.1"))];
+        let gone = Input::Pod(PodChange::Deleted(format!("job-{number}").into()));
+        inputs.into_iter().chain([gone]).for_each(|input| give(&mut tagger, input));
+        reader.read(&mut tagger);
+    }
+    // The next one is as unknown, and one more makes the first be forgotten.
+    let other = interface(3, &netns(3, "c"), "eth0", 9, "10.0.0.2/24");
+    for input in [added(&before), deleted(&before), added(&other), deleted(&other), added(&now)] {
+        give(&mut tagger, input);
+    }
+    give(&mut tagger, applied(record("late", "u1", "10.0.0.1")));
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(&now), None);
+}
+
+#[test]
+fn a_pod_the_cache_has_placed_is_not_found_by_address_however_many_came_after_it() {
+    let (before, now) = (
+        interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24"),
+        interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24"),
+    );
+    let file = Input::File("f", file("cni-a", &pod("old", Some("u1")), 7, "podnet"));
+    let (mut tagger, mut reader) = after([synced(), added(&before), file, applied(record("old", "u1", "10.0.0.1"))]);
+    churn(&mut tagger);
+    for input in [Input::Gone("f"), deleted(&before), added(&now)] {
+        give(&mut tagger, input);
+    }
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(&now), None, "the API server still shows the old pod with this address");
+}
+
+#[test]
+fn a_pod_the_cache_placed_elsewhere_does_not_come_back_by_address_when_that_is_long_ago() {
+    let (fake, real) = (netns(1, "a"), netns(2, "b"));
+    let taken = interface(1, &fake, "eth0", 7, "10.0.0.1/24");
+    let file = Input::File("f", file("b", &pod("web", Some("u1")), 8, "podnet"));
+    let inputs = [synced(), added(&taken), applied(record("web", "u1", "10.0.0.1")), file];
+    let (mut tagger, mut reader) = after(inputs.into_iter().chain([added(&interface(2, &real, "eth0", 8, ""))]));
+    assert_eq!(reader.owner(&taken), None);
+    churn(&mut tagger);
+    let more = interface(1, &fake, "eth0", 7, "10.0.0.1/16");
+    give(&mut tagger, Input::Event(Event::Updated(more, iface_core::Changes::ADDRESSES)));
+    let again = PodRecord { created: 1, ..record("web", "u1", "10.0.0.1") };
+    give(&mut tagger, applied(again));
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(&taken), None);
+}
+
+#[test]
+fn a_pods_second_address_does_not_outlive_its_namespace() {
+    let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let now = interface(2, &netns(2, "b"), "eth0", 8, "fd00::1/64");
+    let mut both = record("old", "u1", "10.0.0.1");
+    both.addresses.push("fd00::1".parse().unwrap());
+    let (_, reader) = after([synced(), added(&before), applied(both), deleted(&before), added(&now)]);
+    assert_eq!(reader.owner(&now), None, "it is used again, and the API server still shows the old pod");
+}
+
 #[test]
 fn one_address_in_two_namespaces_tags_neither() {
     let one = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
