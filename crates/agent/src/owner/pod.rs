@@ -34,7 +34,7 @@ pub struct PodRecord {
 }
 
 /// How far a pod's life is, as far as its addresses are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Life {
     /// It has its addresses.
     Live,
@@ -95,19 +95,30 @@ pub(super) struct Pods {
 }
 
 impl Pods {
-    /// Takes a record in, unless it says nothing new or is older than what is known.
+    /// Takes a record in; what is now known of the pod, unless that is nothing new.
     ///
-    /// A list from an API server that lags behind the one asked before may show the past:
-    /// a deleted pod, which never comes back under its uid, or an earlier state.
-    pub(super) fn apply(&mut self, record: &PodRecord) -> bool {
-        let known = self.by_uid.get(&record.uid);
-        let stale = known.is_some_and(|known| is_older(record.version, known.version));
-        if stale || known == Some(record) || self.deleted.contains(&record.uid) {
-            return false;
+    /// A list from an API server that lags behind the one asked before may show the past: a deleted pod,
+    /// which never comes back under its uid, or an earlier state. One restored from a backup shows the present
+    /// under lower versions. So of a record with a lower version one thing is believed: that the
+    /// pod's life has gone on, which no pod's goes back.
+    pub(super) fn apply(&mut self, mut record: PodRecord) -> Option<PodRecord> {
+        if self.deleted.contains(&record.uid) {
+            return None;
         }
-        self.by_name.entry(record.pod.as_ref().into()).or_default().insert(record.uid.clone());
-        self.by_uid.insert(record.uid.clone(), record.clone());
-        true
+        let Some(known) = self.by_uid.get_mut(&record.uid) else {
+            self.by_name.entry(record.pod.as_ref().into()).or_default().insert(record.uid.clone());
+            self.by_uid.insert(record.uid.clone(), record.clone());
+            return Some(record);
+        };
+        let life = known.life.max(record.life);
+        if is_older(record.version, known.version) {
+            record = known.clone();
+        }
+        record.life = life;
+        // Most changes of a pod are of nothing that is kept.
+        let new = PodRecord { version: record.version, ..known.clone() } != record;
+        known.clone_from(&record);
+        new.then_some(record)
     }
 
     pub(super) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
@@ -148,16 +159,20 @@ impl Pods {
 
     /// The record of the pod a CNI file names.
     ///
-    /// By the uid the runtime knows. A runtime that leaves the uid out
-    /// names a pod only by name, which a successor may have by now: then an address has to agree too.
-    pub(super) fn named_by(&self, pod: &Pod, addresses: &[IpAddr]) -> Option<&PodRecord> {
+    /// By the uid the runtime knows. A runtime that leaves the uid out names a pod only by name, which a
+    /// successor may have by now: then it is the one `known` by an address before, or the only one with an
+    /// address that agrees.
+    pub(super) fn named_by(&self, pod: &Pod, known: Option<&str>, addresses: &[IpAddr]) -> Option<&PodRecord> {
         let mut same_name = self.by_name.get(&PodName::from(pod))?.iter().filter_map(|uid| self.by_uid.get(uid));
-        match &pod.uid {
-            Some(_) => same_name.find(|record| record.named.uid == pod.uid),
-            None => same_name.find(|record| {
-                record.life != Life::Over && record.addresses.iter().any(|address| addresses.contains(address))
-            }),
+        if pod.uid.is_some() {
+            return same_name.find(|record| record.named.uid == pod.uid);
         }
+        if let Some(known) = known {
+            return same_name.find(|record| &*record.uid == known);
+        }
+        let agrees = |record: &&PodRecord| record.addresses.iter().any(|address| addresses.contains(address));
+        let mut agreeing = same_name.filter(|record| record.life != Life::Over).filter(agrees);
+        agreeing.next().filter(|_| agreeing.next().is_none())
     }
 }
 

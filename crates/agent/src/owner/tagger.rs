@@ -281,9 +281,7 @@ impl Tagger {
     }
 
     fn pod_applied(&mut self, record: PodRecord) {
-        if !self.pods.apply(&record) {
-            return;
-        }
+        let Some(record) = self.pods.apply(record) else { return };
         let mut concerned = self.addresses.holders_for(&record.uid);
         self.addresses.claim(&record);
         concerned.extend(self.addresses.holders_for(&record.uid));
@@ -360,7 +358,8 @@ impl Tagger {
             return None;
         }
         let known = space.known.as_ref().filter(|known| same_pod(&known.named, &named));
-        let pod = match self.pods.named_by(&named, &files.addresses()) {
+        let known_uid = known.and_then(|known| known.pod.uid.as_deref());
+        let pod = match self.pods.named_by(&named, known_uid, &files.addresses()) {
             Some(record) => record.pod.clone(),
             // What the API server said of a pod stays true when it has dropped the pod.
             None => known.map_or_else(|| named.clone(), |known| known.pod.clone()),

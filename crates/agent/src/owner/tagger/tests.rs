@@ -483,6 +483,32 @@ fn a_file_without_uid_gets_one_only_where_an_address_agrees() {
 }
 
 #[test]
+fn a_namespace_whose_file_has_no_uid_stays_its_pods_when_a_successor_has_name_and_address() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let nameless =
+        Attachment { addresses: vec!["10.0.0.1".parse().unwrap()], ..file("cni-a", &pod("web-0", None), 7, "podnet") };
+    let deleted = Input::Pod(PodChange::Deleted("u1".into()));
+    let [first, second] = ["u1", "u0"].map(|uid| applied(record("web-0", uid, "10.0.0.1")));
+    let (_, reader) = after([added(&eth0), Input::File("f", nameless.clone()), first.clone(), deleted, second.clone()]);
+    assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+    let (_, reader) = after([first, second, added(&eth0), Input::File("f", nameless)]);
+    assert_eq!(reader.owner(&eth0), by("web-0 without uid", Source::CniCache), "either may be meant");
+}
+
+#[test]
+fn a_pod_that_is_over_does_not_begin_again_whatever_version_says_so() {
+    let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let at = |version, life| applied(PodRecord { version, life, ..record("old", "u1", "10.0.0.1") });
+    // An API server restored from a backup counts from lower on, and one without numbers does not count.
+    for (earlier, later) in [(Some(9), Some(3)), (None, None), (Some(3), Some(9))] {
+        let (_, reader) = after([synced(), at(earlier, Life::Live), at(later, Life::Over), added(&eth0)]);
+        assert_eq!(reader.owner(&eth0), None, "ends with version {later:?} after {earlier:?}");
+        let (_, reader) = after([synced(), at(earlier, Life::Over), at(later, Life::Live), added(&eth0)]);
+        assert_eq!(reader.owner(&eth0), None, "begins with version {later:?} after {earlier:?}");
+    }
+}
+
+#[test]
 fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
     let a = netns(1, "cni-a");
     let mut old = file("cni-a", &pod("old", Some("u0")), 7, "fast");
