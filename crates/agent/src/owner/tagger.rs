@@ -158,7 +158,8 @@ impl Tagger {
         concerned.extend(self.move_addresses(id, before.as_deref(), Some(now)));
         self.move_host_end(before.as_deref(), Some(now));
         self.by_index.insert((id, now.ifindex), now.id);
-        let carried = before.as_ref().and_then(|before| before.owner.clone());
+        let carried = before.as_ref().filter(|before| !is_led_elsewhere(before, now));
+        let carried = carried.and_then(|before| before.owner.clone());
         self.interfaces.insert(now.id, with_owner(now, carried));
         if self.hold_against_files(now) {
             concerned.insert(id);
@@ -460,6 +461,14 @@ fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) -> Arc<Inte
 }
 
 fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
+/// Whether a host's end leads to another namespace than it did when its owner was found.
+///
+/// An end inside that is nowhere at the moment may only have gone before this one.
+fn is_led_elsewhere(before: &Interface, now: &Interface) -> bool {
+    let far = |end: &Interface| end.peer.as_ref().map(|peer| peer.netns.id);
+    now.netns.is_host() && far(now).is_some_and(|now| far(before) != Some(now))
+}
+
     let Place::Named(name) = place else { return };
     if let Some(ids) = by_name.get_mut(name) {
         ids.remove(&id);

@@ -456,6 +456,27 @@ fn the_hosts_end_follows_its_peer_and_is_marked() {
 }
 
 #[test]
+fn the_hosts_end_is_nobodys_when_its_peer_goes_where_nothing_is_known() {
+    let (a, b) = (netns(1, "cni-a"), netns(2, "b"));
+    let (eth0, moved) = (interface(1, &a, "eth0", 7, ""), interface(3, &b, "eth0", 7, ""));
+    let end_of = |inside: &Arc<Interface>| {
+        let peer = Peer { netns: inside.netns.clone(), ifindex: inside.ifindex, name: inside.name };
+        Arc::new(Interface { peer: Some(peer.into()), ..(*interface(2, &host(), "veth1", 9, "")).clone() })
+    };
+    let alone = interface(2, &host(), "veth1", 9, "");
+    let updated = |end: &Arc<Interface>| Input::Event(Event::Updated(end.clone(), iface_core::Changes::PEER));
+    let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
+    let end = end_of(&eth0);
+    let tagged = [file, added(&eth0), added(&end)];
+    for way in [vec![updated(&end_of(&moved))], vec![updated(&alone), updated(&end_of(&moved))]] {
+        let (_, reader) = after(tagged.iter().cloned().chain(way));
+        assert_eq!(reader.owner(&end), None);
+    }
+    let (_, reader) = after(tagged.iter().cloned().chain([deleted(&eth0), updated(&alone)]));
+    assert_eq!(reader.owner(&end).unwrap().0, "u1", "its peer only went first");
+}
+
+#[test]
 fn a_static_pod_is_known_by_its_mirrors_uid() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let mirror = PodRecord { named: pod("etcd", Some("hash")), ..record("etcd", "mirror", "10.0.0.1") };
