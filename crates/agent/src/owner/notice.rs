@@ -32,6 +32,9 @@ pub enum Conflict {
         interface: IfName,
     },
     /// The CNI cache wins.
+    #[error("the CNI cache gives it to {}, but it was known to belong to {}; the CNI cache is believed", PodText(.0), PodText(.1))]
+    CacheAgainstKnown(Arc<Pod>, Arc<Pod>),
+    /// The CNI cache wins.
     #[error("the CNI cache gives it to {} although it has an address of {}; the CNI cache is believed", PodText(.0), PodText(.1))]
     CacheAgainstAddress(Arc<Pod>, Arc<Pod>),
     /// Tagged with neither.

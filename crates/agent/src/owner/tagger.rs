@@ -4,7 +4,7 @@
 //! interfaces in it are the pod's. The other ends of its veths, in the host's namespace,
 //! follow their peers. See `docs/identity.md`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use super::notice::{Conflict, Notice};
 use super::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
 use super::pod_ip::PodIps;
 use super::verdict::{Evidence, Verdict, decide};
+
+/// How many contradictions of one namespace are remembered: a pod that takes an address of many others
+/// contradicts each of them.
+const SAID: usize = 64;
 
 /// Gives interfaces their owners.
 ///
@@ -52,7 +56,8 @@ struct Space {
     interfaces: BTreeSet<InterfaceId>,
     verdict: Option<Verdict>,
     known: Option<Verdict>,
-    said: Vec<Conflict>,
+    /// The latest contradictions, to say each once.
+    said: VecDeque<Conflict>,
 }
 
 impl Tagger {
@@ -196,7 +201,7 @@ impl Tagger {
                 interfaces: BTreeSet::new(),
                 verdict: None,
                 known: None,
-                said: Vec::new(),
+                said: VecDeque::new(),
             }
         });
         space.interfaces.insert(interface.id);
@@ -312,17 +317,17 @@ impl Tagger {
     fn decide(&mut self, id: NetnsId) {
         let mut conflicts = Vec::new();
         let verdict = self.weigh(id, &mut conflicts);
+        let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
         conflicts.into_iter().for_each(|conflict| self.note(id, conflict));
         let Some(space) = self.spaces.get_mut(&id) else { return };
-        space.verdict.clone_from(&verdict);
-        let Some(now) = verdict else { return };
-        let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
-        if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
-            self.addresses.bind(uid, id);
         // It was never so, and must not be said again once it is forgotten where the pod is.
         if let Some(known) = space.known.take_if(|_| misplaced) {
             unindex_pod(&mut self.tagged, &known, id);
         }
+        space.verdict.clone_from(&verdict);
+        let Some(now) = verdict else { return };
+        if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
+            self.addresses.bind(uid, id);
         }
         let name = PodName::from(now.pod.as_ref());
         if let Some(before) = space.known.replace(now) {
@@ -426,7 +431,10 @@ impl Tagger {
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {
         let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
-        space.said.push(conflict.clone());
+        space.said.push_back(conflict.clone());
+        if space.said.len() > SAID {
+            space.said.pop_front();
+        }
         self.conflicts += 1;
         self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
     }
@@ -453,14 +461,6 @@ fn owner(verdict: &Verdict, network: Option<Arc<str>>, end: End, before: Option<
     Owner { pod: verdict.pod.clone(), source: verdict.source, network: network.or_else(kept), end }
 }
 
-fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) -> Arc<Interface> {
-    if interface.owner == owner {
-        return interface.clone();
-    }
-    Arc::new(Interface { owner, ..Interface::clone(interface) })
-}
-
-fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
 /// Whether a host's end leads to another namespace than it did when its owner was found.
 ///
 /// An end inside that is nowhere at the moment may only have gone before this one.
@@ -469,6 +469,14 @@ fn is_led_elsewhere(before: &Interface, now: &Interface) -> bool {
     now.netns.is_host() && far(now).is_some_and(|now| far(before) != Some(now))
 }
 
+fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) -> Arc<Interface> {
+    if interface.owner == owner {
+        return interface.clone();
+    }
+    Arc::new(Interface { owner, ..Interface::clone(interface) })
+}
+
+fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
     let Place::Named(name) = place else { return };
     if let Some(ids) = by_name.get_mut(name) {
         ids.remove(&id);

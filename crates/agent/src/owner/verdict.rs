@@ -44,7 +44,11 @@ pub(super) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> 
     let earlier = evidence.known.filter(|known| known.source == Source::CniCache).map(|known| &known.named);
     let (pod, source) = match proven.or(earlier) {
         Some(pod) => {
-            if let Some(other) = against(pod) {
+            let known = evidence.known.map(|known| &known.named).filter(|known| !same_pod(known, pod));
+            if let Some(known) = known {
+                conflicts.push(Conflict::CacheAgainstKnown(pod.clone(), known.clone()));
+            }
+            if let Some(other) = against(pod).filter(|other| known.is_none_or(|known| !same_pod(known, other))) {
                 conflicts.push(Conflict::CacheAgainstAddress(pod.clone(), other.clone()));
             }
             (pod.clone(), Source::CniCache)

@@ -530,6 +530,17 @@ fn a_pod_that_is_over_does_not_begin_again_whatever_version_says_so() {
 }
 
 #[test]
+fn a_cache_that_corrects_what_was_known_is_believed_and_counted() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let [first, second] =
+        [("web", "u1"), ("db", "u2")].map(|(name, uid)| file("cni-a", &pod(name, Some(uid)), 7, "podnet"));
+    let (mut tagger, reader) =
+        after([added(&eth0), Input::File("f", first), Input::Gone("f"), Input::File("g", second)]);
+    assert_eq!(reader.owner(&eth0), by("u2", Source::CniCache));
+    assert_eq!((tagger.conflicts(), tagger.notices().count()), (1, 1));
+}
+
+#[test]
 fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
     let a = netns(1, "cni-a");
     let mut old = file("cni-a", &pod("old", Some("u0")), 7, "fast");
@@ -545,6 +556,20 @@ fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
         let (_, reader) = after([added(&eth0), Input::File("f", old.clone())]);
         assert_eq!(reader.owner(&eth0), owner, "{kind} {addresses:?}");
     }
+}
+
+#[test]
+fn contradictions_of_a_namespace_are_remembered_within_bounds() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
+    let thief = Input::File("f", file("cni-a", &pod("thief", Some("u9")), 7, "podnet"));
+    let (mut tagger, _) = after([synced(), added(&eth0), thief]);
+    for number in 0..200 {
+        let uid = format!("u-{number}");
+        tagger.pod(PodChange::Applied(record("victim", &uid, "10.0.0.1")));
+        tagger.pod(PodChange::Deleted(uid.as_str().into()));
+    }
+    assert_eq!(tagger.conflicts(), 200, "each is another pod");
+    assert!(tagger.spaces[&eth0.netns.id].said.len() < 100);
 }
 
 #[test]
