@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use iface_core::{End, Event, Interface, InterfaceId, NetnsId, NetnsName, Owner, Place, Source};
+use ipnet::IpNet;
 
 use super::attachments::Attachments;
 use super::cni_cache::Attachment;
@@ -237,19 +238,19 @@ impl Tagger {
         before: Option<&Interface>,
         now: Option<&Interface>,
     ) -> BTreeSet<NetnsId> {
-        let addresses = |interface: Option<&Interface>| -> BTreeSet<IpAddr> {
-            interface.into_iter().flat_map(|one| one.addresses.iter().map(|net| net.addr())).collect()
-        };
-        let (before, now) = (addresses(before), addresses(now));
+        let (before, now) = (before.map_or(NONE, |one| &one.addresses), now.map_or(NONE, |one| &one.addresses));
         let mut concerned = BTreeSet::new();
-        let known = self.spaces.get(&id).is_some_and(|space| space.place == Place::Host || space.known.is_some());
-        for gone in before.difference(&now) {
-            concerned.extend(self.addresses.concerned(*gone));
-            self.addresses.release(*gone, id, known);
+        if before == now {
+            return concerned;
         }
-        for new in now.difference(&before) {
-            self.addresses.hold(*new, id);
-            concerned.extend(self.addresses.concerned(*new));
+        let known = self.spaces.get(&id).is_some_and(|space| space.place == Place::Host || space.known.is_some());
+        for gone in missing_from(now, before) {
+            concerned.extend(self.addresses.concerned(gone));
+            self.addresses.release(gone, id, known);
+        }
+        for new in missing_from(before, now) {
+            self.addresses.hold(new, id);
+            concerned.extend(self.addresses.concerned(new));
         }
         concerned
     }
@@ -459,6 +460,16 @@ fn owner(verdict: &Verdict, network: Option<Arc<str>>, end: End, before: Option<
     // Files and pods go before their interfaces; the name of the network stays with the pod's.
     let kept = || before.filter(|before| same_pod(&before.pod, &verdict.pod))?.network.clone();
     Owner { pod: verdict.pod.clone(), source: verdict.source, network: network.or_else(kept), end }
+}
+
+const NONE: &[IpNet] = &[];
+
+/// The addresses of `these` that are not among `those`, each once. Both are sorted; a host's interface can have
+/// thousands (`kube-ipvs0` has one for each Service).
+fn missing_from<'a>(those: &'a [IpNet], these: &'a [IpNet]) -> impl Iterator<Item = IpAddr> + 'a {
+    let same_address = |a: &IpNet, b: &IpNet| a.addr() == b.addr();
+    let these = these.chunk_by(same_address).filter_map(|nets| nets.first()).map(|net| net.addr());
+    these.filter(|address| those.binary_search_by_key(address, |net| net.addr()).is_err())
 }
 
 /// Whether a host's end leads to another namespace than it did when its owner was found.
