@@ -1,0 +1,23 @@
+//! Any annotation of a pod's author names printable networks, or none.
+#![no_main]
+
+use std::sync::LazyLock;
+use std::time::UNIX_EPOCH;
+
+use iface_core::{Interface, Place};
+use libfuzzer_sys::fuzz_target;
+use netns_agent::owner::multus::{network_of, parse};
+use netns_agent::testing;
+
+static ETH0: LazyLock<Interface> = LazyLock::new(|| Interface {
+    addresses: "10.244.0.5/24".parse().into_iter().collect(),
+    ..testing::interface(1, "eth0", Place::Host, UNIX_EPOCH)
+});
+
+fuzz_target!(|annotation: &str| {
+    let networks = parse(annotation);
+    assert!(networks.len() <= 64);
+    if let Some(network) = network_of(&networks, &ETH0) {
+        assert!(!network.is_empty() && network.bytes().all(|byte| byte.is_ascii_graphic()));
+    }
+});
