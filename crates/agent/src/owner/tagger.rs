@@ -4,17 +4,24 @@
 //! interfaces in it are the pod's. The other ends of its veths, in the host's namespace,
 //! follow their peers. See `docs/identity.md`.
 
+#[cfg(test)]
+mod history;
+mod indices;
+mod say;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use iface_core::{End, Event, Interface, InterfaceId, NetnsId, NetnsName, Owner, Place, Source};
-use ipnet::IpNet;
+use iface_core::{Event, Interface, InterfaceId, NetnsId, NetnsName, Place, Source};
 
+use self::indices::unindex_pod;
+use self::say::{is_led_elsewhere, with_owner};
 use super::attachments::Attachments;
 use super::cni_cache::Attachment;
-use super::multus;
 use super::notice::{Conflict, Notice};
 use super::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
 use super::pod_ip::PodIps;
@@ -191,93 +198,6 @@ impl Tagger {
         self.settle(concerned);
     }
 
-    /// Puts an interface into its namespace; the namespaces to decide anew.
-    fn enter(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
-        let id = interface.netns.id;
-        let mut concerned = BTreeSet::new();
-        let space = self.spaces.entry(id).or_insert_with(|| {
-            concerned.insert(id);
-            Space {
-                place: interface.netns.place.clone(),
-                interfaces: BTreeSet::new(),
-                verdict: None,
-                known: None,
-                said: VecDeque::new(),
-            }
-        });
-        space.interfaces.insert(interface.id);
-        if space.place != interface.netns.place {
-            let before = std::mem::replace(&mut space.place, interface.netns.place.clone());
-            unindex(&mut self.by_name, &before, id);
-            concerned.insert(id);
-        }
-        if let Place::Named(name) = &interface.netns.place {
-            self.by_name.entry(name.clone()).or_default().insert(id);
-        }
-        concerned
-    }
-
-    /// Takes an interface out of its namespace, which ends with the last.
-    fn leave(&mut self, id: NetnsId, interface: InterfaceId) {
-        let Some(space) = self.spaces.get_mut(&id) else { return };
-        space.interfaces.remove(&interface);
-        if !space.interfaces.is_empty() {
-            return;
-        }
-        let Some(space) = self.spaces.remove(&id) else { return };
-        unindex(&mut self.by_name, &space.place, id);
-        if let Some(known) = space.known {
-            unindex_pod(&mut self.tagged, &known, id);
-        }
-    }
-
-    /// Updates who has which address; the namespaces to decide anew.
-    fn move_addresses(
-        &mut self,
-        id: NetnsId,
-        before: Option<&Interface>,
-        now: Option<&Interface>,
-    ) -> BTreeSet<NetnsId> {
-        let (before, now) = (before.map_or(NONE, |one| &one.addresses), now.map_or(NONE, |one| &one.addresses));
-        let mut concerned = BTreeSet::new();
-        if before == now {
-            return concerned;
-        }
-        let known = self.spaces.get(&id).is_some_and(|space| space.place == Place::Host || space.known.is_some());
-        for gone in missing_from(now, before) {
-            concerned.extend(self.addresses.concerned(gone));
-            self.addresses.release(gone, id, known);
-        }
-        for new in missing_from(before, now) {
-            self.addresses.hold(new, id);
-            concerned.extend(self.addresses.concerned(new));
-        }
-        concerned
-    }
-
-    fn move_host_end(&mut self, before: Option<&Interface>, now: Option<&Interface>) {
-        let far_end = |interface: Option<&Interface>| {
-            let interface = interface.filter(|one| one.netns.is_host())?;
-            let peer = interface.peer.as_ref()?;
-            Some(((peer.netns.id, peer.ifindex), interface.id))
-        };
-        let (before, now) = (far_end(before), far_end(now));
-        if before == now {
-            return;
-        }
-        if let Some((far, interface)) = before
-            && let Some(ends) = self.host_ends.get_mut(&far)
-        {
-            ends.remove(&interface);
-            if ends.is_empty() {
-                self.host_ends.remove(&far);
-            }
-        }
-        if let Some((far, interface)) = now {
-            self.host_ends.entry(far).or_default().insert(interface);
-        }
-    }
-
     /// Whether a CNI file was found to be about the interface's namespace.
     fn hold_against_files(&mut self, interface: &Interface) -> bool {
         let seen = self.files.see(interface);
@@ -374,62 +294,6 @@ impl Tagger {
         Some(Verdict { named, pod, source })
     }
 
-    /// Says every interface of a namespace and their far ends again, where that makes a difference.
-    fn refresh(&mut self, id: NetnsId) {
-        for interface in self.interfaces_of(id) {
-            self.say(interface.id, Some(&interface));
-        }
-        self.refresh_host_ends(id, 0..=u32::MAX);
-    }
-
-    fn refresh_host_ends(&mut self, id: NetnsId, indexes: std::ops::RangeInclusive<u32>) {
-        let range = (id, *indexes.start())..=(id, *indexes.end());
-        let ends: Vec<InterfaceId> = self.host_ends.range(range).flat_map(|(_, ends)| ends.iter().copied()).collect();
-        for end in ends {
-            let before = self.interfaces.get(&end).cloned();
-            self.say(end, before.as_ref());
-        }
-    }
-
-    /// Gives an interface its owner and tells what differs from `before`.
-    fn say(&mut self, interface: InterfaceId, before: Option<&Arc<Interface>>) {
-        let Some(known) = self.interfaces.get(&interface) else { return };
-        let now = with_owner(known, self.owner_of(known));
-        self.count_untagged(before.map(|before| &**before), Some(&now));
-        self.events.extend(Event::between(before, Some(&now)));
-        self.interfaces.insert(interface, now);
-    }
-
-    fn owner_of(&self, interface: &Interface) -> Option<Arc<Owner>> {
-        let before = interface.owner.as_ref();
-        let owner = if interface.netns.is_host() {
-            let Some(peer) = &interface.peer else { return before.cloned() };
-            // The end inside goes first; until this one follows, it is still that pod's.
-            let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
-            let verdict = space.verdict.as_ref()?;
-            let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
-            let network = inside.and_then(|inside| self.network(verdict, inside));
-            owner(verdict, network, End::Host, before)
-        } else {
-            let verdict = self.spaces.get(&interface.netns.id)?.verdict.as_ref()?;
-            owner(verdict, self.network(verdict, interface), End::Pod, before)
-        };
-        // The same answer keeps its allocation.
-        match before {
-            Some(before) if **before == owner => Some(before.clone()),
-            _ => Some(Arc::new(owner)),
-        }
-    }
-
-    fn network(&self, verdict: &Verdict, interface: &Interface) -> Option<Arc<str>> {
-        let name = interface.netns.name()?;
-        let by_file = self.files.about(interface.netns.id, name).network(&verdict.named, &interface.name);
-        by_file.or_else(|| {
-            let record = self.pods.get(verdict.pod.uid.as_deref()?)?;
-            multus::network_of(&record.networks, interface)
-        })
-    }
-
     fn note(&mut self, id: NetnsId, conflict: Conflict) {
         let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
         space.said.push_back(conflict.clone());
@@ -439,75 +303,4 @@ impl Tagger {
         self.conflicts += 1;
         self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
     }
-
-    fn count_untagged(&mut self, before: Option<&Interface>, now: Option<&Interface>) {
-        let untagged =
-            |one: Option<&Interface>| usize::from(one.is_some_and(|one| !one.netns.is_host() && one.owner.is_none()));
-        self.untagged = self.untagged + untagged(now) - untagged(before);
-    }
-
-    fn interfaces_of(&self, id: NetnsId) -> Vec<Arc<Interface>> {
-        let interfaces = self.spaces.get(&id).into_iter().flat_map(|space| &space.interfaces);
-        interfaces.filter_map(|interface| self.interfaces.get(interface).cloned()).collect()
-    }
-
-    fn named(&self, names: &[NetnsName]) -> BTreeSet<NetnsId> {
-        names.iter().filter_map(|name| self.by_name.get(name)).flatten().copied().collect()
-    }
 }
-
-fn owner(verdict: &Verdict, network: Option<Arc<str>>, end: End, before: Option<&Arc<Owner>>) -> Owner {
-    // Files and pods go before their interfaces; the name of the network stays with the pod's.
-    let kept = || before.filter(|before| same_pod(&before.pod, &verdict.pod))?.network.clone();
-    Owner { pod: verdict.pod.clone(), source: verdict.source, network: network.or_else(kept), end }
-}
-
-const NONE: &[IpNet] = &[];
-
-/// The addresses of `these` that are not among `those`, each once. Both are sorted; a host's interface can have
-/// thousands (`kube-ipvs0` has one for each Service).
-fn missing_from<'a>(those: &'a [IpNet], these: &'a [IpNet]) -> impl Iterator<Item = IpAddr> + 'a {
-    let same_address = |a: &IpNet, b: &IpNet| a.addr() == b.addr();
-    let these = these.chunk_by(same_address).filter_map(|nets| nets.first()).map(|net| net.addr());
-    these.filter(|address| those.binary_search_by_key(address, |net| net.addr()).is_err())
-}
-
-/// Whether a host's end leads to another namespace than it did when its owner was found.
-///
-/// An end inside that is nowhere at the moment may only have gone before this one.
-fn is_led_elsewhere(before: &Interface, now: &Interface) -> bool {
-    let far = |end: &Interface| end.peer.as_ref().map(|peer| peer.netns.id);
-    now.netns.is_host() && far(now).is_some_and(|now| far(before) != Some(now))
-}
-
-fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) -> Arc<Interface> {
-    if interface.owner == owner {
-        return interface.clone();
-    }
-    Arc::new(Interface { owner, ..Interface::clone(interface) })
-}
-
-fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
-    let Place::Named(name) = place else { return };
-    if let Some(ids) = by_name.get_mut(name) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            by_name.remove(name);
-        }
-    }
-}
-
-fn unindex_pod(tagged: &mut HashMap<PodName, BTreeSet<NetnsId>>, verdict: &Verdict, id: NetnsId) {
-    let name = PodName::from(verdict.pod.as_ref());
-    if let Some(ids) = tagged.get_mut(&name) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            tagged.remove(&name);
-        }
-    }
-}
-
-#[cfg(test)]
-mod history;
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,152 @@
+//! CNI files as evidence.
+
+use super::*;
+
+#[test]
+fn a_cni_file_gives_all_of_its_namespace_to_the_pod_and_the_network_to_its_interface() {
+    let a = netns(1, "cni-a");
+    let (lo, eth0) = (interface(1, &a, "lo", 0, "127.0.0.1/8"), interface(2, &a, "eth0", 7, "10.0.0.1/24"));
+    let file = file("cni-a", &pod("web", Some("u1")), 7, "podnet");
+    let (tagger, reader) = after([Input::File("f", file), added(&lo), added(&eth0)]);
+    assert_eq!(reader.owner(&lo), by("u1", Source::CniCache));
+    assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+    assert_eq!((reader.network(&lo), reader.network(&eth0)), (None, Some("podnet".into())));
+    assert_eq!((tagger.untagged(), tagger.conflicts()), (0, 0));
+}
+
+#[test]
+fn an_interface_that_comes_after_its_file_is_added_with_its_owner() {
+    let eth0 = interface(2, &netns(1, "cni-a"), "eth0", 7, "");
+    let mut tagger = Tagger::default();
+    give(&mut tagger, Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet")));
+    give(&mut tagger, added(&eth0));
+    let events: Vec<Event> = tagger.events().collect();
+    assert!(matches!(events.as_slice(), [Event::Added(one)] if one.owner.is_some()), "{events:?}");
+}
+
+#[test]
+fn a_file_older_than_the_namespace_that_has_its_name_now_tags_nothing() {
+    let old = file("cni-a", &pod("old", Some("u0")), 3, "podnet");
+    let eth0 = interface(2, &netns(1, "cni-a"), "eth0", 7, "");
+    let (tagger, reader) = after([Input::File("f", old), added(&eth0)]);
+    assert_eq!(reader.owner(&eth0), None);
+    assert_eq!((tagger.untagged(), tagger.conflicts()), (1, 1));
+}
+
+#[test]
+fn an_old_file_for_the_loopback_interface_proves_nothing() {
+    let lo = interface(1, &netns(1, "cni-a"), "lo", 0, "127.0.0.1/8");
+    let mut old = file("cni-a", &pod("old", Some("u0")), 0, "cni-loopback");
+    (old.interface, old.macs) = (lo.name, Vec::new());
+    let (_, reader) = after([Input::File("f", old), added(&lo)]);
+    assert_eq!(reader.owner(&lo), None);
+}
+
+#[test]
+fn a_file_speaks_only_of_the_first_namespace_it_fits() {
+    let (first, second) = (netns(1, "cni-a"), netns(2, "cni-a"));
+    let (before, now) = (interface(1, &first, "eth0", 7, ""), interface(2, &second, "eth0", 7, ""));
+    let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
+    let (_, reader) = after([file, added(&before), Input::Event(Event::Deleted(before.clone())), added(&now)]);
+    assert_eq!(reader.owner(&now), None);
+}
+
+#[test]
+fn two_files_that_name_two_pods_tag_neither_and_are_told_once() {
+    let a = netns(1, "cni-a");
+    let eth0 = interface(1, &a, "eth0", 7, "");
+    let inputs = [
+        added(&eth0),
+        Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet")),
+        Input::File("g", file("cni-a", &pod("db", Some("u2")), 7, "podnet")),
+        Input::Event(Event::Updated(interface(1, &a, "eth0", 7, "10.0.0.1/24"), iface_core::Changes::ADDRESSES)),
+    ];
+    let (mut tagger, mut reader) = after(inputs);
+    assert_eq!(reader.owner(&eth0), None);
+    assert_eq!((tagger.conflicts(), tagger.notices().count()), (1, 1));
+    give(&mut tagger, Input::Gone("g"));
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+}
+
+#[test]
+fn a_namespace_keeps_its_pod_when_the_file_and_the_pod_go_first() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
+    let file = file("cni-a", &pod("web", Some("u1")), 7, "podnet");
+    let deleted = Input::Pod(PodChange::Deleted("u1".into()));
+    let pods = applied(record("web", "u1", "10.0.0.1"));
+    let (_, reader) = after([added(&eth0), Input::File("f", file), pods, Input::Gone("f"), deleted]);
+    assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+    assert_eq!(reader.network(&eth0).as_deref(), Some("podnet"));
+}
+
+#[test]
+fn a_file_without_uid_gets_one_only_where_an_address_agrees() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let nameless =
+        Attachment { addresses: vec!["10.0.0.1".parse().unwrap()], ..file("cni-a", &pod("web-0", None), 7, "podnet") };
+    for (address, uid) in [("10.0.0.1", "u1"), ("10.0.0.2", "web-0 without uid")] {
+        for inputs in
+            permutations(&[added(&eth0), applied(record("web-0", "u1", address)), Input::File("f", nameless.clone())])
+        {
+            let (_, reader) = after(inputs);
+            assert_eq!(reader.owner(&eth0), by(uid, Source::CniCache));
+        }
+    }
+}
+
+#[test]
+fn a_namespace_whose_file_has_no_uid_stays_its_pods_when_a_successor_has_name_and_address() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let nameless =
+        Attachment { addresses: vec!["10.0.0.1".parse().unwrap()], ..file("cni-a", &pod("web-0", None), 7, "podnet") };
+    let deleted = Input::Pod(PodChange::Deleted("u1".into()));
+    let [first, second] = ["u1", "u0"].map(|uid| applied(record("web-0", uid, "10.0.0.1")));
+    let (_, reader) = after([added(&eth0), Input::File("f", nameless.clone()), first.clone(), deleted, second.clone()]);
+    assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+    let (_, reader) = after([first, second, added(&eth0), Input::File("f", nameless)]);
+    assert_eq!(reader.owner(&eth0), by("web-0 without uid", Source::CniCache), "either may be meant");
+}
+
+#[test]
+fn a_cache_that_corrects_what_was_known_is_believed_and_counted() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
+    let [first, second] =
+        [("web", "u1"), ("db", "u2")].map(|(name, uid)| file("cni-a", &pod(name, Some(uid)), 7, "podnet"));
+    let (mut tagger, reader) =
+        after([added(&eth0), Input::File("f", first), Input::Gone("f"), Input::File("g", second)]);
+    assert_eq!(reader.owner(&eth0), by("u2", Source::CniCache));
+    assert_eq!((tagger.conflicts(), tagger.notices().count()), (1, 1));
+}
+
+#[test]
+fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
+    let a = netns(1, "cni-a");
+    let mut old = file("cni-a", &pod("old", Some("u0")), 7, "fast");
+    for (kind, addresses, owner) in [
+        ("ipvlan", vec!["10.0.0.9"], None),
+        ("vlan", vec![], None),
+        ("ipvlan", vec!["10.0.0.1"], by("u0", Source::CniCache)),
+        ("macvlan", vec!["10.0.0.9"], by("u0", Source::CniCache)),
+    ] {
+        let mut eth0 = interface(1, &a, "eth0", 7, "10.0.0.1/24");
+        Arc::make_mut(&mut eth0).kind = Some(iface_core::Kind::new(kind));
+        old.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let (_, reader) = after([added(&eth0), Input::File("f", old.clone())]);
+        assert_eq!(reader.owner(&eth0), owner, "{kind} {addresses:?}");
+    }
+}
+
+#[test]
+fn contradictions_of_a_namespace_are_remembered_within_bounds() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
+    let thief = Input::File("f", file("cni-a", &pod("thief", Some("u9")), 7, "podnet"));
+    let (mut tagger, _) = after([synced(), added(&eth0), thief]);
+    for number in 0..200 {
+        let uid = format!("u-{number}");
+        tagger.pod(PodChange::Applied(record("victim", &uid, "10.0.0.1")));
+        tagger.pod(PodChange::Deleted(uid.as_str().into()));
+    }
+    assert_eq!(tagger.conflicts(), 200, "each is another pod");
+    assert!(tagger.spaces[&eth0.netns.id].said.len() < 100);
+}
