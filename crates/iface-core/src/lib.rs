@@ -10,7 +10,8 @@
 //! An [`Informer`] is a stream of [`Event`]s. Each part wraps one and is one:
 //!
 //! - [`Registerer`] keeps a table of what exists and hands out [`Lookup`]s for other threads:
-//!   by number and MAC address, by namespace, by name, by [`InterfaceId`].
+//!   by number and MAC address, by namespace, by name, by [`InterfaceId`]. A [`Reader`] is one for
+//!   a thread that asks for every packet.
 //! - [`InformerExt::filtered`] narrows by name or address, [`InformerExt::up_only`] to what can
 //!   pass packets, for programs that attach something to interfaces.
 //! - [`Coalesce`] merges what a slow reader has not read, for those who write an informer.
