@@ -3,14 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
-use netns_testbed::{NetnsDir, Rtnl, Suite, Veth, tests};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use netns_testbed::{NetnsDir, Rtnl, Running, Suite, Veth, tests};
+use nix::sys::signal::Signal;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
 
@@ -81,13 +79,12 @@ fn execute(line: &str) {
 }
 
 fn starts_and_stops(arguments: &[&str]) {
-    let mut child =
-        Command::new(env!("CARGO_BIN_EXE_netns-agent")).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("everything that exists is known")));
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
-    lines.for_each(drop);
-    assert!(child.wait().unwrap().success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netns-agent"));
+    command.args(arguments);
+    let running = Running::start(command, true);
+    running.until(|line| line.contains("everything that exists is known"));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended(), Some(0));
 }
 
 fn the_readme_needs_two_commands_for_all_the_set_up() {

@@ -1,4 +1,4 @@
-//! Network namespaces, links and addresses as values that clean up when dropped.
+//! Network namespaces, links, addresses and programs beside them, as values that clean up when dropped.
 //!
 //! Every test runs in a process of its own, in a user, mount and network namespace of its own: it is
 //! root there and nowhere else, sees nothing of the machine, and leaves nothing behind whatever
@@ -25,24 +25,32 @@
 //! Everything here panics when the kernel refuses it, at the line of the test that asked: a test
 //! that cannot set its scene has failed.
 
+mod http;
 mod inside;
 mod link;
 mod netns;
 mod observer;
 mod oracle;
+mod pod;
+mod program;
 mod replay;
 mod resources;
+mod rotel;
 mod rtnl;
 mod sandbox;
 mod suite;
 
+pub use http::get;
 pub use inside::inside;
 pub use link::{Bridge, Tun, Veth};
 pub use netns::{Alias, Netns, NetnsDir, Reserved};
 pub use observer::Observer;
 pub use oracle::{LinkTruth, links_inside};
+pub use pod::Pod;
+pub use program::{LIMIT, Running, free_ports};
 pub use replay::Replay;
-pub use resources::{Footprint, resident_bytes};
+pub use resources::{Footprint, Usage, resident_bytes};
+pub use rotel::{Rotel, Verbosity};
 pub use rtnl::{LinkChange, Rtnl};
 pub use sandbox::{Error as SandboxError, enter as enter_sandbox};
 pub use suite::{Suite, Test, figure};

@@ -1,6 +1,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
 /// What this process holds of the kernel: to be the same after something as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
@@ -33,6 +36,47 @@ impl Footprint {
     }
 }
 
+/// What another process uses now.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Resident memory, bytes; files that are mapped, like the program itself, are in it.
+    pub resident: u64,
+    /// The part of it that is no file's.
+    pub anonymous: u64,
+    /// The most that was ever resident, bytes.
+    pub peak: u64,
+    /// Open file descriptors.
+    pub fds: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Processor time of all its threads since its start.
+    pub cpu: Duration,
+}
+
+impl Usage {
+    /// Of the process with this id (proc_pid_status(5), clock_getcpuclockid(3)).
+    #[track_caller]
+    #[must_use]
+    pub fn of(process: u32) -> Self {
+        let path = format!("/proc/{process}/status");
+        let status = fs::read_to_string(&path).unwrap_or_else(|e| panic!("cannot read {path}: {e}"));
+        let kibibytes = |key: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_suffix(" kB"));
+            let value = value.and_then(|value| value.trim().parse::<u64>().ok());
+            value.unwrap_or_else(|| panic!("{path} does not say {key}")) * 1024
+        };
+        let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed())).and_then(clock_gettime);
+        Self {
+            resident: kibibytes("VmRSS:"),
+            anonymous: kibibytes("RssAnon:"),
+            peak: kibibytes("VmHWM:"),
+            fds: entries(&format!("/proc/{process}/fd")),
+            threads: entries(&format!("/proc/{process}/task")),
+            cpu: clock.unwrap_or_else(|e| panic!("cannot read the clock of process {process}: {e}")).into(),
+        }
+    }
+}
+
 /// Resident memory of this process, bytes (proc_pid_statm(5)).
 #[must_use]
 pub fn resident_bytes() -> u64 {
@@ -44,4 +88,21 @@ pub fn resident_bytes() -> u64 {
 
 fn entries(path: &str) -> usize {
     fs::read_dir(path).unwrap_or_else(|e| panic!("cannot list {path}: {e}")).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_uses_is_counted_as_what_this_one_uses() {
+        let start = Usage::of(std::process::id());
+        let memory: Vec<u8> = (0..=u8::MAX).cycle().take(8 << 20).collect();
+        let now = Usage::of(std::process::id());
+        assert!(now.anonymous >= start.anonymous + memory.len() as u64, "{start:?} {now:?}");
+        assert!(now.peak >= now.resident && now.resident > now.anonymous && now.cpu > start.cpu, "{start:?} {now:?}");
+        let own = Footprint::now();
+        // Another thread of the tests may come or go meanwhile.
+        assert!(now.fds.abs_diff(own.fds) <= 2 && now.threads.abs_diff(own.threads) <= 2, "{now:?} {own:?}");
+    }
 }

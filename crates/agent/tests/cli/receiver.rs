@@ -1,43 +1,26 @@
 //! A real OTLP receiver, and what it says it received.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::Command;
 
-use crate::program::Running;
+use netns_testbed::{Rotel, Verbosity};
 
-/// A running rotel; ends when dropped.
+/// A running receiver; ends when dropped.
 pub(crate) struct Receiver {
     /// For gRPC.
     pub(crate) endpoint: String,
-    running: Running,
+    rotel: Rotel,
 }
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let [grpc, http] = [free(), free()].map(|listener| listener.local_addr().unwrap().to_string());
-        let mut command = Command::new(program());
-        command.args([
-            "start",
-            "--exporter",
-            "blackhole",
-            "--debug-log",
-            "metrics",
-            "--debug-log-verbosity",
-            "detailed",
-        ]);
-        command.args(["--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http]);
-        let running = Running::start(command, false);
-        running.until(|line| line.contains("Starting Rotel"));
-        Self { endpoint: format!("http://{grpc}"), running }
+        let rotel = Rotel::start(Verbosity::Detailed);
+        Self { endpoint: format!("http://{}", rotel.grpc), rotel }
     }
 
     /// The latest `k8s.pod.network.io` by pod uid and direction, once they fit.
     pub(crate) fn pod_bytes(&self, fits: impl Fn(&Bytes) -> bool) -> Bytes {
         let mut reading = Reading::default();
-        self.running.until(|line| reading.take(line) && fits(&reading.bytes));
+        self.rotel.running.until(|line| reading.take(line) && fits(&reading.bytes));
         reading.bytes
     }
 }
@@ -73,12 +56,4 @@ impl Reading {
         }
         false
     }
-}
-
-fn program() -> PathBuf {
-    let venv = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/lib"));
-    let mut versions = std::fs::read_dir(&venv).into_iter().flatten().flatten();
-    versions
-        .find_map(|python| Some(python.path().join("site-packages/rotel/rotel-agent")).filter(|path| path.is_file()))
-        .unwrap_or_else(|| panic!("no rotel below {}: run tests/tools.sh once", venv.display()))
 }

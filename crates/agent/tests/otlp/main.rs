@@ -5,6 +5,5 @@ mod certificates;
 mod faults;
 mod faulty;
 mod made;
-mod rotel;
 mod sizes;
 mod works;

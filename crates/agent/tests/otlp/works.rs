@@ -9,20 +9,21 @@ use netns_agent::export::otlp::{Exporter, Failure};
 use netns_agent::export::resource::Identity;
 use netns_agent::export::settings::Signal;
 use netns_agent::testing::{at, pod, pod_interface};
+use netns_testbed::{Rotel, Verbosity};
 
 use crate::certificates::Authority;
 use crate::made::{LIMIT, export, exporter, settings, two_interfaces};
-use crate::rotel::Rotel;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Exports two interfaces and compares what rotel prints.
-async fn arrives(rotel: &mut Rotel, variables: &[(&str, &str)]) {
+async fn arrives(rotel: &Rotel, variables: &[(&str, &str)]) {
     let report = export(&mut exporter(variables), &two_interfaces(), PATIENCE).await;
     assert_eq!((report.failure, report.rejected, report.accepted), (None, 0, 18), "nine points each");
-    let node = rotel.until("k8s.node.network.interface.up").await.join("\n");
+    // Its answer is here, so nothing else has to run while its lines are awaited.
+    let node = rotel.until("k8s.node.network.interface.up").join("\n");
     assert!(node.contains("-> k8s.node.name: Str(node-1)"), "{node}");
-    let pod = rotel.until("k8s.pod.network.interface.up").await.join("\n");
+    let pod = rotel.until("k8s.pod.network.interface.up").join("\n");
     let expected = [
         "Resource SchemaURL: https://opentelemetry.io/schemas/1.44.0",
         "-> k8s.pod.uid: Str(uid-web)",
@@ -48,31 +49,31 @@ async fn arrives(rotel: &mut Rotel, variables: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn over_grpc() {
-    let mut rotel = Rotel::start().await;
+    let rotel = Rotel::start(Verbosity::Detailed);
     let endpoint = format!("http://{}", rotel.grpc);
-    arrives(&mut rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc")]).await;
-    arrives(&mut rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc"), ("COMPRESSION", "gzip")]).await;
+    arrives(&rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc")]).await;
+    arrives(&rotel, &[("ENDPOINT", &endpoint), ("PROTOCOL", "grpc"), ("COMPRESSION", "gzip")]).await;
 }
 
 #[tokio::test]
 async fn over_http() {
-    let mut rotel = Rotel::start().await;
+    let rotel = Rotel::start(Verbosity::Detailed);
     let endpoint = format!("http://{}", rotel.http);
-    arrives(&mut rotel, &[("ENDPOINT", &endpoint)]).await;
+    arrives(&rotel, &[("ENDPOINT", &endpoint)]).await;
     let full = format!("{endpoint}/v1/metrics");
-    arrives(&mut rotel, &[("METRICS_ENDPOINT", &full), ("COMPRESSION", "gzip")]).await;
+    arrives(&rotel, &[("METRICS_ENDPOINT", &full), ("COMPRESSION", "gzip")]).await;
 }
 
 #[tokio::test]
 async fn over_tls_with_a_private_ca_and_a_client_certificate() {
-    let (mut rotel, authority) = (Rotel::start().await, Authority::new());
+    let (rotel, authority) = (Rotel::start(Verbosity::Detailed), Authority::new());
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.path(name));
     let files = [("CERTIFICATE", &*ca), ("CLIENT_CERTIFICATE", &*cert), ("CLIENT_KEY", &*key)];
     for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
         let (address, _tls) = authority.in_front_of(receiver).await;
         let endpoint = format!("https://{address}");
         let how = [("ENDPOINT", &*endpoint), ("PROTOCOL", protocol)];
-        arrives(&mut rotel, &[&how[..], &files[..]].concat()).await;
+        arrives(&rotel, &[&how[..], &files[..]].concat()).await;
 
         let unknown = Authority::new();
         let unknown_ca = unknown.path("ca.pem");
@@ -94,7 +95,7 @@ async fn a_certificate_file_that_is_none_is_named_before_anything_is_sent() {
 
 #[tokio::test]
 async fn events_arrive_as_logs_of_their_pod() {
-    let mut rotel = Rotel::start().await;
+    let rotel = Rotel::start(Verbosity::Detailed);
     for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
         let settings = settings(Signal::Logs, &[("ENDPOINT", &format!("http://{receiver}")), ("PROTOCOL", protocol)]);
         let exporter = Exporter::new(Signal::Logs, settings, Arc::new(Identity::default())).expect("an exporter");
@@ -105,7 +106,7 @@ async fn events_arrive_as_logs_of_their_pod() {
         let sending = log.run(PATIENCE, |report, _| accepted += report.accepted);
         tokio::time::timeout(LIMIT, sending).await.expect("ends when all is sent");
         assert_eq!(accepted, 1);
-        let printed = rotel.until("interface eth0 added").await.join("\n");
+        let printed = rotel.until("interface eth0 added").join("\n");
         assert!(printed.contains(&format!("uid-{protocol}")), "{printed}");
     }
 }

@@ -1,7 +1,7 @@
 //! A real Prometheus that scrapes a page from the agent's admin server each second.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Stdio;
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use netns_agent::admin::{Handles, router, serve};
+use netns_testbed::{Running, free_ports};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::page::Node;
@@ -20,8 +20,9 @@ use crate::page::Node;
 /// Ends when dropped.
 pub(crate) struct Prometheus {
     address: SocketAddr,
+    // Before its folder.
+    _running: Running,
     _folder: TempDir,
-    _child: Child,
     _agent: JoinSet<()>,
 }
 
@@ -33,18 +34,13 @@ impl Prometheus {
             "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: netns-agent\n  static_configs: [{{targets: ['{target}']}}]\n"
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).expect("writes the configuration");
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = free.local_addr().expect("its address");
-        drop(free);
-        let child = Command::new("prometheus")
+        let [address] = free_ports();
+        let mut command = Command::new("prometheus");
+        command
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
             .arg(format!("--web.listen-address={address}"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("prometheus runs: tests/tools.sh installs it");
-        Self { address, _folder: folder, _child: child, _agent: agent }
+            .current_dir(folder.path());
+        Self { address, _running: Running::start(command, false), _folder: folder, _agent: agent }
     }
 
     /// The answer to a query once it is not empty.

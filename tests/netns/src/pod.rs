@@ -1,0 +1,59 @@
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::link::Veth;
+use crate::netns::{Netns, NetnsDir};
+use crate::rtnl::LinkChange;
+
+/// A pod of the namespace `default` as a container runtime leaves it: a namespace, a veth pair, and what
+/// libcni keeps of the CNI plugins' result.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Its network namespace.
+    pub netns: Netns,
+    /// Its link to the test's own namespace, up.
+    pub veth: Veth,
+}
+
+impl Pod {
+    /// Makes it; `number` tells its namespace, addresses and host end from those of others.
+    #[track_caller]
+    #[must_use]
+    pub fn add(dir: &NetnsDir, results: &Path, number: u16, name: &str) -> Self {
+        let netns = dir.add(&format!("cni-0d6c2b1a-7777-8888-9999-{number:012}"));
+        let veth = Veth::up(&format!("veth{number}"), &netns, "eth0");
+        let [high, low] = (number + 5).to_be_bytes();
+        let address = format!("10.244.{high}.{low}/24");
+        let mac = [0x0a, 0x58, 0x0a, 0xf4, high, low];
+        let rtnl = netns.rtnl();
+        rtnl.up(&["lo"]);
+        rtnl.add_address("eth0", address.parse().unwrap_or_else(|e| panic!("{address}: {e}")));
+        rtnl.set("eth0", LinkChange::Mac(mac));
+        let pod = Self { name: name.to_owned(), netns, veth };
+        let result = json!({
+            "kind": "cniCacheV1", "containerId": format!("container-{name}"), "ifName": "eth0", "networkName": "cbr0",
+            "cniArgs": [["K8S_POD_NAMESPACE", "default"], ["K8S_POD_NAME", name], ["K8S_POD_UID", pod.uid()]],
+            "result": {
+                "cniVersion": "1.0.0",
+                "interfaces": [
+                    {"name": pod.veth.host()},
+                    {"name": "eth0", "mac": mac.map(|byte| format!("{byte:02x}")).join(":"), "sandbox": pod.netns.path()},
+                ],
+                "ips": [{"interface": 1, "address": address}],
+            },
+        });
+        let path = results.join(format!("cbr0-container-{name}-eth0"));
+        fs::write(&path, result.to_string()).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+        pod
+    }
+
+    /// Its uid.
+    #[must_use]
+    pub fn uid(&self) -> String {
+        format!("uid-of-{}", self.name)
+    }
+}
