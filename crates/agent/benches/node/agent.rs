@@ -1,0 +1,106 @@
+//! The release program, started as on a node, and what it says of itself.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use netns_testbed::{Rotel, Running, Usage, Verbosity, free_ports, get};
+use serde_json::Value;
+
+/// How long anything may take; at 10,000 namespaces the kernel needs minutes.
+const LIMIT: Duration = Duration::from_secs(900);
+/// From one export to the next.
+const INTERVAL: &str = "5s";
+
+/// A running agent that is scraped and sends to a real receiver; ends when dropped.
+pub(crate) struct Agent {
+    started: Instant,
+    admin: String,
+    running: Running,
+    receiver: Rotel,
+}
+
+/// How long it took to get there, and what it used until then.
+pub(crate) struct Start {
+    pub(crate) ready: Duration,
+    pub(crate) tagged: Duration,
+    pub(crate) cpu: Duration,
+}
+
+impl Agent {
+    pub(crate) fn start(engine: &str, results: &Path) -> Self {
+        let receiver = Rotel::start(Verbosity::Basic);
+        let [admin] = free_ports().map(|address| address.to_string());
+        let endpoint = format!("http://{}", receiver.grpc);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netns-agent"));
+        command
+            .env_clear()
+            .args(["run", "--engine", engine, "--log-format", "json", "--admin-address", &admin])
+            .args(["--otlp-endpoint", &endpoint, "--otlp-protocol", "grpc", "--export-interval", INTERVAL])
+            .args(["--prometheus-interfaces", "on", "--max-series", "1000000", "--node-name", "node-1"])
+            .arg("--cni-cache-dir")
+            .arg(results);
+        let started = Instant::now();
+        Self { started, admin, running: Running::start(command, true), receiver }
+    }
+
+    /// Waits until it knows the interfaces of so many pods and whose they are.
+    pub(crate) fn until_ready(&self, pods: usize) -> Start {
+        let said = self.running.until_within(LIMIT, |line| event(line) == Some("synced"));
+        let known = self.started.elapsed();
+        assert_eq!(get(&self.admin, "/readyz").0, "HTTP/1.1 200 OK");
+        let (ready, cpu) = (self.started.elapsed(), self.usage().cpu);
+        let synced: Value = serde_json::from_str(&said[said.len() - 1]).unwrap();
+        // Of each pod eth0, lo and the host's end; and the host's lo.
+        assert_eq!(synced["interfaces"], 3 * pods + 1, "{synced}");
+        // Nothing is passed on before the CNI results were read: who is known is tagged.
+        assert_eq!(synced["untagged"], 0, "{synced}");
+        Start { ready, tagged: known, cpu }
+    }
+
+    /// Waits for an export to arrive whole, and scrapes once. Says what the page says of so many pods.
+    pub(crate) fn exchange(&self) -> Page {
+        self.receiver.running.until_within(LIMIT, ends_export);
+        let (status, page) = get(&self.admin, "/metrics");
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        Page(page)
+    }
+
+    /// Waits until so many interfaces are gone.
+    pub(crate) fn until_deleted(&self, interfaces: usize) {
+        let mut gone = 0;
+        self.running.until_within(LIMIT, |line| {
+            gone += usize::from(event(line) == Some("interface.deleted"));
+            gone == interfaces
+        });
+        // What the receiver was sent before is of no interest.
+        self.receiver.running.said().for_each(drop);
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.running.id())
+    }
+}
+
+/// What was scraped.
+pub(crate) struct Page(String);
+
+impl Page {
+    /// One of the agent's own numbers.
+    pub(crate) fn own(&self, name: &str) -> usize {
+        let value = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("the page does not say {name}"))
+    }
+}
+
+fn event(line: &str) -> Option<&str> {
+    line.split_once("\"event.name\":\"")?.1.split('"').next()
+}
+
+/// Whether this line of the receiver is of an export's last request: the agent's own metrics, of which one Resource
+/// has more than any interface has.
+fn ends_export(line: &str) -> bool {
+    let number = |key: &str| line.split_once(key)?.1.split(' ').next()?.parse::<usize>().ok();
+    let (Some(resources), Some(metrics)) = (number(" resource_metrics="), number(" metrics=")) else { return false };
+    metrics > 10 * resources
+}
