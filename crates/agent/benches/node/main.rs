@@ -62,10 +62,7 @@ struct Figures {
 
 fn measure(engine: &str, count: u16) -> Figures {
     let dir = NetnsDir::standard();
-    let fresh = Agent::start(engine, Path::new(RESULTS));
-    fresh.until_ready(0);
-    let fresh = exchanged(&fresh, 0);
-
+    let fresh = fresh(engine);
     let pods: Vec<Pod> = (0..count).map(|n| Pod::add(&dir, Path::new(RESULTS), n, &format!("web-{n}"))).collect();
     let agent = Agent::start(engine, Path::new(RESULTS));
     let start = agent.until_ready(pods.len());
@@ -80,6 +77,13 @@ fn measure(engine: &str, count: u16) -> Figures {
     agent.exchange();
     let emptied = exchanged(&agent, 0);
     Figures { start, full, cpu_a_minute: (full.cpu - before.cpu).as_secs_f64(), emptied, fresh }
+}
+
+/// What an agent uses that never saw a pod.
+fn fresh(engine: &str) -> Usage {
+    let agent = Agent::start(engine, Path::new(RESULTS));
+    agent.until_ready(0);
+    exchanged(&agent, 0)
 }
 
 /// What it uses when it has exported and was scraped twice.
