@@ -53,8 +53,10 @@ impl Page<'_> {
             .map(|(subject, sample)| Labelled::new(subject, sample, &points.options))
             .collect();
         if !samples.is_empty() {
+            let key = points.options.attributes.direction_key();
+            let directions = ["receive", "transmit"].map(|direction| Labels::new([(key, direction)]));
             let metrics = points.options.metrics().filter(|metric| metric.is_of(scope));
-            metrics.for_each(|metric| interface_metric(scope, metric, &samples, writer));
+            metrics.for_each(|metric| interface_metric(scope, metric, &samples, &directions, writer));
         }
     }
 }
@@ -63,23 +65,17 @@ impl Page<'_> {
 struct Labelled<'a> {
     sample: &'a Sample,
     labels: Labels,
-    receive: Labels,
-    transmit: Labels,
     all: Option<Labels>,
 }
 
 impl<'a> Labelled<'a> {
     fn new(subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
         let attributes = options.attributes;
-        let labels = labels(subject, attributes.of(&sample.interface));
-        let direction = attributes.direction_key();
         let info = options.opt_in.contains(&Measure::Info);
         Self {
             sample,
-            receive: labels.with(direction, "receive"),
-            transmit: labels.with(direction, "transmit"),
-            labels,
-            all: info.then(|| self::labels(subject, attributes.all().of(&sample.interface))),
+            labels: labels(subject, attributes.of(&sample.interface)),
+            all: info.then(|| labels(subject, attributes.all().of(&sample.interface))),
         }
     }
 }
@@ -100,20 +96,26 @@ fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, Str
     labels
 }
 
-fn interface_metric(scope: Scope, metric: &InterfaceMetric, samples: &[Labelled<'_>], writer: &mut Writer) {
+fn interface_metric(
+    scope: Scope,
+    metric: &InterfaceMetric,
+    samples: &[Labelled<'_>],
+    [into, out]: &[Labels; 2],
+    writer: &mut Writer,
+) {
     let (family, unit) = names::family(&[scope.prefix(), metric.suffix].concat(), metric.unit);
     let (kind, suffix) = match metric.instrument {
         Instrument::Counter => (Type::Counter, "_total"),
         Instrument::UpDownCounter | Instrument::Histogram => (Type::Gauge, ""),
     };
     writer.family(&family, unit, kind, metric.description);
-    for Labelled { sample, labels, receive, transmit, all } in samples {
+    for Labelled { sample, labels, all } in samples {
         match (metric.measure.slots(), &sample.counted) {
             (Some(_), None) => {}
             (Some(Slots::Single(slot)), Some(counted)) => writer.sample(&family, suffix, labels, counted.values[slot]),
-            (Some(Slots::Directions { receive: into, transmit: out }), Some(counted)) => {
-                writer.sample(&family, suffix, receive, counted.values[into]);
-                writer.sample(&family, suffix, transmit, counted.values[out]);
+            (Some(Slots::Directions { receive, transmit }), Some(counted)) => {
+                writer.sample_of(&family, suffix, [labels, into], counted.values[receive]);
+                writer.sample_of(&family, suffix, [labels, out], counted.values[transmit]);
             }
             (None, _) => match metric.measure {
                 Measure::Up => writer.sample(&family, suffix, labels, u8::from(sample.interface.is_up())),

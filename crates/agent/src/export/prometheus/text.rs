@@ -115,11 +115,17 @@ impl Writer {
     }
 
     pub(super) fn sample(&mut self, name: &str, suffix: &str, labels: &Labels, value: impl Display) {
-        let labels = &labels.0;
-        let _ = if labels.is_empty() {
+        self.sample_of(name, suffix, [labels, &Labels::default()], value);
+    }
+
+    /// A sample with all of these labels.
+    pub(super) fn sample_of(&mut self, name: &str, suffix: &str, labels: [&Labels; 2], value: impl Display) {
+        let [first, second] = labels.map(|labels| &*labels.0);
+        let comma = if first.is_empty() || second.is_empty() { "" } else { "," };
+        let _ = if first.is_empty() && second.is_empty() {
             writeln!(self.text, "{name}{suffix} {value}")
         } else {
-            writeln!(self.text, "{name}{suffix}{{{labels}}} {value}")
+            writeln!(self.text, "{name}{suffix}{{{first}{comma}{second}}} {value}")
         };
     }
 
