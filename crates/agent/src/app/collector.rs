@@ -55,6 +55,7 @@ impl Collector {
     pub(super) async fn collect(&mut self) -> anyhow::Result<Points> {
         let start = Instant::now();
         self.readings = self.shared.handle.counters(std::mem::take(&mut self.readings)).await?;
+        self.readings.shrink_to(2 * self.readings.len());
         self.shared.own.collected(start.elapsed());
         if let Some(at) = *self.shared.synced.borrow() {
             self.accumulator.synced(at);

@@ -43,6 +43,7 @@ impl Deltas {
         let round = self.round;
         // One that could not be read this time keeps what is pending for one more round.
         self.series.retain(|_, series| round - series.round <= 1);
+        self.series.shrink_to(2 * self.series.len());
     }
 
     /// The samples in these ranges of `points` arrived.

@@ -40,7 +40,6 @@ pub struct Accumulator {
     /// An ifindex is one interface's at a time, under whatever name.
     series: HashMap<(NetnsId, u32), Series>,
     round: u64,
-    readings: HashMap<InterfaceId, Counters>,
     order: Vec<Arc<Interface>>,
 }
 
@@ -77,8 +76,7 @@ impl Accumulator {
         now: SystemTime,
     ) -> Points {
         self.round += 1;
-        self.readings.clear();
-        self.readings.extend(readings.iter().map(|reading| (reading.id, reading.counters)));
+        let readings: HashMap<_, _> = readings.iter().map(|reading| (reading.id, &reading.counters)).collect();
         let overflow = self.admit(interfaces, now);
         let mut points = grouped(&self.order);
         points.options = self.options.clone();
@@ -88,11 +86,15 @@ impl Accumulator {
         points.overflow = overflow * each;
         points.duplicates = (self.order.len() - points.samples.len()) * each;
         for sample in &mut points.samples {
-            sample.counted = self.count(&sample.interface, points.time);
+            let reading = readings.get(&sample.interface.id).copied();
+            sample.counted = self.count(&sample.interface, reading, points.time);
         }
         let round = self.round;
         self.series.retain(|_, series| series.round == round);
         self.order.clear();
+        // What many pods took, fewer give back; with room, as pods come and go.
+        self.series.shrink_to(2 * self.series.len());
+        self.order.shrink_to(2 * points.samples.len());
         points
     }
 
@@ -112,8 +114,7 @@ impl Accumulator {
         overflow
     }
 
-    fn count(&mut self, interface: &Interface, now: Nanos) -> Option<Counted> {
-        let reading = self.readings.get(&interface.id);
+    fn count(&mut self, interface: &Interface, reading: Option<&Counters>, now: Nanos) -> Option<Counted> {
         let is_new = is_new(self.synced, interface);
         let series = match self.series.entry((interface.netns.id, interface.ifindex)) {
             Entry::Vacant(entry) => entry.insert(Series::new(interface, is_new)),

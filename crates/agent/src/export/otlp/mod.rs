@@ -36,7 +36,6 @@ pub struct Exporter {
     transport: Transport,
     signal: Signal,
     identity: Arc<Identity>,
-    buffer: BytesMut,
     /// The receiver asked to be left alone until then.
     not_before: Option<Instant>,
 }
@@ -65,7 +64,7 @@ impl Exporter {
     /// When certificates or keys cannot be used.
     pub fn new(signal: Signal, settings: OtlpSettings, identity: Arc<Identity>) -> Result<Self, TlsError> {
         let transport = Transport::new(signal, settings)?;
-        Ok(Self { transport, signal, identity, buffer: BytesMut::new(), not_before: None })
+        Ok(Self { transport, signal, identity, not_before: None })
     }
 
     /// Where it exports to.
@@ -87,7 +86,7 @@ impl Exporter {
         let identity = self.identity.clone();
         let mut batches = Batches::new(points, &identity);
         let mut report = Report::default();
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = BytesMut::new();
         while let Some(batch) = batches.next(&mut buffer) {
             let body = buffer.split().freeze();
             if self.deliver(body, batch.points, deadline, &mut report).await {
@@ -96,7 +95,6 @@ impl Exporter {
                 break;
             }
         }
-        self.buffer = buffer;
         report
     }
 
