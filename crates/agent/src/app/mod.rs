@@ -1,6 +1,7 @@
 //! The program that runs on a node: everything is built here, supervised, and ended in order.
 
 mod collector;
+mod memory;
 mod reload;
 mod scraper;
 mod sender;

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::Collector;
+use super::memory;
 use crate::admin::Page as Pending;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
@@ -55,6 +56,7 @@ impl Scraper {
             let text = self.render(format).await.context("cannot read the counters")?;
             // A scraper that has gone meanwhile needs no page.
             let _ = page.send(Ok(text));
+            memory::give_back();
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Stop;
 use super::collector::Collector;
+use super::{Stop, memory};
 use crate::export::otlp::{Exporter, Report, own_metrics};
 use crate::export::settings::Signal;
 use crate::metrics::delta::Deltas;
@@ -56,6 +56,7 @@ impl Sender {
         loop {
             ticks.tick().await;
             self.send(period).await?;
+            memory::give_back();
         }
     }
 
