@@ -7,7 +7,6 @@ mod server;
 
 use std::fmt;
 use std::future::Future;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +18,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use iface_core::{Interface, MacAddr};
 use serde::{Deserialize, Serialize};
 
 pub use self::server::serve;
+use crate::export::gzip::compressed;
 use crate::export::prometheus::Format;
 use crate::view::InterfaceView;
 
@@ -124,12 +122,6 @@ fn takes_gzip(accept: &str) -> bool {
         let mut parts = range.split(';').map(str::trim);
         parts.next() == Some("gzip") && !parts.any(|part| part == "q=0")
     })
-}
-
-fn compressed(page: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
-    encoder.write_all(page)?;
-    encoder.finish()
 }
 
 /// `/v1/interfaces?namespace=&pod=&netns=`: those that match all that is given.

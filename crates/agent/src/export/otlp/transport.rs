@@ -1,11 +1,8 @@
 //! Carries encoded requests: gRPC, or HTTP with protobuf.
 
 use std::error::Error;
-use std::io::Write;
 use std::time::SystemTime;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Buf, Bytes};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
@@ -22,6 +19,7 @@ use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decode
 use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt;
 
+use crate::export::gzip::compressed;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
 use crate::export::settings::{OtlpSettings, Protocol, Signal};
@@ -164,7 +162,7 @@ async fn post(
     body: Bytes,
 ) -> Result<Bytes, Failure> {
     let refused = |error: &dyn Error| Failure::Refused(causes(error));
-    let body = if settings.gzip { compressed(&body).map_err(|error| refused(&error))? } else { body };
+    let body = if settings.gzip { compressed(&body).map_err(|error| refused(&error))?.into() } else { body };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = settings.endpoint.clone();
@@ -184,13 +182,6 @@ async fn post(
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(Failure::Unreachable(causes(&*error))),
     }
-}
-
-fn compressed(body: &[u8]) -> std::io::Result<Bytes> {
-    // Names repeat so much that the fastest level leaves a tenth.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish().map(Bytes::from)
 }
 
 /// An error with all that led to it, in one line.
