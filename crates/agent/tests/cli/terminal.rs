@@ -6,11 +6,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
-use netns_testbed::{Test, tests};
+use netns_testbed::{LIMIT, Test, tests};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::program::LIMIT;
 use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
