@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::{Changes, Event, InterfaceId};
 
@@ -10,7 +10,7 @@ use crate::{Changes, Event, InterfaceId};
 #[derive(Debug, Default)]
 pub struct Coalesce {
     unread: BTreeMap<u64, Event>,
-    place: HashMap<InterfaceId, u64>,
+    place: BTreeMap<InterfaceId, u64>,
     next: u64,
     merged: u64,
 }

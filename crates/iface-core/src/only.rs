@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -82,7 +82,7 @@ impl<I: fmt::Debug, F> fmt::Debug for Only<I, F> {
 
 /// The interfaces the reader believes to exist.
 #[derive(Debug, Default)]
-struct Shown(HashSet<InterfaceId>);
+struct Shown(BTreeSet<InterfaceId>);
 
 impl Shown {
     /// What the reader hears of an event about an interface that is wanted now, or is not.

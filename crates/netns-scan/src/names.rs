@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use iface_core::{NetnsId, NetnsName};
 
@@ -15,7 +15,7 @@ pub(crate) type Name = (usize, NetnsName);
 pub(crate) struct Names {
     host: NsFile,
     seen: BTreeMap<Name, NsFile>,
-    namespaces: HashMap<NsFile, Named>,
+    namespaces: BTreeMap<NsFile, Named>,
     generation: u64,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Change {
 impl Names {
     /// No names yet; the host's namespace is known without one.
     pub(crate) fn new(host: NsFile) -> Self {
-        Self { host, seen: BTreeMap::new(), namespaces: HashMap::new(), generation: 0 }
+        Self { host, seen: BTreeMap::new(), namespaces: BTreeMap::new(), generation: 0 }
     }
 
     /// The host's namespace, always the first generation.

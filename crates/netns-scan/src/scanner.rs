@@ -191,6 +191,9 @@ impl Scanner {
 
     fn open_some(&mut self) {
         let slice: Vec<NetnsId> = self.to_open.drain(..self.to_open.len().min(SLICE)).collect();
+        if self.to_open.is_empty() {
+            self.to_open = VecDeque::new();
+        }
         let mut wanted = Vec::with_capacity(slice.len());
         for id in slice {
             // Closed again meanwhile.

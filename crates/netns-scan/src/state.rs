@@ -2,7 +2,7 @@ mod pairs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,11 +24,11 @@ use crate::{Reading, Tallies};
 /// appears with its peer is `Added` with it.
 #[derive(Debug)]
 pub(crate) struct State {
-    namespaces: HashMap<NetnsId, Namespace>,
+    namespaces: BTreeMap<NetnsId, Namespace>,
     host: NetnsId,
-    nsids: HashMap<i32, NetnsId>,
+    nsids: BTreeMap<i32, NetnsId>,
     /// Links that say for certain that their other end is this link.
-    claims: HashMap<LinkId, Vec<LinkId>>,
+    claims: BTreeMap<LinkId, Vec<LinkId>>,
     staged: Coalesce,
     /// Ends whose pair may have changed since the last time events left.
     unsettled: Vec<LinkId>,
@@ -62,10 +62,10 @@ impl State {
     /// A state in which nothing exists but the host's namespace, still empty.
     pub(crate) fn new(host: NetnsId) -> Self {
         let mut state = Self {
-            namespaces: HashMap::new(),
+            namespaces: BTreeMap::new(),
             host,
-            nsids: HashMap::new(),
-            claims: HashMap::new(),
+            nsids: BTreeMap::new(),
+            claims: BTreeMap::new(),
             staged: Coalesce::default(),
             unsettled: Vec::new(),
             half_pairs: Vec::new(),

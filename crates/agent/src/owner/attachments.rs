@@ -1,6 +1,6 @@
 //! The CNI cache as evidence: which pod the files say a namespace belongs to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::pod::same_pod;
 #[derive(Debug, Default)]
 pub(super) struct Attachments {
     files: BTreeMap<Arc<Path>, File>,
-    by_netns: HashMap<NetnsName, BTreeSet<Arc<Path>>>,
+    by_netns: BTreeMap<NetnsName, BTreeSet<Arc<Path>>>,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What the tagger needs to know of a pod, whoever said it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) fn same_pod(a: &Pod, b: &Pod) -> bool {
 }
 
 /// Namespace and name: what people call a pod.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PodName {
     namespace: Box<str>,
     name: Box<str>,
@@ -89,8 +89,8 @@ impl From<&Pod> for PodName {
 /// The pods the API server has told of.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    by_uid: HashMap<Arc<str>, PodRecord>,
-    by_name: HashMap<PodName, BTreeSet<Arc<str>>>,
+    by_uid: BTreeMap<Arc<str>, PodRecord>,
+    by_name: BTreeMap<PodName, BTreeSet<Arc<str>>>,
     deleted: Remembered,
 }
 
@@ -153,7 +153,7 @@ impl Pods {
     }
 
     /// All uids that are not among `listed`.
-    pub(super) fn missing_from(&self, listed: &HashSet<Arc<str>>) -> Vec<Arc<str>> {
+    pub(super) fn missing_from(&self, listed: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
         self.by_uid.keys().filter(|uid| !listed.contains(*uid)).cloned().collect()
     }
 
@@ -186,7 +186,7 @@ fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     order: VecDeque<Arc<str>>,
-    uids: HashSet<Arc<str>>,
+    uids: BTreeSet<Arc<str>>,
 }
 
 impl Remembered {

@@ -5,7 +5,7 @@
 //! So a claim to an address is bound to the first namespace that it tagged, one address in two
 //! namespaces is evidence for neither, and a claim of a pod that is ending tags nothing new.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ const GHOSTS: usize = 4096;
 /// Which namespaces have which addresses, and which pods claim them.
 #[derive(Debug, Default)]
 pub(super) struct PodIps {
-    by_address: HashMap<IpAddr, Address>,
-    by_pod: HashMap<Arc<str>, Box<[IpAddr]>>,
+    by_address: BTreeMap<IpAddr, Address>,
+    by_pod: BTreeMap<Arc<str>, Box<[IpAddr]>>,
     /// Pods that the CNI cache has placed, by uid or, where it names none, by namespace and name: the
     /// API server may go on showing addresses of theirs that another pod has by now. Needed only until
     /// their claims come, which then know it themselves.

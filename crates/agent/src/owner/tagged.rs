@@ -280,6 +280,9 @@ impl<I: Informer> Stream for Tagged<I> {
         let this = self.get_mut();
         for _ in 0..TURN {
             let event = this.ready.pop_front();
+            if this.ready.is_empty() {
+                this.ready.shrink_to(TURN);
+            }
             if this.ready.is_empty() && std::mem::take(&mut this.listed_unread) {
                 this.status.send_modify(|status| status.pods_listed = Some(true));
             }

@@ -11,7 +11,7 @@ mod say;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,14 +37,14 @@ const SAID: usize = 64;
 #[derive(Debug, Default)]
 pub struct Tagger {
     /// Every interface as it was last said.
-    interfaces: HashMap<InterfaceId, Arc<Interface>>,
-    by_index: HashMap<(NetnsId, u32), InterfaceId>,
-    spaces: HashMap<NetnsId, Space>,
-    by_name: HashMap<NetnsName, BTreeSet<NetnsId>>,
+    interfaces: BTreeMap<InterfaceId, Arc<Interface>>,
+    by_index: BTreeMap<(NetnsId, u32), InterfaceId>,
+    spaces: BTreeMap<NetnsId, Space>,
+    by_name: BTreeMap<NetnsName, BTreeSet<NetnsId>>,
     /// Interfaces of the host by the far end of their veth.
     host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
     /// Namespaces by the pod they belong to, or last belonged to.
-    tagged: HashMap<PodName, BTreeSet<NetnsId>>,
+    tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
     files: Attachments,
     addresses: PodIps,
     pods: Pods,
@@ -120,7 +120,7 @@ impl Tagger {
                 self.pod_gone(gone);
             }
             PodChange::Listed(records) => {
-                let listed: HashSet<Arc<str>> = records.iter().map(|record| record.uid.clone()).collect();
+                let listed: BTreeSet<Arc<str>> = records.iter().map(|record| record.uid.clone()).collect();
                 for uid in self.pods.missing_from(&listed) {
                     let gone = self.pods.forget(&uid);
                     self.pod_gone(gone);

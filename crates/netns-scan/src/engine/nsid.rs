@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -26,10 +26,10 @@ pub(crate) struct NsidEngine {
     host: NetnsId,
     /// The host's own number in its own namespace: messages from it carry that, once it exists.
     host_nsid: i32,
-    by_nsid: HashMap<i32, NetnsId>,
-    by_id: HashMap<NetnsId, i32>,
+    by_nsid: BTreeMap<i32, NetnsId>,
+    by_id: BTreeMap<NetnsId, i32>,
     /// Namespaces being listed: what is heard of them goes there.
-    listings: HashMap<NetnsId, Listing>,
+    listings: BTreeMap<NetnsId, Listing>,
     uncertain: BTreeSet<NetnsId>,
     /// Namespaces whose number was given up since somebody last asked.
     dead: Vec<NetnsId>,
@@ -65,9 +65,9 @@ impl NsidEngine {
             requests,
             host,
             host_nsid,
-            by_nsid: HashMap::from([(host_nsid, host)]),
-            by_id: HashMap::from([(host, host_nsid)]),
-            listings: HashMap::new(),
+            by_nsid: BTreeMap::from([(host_nsid, host)]),
+            by_id: BTreeMap::from([(host, host_nsid)]),
+            listings: BTreeMap::new(),
             uncertain: BTreeSet::new(),
             dead: Vec::new(),
             buffer: vec![0; BUFFER_LEN].into(),

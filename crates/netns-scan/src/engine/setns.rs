@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -28,8 +28,8 @@ pub(crate) struct SetnsEngine {
     epoll: Epoll,
     home: File,
     host: NetnsId,
-    connections: HashMap<u64, Connection>,
-    tokens: HashMap<NetnsId, u64>,
+    connections: BTreeMap<u64, Connection>,
+    tokens: BTreeMap<NetnsId, u64>,
     next_token: u64,
     uncertain: BTreeSet<NetnsId>,
     /// Links whose other end is in another namespace, and not the host's: which number that has
@@ -59,8 +59,8 @@ impl SetnsEngine {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             home: File::open(OWN)?,
             host: state.host(),
-            connections: HashMap::new(),
-            tokens: HashMap::new(),
+            connections: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             next_token: 0,
             uncertain: BTreeSet::new(),
             unplaced: BTreeMap::new(),

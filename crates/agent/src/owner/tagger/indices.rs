@@ -1,6 +1,6 @@
 //! What is where: interfaces by namespace, namespaces by name, address and pod, host ends by their far end.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ fn missing_from<'a>(those: &'a [IpNet], these: &'a [IpNet]) -> impl Iterator<Ite
     these.filter(|address| those.binary_search_by_key(address, |net| net.addr()).is_err())
 }
 
-fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
+fn unindex(by_name: &mut BTreeMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
     let Place::Named(name) = place else { return };
     if let Some(ids) = by_name.get_mut(name) {
         ids.remove(&id);
@@ -129,7 +129,7 @@ fn unindex(by_name: &mut HashMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, i
     }
 }
 
-pub(super) fn unindex_pod(tagged: &mut HashMap<PodName, BTreeSet<NetnsId>>, verdict: &Verdict, id: NetnsId) {
+pub(super) fn unindex_pod(tagged: &mut BTreeMap<PodName, BTreeSet<NetnsId>>, verdict: &Verdict, id: NetnsId) {
     let name = PodName::from(verdict.pod.as_ref());
     if let Some(ids) = tagged.get_mut(&name) {
         ids.remove(&id);
