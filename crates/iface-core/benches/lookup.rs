@@ -121,15 +121,26 @@ fn each_way(group: &mut BenchmarkGroup<'_, WallTime>, case: &str, interfaces: &[
     group.bench_function(BenchmarkId::new(case, "lookup"), |bencher| {
         bencher.iter_custom(|times| ask(interfaces, times, |n, mac| lookup.name_for_index_and_mac(n, mac)));
     });
-    let mut reader = lookup.reader();
+    let mut reader = reading(&lookup);
     group.bench_function(BenchmarkId::new(case, "reader"), |bencher| {
-        bencher.iter_custom(|times| ask(interfaces, times, |n, mac| reader.name_for_index_and_mac(n, mac)));
+        bencher.iter_custom(|times| ask(interfaces, times, &mut reader));
     });
-    let own: HashMap<_, _, RandomState> = interfaces.iter().map(|it| ((it.ifindex, it.mac), it.name)).collect();
-    let named = |name: &IfName| Answer { name: *name, confidence: Confidence::Exact };
+    let mut own = own_map(interfaces);
     group.bench_function(BenchmarkId::new(case, "own map"), |bencher| {
-        bencher.iter_custom(|times| ask(interfaces, times, |n, mac| own.get(&(n, mac.copied())).map(named)));
+        bencher.iter_custom(|times| ask(interfaces, times, &mut own));
     });
+}
+
+/// Answers from a map that nobody else may touch.
+fn own_map(interfaces: &[Arc<Interface>]) -> impl FnMut(u32, Option<&MacAddr>) -> Option<Answer> + use<> {
+    let map: HashMap<_, _, RandomState> = interfaces.iter().map(|it| ((it.ifindex, it.mac), it.name)).collect();
+    let named = |name: &IfName| Answer { name: *name, confidence: Confidence::Exact };
+    move |ifindex, mac| map.get(&(ifindex, mac.copied())).map(named)
+}
+
+fn reading(lookup: &Lookup) -> impl FnMut(u32, Option<&MacAddr>) -> Option<Answer> + use<> {
+    let mut reader = lookup.reader();
+    move |ifindex, mac| reader.name_for_index_and_mac(ifindex, mac)
 }
 
 fn others(criterion: &mut Criterion) {
@@ -152,17 +163,22 @@ fn together(criterion: &mut Criterion) {
     for readers in [1, 2] {
         let lookup = knowing(&interfaces);
         group.bench_function(BenchmarkId::new("readers", readers), |bencher| {
-            bencher.iter_custom(|times| read(readers, &lookup, &interfaces, times));
+            bencher.iter_custom(|times| read(readers, &interfaces, times, || reading(&lookup)));
+        });
+        group.bench_function(BenchmarkId::new("own maps", readers), |bencher| {
+            bencher.iter_custom(|times| read(readers, &interfaces, times, || own_map(&interfaces)));
         });
     }
-    group.bench_function("1 reader, a writer of 100,000 events a second", |bencher| {
-        bencher.iter_custom(|times| beside_a_writer(&interfaces, times));
-    });
+    for (case, writes) in [("a writer of 100,000 events a second", true), ("a thread that writes nothing", false)] {
+        group.bench_function(BenchmarkId::new("1 reader beside", case), |bencher| {
+            bencher.iter_custom(|times| beside_another(writes, &interfaces, times));
+        });
+    }
     group.finish();
 }
 
-/// Reads while other interfaces come and go, one every 10 µs.
-fn beside_a_writer(interfaces: &[Arc<Interface>], times: u64) -> Duration {
+/// Reads while another thread is busy; where it writes, other interfaces come and go, one every 10 µs.
+fn beside_another(writes: bool, interfaces: &[Arc<Interface>], times: u64) -> Duration {
     let first = interfaces.len() as u32;
     let others: Vec<_> = (first..2 * first).map(|n| interface(n, 0, n + 1)).collect();
     let come = others.iter().cloned().map(Event::Added);
@@ -180,26 +196,33 @@ fn beside_a_writer(interfaces: &[Arc<Interface>], times: u64) -> Duration {
             while !stop.load(Ordering::Relaxed) {
                 if Instant::now() >= due {
                     due += Duration::from_micros(10);
+                    if !writes {
+                        continue;
+                    }
                     drop(black_box(Pin::new(&mut registerer).poll_next(&mut Context::from_waker(Waker::noop()))));
                 }
                 std::hint::spin_loop();
             }
         });
-        let took = read(1, &lookup, interfaces, times);
+        let took = read(1, interfaces, times, || reading(&lookup));
         stop.store(true, Ordering::Relaxed);
         took
     })
 }
 
-fn read(readers: usize, lookup: &Lookup, interfaces: &[Arc<Interface>], times: u64) -> Duration {
+/// How long the slowest of these threads takes.
+fn read<A>(readers: usize, interfaces: &[Arc<Interface>], times: u64, answer: impl Fn() -> A) -> Duration
+where
+    A: FnMut(u32, Option<&MacAddr>) -> Option<Answer> + Send,
+{
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..readers)
+        let threads: Vec<_> = (0..readers)
             .map(|_| {
-                let mut reader = lookup.reader();
-                scope.spawn(move || ask(interfaces, times, |n, mac| reader.name_for_index_and_mac(n, mac)))
+                let answer = answer();
+                scope.spawn(move || ask(interfaces, times, answer))
             })
             .collect();
-        readers.into_iter().filter_map(|reader| reader.join().ok()).max().unwrap_or_default()
+        threads.into_iter().filter_map(|thread| thread.join().ok()).max().unwrap_or_default()
     })
 }
 
