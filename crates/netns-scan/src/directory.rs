@@ -11,6 +11,7 @@ use iface_core::NetnsName;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
+use crate::mounts::{Propagation, propagation};
 use crate::names::{Change, Name, Names};
 use crate::netns::{Found, look};
 
@@ -309,7 +310,7 @@ impl Directories {
     fn warn_of_plain_file(&mut self, name: Name) {
         let path = self.path(&name);
         let directory = &self.all[name.0].path;
-        if arrives_from_outside(directory) {
+        if !matches!(propagation(directory), Ok(Propagation::Volume | Propagation::Private)) {
             self.warn(&path, "it is a plain file, no namespace was mounted over it");
         } else {
             self.warn(
@@ -331,18 +332,4 @@ impl Directories {
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = path.metadata().ok()?;
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
-}
-
-/// Whether mounts made in another mount namespace show up below a directory: its mount is shared
-/// or a slave (`proc_pid_mountinfo(5)`, optional fields).
-fn arrives_from_outside(directory: &Path) -> bool {
-    let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let covering = table.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(4);
-        let point = fields.next()?;
-        path.starts_with(point).then(|| (point.len(), fields.skip(1).take_while(|field| *field != "-").count() > 0))
-    });
-    // The last of equally long mount points lies on top.
-    covering.max_by_key(|(len, _)| *len).is_none_or(|(_, propagates)| propagates)
 }

@@ -29,6 +29,7 @@ mod feed;
 mod listing;
 #[doc(hidden)]
 pub mod message;
+mod mounts;
 mod names;
 mod netns;
 mod query;
@@ -40,6 +41,7 @@ mod status;
 mod watcher;
 
 pub use error::Error;
+pub use mounts::{Propagation, propagation};
 pub use query::{ips_from_interface, name_for_index};
 pub use status::{EngineKind, Fault, Reading, Status, Stopped, Tallies};
 pub use watcher::{EngineChoice, Handle, Poller, Settings, Watcher};

@@ -1,8 +1,9 @@
 //! Facts in, verdicts out. Pure.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use netns_scan::{EngineKind, Fault, Status};
+use netns_scan::{EngineKind, Fault, Propagation, Status};
 
 use crate::owner::OwnerStatus;
 
@@ -111,49 +112,22 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     checks
 }
 
-/// Whether namespaces that are mounted elsewhere, by a container runtime on the node, arrive in this directory: what
-/// `/proc/self/mountinfo` (proc(5)) says of the mount that it is on. `real` is its path without symbolic links.
-pub(super) fn propagation(dir: &Path, real: &Path, mountinfo: &str) -> Check {
+/// Whether namespaces that are mounted elsewhere, by a container runtime on the node, arrive in this directory.
+pub(super) fn mounts(dir: &Path, found: io::Result<Propagation>) -> Check {
     const SUBJECT: &str = "mounts";
-    // Of several mounts on one path the last is on top.
-    let on = mountinfo.lines().filter_map(Mount::parse).filter(|mount| real.starts_with(&mount.point));
     let dir = dir.display();
-    match on.max_by_key(|mount| mount.point.as_os_str().len()) {
-        Some(mount) if mount.propagates => Check::ok(SUBJECT, format!("{dir}: mounts made elsewhere arrive")),
-        // Bound from a directory of another mount, as a container's volumes are.
-        Some(mount) if mount.bound && mount.point == real => Check::bad(
+    match found {
+        Ok(Propagation::Arrive) => Check::ok(SUBJECT, format!("{dir}: mounts made elsewhere arrive")),
+        Ok(Propagation::Volume) => Check::bad(
             SUBJECT,
             format!("{dir} is a private mount: namespaces made after it never arrive"),
             "mount it with HostToContainer; on the node its mount must be shared",
         ),
-        _ => {
+        Ok(Propagation::Private) => {
             Check::ok(SUBJECT, format!("{dir}: private, as is fine where namespaces are made in this mount namespace"))
         }
+        Err(error) => Check::off(SUBJECT, format!("{dir}: {error}; followed once it is there")),
     }
-}
-
-/// A line of mountinfo.
-struct Mount {
-    point: PathBuf,
-    propagates: bool,
-    bound: bool,
-}
-
-impl Mount {
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let mut tags = fields.skip(1).take_while(|tag| *tag != "-");
-        let propagates = tags.any(|tag| tag.starts_with("shared:") || tag.starts_with("master:"));
-        Some(Self { point: unescaped(point).into(), propagates, bound: root != "/" })
-    }
-}
-
-/// The kernel writes space, tab, newline and backslash as three octal digits.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
 }
 
 /// Whether CNI results can be read, and are there for `namespaces` of which one is the host's.
@@ -218,22 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn mounts_arrive_through_a_shared_or_slave_mount_and_never_in_a_private_volume() {
-        let netns = Path::new("/run/netns");
-        let seen = |mountinfo: &str| propagation(Path::new("/var/run/netns"), netns, mountinfo);
-        const RUN: &str = "25 30 0:23 / /run rw,nosuid shared:5 - tmpfs tmpfs rw\n";
-        let volume = |tags: &str| format!("{RUN}700 690 0:23 /netns /run/netns ro,nosuid {tags}- tmpfs tmpfs rw\n");
-        assert!(matches!(seen(RUN).verdict, Verdict::Ok(found) if found.contains("arrive")));
-        assert!(matches!(seen(&volume("master:5 ")).verdict, Verdict::Ok(found) if found.contains("arrive")));
-        assert!(matches!(seen(&volume("")).verdict, Verdict::Bad { cure, .. } if cure.contains("HostToContainer")));
-        // Nobody's volume: a machine whose mounts are private, and namespaces are made right there.
-        let private = "25 30 0:23 / /run rw - tmpfs tmpfs rw\n";
-        assert!(matches!(seen(private).verdict, Verdict::Ok(found) if found.contains("private")));
-        // The namespaces' own mounts below it say nothing of it.
-        let below = format!("{}701 700 0:4 net:[1] /run/netns/a rw - nsfs nsfs rw\n", volume("master:5 "));
-        assert!(!seen(&below).is_bad());
-        let spaced = "7 6 0:23 /x /a\\040b rw - tmpfs tmpfs rw\n";
-        assert!(propagation(Path::new("/a b"), Path::new("/a b"), spaced).is_bad());
+    fn a_private_volume_is_what_keeps_namespaces_out() {
+        let check = |found| mounts(Path::new("/var/run/netns"), found);
+        assert!(matches!(check(Ok(Propagation::Arrive)).verdict, Verdict::Ok(found) if found.contains("arrive")));
+        assert!(matches!(check(Ok(Propagation::Private)).verdict, Verdict::Ok(found) if found.contains("private")));
+        assert!(matches!(check(Ok(Propagation::Volume)).verdict, Verdict::Bad { cure, .. } if cure.contains("HostTo")));
+        assert!(matches!(check(Err(io::ErrorKind::NotFound.into())).verdict, Verdict::Off(_)));
     }
 
     #[test]

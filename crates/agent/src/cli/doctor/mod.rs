@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, namespaces, propagation};
+use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, mounts, namespaces};
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::config::Config;
@@ -76,11 +76,7 @@ async fn seeing(config: &Config) -> Vec<Check> {
     let status = pipeline.handle().status();
     let mut checks = vec![engine(&status)];
     checks.extend(namespaces(&status));
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    checks.extend(config.scan.dirs.iter().map(|dir| match fs::canonicalize(dir) {
-        Ok(real) => propagation(dir, &real, &mounts),
-        Err(error) => Check::off("mounts", format!("{}: {error}; followed once it is there", dir.display())),
-    }));
+    checks.extend(config.scan.dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
     let cache = config.cni_cache_dir.as_deref();
     let missing =
         cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
