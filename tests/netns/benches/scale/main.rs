@@ -16,8 +16,10 @@ use std::process::Command;
 use netns_scan::{EngineChoice, Settings, Watcher};
 use netns_testbed::{Netns, NetnsDir, Rtnl};
 
-/// How often each measurement is taken.
-const ROUNDS: usize = 7;
+/// How often each measurement is taken: less often where one takes many seconds.
+fn rounds(namespaces: usize) -> usize {
+    if namespaces > 2_000 { 3 } else { 7 }
+}
 
 /// One process's figures, by name.
 pub(crate) type Figures = BTreeMap<String, f64>;
@@ -55,11 +57,12 @@ fn number_the_host() {
 fn compare(count: usize) {
     let dir = NetnsDir::standard();
     let _namespaces: Vec<Netns> = (0..count).map(|n| namespace(&dir, n)).collect();
-    println!("\n## {count} namespaces, each with lo and a veth to the host's; median of {ROUNDS} processes\n");
+    let rounds = rounds(count);
+    println!("\n## {count} namespaces, each with lo and a veth to the host's; median of {rounds} processes\n");
     println!("| engine | figure | floor | watcher | ratio |\n|---|---|---|---|---|");
     for engine in ["nsid", "setns"] {
         let (mut floors, mut watchers) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             floors.push(child(&format!("floor-{engine}")));
             watchers.push(child(&format!("watch-{engine}")));
         }

@@ -141,8 +141,10 @@ fn nothing_is_said_while_nothing_happens(subject: Subject) {
     let _veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
     let mut observer = subject.synced();
     assert_exact(&mut observer, &pods);
-    // IPv6 settles its link-local addresses within two seconds.
-    observer.read_for(Duration::from_millis(2_500));
+    // The last thing that happens by itself: IPv6 finds each link's own address to be unique.
+    observer.until("every veth has an address", Duration::from_secs(20), |replay| {
+        replay.interfaces().filter(|interface| interface.peer.is_some()).all(|veth| !veth.addresses.is_empty())
+    });
     let said = observer.replay().history().len();
     observer.never("an event out of nothing", Duration::from_secs(1), |replay| replay.history().len() > said);
     let late = dir.add("late");
