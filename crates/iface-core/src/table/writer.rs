@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::key::{KINDS, Keys};
 use super::{Absent, Entry, Key, Row, Shared, Table, step};
-use crate::{Event, Interface, InterfaceId, Place as NetnsPlace};
+use crate::{Event, Interface, InterfaceId, Place};
 
 /// Fewest slots of a table; a smaller one would only be made again soon.
 const MIN_SLOTS: usize = 16;
@@ -16,7 +16,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     table: Arc<Table>,
     /// By its kind and place, each key that several interfaces have: their slots, the best first.
-    several: HashMap<Place, Vec<u32>>,
+    several: HashMap<KeyPlace, Vec<u32>>,
     /// Slots that were given back.
     free: Vec<u32>,
     /// The first slot that was never given out.
@@ -26,7 +26,7 @@ pub(crate) struct Writer {
 }
 
 /// The kind of a key and its place in that kind's index.
-type Place = (usize, usize);
+type KeyPlace = (usize, usize);
 
 /// How much of an index is in use.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,7 +103,7 @@ impl Writer {
     }
 
     /// Where a key is in the indexes.
-    fn place(&self, key: &Key<'_>) -> Option<Place> {
+    fn place(&self, key: &Key<'_>) -> Option<KeyPlace> {
         self.probe(key, self.hash(key)).ok().map(|(at, ..)| (key.kind(), at))
     }
 
@@ -153,7 +153,7 @@ impl Writer {
         }
         // Once it has changed, its old keys no longer lead to it.
         let gone = before.iter().flatten().filter(|key| !after.contains(&Some(**key)));
-        let places: Vec<Place> = gone.filter_map(|key| self.place(key)).collect();
+        let places: Vec<KeyPlace> = gone.filter_map(|key| self.place(key)).collect();
         for key in after.iter().flatten().filter(|key| !before.contains(&Some(**key))) {
             self.enter(key, slot);
         }
@@ -197,7 +197,7 @@ impl Writer {
     }
 
     /// The same, where the key's place is known.
-    fn leave_place(&mut self, place: Place, slot: u32) {
+    fn leave_place(&mut self, place: KeyPlace, slot: u32) {
         let (kind, at) = place;
         let index = &self.table.indexes[kind];
         let Some(slots) = self.several.get_mut(&place) else {
@@ -247,6 +247,6 @@ impl Table {
 
 /// Which of several interfaces with one key is the best, as a total order: the host's, then by the
 /// namespace's name, then by number; of two existences of one, the newer.
-fn rank(interface: &Interface) -> (&NetnsPlace, u32, Reverse<InterfaceId>) {
+fn rank(interface: &Interface) -> (&Place, u32, Reverse<InterfaceId>) {
     (&interface.netns.place, interface.ifindex, Reverse(interface.id))
 }

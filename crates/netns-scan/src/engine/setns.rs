@@ -11,7 +11,7 @@ use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
 use crate::Reading;
 use crate::enter::Enter;
 use crate::listing::{Change, Listing};
-use crate::message::{Body, Link, Malformed, Request, parse};
+use crate::message::{Body, Link, Request, parse};
 use crate::netns::{self, NsFile, OWN};
 use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
@@ -85,26 +85,24 @@ impl SetnsEngine {
     /// Takes in at most this many datagrams of a socket; whether none is left.
     fn drain(&mut self, token: u64, most: usize, state: &mut State) -> bool {
         let Some(connection) = self.connections.get_mut(&token) else { return true };
-        let mut changes = Vec::new();
+        let mut heard = Heard::default();
         let mut empty = false;
         for _ in 0..most {
             match connection.socket.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => {
                     for message in parse(&self.buffer[..datagram.len]) {
-                        if message.as_ref().is_ok_and(|message| connection.socket.is_answer(message)) {
-                            continue;
+                        match message {
+                            Ok(message) if connection.socket.is_answer(&message) => {}
+                            Ok(message) => heard.note(message.body),
+                            Err(_) => heard.malformed += 1,
                         }
-                        note(&mut changes, message.and_then(|message| Change::of(message.body)), state);
                     }
                 }
                 Ok(Received::Nothing) => {
                     empty = true;
                     break;
                 }
-                Ok(Received::Overrun) => {
-                    state.tallies.overruns += 1;
-                    self.uncertain.insert(connection.id);
-                }
+                Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive.failed", "cannot read a netlink socket: {error}");
                     self.uncertain.insert(connection.id);
@@ -112,26 +110,29 @@ impl SetnsEngine {
                 }
             }
         }
-        self.apply(token, changes, state);
+        self.take_in(token, heard, state);
         empty
     }
 
-    fn apply(&mut self, token: u64, mut changes: Vec<Change>, state: &mut State) {
+    /// Takes in what a socket heard.
+    fn take_in(&mut self, token: u64, mut heard: Heard, state: &mut State) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let far = |change: &Change| matches!(change, Change::Link(link) if is_far(link));
-        if changes.iter().any(far) {
-            let overrun = connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut changes, state);
-            if overrun {
-                self.uncertain.insert(connection.id);
-            }
+        if heard.changes.iter().any(far) {
+            connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard);
+        }
+        state.tallies.malformed += heard.malformed;
+        state.tallies.overruns += heard.overruns;
+        if heard.overruns > 0 {
+            self.uncertain.insert(connection.id);
         }
         // Once is enough: what cannot be placed now is placed when the other end appears.
-        let far = changes.iter().filter_map(|change| match change {
+        let far = heard.changes.iter().filter_map(|change| match change {
             Change::Link(link) if !state.has_pair(connection.id, link) => connection.unplaced(self.host, link),
             _ => None,
         });
         self.unplaced.extend(far);
-        for change in changes {
+        for change in heard.changes {
             state.apply(connection.id, change, |link| connection.pair(self.host, link));
         }
     }
@@ -144,21 +145,15 @@ impl SetnsEngine {
         while let Some(((id, ifindex), far)) = self.unplaced.pop_first() {
             for candidate in state.candidates(id, ifindex) {
                 let Some(file) = self.open_file(candidate) else { continue };
-                let Some(connection) = self.tokens.get(&id).and_then(|token| self.connections.get_mut(token)) else {
-                    break;
-                };
-                let mut heard = Vec::new();
-                let (nsid, overrun) = connection.nsid_of(&file, &mut self.buffer, &mut heard, state);
+                let Some(&token) = self.tokens.get(&id) else { break };
+                let Some(connection) = self.connections.get_mut(&token) else { break };
+                let mut heard = Heard::default();
+                let nsid = connection.nsid_of(&file, &mut self.buffer, &mut heard);
                 drop(file);
-                if overrun {
-                    self.uncertain.insert(id);
-                }
                 if nsid == Some(far) {
                     state.place_pair(id, ifindex, candidate);
                 }
-                if let Some(token) = self.tokens.get(&id).copied() {
-                    self.apply(token, heard, state);
-                }
+                self.take_in(token, heard, state);
             }
         }
     }
@@ -194,15 +189,14 @@ impl SetnsEngine {
             return Err(NoAnswer::Interrupted);
         }
         let listed = listing.finish();
-        let mut later = Vec::new();
+        let mut later = Heard::default();
         if listed.iter().any(|listed| is_far(&listed.link)) {
-            overrun = connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later, state);
+            connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         state.replace(connection.id, listed, |link| connection.pair(self.host, link));
-        for change in later {
-            state.apply(connection.id, change, |link| connection.pair(self.host, link));
-        }
+        let overrun = later.overruns > 0;
+        self.take_in(token, later, state);
         if overrun { Err(NoAnswer::Interrupted) } else { Ok(()) }
     }
 }
@@ -279,95 +273,93 @@ impl Engine for SetnsEngine {
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
         let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let (mut link, mut heard, mut overrun) = (None, Vec::new(), false);
-        let result = connection.socket.ask(Request::get_link(None, ifindex), &mut self.buffer, |said| match said {
-            Said::Answer(Body::NewLink(message)) => link = message.link().ok().flatten(),
-            Said::Answer(_) => {}
-            Said::Heard(body) => note(&mut heard, Change::of(body), state),
-            Said::Overrun => overrun = true,
+        let (mut link, mut heard) = (None, Heard::default());
+        let result = connection.ask(Request::get_link(None, ifindex), &mut self.buffer, &mut heard, |body| {
+            if let Body::NewLink(message) = body {
+                link = message.link().ok().flatten();
+            }
         });
         // Where it is gone already, what was heard says so.
         if let Some(link) = result.ok().and(link) {
             if is_far(&link) {
-                overrun |= connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard, state);
+                connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard);
             }
             self.unplaced.extend(connection.unplaced(self.host, &link));
             state.complete_pair(id, &link, connection.pair(self.host, &link));
         }
-        if overrun {
-            state.tallies.overruns += 1;
-            self.uncertain.insert(id);
-        }
-        self.apply(token, heard, state);
+        self.take_in(token, heard, state);
         self.place_pairs(state);
     }
 
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
-        let Some(token) = self.tokens.get(&id).copied() else { return };
+        let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let mut rows: Vec<(u32, Counters)> = Vec::new();
-        let mut changes = Vec::new();
-        let mut overrun = false;
-        // Counters and events come through one queue, in the order in which they happened.
-        let result = connection.socket.ask(Request::list_stats(), &mut self.buffer, |said| match said {
-            Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
-            Said::Answer(_) => {}
-            Said::Heard(body) => {
-                // Of a link that changes meanwhile it is not certain whose counters these are.
-                if let Body::DelLink { ifindex } = body {
-                    rows.retain(|(of, _)| *of != ifindex);
-                }
-                note(&mut changes, Change::of(body), state);
+        let mut heard = Heard::default();
+        let result = connection.ask(Request::list_stats(), &mut self.buffer, &mut heard, |body| {
+            if let Body::Stats { ifindex, counters } = body {
+                rows.push((ifindex, counters));
             }
-            Said::Overrun => overrun = true,
         });
-        if overrun {
-            state.tallies.overruns += 1;
-            self.uncertain.insert(id);
-        }
         if let Err(NoAnswer::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
         }
-        self.apply(token, changes, state);
+        // Of a number that was given up meanwhile it is not certain whose counters these are.
+        rows.retain(|(ifindex, _)| !heard.changes.contains(&Change::NoLink(*ifindex)));
+        self.take_in(token, heard, state);
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
     }
 }
 
-impl Connection {
-    /// Learns which number the host's namespace has in this one; events heard meanwhile are added
-    /// to `changes`. Returns whether some were lost.
-    fn learn_host_nsid(
-        &mut self,
-        host: NetnsId,
-        home: &File,
-        buffer: &mut [u8],
-        changes: &mut Vec<Change>,
-        state: &mut State,
-    ) -> bool {
-        if self.host_nsid.is_some() || self.id == host {
-            return false;
+/// What a socket heard beside the answer to a request, or without one.
+#[derive(Debug, Default)]
+struct Heard {
+    changes: Vec<Change>,
+    overruns: u64,
+    malformed: u64,
+}
+
+impl Heard {
+    fn note(&mut self, body: Body<'_>) {
+        match Change::of(body) {
+            Ok(change) => self.changes.extend(change),
+            Err(_) => self.malformed += 1,
         }
-        let (nsid, overrun) = self.nsid_of(home, buffer, changes, state);
-        self.host_nsid = nsid;
-        overrun
+    }
+}
+
+impl Connection {
+    /// Asks the kernel. Answers and events come through one queue: what is heard meanwhile is kept.
+    fn ask(
+        &mut self,
+        request: Request,
+        buffer: &mut [u8],
+        heard: &mut Heard,
+        mut answer: impl FnMut(Body<'_>),
+    ) -> Result<(), NoAnswer> {
+        self.socket.ask(request, buffer, |said| match said {
+            Said::Answer(body) => answer(body),
+            Said::Heard(body) => heard.note(body),
+            Said::Overrun => heard.overruns += 1,
+        })
+    }
+
+    /// Learns which number the host's namespace has in this one.
+    fn learn_host_nsid(&mut self, host: NetnsId, home: &File, buffer: &mut [u8], heard: &mut Heard) {
+        if self.host_nsid.is_none() && self.id != host {
+            self.host_nsid = self.nsid_of(home, buffer, heard);
+        }
     }
 
     /// Asks which number a namespace has in this one.
-    fn nsid_of(
-        &mut self,
-        file: &File,
-        buffer: &mut [u8],
-        changes: &mut Vec<Change>,
-        state: &mut State,
-    ) -> (Option<i32>, bool) {
-        let (mut nsid, mut overrun) = (None, false);
-        let result = self.socket.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |said| match said {
-            Said::Answer(Body::NewNsid(number)) => nsid = Some(number),
-            Said::Answer(_) => {}
-            Said::Heard(body) => note(changes, Change::of(body), state),
-            Said::Overrun => overrun = true,
+    fn nsid_of(&mut self, file: &File, buffer: &mut [u8], heard: &mut Heard) -> Option<i32> {
+        let mut nsid = None;
+        let result = self.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, heard, |body| {
+            if let Body::NewNsid(number) = body {
+                nsid = Some(number);
+            }
         });
-        (nsid.filter(|number| result.is_ok() && *number >= 0), overrun)
+        nsid.filter(|number| result.is_ok() && *number >= 0)
     }
 
     /// A link whose other end is neither here nor in the host's namespace, and the number of the
@@ -392,11 +384,4 @@ impl Connection {
 /// Whether a link's other end is in another namespace.
 fn is_far(link: &Link) -> bool {
     link.pair.is_some_and(|end| end.nsid.is_some())
-}
-
-fn note(changes: &mut Vec<Change>, change: Result<Option<Change>, Malformed>, state: &mut State) {
-    match change {
-        Ok(change) => changes.extend(change),
-        Err(_) => state.tallies.malformed += 1,
-    }
 }
