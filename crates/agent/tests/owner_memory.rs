@@ -3,45 +3,66 @@
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
-use netns_agent::owner::pod::{PodChange, PodEvent};
+use iface_core::Pod;
+use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{ApiServer, Selection, Tagger};
 use serde_json::{Value, json};
 
 const PODS: usize = 500;
+/// More than are remembered as gone.
+const PODS_GONE: usize = 5_000;
 const ANNOTATIONS: usize = 50 << 10;
-const LIMIT: usize = 5 << 20;
+const LIMIT: isize = 5 << 20;
 
 thread_local! {
-    /// Whether this thread's allocations are the agent's; the server runs on another.
-    static COUNTED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// Of this thread: the server runs on another, and so does every other test.
+    static COUNT: Cell<Count> = const { Cell::new(Count { bytes: 0, peak: 0, blocks: 0 }) };
 }
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// What is allocated and not freed.
+#[derive(Clone, Copy)]
+struct Count {
+    bytes: isize,
+    /// The most bytes there were.
+    peak: isize,
+    blocks: isize,
+}
+
+impl Count {
+    fn now() -> Self {
+        COUNT.get()
+    }
+
+    fn add(bytes: isize, blocks: isize) {
+        // A thread that ends has none any more.
+        _ = COUNT.try_with(|count| {
+            let Self { bytes: before, peak, blocks: others } = count.get();
+            let bytes = before + bytes;
+            count.set(Self { bytes, peak: peak.max(bytes), blocks: others + blocks });
+        });
+    }
+}
 
 struct Counting;
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if COUNTED.try_with(std::cell::Cell::get).unwrap_or(false) {
-            let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-            PEAK.fetch_max(now, Ordering::Relaxed);
-        }
+        Count::add(layout.size().cast_signed(), 1);
         // SAFETY: the caller's promises are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        if COUNTED.try_with(std::cell::Cell::get).unwrap_or(false) {
-            NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        }
+        Count::add(-layout.size().cast_signed(), -1);
         // SAFETY: as above.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -107,7 +128,7 @@ fn five_hundred_pods_with_50_kib_of_annotations_each_take_less_than_5_mib_even_w
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
     });
     std::fs::write(&path, config.to_string()).unwrap();
-    COUNTED.set(true);
+    let before = Count::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tagger = runtime.block_on(async {
         let api = ApiServer::connect(Some(&path)).await.unwrap().unwrap();
@@ -120,10 +141,39 @@ fn five_hundred_pods_with_50_kib_of_annotations_each_take_less_than_5_mib_even_w
         }
         tagger
     });
-    let (kept, peak) = (NOW.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed));
-    COUNTED.set(false);
+    let after = Count::now();
+    let (kept, peak) = (after.bytes - before.bytes, after.peak - before.bytes);
     assert_eq!(tagger.pods(), PODS);
     println!("{PODS} pods: {} KiB kept, {} KiB at most", kept >> 10, peak >> 10);
     assert!(peak < LIMIT, "{peak} bytes");
     assert!(kept < LIMIT / 2, "{kept} bytes");
+}
+
+/// What is left of each would lie between what is freed, and hold a page of memory each.
+#[test]
+fn pods_that_are_gone_leave_nothing_each() {
+    let before = Count::now();
+    let mut tagger = Tagger::default();
+    for number in 0..PODS_GONE {
+        let uid: Arc<str> = format!("uid-{number}").into();
+        let (name, namespace) = (format!("web-{number}"), "shop".to_owned());
+        let pod = Pod { name, namespace, uid: Some(uid.to_string()), workload: None, attributes: Vec::new() };
+        let pod = Arc::new(pod);
+        tagger.pod(PodChange::Applied(PodRecord {
+            named: pod.clone(),
+            pod,
+            uid: uid.clone(),
+            version: None,
+            created: 0,
+            addresses: vec![[10, 0, (number >> 8) as u8, number as u8].into()],
+            life: Life::Live,
+            networks: Vec::new(),
+        }));
+        tagger.pod(PodChange::Deleted(uid));
+    }
+    let after = Count::now();
+    let (bytes, blocks) = (after.bytes - before.bytes, after.blocks - before.blocks);
+    println!("{PODS_GONE} pods that are gone: {blocks} blocks, {} KiB", bytes >> 10);
+    assert!(blocks < 32, "{blocks} blocks");
+    assert!(bytes < 256 << 10, "{bytes} bytes");
 }

@@ -1,6 +1,7 @@
 //! What the tagger needs to know of a pod, whoever said it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -122,7 +123,7 @@ impl Pods {
     }
 
     pub(super) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
-        self.deleted.insert(uid.clone());
+        self.deleted.insert(uid);
         self.forget(uid)
     }
 
@@ -183,28 +184,33 @@ fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
 }
 
 /// The last few thousand uids that something holds for; a uid is never used again.
+///
+/// Only a hash of each is kept: a string for every pod that ever was would lie between what is freed, a page of
+/// memory each. Its key is random, and one wrong answer is expected in some 10^15 questions.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    order: VecDeque<Arc<str>>,
-    uids: BTreeSet<Arc<str>>,
+    key: RandomState,
+    order: VecDeque<u64>,
+    uids: HashSet<u64>,
 }
 
 impl Remembered {
     pub(super) fn contains(&self, uid: &str) -> bool {
-        self.uids.contains(uid)
+        self.uids.contains(&self.key.hash_one(uid))
     }
 
     /// Whether it is new.
-    pub(super) fn insert(&mut self, uid: Arc<str>) -> bool {
-        if !self.uids.insert(uid.clone()) {
+    pub(super) fn insert(&mut self, uid: &str) -> bool {
+        let uid = self.key.hash_one(uid);
+        if !self.uids.insert(uid) {
             return false;
         }
-        self.order.push_back(uid);
-        if self.order.len() > REMEMBERED
+        if self.order.len() == REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.uids.remove(&oldest);
         }
+        self.order.push_back(uid);
         true
     }
 }

@@ -138,8 +138,10 @@ impl PodIps {
 
     /// From now on addresses say nothing of this pod; whether that is new.
     pub(super) fn place(&mut self, pod: &Pod) -> bool {
-        let key = pod.uid.as_deref().map_or_else(|| by_name(pod), Into::into);
-        self.placed.insert(key)
+        match &pod.uid {
+            Some(uid) => self.placed.insert(uid),
+            None => self.placed.insert(&by_name(pod)),
+        }
     }
 
     /// Whether the CNI cache has placed the pod, as far as is remembered.
@@ -250,8 +252,8 @@ impl Claim {
     }
 }
 
-fn by_name(pod: &Pod) -> Arc<str> {
-    format!("{}/{}", pod.namespace, pod.name).into()
+fn by_name(pod: &Pod) -> String {
+    format!("{}/{}", pod.namespace, pod.name)
 }
 
 /// The claims that win, and those that lose: not terminating before terminating, then the newest.
