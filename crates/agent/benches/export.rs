@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use iface_core::Interface;
+use netns_agent::export::gzip::Compressed;
 use netns_agent::export::otlp::Batches;
 use netns_agent::export::prometheus::{Format, Page};
 use netns_agent::export::resource::Identity;
@@ -64,7 +65,12 @@ fn export(criterion: &mut Criterion) {
     });
     let own = ResourceMetrics::default();
     let page = Page { points: Some(&points), identity: &identity, own: &own };
-    group.bench_function("render for Prometheus", |bencher| bencher.iter(|| page.render(Format::Text)));
+    group.bench_function("write for Prometheus", |bencher| {
+        bencher.iter(|| page.write(Format::Text, &mut std::io::sink()));
+    });
+    group.bench_function("write for Prometheus, compressed", |bencher| {
+        bencher.iter(|| Compressed::new(|to| page.write(Format::Text, to)));
+    });
     group.finish();
 }
 

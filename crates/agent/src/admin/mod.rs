@@ -12,17 +12,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::stream;
 use iface_core::{Interface, MacAddr};
 use serde::{Deserialize, Serialize};
 
 pub use self::server::serve;
-use crate::export::gzip::compressed;
+use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
 use crate::view::InterfaceView;
 
@@ -30,7 +32,7 @@ use crate::view::InterfaceView;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A page that takes time to make.
-pub type Page = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+pub type Page = Pin<Box<dyn Future<Output = Result<Compressed, String>> + Send>>;
 
 /// Answers what is wanted.
 pub type Lookup = Box<dyn Fn(&Wanted) -> Option<Found> + Send + Sync>;
@@ -107,14 +109,11 @@ async fn metrics(State(handles): Shared, headers: HeaderMap) -> Response {
         Err(reason) => return fault(StatusCode::SERVICE_UNAVAILABLE, &reason),
     };
     let content_type = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept, Accept-Encoding")];
-    if !text(header::ACCEPT_ENCODING).is_some_and(takes_gzip) {
-        return (content_type, page).into_response();
+    if text(header::ACCEPT_ENCODING).is_some_and(takes_gzip) {
+        return (content_type, [(header::CONTENT_ENCODING, "gzip")], page.into_bytes()).into_response();
     }
-    // A page of thousands of pods takes long enough to compress to keep others waiting.
-    match tokio::task::spawn_blocking(move || compressed(page.as_bytes())).await {
-        Ok(Ok(page)) => (content_type, [(header::CONTENT_ENCODING, "gzip")], page).into_response(),
-        _ => fault(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be compressed"),
-    }
+    // Whole, it may be tens of megabytes.
+    (content_type, Body::from_stream(stream::iter(page.expand()))).into_response()
 }
 
 fn takes_gzip(accept: &str) -> bool {

@@ -22,7 +22,10 @@ fn handles() -> Handles {
             let interface = known().into_iter().find(|interface| interface.ifindex == wanted.ifindex)?;
             Some(Found { interface, certainty: "exact" })
         }),
-        metrics: Box::new(|format| Box::pin(now(Ok(format!("# {format:?}\n").repeat(100))))),
+        metrics: Box::new(|format| {
+            let page = Compressed::new(|to| (0..100).try_for_each(|_| writeln!(to, "# {format:?}")));
+            Box::pin(now(page.map_err(|error| error.to_string())))
+        }),
     }
 }
 

@@ -1,11 +1,14 @@
 //! Makes the page of metrics, for one scraper after the other.
 
+use std::io;
+
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::Collector;
 use super::memory;
 use crate::admin::Page as Pending;
+use crate::export::gzip::Compressed;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
 
@@ -14,7 +17,7 @@ const WAITING: usize = 8;
 
 struct Scrape {
     format: Format,
-    page: oneshot::Sender<Result<String, String>>,
+    page: oneshot::Sender<Result<Compressed, String>>,
 }
 
 /// Asks the [`Scraper`] for a page.
@@ -53,19 +56,25 @@ impl Scraper {
     /// When counters cannot be read because the watcher has ended.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         while let Some(Scrape { format, page }) = self.scrapes.recv().await {
-            let text = self.render(format).await.context("cannot read the counters")?;
+            let made = self.make(format).await.context("cannot read the counters")?;
             // A scraper that has gone meanwhile needs no page.
-            let _ = page.send(Ok(text));
+            let _ = page.send(made);
             memory::give_back();
         }
         Ok(())
     }
 
-    async fn render(&mut self, format: Format) -> anyhow::Result<String> {
+    async fn make(&mut self, format: Format) -> anyhow::Result<Result<Compressed, String>> {
         let synced = self.collector.shared().synced.borrow().is_some();
         let points = if self.shows_interfaces && synced { Some(self.collector.collect().await?) } else { None };
-        let shared = self.collector.shared();
-        let own = own_metrics(&shared.own, &shared.identity);
-        Ok(Page { points: points.as_ref(), identity: &shared.identity, own: &own }.render(format))
+        let identity = self.collector.shared().identity.clone();
+        let own = own_metrics(&self.collector.shared().own, &identity);
+        let write = move || {
+            let page = Page { points: points.as_ref(), identity: &identity, own: &own };
+            Compressed::new(|to| page.write(format, to))
+        };
+        // A page of thousands of pods takes long enough to keep events waiting.
+        let written = tokio::task::spawn_blocking(write).await.map_err(io::Error::other).flatten();
+        Ok(written.map_err(|error| format!("the page could not be made: {error}")))
     }
 }

@@ -1,7 +1,7 @@
 //! How measurements and events leave.
 
 pub mod events;
-pub(crate) mod gzip;
+pub mod gzip;
 pub mod otlp;
 pub mod prometheus;
 pub mod resource;

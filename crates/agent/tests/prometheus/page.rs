@@ -56,7 +56,9 @@ impl Node {
         self.work();
         let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
         let own = otlp::own_metrics(&self.own, &identity);
-        Page { points: Some(&points), identity: &identity, own: &own }.render(format)
+        let mut text = Vec::new();
+        Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
     }
 
     fn work(&self) {

@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use netns_agent::admin::{Handles, router, serve};
+use netns_agent::export::gzip::Compressed;
 use netns_testbed::{Running, free_ports};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -83,7 +84,8 @@ async fn agent() -> (JoinSet<()>, SocketAddr) {
         lookup: Box::new(|_| None),
         metrics: Box::new(move |format| {
             let page = node.lock().expect("the node").page(format);
-            Box::pin(std::future::ready(Ok(page)))
+            let page = Compressed::new(|to| to.write_all(page.as_bytes()));
+            Box::pin(std::future::ready(page.map_err(|error| error.to_string())))
         }),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

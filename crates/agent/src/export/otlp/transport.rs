@@ -19,7 +19,7 @@ use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decode
 use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt;
 
-use crate::export::gzip::compressed;
+use crate::export::gzip::Compressed;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
 use crate::export::settings::{OtlpSettings, Protocol, Signal};
@@ -162,7 +162,10 @@ async fn post(
     body: Bytes,
 ) -> Result<Bytes, Failure> {
     let refused = |error: &dyn Error| Failure::Refused(causes(error));
-    let body = if settings.gzip { compressed(&body).map_err(|error| refused(&error))?.into() } else { body };
+    let body = match settings.gzip {
+        true => Compressed::new(|to| to.write_all(&body)).map_err(|error| refused(&error))?.into_bytes(),
+        false => body,
+    };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = settings.endpoint.clone();

@@ -8,6 +8,8 @@
 pub(crate) mod names;
 mod text;
 
+use std::io::{self, Write};
+
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric, number_data_point};
 
@@ -29,10 +31,12 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The text.
-    #[must_use]
-    pub fn render(&self, format: Format) -> String {
-        let mut writer = Writer::new(format);
+    /// Writes the text, in many small pieces.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(&self, format: Format, to: impl Write) -> io::Result<()> {
+        let mut writer = Writer::new(to, format);
         writer.family("target", "", Type::Info, "What the agent says about itself.");
         writer.sample("target", "_info", &Labels::new(self.identity.resource(&Subject::Node)), 1);
         if let Some(points) = self.points {
@@ -46,7 +50,7 @@ impl Page<'_> {
         writer.finish()
     }
 
-    fn scope(&self, points: &Points, scope: Scope, writer: &mut Writer) {
+    fn scope(&self, points: &Points, scope: Scope, writer: &mut Writer<impl Write>) {
         let groups = points.groups.iter().filter(|group| group.subject.scope() == scope);
         let samples: Vec<_> = groups
             .flat_map(|group| points.samples[group.samples.clone()].iter().map(|sample| (&group.subject, sample)))
@@ -101,7 +105,7 @@ fn interface_metric(
     metric: &InterfaceMetric,
     samples: &[Labelled<'_>],
     [into, out]: &[Labels; 2],
-    writer: &mut Writer,
+    writer: &mut Writer<impl Write>,
 ) {
     let (family, unit) = names::family(&[scope.prefix(), metric.suffix].concat(), metric.unit);
     let (kind, suffix) = match metric.instrument {
@@ -131,7 +135,7 @@ fn interface_metric(
 
 /// As openshift's network-metrics-daemon has it: always 0, to be added to cAdvisor's series by
 /// `+ on(namespace,pod,interface) group_left(network_name)`.
-fn network_names(points: &Points, writer: &mut Writer) {
+fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
     let mut samples = points
         .groups
         .iter()
@@ -154,7 +158,7 @@ fn network_names(points: &Points, writer: &mut Writer) {
     }
 }
 
-fn own_metric(metric: &Metric, writer: &mut Writer) {
+fn own_metric(metric: &Metric, writer: &mut Writer<impl Write>) {
     let (family, unit) = names::family(&metric.name, &metric.unit);
     match &metric.data {
         Some(metric::Data::Sum(sum)) => {

@@ -20,7 +20,9 @@ fn page(options: Options, format: Format) -> String {
     let points = accumulator.collect(&interfaces, &readings, at(10));
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let own = ResourceMetrics::default();
-    Page { points: Some(&points), identity: &identity, own: &own }.render(format)
+    let mut text = Vec::new();
+    Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 #[test]
@@ -71,4 +73,12 @@ fn kubeletstats_names_are_a_switch_away_and_the_info_metric_names_everything() {
     let info = "interface=\"eth0\",network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-web\",cni_network_name=\"cbr0\"} 1";
     assert!(text.contains(info), "{text}");
     assert!(!text.contains("_io_bytes_total{network_interface_mac"));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_no_page() {
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default() };
+    let mut room = [0; 16];
+    assert_eq!(page.write(Format::Text, &mut room[..]).unwrap_err().kind(), io::ErrorKind::WriteZero);
 }

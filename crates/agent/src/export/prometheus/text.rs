@@ -1,6 +1,7 @@
 //! Writes families of samples in Prometheus' text format or in OpenMetrics.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display};
+use std::io::{self, Write};
 
 use crate::export::prometheus::names::{escape, label};
 
@@ -80,16 +81,18 @@ impl Labels {
     }
 }
 
-/// The text so far.
+/// Writes a text, line by line.
 #[derive(Debug)]
-pub(super) struct Writer {
-    text: String,
+pub(super) struct Writer<W> {
+    to: W,
     format: Format,
+    /// What became of the lines so far; after a failure there are no more.
+    written: io::Result<()>,
 }
 
-impl Writer {
-    pub(super) fn new(format: Format) -> Self {
-        Self { text: String::new(), format }
+impl<W: Write> Writer<W> {
+    pub(super) fn new(to: W, format: Format) -> Self {
+        Self { to, format, written: Ok(()) }
     }
 
     /// Begins a family; all its samples must follow before the next one begins.
@@ -106,11 +109,10 @@ impl Writer {
             (_, Type::Gauge | Type::Info) => "gauge",
         };
         let escaped_help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "# HELP {name}{suffix} {escaped_help}");
-        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}");
+        self.line(format_args!("# HELP {name}{suffix} {escaped_help}"));
+        self.line(format_args!("# TYPE {name}{suffix} {kind}"));
         if self.format == Format::OpenMetrics && !unit.is_empty() {
-            let _ = writeln!(self.text, "# UNIT {name} {unit}");
+            self.line(format_args!("# UNIT {name} {unit}"));
         }
     }
 
@@ -122,18 +124,24 @@ impl Writer {
     pub(super) fn sample_of(&mut self, name: &str, suffix: &str, labels: [&Labels; 2], value: impl Display) {
         let [first, second] = labels.map(|labels| &*labels.0);
         let comma = if first.is_empty() || second.is_empty() { "" } else { "," };
-        let _ = if first.is_empty() && second.is_empty() {
-            writeln!(self.text, "{name}{suffix} {value}")
+        if first.is_empty() && second.is_empty() {
+            self.line(format_args!("{name}{suffix} {value}"));
         } else {
-            writeln!(self.text, "{name}{suffix}{{{first}{comma}{second}}} {value}")
-        };
+            self.line(format_args!("{name}{suffix}{{{first}{comma}{second}}} {value}"));
+        }
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         if self.format == Format::OpenMetrics {
-            self.text.push_str("# EOF\n");
+            self.line(format_args!("# EOF"));
         }
-        self.text
+        self.written
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        if self.written.is_ok() {
+            self.written = writeln!(self.to, "{line}");
+        }
     }
 }
 
