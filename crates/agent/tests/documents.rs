@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use netns_testbed::{NetnsDir, Rtnl, Running, Suite, Veth, tests};
+use netns_testbed::{Listen, NetnsDir, Rtnl, Running, Suite, Veth, tests};
 use nix::sys::signal::Signal;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
@@ -81,7 +81,7 @@ fn execute(line: &str) {
 fn starts_and_stops(arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netns-agent"));
     command.args(arguments);
-    let running = Running::start(command, true);
+    let running = Running::start(command, Listen::Errors);
     running.until(|line| line.contains("everything that exists is known"));
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended(), Some(0));

@@ -47,7 +47,7 @@ pub use netns::{Alias, Netns, NetnsDir, Reserved};
 pub use observer::Observer;
 pub use oracle::{LinkTruth, links_inside};
 pub use pod::Pod;
-pub use program::{LIMIT, Running, free_ports};
+pub use program::{LIMIT, Listen, Running, free_ports};
 pub use replay::Replay;
 pub use resources::{Footprint, Usage, resident_bytes};
 pub use rotel::{Rotel, Verbosity};

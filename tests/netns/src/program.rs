@@ -12,6 +12,15 @@ use nix::unistd::Pid;
 /// How long a program may take to say or to answer something, unless more is allowed.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
+/// Which of a program's streams a test reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Listen {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Errors,
+}
+
 /// A program that goes on beside the test; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
@@ -20,22 +29,21 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it; its lines are those of standard output, or of standard error where `errors` says so.
+    /// Starts it and listens to one of its streams.
     #[track_caller]
     #[must_use]
-    pub fn start(mut command: Command, errors: bool) -> Self {
-        if errors {
-            command.stderr(Stdio::piped())
-        } else {
-            command.stdout(Stdio::piped())
+    pub fn start(mut command: Command, listen: Listen) -> Self {
+        match listen {
+            Listen::Output => command.stdout(Stdio::piped()),
+            Listen::Errors => command.stderr(Stdio::piped()),
         };
         let program = command.get_program().to_owned();
         let mut child = command
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {}: {e}: run tests/tools.sh once", program.display()));
-        let stream = match errors {
-            true => child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-            false => child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        let stream = match listen {
+            Listen::Output => child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+            Listen::Errors => child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
         };
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -127,10 +135,12 @@ mod tests {
 
     #[test]
     fn lines_come_up_to_the_one_that_is_waited_for_and_then_the_exit_code() {
-        for (script, errors) in
-            [("echo one; echo two; echo three; exit 3", false), ("(echo one; echo two) >&2; exit 3", true)]
-        {
-            let running = Running::start(shell(script), errors);
+        let scripts = [
+            (Listen::Output, "echo one; echo two; echo three; exit 3"),
+            (Listen::Errors, "(echo one; echo two) >&2; exit 3"),
+        ];
+        for (listen, script) in scripts {
+            let running = Running::start(shell(script), listen);
             assert_eq!(running.until(|line| line == "two"), ["one", "two"]);
             assert_eq!(running.ended(), Some(3));
         }
@@ -139,9 +149,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "these did:\none")]
     fn a_line_that_does_not_come_fails_with_those_that_did() {
-        let running = Running::start(shell("echo one; exec cat"), false);
+        let running = Running::start(shell("echo one; exec cat"), Listen::Output);
         running.until(|line| line == "one");
-        Running::start(shell("echo one; echo more"), false).until_within(Duration::from_secs(5), |line| line == "two");
+        Running::start(shell("echo one; echo more"), Listen::Output)
+            .until_within(Duration::from_secs(5), |line| line == "two");
     }
 
     #[test]

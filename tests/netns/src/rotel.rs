@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::program::{Running, free_ports};
+use crate::program::{Listen, Running, free_ports};
 
 /// How much a receiver prints of what it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Rotel {
             .args(["--debug-log-verbosity", verbosity])
             .args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &http.to_string()])
             .env("NO_COLOR", "1");
-        let running = Running::start(command, false);
+        let running = Running::start(command, Listen::Output);
         running.until(|line| line.contains("Starting Rotel"));
         Self { grpc, http, running }
     }

@@ -1,10 +1,10 @@
-//! The release program, started as on a node, and what it says of itself.
+//! The release program, started as from the image, and what it says of itself.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netns_testbed::{Rotel, Running, Usage, Verbosity, free_ports, get};
+use netns_testbed::{Listen, Rotel, Running, Usage, Verbosity, free_ports, get};
 use serde_json::Value;
 
 /// How long anything may take; at 10,000 namespaces the kernel needs minutes.
@@ -35,13 +35,14 @@ impl Agent {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netns-agent"));
         command
             .env_clear()
+            .envs(image_environment())
             .args(["run", "--engine", engine, "--log-format", "json", "--admin-address", &admin])
             .args(["--otlp-endpoint", &endpoint, "--otlp-protocol", "grpc", "--export-interval", INTERVAL])
             .args(["--prometheus-interfaces", "on", "--max-series", "1000000", "--node-name", "node-1"])
             .arg("--cni-cache-dir")
             .arg(results);
         let started = Instant::now();
-        Self { started, admin, running: Running::start(command, true), receiver }
+        Self { started, admin, running: Running::start(command, Listen::Errors), receiver }
     }
 
     /// Waits until it knows the interfaces of so many pods and whose they are.
@@ -91,6 +92,11 @@ impl Page {
         let value = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("the page does not say {name}"))
     }
+}
+
+/// The variables that the image sets.
+fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("../../../../Dockerfile").lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='))
 }
 
 fn event(line: &str) -> Option<&str> {

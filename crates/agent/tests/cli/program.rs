@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-pub(crate) use netns_testbed::{Running, get};
+pub(crate) use netns_testbed::{Listen, Running, get};
 use serde_json::Value;
 
 /// The program with these arguments and no variables of the tests' own environment.

@@ -6,7 +6,7 @@ use netns_testbed::{Test, tests};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Running, command, get};
+use crate::program::{Listen, Running, command, get};
 use crate::receiver::Receiver;
 use crate::scene::{Pod, Scene};
 
@@ -25,7 +25,7 @@ const ADMIN: &str = "127.0.0.1:9465";
 fn run(scene: &Scene, more: &[&str]) -> Running {
     let cni = scene.cni.display().to_string();
     let arguments = [&["run", "--log-format", "json", "--cni-cache-dir", &cni, "--node-name", "node-1"], more].concat();
-    let running = Running::start(command(&arguments), true);
+    let running = Running::start(command(&arguments), Listen::Errors);
     running.until(|line| line.contains("\"event.name\":\"synced\""));
     running
 }

@@ -3,7 +3,7 @@ use std::fs;
 use netns_testbed::{LinkChange, Test, tests};
 use serde_json::{Value, json};
 
-use crate::program::{Running, command};
+use crate::program::{Listen, Running, command};
 use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn watch(scene: &Scene) -> Running {
     let cni = scene.cni.display().to_string();
-    Running::start(command(&["watch", "-o", "json", "--cni-cache-dir", &cni]), false)
+    Running::start(command(&["watch", "-o", "json", "--cni-cache-dir", &cni]), Listen::Output)
 }
 
 fn parsed(line: &str) -> Value {

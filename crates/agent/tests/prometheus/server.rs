@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use netns_agent::admin::{Handles, router, serve};
 use netns_agent::export::gzip::Compressed;
-use netns_testbed::{Running, free_ports};
+use netns_testbed::{Listen, Running, free_ports};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -41,7 +41,7 @@ impl Prometheus {
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
             .arg(format!("--web.listen-address={address}"))
             .current_dir(folder.path());
-        Self { address, _running: Running::start(command, false), _folder: folder, _agent: agent }
+        Self { address, _running: Running::start(command, Listen::Output), _folder: folder, _agent: agent }
     }
 
     /// The answer to a query once it is not empty.
