@@ -150,7 +150,7 @@ async fn a_directory_may_come_later_go_and_be_replaced() {
     fs::create_dir_all(made.join("cni/results")).unwrap();
     fs::write(made.join("cni/results/a"), content("one")).unwrap();
     fs::rename(&made, root.path().join("lib")).unwrap();
-    assert_eq!(until(&mut follow, "a is one").await, ["available", "a is one"]);
+    assert_eq!(until(&mut follow, "available").await, ["a is one", "available"]);
 
     let other = root.path().join("other");
     fs::create_dir(&other).unwrap();

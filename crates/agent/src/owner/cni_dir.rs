@@ -1,7 +1,8 @@
-//! Follows a directory of CNI cache files by inotify(7): no timers.
+//! Follows a directory of CNI cache files by inotify(7).
 //!
 //! The directory need not exist yet, may be unreadable, and may be removed or replaced later: then the
-//! nearest directory above is watched until something happens to the way down.
+//! nearest directory above is watched until something happens to the way down. Time plays no part but where the
+//! kernel lacks file descriptors or memory: nothing happens to a file when there are some again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -12,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Sleep, sleep};
 
 use super::cni_cache::{self, Attachment, MAX_FILE, Refusal};
 
@@ -31,7 +34,7 @@ pub enum CniChange {
     Gone(Arc<Path>),
     /// Every file that was there has been told of. Comes again when events were lost.
     Listed,
-    /// The directory can be read again.
+    /// The directory and its files can be read again.
     Available,
     /// The directory cannot be read for now, and why; told again when the reason changes.
     Unavailable(Unavailable),
@@ -58,6 +61,7 @@ fn hint(errno: Errno) -> String {
             "may not be read: its files are root's; run as uid 0 or with CAP_DAC_READ_SEARCH".to_owned()
         }
         Errno::ENOSPC => "cannot be watched: raise fs.inotify.max_user_watches".to_owned(),
+        Errno::EMFILE => "cannot be read for now: too many open files; raise RLIMIT_NOFILE".to_owned(),
         Errno::ENOTDIR => "is no directory; set --cni-cache-dir".to_owned(),
         other => format!("cannot be read: {}", other.desc()),
     }
@@ -70,6 +74,9 @@ const FILES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
 const SELF: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF.union(AddWatchFlags::IN_DELETE_SELF);
 /// What can open the way to a directory that cannot be reached.
 const WAY: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ATTRIB);
+
+/// When to list again for want of file descriptors or memory.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A stream of what happens in one directory of the CNI cache; it never ends.
 #[derive(Debug)]
@@ -84,6 +91,7 @@ pub struct CniDir {
     to_say: VecDeque<CniChange>,
     listing: bool,
     unavailable: Option<Errno>,
+    retry: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -115,6 +123,7 @@ impl CniDir {
             to_say: VecDeque::new(),
             listing: false,
             unavailable: None,
+            retry: None,
         };
         this.arm();
         Ok(this)
@@ -163,29 +172,39 @@ impl CniDir {
 
     /// Queues all files that are there now to be read, and says which known ones are not.
     fn list(&mut self) {
-        let listed: io::Result<BTreeSet<Arc<Path>>> = match self.watched {
+        self.retry = None;
+        self.listing = true;
+        let listed = match self.watched {
             Some(_) => {
                 std::fs::read_dir(&self.dir).and_then(|entries| entries.map(|entry| Ok(entry?.path().into())).collect())
             }
             None => Ok(BTreeSet::new()),
         };
-        let listed = match listed {
-            Ok(listed) if self.watched.is_some() => {
-                if self.unavailable.take().is_some() {
-                    self.to_say.push_back(CniChange::Available);
-                }
-                listed
-            }
-            Ok(none) => none,
+        let listed: BTreeSet<Arc<Path>> = match listed {
+            Ok(listed) => listed,
+            Err(error) if is_passing(&error) => return self.put_off(&error),
             Err(error) => {
-                self.unavailable(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
+                self.unavailable(errno(&error));
                 BTreeSet::new()
             }
         };
         let gone: Vec<_> = self.known.difference(&listed).cloned().collect();
         gone.into_iter().for_each(|path| self.forget(&path));
         self.to_read = listed.into_iter().collect();
-        self.listing = true;
+    }
+
+    /// What was known stays so, until it can be read again.
+    fn put_off(&mut self, error: &io::Error) {
+        self.unavailable(errno(error));
+        self.retry.get_or_insert_with(|| Box::pin(sleep(RETRY)));
+    }
+
+    /// Everything that was listed has been read.
+    fn listed(&mut self) {
+        if self.watched.is_some() && self.retry.is_none() && self.unavailable.take().is_some() {
+            self.to_say.push_back(CniChange::Available);
+        }
+        self.to_say.push_back(CniChange::Listed);
     }
 
     fn forget(&mut self, path: &Arc<Path>) {
@@ -228,6 +247,10 @@ impl CniDir {
             Err(Refusal::Unreadable(error)) if error.kind() == ErrorKind::NotFound => {
                 self.known.remove(&path).then_some(CniChange::Gone(path))
             }
+            Err(Refusal::Unreadable(error)) if is_passing(&error) => {
+                self.put_off(&error);
+                None
+            }
             Err(refusal) => {
                 self.known.remove(&path);
                 Some(CniChange::Refused(path, refusal))
@@ -251,7 +274,12 @@ impl Stream for CniDir {
                 }
             }
             if std::mem::take(&mut self.listing) {
-                return Poll::Ready(Some(CniChange::Listed));
+                self.listed();
+                continue;
+            }
+            if self.retry.as_mut().is_some_and(|retry| retry.as_mut().poll(cx).is_ready()) {
+                self.list();
+                continue;
             }
             let events = {
                 // Only a runtime that shuts down fails here, and nobody polls then.
@@ -263,6 +291,15 @@ impl Stream for CniDir {
             }
         }
     }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Whether it is about what others may give back, and not about the file.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(errno(error), Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 /// Reads one file without ever waiting for it: a FIFO or a link there is refused.
