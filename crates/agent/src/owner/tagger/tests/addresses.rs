@@ -12,6 +12,15 @@ fn churn(tagger: &mut Tagger) {
     }
 }
 
+/// After these inputs nobody owns the interface; then a pod claims 10.0.0.1 and does.
+fn tags_only_a_new_claim(inputs: impl IntoIterator<Item = Input>, interface: &Interface) {
+    let (mut tagger, mut reader) = after(inputs);
+    assert_eq!(reader.owner(interface), None);
+    give(&mut tagger, applied(record("new", "u2", "10.0.0.1")));
+    reader.read(&mut tagger);
+    assert_eq!(reader.owner(interface), by("u2", Source::PodIp));
+}
+
 #[test]
 fn an_address_of_a_live_pod_tags_its_namespace_once_all_is_known() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
@@ -56,11 +65,7 @@ fn an_address_used_again_is_not_the_old_pods_whatever_the_api_server_still_shows
         Input::Event(Event::Deleted(before.clone())),
         added(&now),
     ];
-    let (mut tagger, mut reader) = after(inputs);
-    assert_eq!(reader.owner(&now), None);
-    give(&mut tagger, applied(record("new", "u2", "10.0.0.1")));
-    reader.read(&mut tagger);
-    assert_eq!(reader.owner(&now), by("u2", Source::PodIp));
+    tags_only_a_new_claim(inputs, &now);
 }
 
 #[test]
@@ -69,11 +74,7 @@ fn a_claim_that_comes_when_its_namespace_has_died_unseen_is_not_the_next_ones() 
     let now = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
     let late = applied(record("old", "u1", "10.0.0.1"));
     let inputs = [synced(), added(&before), Input::Event(Event::Deleted(before.clone())), added(&now), late];
-    let (mut tagger, mut reader) = after(inputs);
-    assert_eq!(reader.owner(&now), None);
-    give(&mut tagger, applied(record("new", "u2", "10.0.0.1")));
-    reader.read(&mut tagger);
-    assert_eq!(reader.owner(&now), by("u2", Source::PodIp));
+    tags_only_a_new_claim(inputs, &now);
 }
 
 #[test]
