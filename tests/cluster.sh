@@ -62,7 +62,7 @@ if [ -z "${KUBECONFIG-}" ]; then
   for library in $(ldd "$agent" | grep -o '/[^ ]*' | sort -u); do files+=(--file "$library:$library"); done
   export NETNS_AGENT_IMAGE=$REGISTRY/netns-agent:test
   python3 "$lab/image.py" "$work/image.tar" "$NETNS_AGENT_IMAGE" "${files[@]}" \
-    --env PATH=/usr/local/bin:/bin --entrypoint /usr/local/bin/netns-agent --cmd run
+    --env PATH=/usr/local/bin:/bin --env "$(sed -n 's/^ENV //p' "$root/Dockerfile")" --entrypoint /usr/local/bin/netns-agent --cmd run
   lab_ctr images import "$work/image.tar" >/dev/null
   # Receivers: OTLP beside the node as a collector on it would be, Prometheus outside the cluster.
   otlp_at=(nsenter --net="$NS/node.net")

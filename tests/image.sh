@@ -28,8 +28,9 @@ for label in title description source licenses version revision; do
 done
 jq -e '.config | .User == "0:0" and .Entrypoint == ["/usr/local/bin/netns-agent"] and .Cmd == ["run"]' <<<"$config" >/dev/null ||
   fail "user, entrypoint or command is another: $config"
+jq -e '.config.Env | any(startswith("GLIBC_TUNABLES=glibc.malloc."))' <<<"$config" >/dev/null || fail "memory is kept: $config"
 container=$(in_storage from localhost/netns-agent:local)
 version=$(in_storage run --isolation chroot "$container" -- /usr/local/bin/netns-agent --version)
 [ "$version" = "netns-agent $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)" ] || fail "the image runs $version"
 ! in_storage run --isolation chroot "$container" -- /bin/sh -c true 2>/dev/null || fail "there is a shell in the image"
-echo "image: $version, $(stat -c %s "$binary") bytes of program, labels, user and command as the chart expects"
+echo "image: $version, $(stat -c %s "$binary") bytes of program, labels, environment, user and command as the chart expects"

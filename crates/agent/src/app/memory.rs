@@ -4,7 +4,8 @@
 ///
 /// An export and a page take several times the memory of what is known, for a moment. glibc keeps pages that are
 /// free between others that are not, so a node that had many pods once, and every node between two exports, would
-/// hold memory for nothing. Other allocators return it by themselves.
+/// hold memory for nothing. What else glibc keeps, its tunables say, which can only be set from outside: the image
+/// does. Other allocators return memory by themselves.
 pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "no crate wraps it")]
