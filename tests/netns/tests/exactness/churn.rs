@@ -133,12 +133,13 @@ fn a_veth_made_right_after_its_namespace_is_added_once(subject: Subject) {
             assert_eq!((count(EventKind::Added), count(EventKind::Deleted)), (1, 0), "{place}/{name}: {story:?}");
         }
     }
+    made.into_iter().for_each(|(veth, _)| veth.leave());
 }
 
 fn nothing_is_said_while_nothing_happens(subject: Subject) {
     let dir = NetnsDir::standard();
     let pods = add_all(&dir, "pod", 30);
-    let _veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
+    let veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
     let mut observer = subject.synced();
     assert_exact(&mut observer, &pods);
     // The last thing that happens by itself: IPv6 finds each link's own address to be unique.
@@ -150,6 +151,7 @@ fn nothing_is_said_while_nothing_happens(subject: Subject) {
     let late = dir.add("late");
     observer.until("a late one is found", EXACT, |replay| replay.find("late", "lo").is_some());
     assert_exact(&mut observer, pods.iter().chain([&late]));
+    veths.into_iter().for_each(Veth::leave);
 }
 
 fn a_namespace_that_waits_for_the_end_of_a_large_one_is_found(subject: Subject) {
