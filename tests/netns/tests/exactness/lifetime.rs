@@ -1,3 +1,4 @@
+use std::thread;
 use std::time::{Duration, Instant};
 
 use iface_core::EventKind;
@@ -87,11 +88,23 @@ fn measure(subject: Subject) -> [Percentiles; 3] {
                     observer.read_for(Duration::ZERO);
                 }
             }
+            thread::sleep(phase(times[way].len()));
             times[way].push(time_to_the_peers_end(|| pod.delete()));
             observer.iter().for_each(|observer| follows(observer, 1));
         }
     }
     times.map(percentiles)
+}
+
+/// How long to wait before the deletion with this number, up to 20 ms, evenly spread and the same in all ways.
+///
+/// The kernel ends namespaces one after another, each in steps of a tick (4 ms at 250 Hz), and goes on
+/// with the last one for a while after its links are gone. Begun as soon as it can be, each deletion of one
+/// way would meet the same moment of the one before, and each of another way another: the ways would
+/// differ by ticks, and which is faster would change from process to process.
+fn phase(number: usize) -> Duration {
+    const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+    Duration::from_millis(20).mul_f64((number as f64 * GOLDEN_RATIO).fract())
 }
 
 fn time_to_the_peers_end(delete: impl FnOnce()) -> Duration {
