@@ -19,7 +19,7 @@ use futures_core::Stream;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cni_cache::{self, Attachment, MAX_FILE, Refusal};
 
@@ -196,7 +196,7 @@ impl CniDir {
     /// What was known stays so, until it can be read again.
     fn put_off(&mut self, error: &io::Error) {
         self.unavailable(errno(error));
-        self.retry.get_or_insert_with(|| Box::pin(sleep(RETRY)));
+        self.retry.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + RETRY)));
     }
 
     /// Everything that was listed has been read.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -11,6 +11,7 @@ use netns_scan::message::{Body, Request, parse};
 use nix::sched::CloneFlags;
 
 use crate::Figures;
+use crate::watch::cpu_seconds;
 
 /// Names, asked of the directory as a watcher has to.
 fn paths() -> Vec<PathBuf> {
@@ -34,12 +35,12 @@ pub(crate) fn nsid() -> Figures {
         drop(file);
         dump(&mut socket, nsids.last().copied(), &mut buffer);
     }
-    let known = start.elapsed();
+    let (known, cpu) = (start.elapsed(), cpu_seconds());
     let start = Instant::now();
     for nsid in &nsids {
         ask(&socket, Request::list_links(Some(*nsid)), &mut buffer, |_| {});
     }
-    figures(known.as_secs_f64(), start.elapsed().as_secs_f64())
+    figures(known, cpu, start.elapsed())
 }
 
 pub(crate) fn setns() -> Figures {
@@ -58,20 +59,19 @@ pub(crate) fn setns() -> Figures {
         dump(&mut socket, None, &mut buffer);
         sockets.push(socket);
     }
-    let known = start.elapsed();
+    let (known, cpu) = (start.elapsed(), cpu_seconds());
     let start = Instant::now();
     for socket in &sockets {
         ask(socket, Request::list_stats(), &mut buffer, |_| {});
     }
-    figures(known.as_secs_f64(), start.elapsed().as_secs_f64())
+    figures(known, cpu, start.elapsed())
 }
 
-fn figures(known: f64, counted: f64) -> Figures {
-    let cpu = crate::watch::cpu_seconds();
+fn figures(known: Duration, cpu: f64, counted: Duration) -> Figures {
     Figures::from([
-        ("all interfaces known, ms".into(), known * 1e3),
-        ("one pass over all counters, ms".into(), counted * 1e3),
-        ("CPU to know all and read counters once, ms".into(), cpu * 1e3),
+        ("all interfaces known, ms".into(), known.as_secs_f64() * 1e3),
+        ("one pass over all counters, ms".into(), counted.as_secs_f64() * 1e3),
+        ("CPU to know all, ms".into(), cpu * 1e3),
     ])
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn compare() {
     for (engine, name) in [(EngineChoice::Nsid, "nsid"), (EngineChoice::Setns, "setns")] {
         row(name, percentiles(&flip(busy, &watcher(busy, engine))));
     }
+    crate::end(namespaces);
 }
 
 /// Changes the link again and again; how long after each it was heard of.

@@ -12,6 +12,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::thread;
 
 use netns_scan::{EngineChoice, Settings, Watcher};
 use netns_testbed::{Netns, NetnsDir, Rtnl};
@@ -56,7 +57,7 @@ fn number_the_host() {
 /// Runs everything with this many namespaces, each with `lo` and one end of a veth.
 fn compare(count: usize) {
     let dir = NetnsDir::standard();
-    let _namespaces: Vec<Netns> = (0..count).map(|n| namespace(&dir, n)).collect();
+    let namespaces: Vec<Netns> = (0..count).map(|n| namespace(&dir, n)).collect();
     let rounds = rounds(count);
     println!("\n## {count} namespaces, each with lo and a veth to the host's; median of {rounds} processes\n");
     println!("| engine | figure | floor | watcher | ratio |\n|---|---|---|---|---|");
@@ -74,12 +75,25 @@ fn compare(count: usize) {
             println!("| {engine} | {name} | {} |", beside.unwrap_or_else(alone));
         }
     }
+    end(namespaces);
 }
 
 pub(crate) fn namespace(dir: &NetnsDir, n: usize) -> Netns {
     let netns = dir.add(&format!("bench-{n:05}"));
     Rtnl::new().add_veth(&format!("host{n}"), "eth0", Some(netns.path()));
     netns
+}
+
+/// Ends them and waits until their links are gone: what is measured next must not meet their end.
+pub(crate) fn end(namespaces: Vec<Netns>) {
+    let peers = (0..namespaces.len()).map(|n| format!("host{n}"));
+    drop(namespaces);
+    let rtnl = Rtnl::new();
+    for peer in peers {
+        while rtnl.index_of(&peer).is_some() {
+            thread::yield_now();
+        }
+    }
 }
 
 /// Runs this program again, in the same namespaces, for one measurement.

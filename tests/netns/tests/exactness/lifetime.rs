@@ -88,6 +88,7 @@ fn measure(subject: Subject) -> [Percentiles; 3] {
                     observer.read_for(Duration::ZERO);
                 }
             }
+            #[expect(clippy::disallowed_methods, reason = "it awaits nothing: the moment is what is chosen")]
             thread::sleep(phase(times[way].len()));
             times[way].push(time_to_the_peers_end(|| pod.delete()));
             observer.iter().for_each(|observer| follows(observer, 1));
