@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
@@ -23,34 +23,48 @@ type Work<T> = fn() -> io::Result<T>;
 /// and the next batch gets a new thread: nobody ever runs in the wrong one.
 pub(crate) struct Enter<T> {
     work: Work<T>,
-    thread: Option<Link<T>>,
+    thread: Option<Sender<Batch<T>>>,
 }
 
-struct Link<T> {
-    targets: SyncSender<Vec<Target>>,
-    results: Receiver<Vec<io::Result<T>>>,
+struct Batch<T> {
+    targets: Vec<Target>,
+    results: Sender<io::Result<T>>,
 }
+
+/// What came of each target of a batch, in order, while the thread goes on to the next.
+pub(crate) struct Results<T>(Receiver<io::Result<T>>);
 
 impl<T: Send + 'static> Enter<T> {
     pub(crate) fn new(work: Work<T>) -> Self {
         Self { work, thread: None }
     }
 
-    /// Does the work in each target; one result a target, in order.
+    /// Has the work done in each target.
     ///
     /// # Errors
     ///
-    /// When no thread can be started or the one there was has ended.
-    pub(crate) fn run(&mut self, targets: Vec<Target>) -> io::Result<Vec<io::Result<T>>> {
-        let link = match self.thread.take() {
-            Some(link) => link,
-            None => start(self.work)?,
-        };
-        let ended = || io::Error::other("the thread that enters namespaces has ended");
-        link.targets.send(targets).map_err(|_| ended())?;
-        let results = link.results.recv().map_err(|_| ended())?;
-        self.thread = Some(link);
-        Ok(results)
+    /// When no thread can be started.
+    pub(crate) fn run(&mut self, targets: Vec<Target>) -> io::Result<Results<T>> {
+        let (results, done) = channel();
+        let mut batch = Batch { targets, results };
+        if let Some(thread) = &self.thread {
+            match thread.send(batch) {
+                Ok(()) => return Ok(Results(done)),
+                Err(SendError(refused)) => batch = refused,
+            }
+        }
+        let thread = start(self.work)?;
+        // Should it have ended already, there are no results, and that is told.
+        _ = thread.send(batch);
+        self.thread = Some(thread);
+        Ok(Results(done))
+    }
+}
+
+impl<T> Results<T> {
+    /// The next target's result.
+    pub(crate) fn next(&self) -> io::Result<T> {
+        self.0.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that enters namespaces has ended")))
     }
 }
 
@@ -60,21 +74,24 @@ pub(crate) fn is_allowed() -> bool {
     thread::scope(|scope| scope.spawn(enter_own).join().unwrap_or(false))
 }
 
-fn start<T: Send + 'static>(work: Work<T>) -> io::Result<Link<T>> {
-    let (targets, inbox) = sync_channel::<Vec<Target>>(0);
-    let (outbox, results) = sync_channel(0);
+fn start<T: Send + 'static>(work: Work<T>) -> io::Result<Sender<Batch<T>>> {
+    let (batches, inbox) = channel::<Batch<T>>();
     thread::Builder::new().name("netns-enter".into()).stack_size(128 * 1024).spawn(move || {
         let Ok(home) = File::open(OWN) else { return };
-        for batch in inbox {
-            let done = batch.iter().map(|(path, expected)| inside(path, *expected, work)).collect();
+        for Batch { targets, results } in inbox {
+            for (path, expected) in targets {
+                if results.send(inside(&path, expected, work)).is_err() {
+                    // Nobody wants the rest.
+                    break;
+                }
+            }
             // A thread outside its own namespace must not live on, and must not open anything more.
-            let back = setns(&home, CloneFlags::CLONE_NEWNET);
-            if outbox.send(done).is_err() || back.is_err() {
+            if setns(&home, CloneFlags::CLONE_NEWNET).is_err() {
                 return;
             }
         }
     })?;
-    Ok(Link { targets, results })
+    Ok(batches)
 }
 
 fn inside<T>(path: &Path, expected: NsFile, work: Work<T>) -> io::Result<T> {

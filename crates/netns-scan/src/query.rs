@@ -83,6 +83,5 @@ fn open_inside(path: &Path) -> io::Result<RouteSocket> {
     let Found::Namespace(file) = look(path)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a network namespace"));
     };
-    let mut results = Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), file)])?;
-    results.pop().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+    Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), file)])?.next()
 }

@@ -216,8 +216,8 @@ impl Engine for SetnsEngine {
             }
         };
         let mut failed = Vec::new();
-        for (wanted, socket) in wanted.into_iter().zip(results) {
-            if let Err(error) = socket.and_then(|socket| self.connect(&wanted, socket, state)) {
+        for wanted in wanted {
+            if let Err(error) = results.next().and_then(|socket| self.connect(&wanted, socket, state)) {
                 failed.push((wanted, error));
             }
         }
