@@ -30,7 +30,6 @@ const IFA_TARGET_NETNSID: u16 = 10;
 const IFLA_STATS_LINK_64: u16 = 1;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-const NETNSA_TARGET_NSID: u16 = 4;
 
 /// An attribute's number; the two bits above say how its value is encoded.
 const NLA_TYPE_MASK: u16 = 0x3fff;
@@ -478,14 +477,6 @@ impl Request {
     #[must_use]
     pub fn get_nsid_of_fd(fd: i32) -> Self {
         Self::new(RTM_GETNSID, NLM_F_ACK, &[0; NSID_LEN]).with(NETNSA_FD, fd as u32)
-    }
-
-    /// Asks which number the namespace that is `nsid` here has in the namespace that is `target` here.
-    #[must_use]
-    pub fn translate_nsid(nsid: i32, target: i32) -> Self {
-        Self::new(RTM_GETNSID, NLM_F_ACK, &[0; NSID_LEN])
-            .with(NETNSA_NSID, nsid as u32)
-            .with(NETNSA_TARGET_NSID, target as u32)
     }
 
     /// Gives the namespace behind this file descriptor a number here, any that is free.

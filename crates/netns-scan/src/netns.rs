@@ -1,10 +1,9 @@
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::sys::statfs::{FsType, fstatfs, statfs};
+use nix::sys::statfs::{FsType, statfs};
 
 /// `NSFS_MAGIC`, `linux/magic.h`.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -50,15 +49,12 @@ pub(crate) fn open(path: &Path, expected: NsFile) -> io::Result<File> {
     let file = File::open(path)?;
     match identify(&file)? {
         found if found == expected => Ok(file),
-        _ => Err(io::Error::new(io::ErrorKind::NotFound, "another namespace has the name by now")),
+        _ => Err(io::Error::new(io::ErrorKind::NotFound, "it is not the namespace that had the name before")),
     }
 }
 
-/// The namespace an open file is.
+/// The namespace an open file is, if it is one: nsfs is one device, and no other file has its number.
 pub(crate) fn identify(file: &File) -> io::Result<NsFile> {
-    if fstatfs(file.as_fd())?.filesystem_type() != NSFS_MAGIC {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "not a namespace, or not mounted yet"));
-    }
     let metadata = file.metadata()?;
     Ok(NsFile { dev: metadata.dev(), inode: metadata.ino() })
 }
