@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
@@ -39,24 +39,21 @@ impl<T: Send + 'static> Enter<T> {
         Self { work, thread: None }
     }
 
-    /// Has the work done in each target.
+    /// Has the work done in each target, with one result each.
     ///
     /// # Errors
     ///
     /// When no thread can be started.
     pub(crate) fn run(&mut self, targets: Vec<Target>) -> io::Result<Results<T>> {
+        let thread = match self.thread.take() {
+            Some(thread) => thread,
+            None => start(self.work)?,
+        };
         let (results, done) = channel();
-        let mut batch = Batch { targets, results };
-        if let Some(thread) = &self.thread {
-            match thread.send(batch) {
-                Ok(()) => return Ok(Results(done)),
-                Err(SendError(refused)) => batch = refused,
-            }
+        // A thread that has ended takes no batch: there are no results then, and that is told.
+        if thread.send(Batch { targets, results }).is_ok() {
+            self.thread = Some(thread);
         }
-        let thread = start(self.work)?;
-        // Should it have ended already, there are no results, and that is told.
-        _ = thread.send(batch);
-        self.thread = Some(thread);
         Ok(Results(done))
     }
 }
