@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use netns_agent::owner::cni_cache::parse;
+use netns_agent::owner::cni::result::parse;
 
 fuzz_target!(|content: &[u8]| match parse(content) {
     Ok(attachment) => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use netns_agent::config::{Layer, Sources};
+use netns_agent::config::{Layer, ConfigSources};
 
 /// One file for each process, written anew for each run.
 static FILE: LazyLock<PathBuf> =
@@ -14,7 +14,7 @@ static FILE: LazyLock<PathBuf> =
 
 fuzz_target!(|text: &[u8]| {
     fs::write(&*FILE, text).expect("the temporary directory takes a file");
-    let sources = Sources { flags: Layer::new(), file: Some(FILE.clone()) };
+    let sources = ConfigSources { flags: Layer::new(), file: Some(FILE.clone()) };
     if let Err(faults) = sources.load(&|_| None) {
         assert!(!faults.0.is_empty() && faults.0.iter().all(|fault| !fault.is_empty()));
     }

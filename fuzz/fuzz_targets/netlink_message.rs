@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use netns_scan::message::{Body, parse};
+use netns_scan::netlink::message::{Body, parse};
 
 fuzz_target!(|datagram: &[u8]| {
     let mut messages = 0;

@@ -4,9 +4,10 @@
 use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
-use iface_core::{Interface, Place};
+use iface_core::{Place};
+use netns_agent::interface::{Interface};
 use libfuzzer_sys::fuzz_target;
-use netns_agent::owner::multus::{network_of, parse};
+use netns_agent::owner::kube::multus::{network_of, parse};
 use netns_agent::testing;
 
 static ETH0: LazyLock<Interface> = LazyLock::new(|| Interface {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use iface_core::Interface;
 use netns_agent::export::gzip::Compressed;
 use netns_agent::export::otlp::Batches;
 use netns_agent::export::prometheus::{Format, Page};
 use netns_agent::export::resource::Identity;
+use netns_agent::interface::Interface;
 use netns_agent::metrics::delta::Deltas;
 use netns_agent::metrics::points::Points;
 use netns_agent::metrics::series::Accumulator;

@@ -3,15 +3,15 @@
 //! Everything a user needs is the program; this crate promises no stable API.
 
 pub mod admin;
-pub mod app;
-pub mod chosen;
 pub mod cli;
 pub mod config;
 pub mod export;
+pub mod interface;
+pub mod json;
 pub mod logging;
 pub mod metrics;
 pub mod owner;
 pub mod pipeline;
+pub mod run;
 #[doc(hidden)]
 pub mod testing;
-pub mod view;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use netns_agent::cli::{self, Invocation, Verb};
-use netns_agent::config::{Config, Faults, Sources, process_environment};
-use netns_agent::{app, logging};
+use netns_agent::config::{Config, ConfigSources, Faults, process_environment};
+use netns_agent::{logging, run};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -52,9 +52,9 @@ fn execute(invocation: &Invocation) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-async fn follow(verb: &Verb, sources: &Sources, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+async fn follow(verb: &Verb, sources: &ConfigSources, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     match verb {
-        Verb::Run => app::run(sources, config).await,
+        Verb::Run => run::run(sources, config).await,
         Verb::List(args) => cli::list::run(args, config, out).await,
         Verb::Watch(args) => cli::watch::run(args, config, out).await,
         Verb::Lookup(args) => cli::lookup::run(args, config, out).await,

@@ -4,10 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iface_core::{
-    Counters, Direction, End, IfName, Interface, InterfaceId, Kind, Netns, NetnsId, NetnsName, OperState, Owner, Place,
-    Pod, Source,
-};
+use crate::interface::{End, Interface, Owner, Pod, Source};
+use iface_core::{Counters, Direction, IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, OperState, Place};
 use netns_scan::Reading;
 
 /// So many seconds after 1970.

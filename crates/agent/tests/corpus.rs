@@ -6,9 +6,10 @@
 use std::fs;
 use std::time::UNIX_EPOCH;
 
-use iface_core::{Interface, NetnsName, Place};
-use netns_agent::config::{Layer, Sources};
-use netns_agent::owner::{cni_cache, multus};
+use iface_core::{NetnsName, Place};
+use netns_agent::config::{ConfigSources, Layer};
+use netns_agent::interface::Interface;
+use netns_agent::owner::{cni::result as cni_cache, kube::multus};
 use netns_agent::testing;
 use proptest::prelude::*;
 
@@ -41,7 +42,7 @@ fn fault(config: &[u8]) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("netns-agent.yaml");
     fs::write(&file, config).unwrap();
-    let faults = Sources { flags: Layer::new(), file: Some(file) }.load(&|_| None).err()?;
+    let faults = ConfigSources { flags: Layer::new(), file: Some(file) }.load(&|_| None).err()?;
     assert!(!faults.0.is_empty(), "faults without a line");
     Some(faults.to_string())
 }

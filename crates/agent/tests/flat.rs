@@ -7,9 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use iface_core::Interface;
 use netns_agent::export::otlp::Batches;
 use netns_agent::export::resource::Identity;
+use netns_agent::interface::Interface;
 use netns_agent::metrics::delta::Deltas;
 use netns_agent::metrics::series::Accumulator;
 use netns_agent::testing::{at, pod, pod_interface, reading};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use netns_agent::owner::cni_cache::Refusal;
-use netns_agent::owner::cni_dir::{CniChange, CniDir};
+use netns_agent::owner::cni::dir::{CniChange, CniDir};
+use netns_agent::owner::cni::result::Refusal;
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use netns_agent::owner::cni_dir::{CniChange, CniDir};
+use netns_agent::owner::cni::dir::{CniChange, CniDir};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 

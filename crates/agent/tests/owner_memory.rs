@@ -11,7 +11,7 @@ use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
-use iface_core::Pod;
+use netns_agent::interface::Pod;
 use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{ApiServer, Selection, Tagger};
 use serde_json::{Value, json};

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
-use iface_core::{Changes, Event, Interface, NetnsName, Place, Pod, Workload, WorkloadKind};
+use iface_core::{Changes, NetnsName, Place};
+use netns_agent::interface::{Event, Interface, Pod, Workload, WorkloadKind};
 use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
-use netns_agent::owner::{OwnerStatus, Sources, Tagged};
+use netns_agent::owner::{OwnerSources, OwnerStatus, WithOwners};
 use netns_agent::testing;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -38,7 +39,7 @@ fn write(dir: &Path, netns: &str, uid: &str) {
     fs::write(dir.join(format!("podnet-{netns}-eth0")), file.to_string()).unwrap();
 }
 
-async fn next(tagged: &mut Tagged<Inner>) -> Event {
+async fn next(tagged: &mut WithOwners<Inner>) -> Event {
     tokio::time::timeout(LIMIT, tagged.next()).await.expect("no event in time").unwrap()
 }
 
@@ -53,7 +54,7 @@ async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
     let (sender, inner) = informer();
     sender.send(Event::Added(eth0("cni-a"))).unwrap();
     sender.send(Event::Synced).unwrap();
-    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     let added = next(&mut tagged).await;
     assert!(matches!(added, Event::Added(_)));
     assert_eq!(uid(&added), Some("u1"));
@@ -65,7 +66,7 @@ async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, inner) = informer();
     sender.send(Event::Added(eth0("cni-a"))).unwrap();
-    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     let status = tagged.status();
     assert_eq!(uid(&next(&mut tagged).await), None);
     assert_eq!(status.borrow().tallies.untagged, 1);
@@ -81,7 +82,7 @@ async fn an_api_server_that_never_answers_keeps_nothing_back() {
     let (sender, inner) = informer();
     sender.send(Event::Added(eth0("cni-a"))).unwrap();
     sender.send(Event::Synced).unwrap();
-    let mut tagged = Tagged::new(inner, Sources::default().pods(stream::pending()));
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().pods(stream::pending()));
     assert!(matches!(next(&mut tagged).await, Event::Added(_)));
     assert_eq!(next(&mut tagged).await, Event::Synced);
     assert_eq!(tagged.status().borrow().pods_listed, Some(false));
@@ -115,8 +116,8 @@ async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
         networks: Vec::new(),
     };
     let lists = [vec![record.clone()], vec![record]].map(|list| PodEvent::Change(PodChange::Listed(list)));
-    let sources = Sources::default().cni_dir(dir.path()).unwrap();
-    let mut tagged = Tagged::new(inner, sources.pods(stream::iter(lists).chain(stream::pending())));
+    let sources = OwnerSources::default().cni_dir(dir.path()).unwrap();
+    let mut tagged = WithOwners::new(inner, sources.pods(stream::iter(lists).chain(stream::pending())));
     let status = tagged.status();
     for _ in 0..3 {
         next(&mut tagged).await;
@@ -133,12 +134,12 @@ async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
 async fn a_list_of_pods_that_changes_nothing_counts_as_listed_too() {
     let (_sender, inner) = informer();
     let list = stream::iter([PodEvent::Change(PodChange::Listed(Vec::new()))]).chain(stream::pending());
-    let mut tagged = Tagged::new(inner, Sources::default().pods(list));
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().pods(list));
     until(&mut tagged, |status| status.pods_listed == Some(true)).await;
 }
 
 /// The status once it is as wanted; no event may come before.
-async fn until(tagged: &mut Tagged<Inner>, wanted: impl Fn(&OwnerStatus) -> bool) -> OwnerStatus {
+async fn until(tagged: &mut WithOwners<Inner>, wanted: impl Fn(&OwnerStatus) -> bool) -> OwnerStatus {
     let mut status = tagged.status();
     tokio::select! {
         event = tagged.next() => panic!("{event:?}"),
@@ -154,8 +155,8 @@ async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
     fs::write(dir.path().join("bad"), "no JSON").unwrap();
     let (sender, inner) = informer();
     let faults = stream::iter([PodEvent::Fault("the API server is away".into())]).chain(stream::pending());
-    let sources = Sources::default().cni_dir(dir.path()).unwrap().cni_dir(dir.path().join("absent")).unwrap();
-    let mut tagged = Tagged::new(inner, sources.pods(faults));
+    let sources = OwnerSources::default().cni_dir(dir.path()).unwrap().cni_dir(dir.path().join("absent")).unwrap();
+    let mut tagged = WithOwners::new(inner, sources.pods(faults));
     sender.send(Event::Synced).unwrap();
     assert_eq!(next(&mut tagged).await, Event::Synced);
     let status = until(&mut tagged, |status| status.pod_fault.is_some()).await;
@@ -170,7 +171,7 @@ async fn it_ends_when_the_informer_does() {
     let (sender, inner) = informer();
     sender.send(Event::Added(eth0("cni-a"))).unwrap();
     drop(sender);
-    let mut tagged = Tagged::new(inner, Sources::default().cni_dir(dir.path()).unwrap());
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     assert!(matches!(next(&mut tagged).await, Event::Added(_)));
     assert_eq!(tokio::time::timeout(LIMIT, tagged.next()).await, Ok(None));
 }

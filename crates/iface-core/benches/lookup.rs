@@ -16,8 +16,8 @@ use foldhash::fast::RandomState;
 use futures_core::Stream;
 use futures_util::stream;
 use iface_core::{
-    Answer, Confidence, Event, IfName, Interface, InterfaceId, Lookup, MacAddr, Netns, NetnsId, NetnsName, OperState,
-    Place, Registerer, Settings,
+    Answer, Confidence, Event, IfName, Interface, InterfaceId, Lookup, LookupOptions, MacAddr, Netns, NetnsId,
+    NetnsName, OperState, Place, Registerer,
 };
 
 fn mac(number: u32) -> MacAddr {
@@ -57,14 +57,14 @@ fn same_number(count: u32) -> Vec<Arc<Interface>> {
     (0..count).map(|n| interface(n, n + 1, 2)).collect()
 }
 
-fn settings() -> Settings {
-    Settings { preferred: "0c=eth0".parse().unwrap_or_default(), kernel: Some(Box::new(|_| None)) }
+fn settings() -> LookupOptions {
+    LookupOptions { preferred: "0c=eth0".parse().unwrap_or_default(), kernel: Some(Box::new(|_| None)) }
 }
 
 /// A lookup that knows these.
 fn knowing(interfaces: &[Arc<Interface>]) -> Lookup {
     let events = stream::iter(interfaces.iter().cloned().map(Event::Added));
-    let mut registerer = Registerer::with_settings(events, settings());
+    let mut registerer = Registerer::with_options(events, settings());
     drain(&mut registerer);
     registerer.lookup()
 }
@@ -185,7 +185,7 @@ fn beside_another(writes: bool, interfaces: &[Arc<Interface>], times: u64) -> Du
     let go = others.iter().cloned().map(Event::Deleted);
     let start = interfaces.iter().cloned().map(Event::Added);
     let events = start.chain([Event::Synced]).chain(come.chain(go).cycle());
-    let mut registerer = Registerer::with_settings(stream::iter(events), settings());
+    let mut registerer = Registerer::with_options(stream::iter(events), settings());
     let mut context = Context::from_waker(Waker::noop());
     while Pin::new(&mut registerer).poll_next(&mut context) != Poll::Ready(Some(Event::Synced)) {}
     let lookup = registerer.lookup();

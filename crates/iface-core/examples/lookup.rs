@@ -12,7 +12,8 @@ use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use iface_core::{
-    Event, IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, OperState, Place, Registerer, Settings,
+    Event, IfName, Interface, InterfaceId, LookupOptions, MacAddr, Netns, NetnsId, NetnsName, OperState, Place,
+    Registerer,
 };
 
 fn eth0(number: u8, netns: &str) -> Arc<Interface> {
@@ -36,8 +37,8 @@ fn eth0(number: u8, netns: &str) -> Arc<Interface> {
 
 fn main() -> Result<(), iface_core::PreferredError> {
     let events = [Event::Added(eth0(5, "blue")), Event::Added(eth0(6, "green")), Event::Synced];
-    let settings = Settings { preferred: "0a:58=eth0".parse()?, ..Settings::default() };
-    let mut registerer = Registerer::with_settings(stream::iter(events), settings);
+    let settings = LookupOptions { preferred: "0a:58=eth0".parse()?, ..LookupOptions::default() };
+    let mut registerer = Registerer::with_options(stream::iter(events), settings);
     let lookup = registerer.lookup();
 
     let (synced, wait) = mpsc::channel();

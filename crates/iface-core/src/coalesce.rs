@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sample::{history, interface, steps};
+    use crate::testing::{history, interface, steps};
     use crate::{InformerExt, Interface};
 
     type State = BTreeMap<InterfaceId, Arc<Interface>>;

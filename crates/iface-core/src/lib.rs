@@ -18,12 +18,12 @@
 //!
 //! ```
 //! use futures_util::{FutureExt, StreamExt, stream};
-//! use iface_core::{Event, Filter, InformerExt, NetnsRef, Registerer, Settings};
+//! use iface_core::{Event, Filter, InformerExt, NetnsRef, Registerer, LookupOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let watcher = stream::iter([Event::Synced]);
-//! let settings = Settings { preferred: "0a:58=eth0".parse()?, ..Settings::default() };
-//! let registerer = Registerer::with_settings(watcher, settings);
+//! let settings = LookupOptions { preferred: "0a:58=eth0".parse()?, ..LookupOptions::default() };
+//! let registerer = Registerer::with_options(watcher, settings);
 //! let lookup = registerer.lookup();
 //! let mut events = registerer.filtered(Filter::default()).up_only();
 //! # async move {
@@ -53,30 +53,25 @@ mod event;
 mod filter;
 mod informer;
 mod interface;
-mod kernel;
 mod lookup;
 mod mac;
 mod name;
 mod netns;
-mod only;
 mod owner;
-mod preferred;
-mod registerer;
 #[cfg(test)]
-mod sample;
-mod table;
+mod testing;
 
 pub use coalesce::Coalesce;
 pub use counters::{Counters, Direction};
 pub use event::{Changes, Event, EventKind};
+pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError};
 pub use informer::Informer;
 pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
+pub use lookup::preferred::{Preferred, PreferredError};
+pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
 pub use name::{IfName, NetnsName};
 pub use netns::{Netns, NetnsId, Place};
-pub use only::{InformerExt, Only};
 pub use owner::{End, Owner, Pod, Source, Workload, WorkloadKind};
-pub use preferred::{Preferred, PreferredError};
-pub use registerer::{AskKernel, Registerer, Settings};

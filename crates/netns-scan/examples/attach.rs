@@ -8,7 +8,7 @@ use std::error::Error;
 
 use futures_executor::block_on_stream;
 use iface_core::{Event, Filter, InformerExt, Interface, InterfaceId, Registerer};
-use netns_scan::{Settings, Watcher};
+use netns_scan::{WatchOptions, Watcher};
 
 /// Stands for what a real program attaches; dropping it detaches.
 struct Attachment(String);
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         faults.join("\n")
     })?;
-    let watcher = Watcher::start(Settings::default())?;
+    let watcher = Watcher::start(WatchOptions::default())?;
     // The registerer knows every interface; only those that are up and wanted are attached to.
     let registerer = Registerer::new(watcher);
     let lookup = registerer.lookup();

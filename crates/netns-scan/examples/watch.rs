@@ -5,10 +5,10 @@
 
 use futures_executor::block_on_stream;
 use iface_core::Event;
-use netns_scan::{EngineChoice, Settings, Watcher};
+use netns_scan::{EngineChoice, WatchOptions, Watcher};
 
 fn main() -> Result<(), netns_scan::Error> {
-    let mut settings = Settings::default();
+    let mut settings = WatchOptions::default();
     let mut arguments = std::env::args().skip(1);
     settings.engine = match arguments.next().as_deref() {
         Some("setns") => EngineChoice::Setns,

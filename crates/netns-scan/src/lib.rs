@@ -4,10 +4,10 @@
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
-//! use netns_scan::{Settings, Watcher};
+//! use netns_scan::{WatchOptions, Watcher};
 //!
 //! # async fn watch() -> Result<(), netns_scan::Error> {
-//! let mut watcher = Watcher::start(Settings::default())?;
+//! let mut watcher = Watcher::start(WatchOptions::default())?;
 //! println!("{}", watcher.handle().status().reason);
 //! while let Some(event) = watcher.next().await {
 //!     println!("{event:?}");
@@ -16,32 +16,24 @@
 //! # }
 //! ```
 //!
-//! How an event gets there, file by file: names in [`directory`](Settings::dirs) become namespaces
+//! How an event gets there, file by file: names in [`directory`](WatchOptions::dirs) become namespaces
 //! (`names.rs`), an engine reaches into each (`engine/`), its netlink messages (`message.rs`) become
 //! the state of every link (`state.rs`), and what differs is merged with what is not read yet and
 //! handed out (`feed.rs`). `scanner.rs` is the loop around it.
 
-mod directory;
+mod discovery;
 mod engine;
-mod enter;
 mod error;
-mod feed;
-mod listing;
 #[doc(hidden)]
-pub mod message;
-mod mounts;
-mod names;
-mod netns;
+pub mod netlink;
 mod query;
-mod receive;
-mod scanner;
-mod socket;
 mod state;
 mod status;
 mod watcher;
+mod worker;
 
+pub use discovery::mounts::{Propagation, propagation};
 pub use error::Error;
-pub use mounts::{Propagation, propagation};
 pub use query::{ips_from_interface, name_for_index};
 pub use status::{EngineKind, Fault, Reading, Status, Stopped, Tallies};
-pub use watcher::{EngineChoice, Handle, Poller, Settings, Watcher};
+pub use watcher::{EngineChoice, Handle, Poller, WatchOptions, Watcher};

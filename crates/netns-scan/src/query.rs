@@ -5,11 +5,11 @@ use std::path::Path;
 use iface_core::IfName;
 
 use crate::Error;
-use crate::enter::Enter;
-use crate::listing::{Change, Listed, Listing};
-use crate::message::{Body, Request};
-use crate::netns::{Found, look};
-use crate::socket::{BUFFER_LEN, Groups, NoAnswer, RouteSocket, Said};
+use crate::discovery::nsfs::{Found, look};
+use crate::engine::netns_thread::Enter;
+use crate::netlink::dump::{Change, Listed, Listing};
+use crate::netlink::message::{Body, Request};
+use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, RouteSocket, Said};
 
 /// The addresses of an interface.
 ///

@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_core::Stream;
 use iface_core::Event;
 
-use crate::feed::Feed;
-use crate::scanner::Scanner;
+use crate::worker::event_channel::Feed;
+use crate::worker::scanner::Scanner;
 use crate::{Error, Reading, Status, Stopped, Tallies};
 
 /// What to watch, and how.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WatchOptions {
     /// Directories of namespaces' names. They need not exist yet, and may come and go.
     pub dirs: Vec<PathBuf>,
     /// How to reach into namespaces.
@@ -24,7 +24,7 @@ pub struct Settings {
     pub receive_buffer: usize,
 }
 
-impl Default for Settings {
+impl Default for WatchOptions {
     fn default() -> Self {
         Self { dirs: vec!["/var/run/netns".into()], engine: EngineChoice::Auto, receive_buffer: 8 << 20 }
     }
@@ -68,7 +68,7 @@ impl Watcher {
     ///
     /// When not even the own namespace can be seen, or when an engine was asked for by name that
     /// does not work here.
-    pub fn start(settings: Settings) -> Result<Self, Error> {
+    pub fn start(settings: WatchOptions) -> Result<Self, Error> {
         Running::start(settings, None).map(Self)
     }
 
@@ -85,7 +85,7 @@ impl Poller {
     /// # Errors
     ///
     /// As [`Watcher::start`].
-    pub fn start(settings: Settings, period: Duration) -> Result<Self, Error> {
+    pub fn start(settings: WatchOptions, period: Duration) -> Result<Self, Error> {
         Running::start(settings, Some(period)).map(Self)
     }
 
@@ -148,7 +148,7 @@ impl Stream for Poller {
 struct Running(Arc<Feed>);
 
 impl Running {
-    fn start(settings: Settings, poll: Option<Duration>) -> Result<Self, Error> {
+    fn start(settings: WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
         let scanner = Scanner::new(&settings, poll)?;
         let feed = scanner.feed();
         // The thread is not waited for: it may be inside the kernel, behind somebody else's lock.

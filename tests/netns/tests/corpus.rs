@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use netns_scan::message::{Body, parse};
+use netns_scan::netlink::message::{Body, parse};
 use proptest::prelude::*;
 
 /// Datagrams captured from a kernel, and what the fuzzer made of them.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::interface::Interface;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -20,13 +21,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
-use iface_core::{Interface, MacAddr};
+use iface_core::MacAddr;
 use serde::{Deserialize, Serialize};
 
 pub use self::server::serve;
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
-use crate::view::InterfaceView;
+use crate::json::InterfaceView;
 
 /// Longest time for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);

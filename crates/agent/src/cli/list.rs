@@ -3,16 +3,17 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::interface::{End, Interface};
 use anyhow::Context as _;
-use iface_core::{End, IfName, Interface, Place};
+use iface_core::{IfName, Place};
 
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, printable, render};
 use super::tell_unseen;
 use super::terminal::Terminal;
 use crate::config::Config;
+use crate::json::InterfaceView;
 use crate::pipeline::Pipeline;
-use crate::view::InterfaceView;
 
 /// The flags of `list`.
 #[derive(Clone, Debug, clap::Args)]

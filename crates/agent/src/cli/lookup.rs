@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::interface::{End, Interface};
 use anyhow::anyhow;
-use iface_core::{End, Interface, MacAddr};
+use iface_core::MacAddr;
 use serde::Serialize;
 
 use super::table::printable;
 use crate::admin::Wanted;
 use crate::config::Config;
+use crate::json::InterfaceView;
 use crate::pipeline::{Pipeline, find};
-use crate::view::InterfaceView;
 
 /// The flags of `lookup`.
 #[derive(Clone, Debug, clap::Args)]

@@ -19,7 +19,7 @@ use std::io::{ErrorKind, Write};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, Environment, Section, Sources, args};
+use crate::config::{Config, ConfigSources, Environment, Section, args};
 use crate::pipeline::Pipeline;
 
 /// Finds every network interface in every network namespace of a node and exports what it carries.
@@ -88,7 +88,7 @@ pub struct Invocation {
     /// What to do.
     pub verb: Verb,
     /// Where its settings come from.
-    pub sources: Sources,
+    pub sources: ConfigSources,
 }
 
 impl Invocation {
@@ -100,8 +100,10 @@ impl Invocation {
         let matches = command().try_get_matches_from(line)?;
         let verb = Line::from_arg_matches(&matches)?.verb;
         let sources = match matches.subcommand() {
-            Some((_, matches)) => Sources::new(matches.subcommand().map_or(matches, |(_, inner)| inner), environment),
-            None => Sources::default(),
+            Some((_, matches)) => {
+                ConfigSources::new(matches.subcommand().map_or(matches, |(_, inner)| inner), environment)
+            }
+            None => ConfigSources::default(),
         };
         Ok(Self { verb, sources })
     }

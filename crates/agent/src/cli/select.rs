@@ -1,6 +1,7 @@
 //! Which interfaces a verb is about.
 
-use iface_core::{Interface, Place};
+use crate::interface::Interface;
+use iface_core::Place;
 
 use super::label::Requirement;
 use super::tell;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::pin::pin;
 use std::time::SystemTime;
 
-use iface_core::{Changes, End, Event, EventKind, Interface};
+use crate::interface::{End, Event, Interface};
+use iface_core::{Changes, EventKind};
 use jiff::Timestamp;
 
 use super::reader;
@@ -13,8 +14,8 @@ use super::table::printable;
 use super::tell_unseen;
 use super::terminal::Terminal;
 use crate::config::Config;
+use crate::json::EventView;
 use crate::pipeline::Pipeline;
-use crate::view::EventView;
 
 /// The flags of `watch`.
 #[derive(Clone, Debug, clap::Args)]

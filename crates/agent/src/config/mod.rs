@@ -29,7 +29,7 @@ pub use value::duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Which namespaces and how.
-    pub scan: netns_scan::Settings,
+    pub scan: netns_scan::WatchOptions,
     /// By events or by listing.
     pub listen: Listen,
     /// Time between two listings.
@@ -149,14 +149,14 @@ impl fmt::Display for Faults {
 
 /// Where the configuration is read from, kept so that it can be read again.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
+pub struct ConfigSources {
     /// What the flags say.
     pub flags: Layer,
     /// The file, if any.
     pub file: Option<PathBuf>,
 }
 
-impl Sources {
+impl ConfigSources {
     /// From a verb's flags, and `NETNS_AGENT_CONFIG` where they name no file.
     #[must_use]
     pub fn new(matches: &clap::ArgMatches, environment: Environment<'_>) -> Self {
@@ -221,10 +221,10 @@ impl FilterWords {
 }
 
 impl Config {
-    /// Before any setting is applied; [`Sources::load`] sets every field from the table.
+    /// Before any setting is applied; [`ConfigSources::load`] sets every field from the table.
     fn unset() -> Self {
         Self {
-            scan: netns_scan::Settings::default(),
+            scan: netns_scan::WatchOptions::default(),
             listen: Listen::Watch,
             poll_period: Duration::MAX,
             filter: Filter::default(),

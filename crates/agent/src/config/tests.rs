@@ -16,7 +16,7 @@ fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Resul
     let matches = Command::new("run").args(args(&Section::ALL)).try_get_matches_from(line).unwrap();
     let variables: HashMap<_, _> = variables.iter().copied().collect();
     let environment = |name: &str| variables.get(name).map(|text| (*text).to_owned());
-    Sources::new(&matches, &environment).load(&environment)
+    ConfigSources::new(&matches, &environment).load(&environment)
 }
 
 fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> String {
@@ -25,7 +25,7 @@ fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Str
 
 fn allows(config: &Config, name: &str) -> bool {
     let name = iface_core::IfName::new(name).unwrap();
-    config.filter.allows(&iface_core::Interface { name, ..crate::view::tests::bare() })
+    config.filter.allows(&crate::interface::Interface { name, ..crate::json::tests::bare() })
 }
 
 #[test]

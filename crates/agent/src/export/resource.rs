@@ -1,6 +1,6 @@
 //! Who an export is about: the attributes of its Resource.
 
-use iface_core::{Pod, WorkloadKind};
+use crate::interface::{Pod, WorkloadKind};
 
 use crate::metrics::points::Subject;
 
@@ -88,7 +88,7 @@ fn is_shared(key: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use iface_core::Workload;
+    use crate::interface::Workload;
 
     use super::*;
     use crate::testing::pod;

@@ -1,6 +1,6 @@
 //! OpenTelemetry's environment variables, as its specification defines them.
 //!
-//! Sources: "OpenTelemetry Protocol Exporter" (endpoint, protocol, headers, TLS, timeout), "General
+//! ConfigSources: "OpenTelemetry Protocol Exporter" (endpoint, protocol, headers, TLS, timeout), "General
 //! SDK Configuration" (service name, resource attributes, disabling) and "Metrics Exporters"
 //! (interval, temporality) of the OpenTelemetry specification. A variable that is empty counts as not
 //! set. Where the specification lets an SDK warn about a bad value and go on with another, this

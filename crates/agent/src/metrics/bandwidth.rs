@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use iface_core::Interface;
+use crate::interface::Interface;
 
 use crate::metrics::catalog::{Measure, Scope};
 use crate::metrics::points::Points;

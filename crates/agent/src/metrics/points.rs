@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iface_core::{End, Interface, Netns, Place, Pod};
+use crate::interface::{End, Interface, Pod};
+use iface_core::{Netns, Place};
 
 use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
 

@@ -22,7 +22,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Counters, Interface, InterfaceId, NetnsId};
+use crate::interface::Interface;
+use iface_core::{Counters, InterfaceId, NetnsId};
 use netns_scan::Reading;
 
 use crate::metrics::catalog::{COUNTERS, values};

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use iface_core::Pod;
+use crate::interface::Pod;
 
-use super::multus::NetworkStatus;
+use crate::owner::kube::multus::NetworkStatus;
 
 /// How many uids are remembered.
 const REMEMBERED: usize = 4096;
@@ -66,7 +66,7 @@ pub enum PodChange {
 }
 
 /// Whether both name the same pod, as far as they say.
-pub(super) fn same_pod(a: &Pod, b: &Pod) -> bool {
+pub(in crate::owner) fn same_pod(a: &Pod, b: &Pod) -> bool {
     let uids_agree = match (&a.uid, &b.uid) {
         (Some(a), Some(b)) => a == b,
         _ => true,
@@ -76,7 +76,7 @@ pub(super) fn same_pod(a: &Pod, b: &Pod) -> bool {
 
 /// Namespace and name: what people call a pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PodName {
+pub(in crate::owner) struct PodName {
     namespace: Box<str>,
     name: Box<str>,
 }
@@ -89,7 +89,7 @@ impl From<&Pod> for PodName {
 
 /// The pods the API server has told of.
 #[derive(Debug, Default)]
-pub(super) struct Pods {
+pub(in crate::owner) struct Pods {
     by_uid: BTreeMap<Arc<str>, PodRecord>,
     by_name: BTreeMap<PodName, BTreeSet<Arc<str>>>,
     deleted: Remembered,
@@ -102,7 +102,7 @@ impl Pods {
     /// which never comes back under its uid, or an earlier state. One restored from a backup shows the present
     /// under lower versions. So of a record with a lower version one thing is believed: that the
     /// pod's life has gone on, which no pod's goes back.
-    pub(super) fn apply(&mut self, mut record: PodRecord) -> Option<PodRecord> {
+    pub(in crate::owner) fn apply(&mut self, mut record: PodRecord) -> Option<PodRecord> {
         if self.deleted.contains(&record.uid) {
             return None;
         }
@@ -122,13 +122,13 @@ impl Pods {
         new.then_some(record)
     }
 
-    pub(super) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
+    pub(in crate::owner) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
         self.deleted.insert(uid);
         self.forget(uid)
     }
 
     /// Drops a record without remembering the pod as deleted.
-    pub(super) fn forget(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
+    pub(in crate::owner) fn forget(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
         let record = self.by_uid.remove(uid)?;
         let name = PodName::from(record.pod.as_ref());
         if let Some(uids) = self.by_name.get_mut(&name) {
@@ -140,21 +140,21 @@ impl Pods {
         Some(record)
     }
 
-    pub(super) fn get(&self, uid: &str) -> Option<&PodRecord> {
+    pub(in crate::owner) fn get(&self, uid: &str) -> Option<&PodRecord> {
         self.by_uid.get(uid)
     }
 
     /// The uids of all records with a pod's namespace and name.
-    pub(super) fn uids_named(&self, name: &PodName) -> impl Iterator<Item = &Arc<str>> {
+    pub(in crate::owner) fn uids_named(&self, name: &PodName) -> impl Iterator<Item = &Arc<str>> {
         self.by_name.get(name).into_iter().flatten()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::owner) fn len(&self) -> usize {
         self.by_uid.len()
     }
 
     /// All uids that are not among `listed`.
-    pub(super) fn missing_from(&self, listed: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
+    pub(in crate::owner) fn missing_from(&self, listed: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
         self.by_uid.keys().filter(|uid| !listed.contains(*uid)).cloned().collect()
     }
 
@@ -163,7 +163,12 @@ impl Pods {
     /// By the uid the runtime knows. A runtime that leaves the uid out names a pod only by name, which a
     /// successor may have by now: then it is the one `known` by an address before, or the only one with an
     /// address that agrees.
-    pub(super) fn named_by(&self, pod: &Pod, known: Option<&str>, addresses: &[IpAddr]) -> Option<&PodRecord> {
+    pub(in crate::owner) fn named_by(
+        &self,
+        pod: &Pod,
+        known: Option<&str>,
+        addresses: &[IpAddr],
+    ) -> Option<&PodRecord> {
         let mut same_name = self.by_name.get(&PodName::from(pod))?.iter().filter_map(|uid| self.by_uid.get(uid));
         if pod.uid.is_some() {
             return same_name.find(|record| record.named.uid == pod.uid);
@@ -188,19 +193,19 @@ fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
 /// Only a hash of each is kept: a string for every pod that ever was would lie between what is freed, a page of
 /// memory each. Its key is random, and one wrong answer is expected in some 10^15 questions.
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(in crate::owner) struct Remembered {
     key: RandomState,
     order: VecDeque<u64>,
     uids: HashSet<u64>,
 }
 
 impl Remembered {
-    pub(super) fn contains(&self, uid: &str) -> bool {
+    pub(in crate::owner) fn contains(&self, uid: &str) -> bool {
         self.uids.contains(&self.key.hash_one(uid))
     }
 
     /// Whether it is new.
-    pub(super) fn insert(&mut self, uid: &str) -> bool {
+    pub(in crate::owner) fn insert(&mut self, uid: &str) -> bool {
         let uid = self.key.hash_one(uid);
         if !self.uids.insert(uid) {
             return false;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::Interface;
 use netns_agent::export::otlp::{Exporter, Report};
 use netns_agent::export::resource::Identity;
 use netns_agent::export::settings::{OtlpSettings, Overrides, Signal, otlp};
+use netns_agent::interface::Interface;
 use netns_agent::metrics::points::{Options, Points};
 use netns_agent::metrics::series::Accumulator;
 use netns_agent::testing::{at, eth0, pod, pod_interface, reading};

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::{Interface, Place};
+use iface_core::Place;
 use netns_agent::export::otlp::LARGEST;
+use netns_agent::interface::Interface;
 use netns_agent::testing::{at, interface, pod, pod_interface};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
@@ -55,7 +56,7 @@ async fn a_resource_larger_than_a_request_is_sent_in_parts() {
 
 #[tokio::test]
 async fn a_resource_with_huge_attributes_is_sent_in_parts_too() {
-    let mut huge = iface_core::Pod::clone(&pod("huge"));
+    let mut huge = netns_agent::interface::Pod::clone(&pod("huge"));
     huge.attributes.push(("k8s.pod.annotation.all".into(), "x".repeat(1_700_000)));
     let huge = Arc::new(huge);
     all_arrive(

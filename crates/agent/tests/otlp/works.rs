@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use iface_core::Event;
 use netns_agent::export::events;
 use netns_agent::export::otlp::{Exporter, Failure};
 use netns_agent::export::resource::Identity;
 use netns_agent::export::settings::Signal;
+use netns_agent::interface::Event;
 use netns_agent::testing::{at, pod, pod_interface};
 use netns_testbed::{Rotel, Verbosity};
 

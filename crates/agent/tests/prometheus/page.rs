@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use iface_core::{EventKind, Interface, NetnsName, OperState, Place, Pod};
+use iface_core::{EventKind, NetnsName, OperState, Place};
 use netns_agent::export::otlp;
 use netns_agent::export::prometheus::{Format, Page};
 use netns_agent::export::resource::Identity;
+use netns_agent::interface::{Interface, Pod};
 use netns_agent::metrics::catalog::Measure;
 use netns_agent::metrics::own::{Exported, Observed, OwnMetrics};
 use netns_agent::metrics::points::Options;

@@ -1,5 +1,6 @@
 //! The two ways to reach into other namespaces, behind one interface.
 
+pub(crate) mod netns_thread;
 mod nsid;
 mod setns;
 
@@ -11,10 +12,10 @@ use iface_core::NetnsId;
 
 pub(crate) use self::nsid::NsidEngine;
 pub(crate) use self::setns::SetnsEngine;
-use crate::netns::NsFile;
-use crate::socket::NoAnswer;
+use crate::discovery::nsfs::NsFile;
+use crate::netlink::socket::NoAnswer;
 use crate::state::State;
-use crate::{EngineChoice, EngineKind, Error, Reading, enter};
+use crate::{EngineChoice, EngineKind, Error, Reading};
 
 /// Namespaces in, changes of their links and addresses out.
 ///
@@ -113,7 +114,7 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
         source,
     })?;
     let engine = Box::new(engine);
-    if enter::is_allowed() {
+    if netns_thread::is_allowed() {
         let reason = format!("setns: each namespace is entered once for a socket of its own ({why_not_nsid})");
         return Ok(Chosen { engine, kind: EngineKind::Setns, reason });
     }

@@ -8,10 +8,10 @@ use iface_core::{Counters, InterfaceId, NetnsId};
 
 use super::{Engine, Sockets, TURN, Unusable, Wanted, uninterrupted};
 use crate::Reading;
-use crate::listing::{Change, Listing};
-use crate::message::{Body, Link, PairEnd, Request, parse};
-use crate::netns::{self, OWN};
-use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
+use crate::discovery::nsfs::{self, OWN};
+use crate::netlink::dump::{Change, Listing};
+use crate::netlink::message::{Body, Link, PairEnd, Request, parse};
+use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
 /// One socket in the host's namespace that hears every namespace with an nsid there.
@@ -276,7 +276,7 @@ impl Engine for NsidEngine {
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
         let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
-        let found = netns::open(&wanted.path, wanted.file())
+        let found = nsfs::open(&wanted.path, wanted.file())
             .and_then(|file| nsid_of(&mut self.requests, &mut self.answers, &file));
         found.is_ok_and(|found| found == Some(nsid))
     }
@@ -348,7 +348,7 @@ impl Engine for NsidEngine {
 /// The file is open only meanwhile: an open one would keep the namespace alive.
 fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: Option<&Wanted>) -> io::Result<i32> {
     let file = match expected {
-        Some(wanted) => netns::open(path, wanted.file())?,
+        Some(wanted) => nsfs::open(path, wanted.file())?,
         None => File::open(path)?,
     };
     if let Some(nsid) = nsid_of(requests, buffer, &file)? {

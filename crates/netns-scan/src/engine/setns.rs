@@ -9,11 +9,11 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
 use crate::Reading;
-use crate::enter::Enter;
-use crate::listing::{Change, Listing};
-use crate::message::{Body, Link, Request, parse};
-use crate::netns::{self, NsFile, OWN};
-use crate::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
+use crate::discovery::nsfs::{self, NsFile, OWN};
+use crate::engine::netns_thread::Enter;
+use crate::netlink::dump::{Change, Listing};
+use crate::netlink::message::{Body, Link, Request, parse};
+use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
 use crate::state::{Pair, PairPlace, State};
 
 /// Datagrams taken from a socket before it counts as never empty.
@@ -161,7 +161,7 @@ impl SetnsEngine {
     /// The namespace's file; open, it keeps the namespace alive, as its socket does.
     fn open_file(&self, id: NetnsId) -> Option<File> {
         let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token))?;
-        netns::open(&connection.path, NsFile { dev: id.dev, inode: id.inode }).ok()
+        nsfs::open(&connection.path, NsFile { dev: id.dev, inode: id.inode }).ok()
     }
 
     /// One attempt to list a namespace.
@@ -245,7 +245,7 @@ impl Engine for SetnsEngine {
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
-        self.tokens.contains_key(&wanted.id) && netns::open(&wanted.path, wanted.file()).is_ok()
+        self.tokens.contains_key(&wanted.id) && nsfs::open(&wanted.path, wanted.file()).is_ok()
     }
 
     fn uncertain(&self) -> Option<NetnsId> {

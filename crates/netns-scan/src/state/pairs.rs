@@ -6,7 +6,7 @@
 use iface_core::{Interface, NetnsId, Peer};
 
 use super::{LinkId, State};
-use crate::message::Link;
+use crate::netlink::message::Link;
 
 /// The other end of a link, as the link's own messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use iface_core::{Changes, IfName, Kind, MacAddr, OperState};
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::Address;
+use crate::netlink::message::Address;
 
 const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
-use netns_scan::message::{Body, Request, parse};
+use netns_scan::netlink::message::{Body, Request, parse};
 use nix::sched::CloneFlags;
 
 use crate::Figures;

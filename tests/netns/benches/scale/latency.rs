@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use iface_core::{Changes, Event};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netns_scan::message::{Body, parse};
-use netns_scan::{EngineChoice, Settings, Watcher};
+use netns_scan::netlink::message::{Body, parse};
+use netns_scan::{EngineChoice, WatchOptions, Watcher};
 use netns_testbed::{LinkChange, Netns, NetnsDir};
 
 /// Namespaces in which nothing happens.
@@ -68,7 +68,7 @@ fn bare_socket(netns: &Netns) -> Receiver<Instant> {
 }
 
 fn watcher(netns: &Netns, engine: EngineChoice) -> Receiver<Instant> {
-    let settings = Settings { dirs: vec!["/run/netns".into()], engine, ..Settings::default() };
+    let settings = WatchOptions { dirs: vec!["/run/netns".into()], engine, ..WatchOptions::default() };
     let mut watcher = Watcher::start(settings).unwrap();
     block_on(async { while watcher.next().await != Some(Event::Synced) {} });
     let place = netns.name().to_owned();

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::thread;
 
-use netns_scan::{EngineChoice, Settings, Watcher};
+use netns_scan::{EngineChoice, WatchOptions, Watcher};
 use netns_testbed::{Netns, NetnsDir, Rtnl};
 
 /// How often each measurement is taken: less often where one takes many seconds.
@@ -51,7 +51,7 @@ fn main() {
 /// As on a node whose agent came up with it. The kernel searches the numbers in their order, and
 /// names the host's for every veth that leads there.
 fn number_the_host() {
-    drop(Watcher::start(Settings { dirs: Vec::new(), engine: EngineChoice::Nsid, ..Settings::default() }));
+    drop(Watcher::start(WatchOptions { dirs: Vec::new(), engine: EngineChoice::Nsid, ..WatchOptions::default() }));
 }
 
 /// Runs everything with this many namespaces, each with `lo` and one end of a veth.

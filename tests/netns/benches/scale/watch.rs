@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_executor::block_on;
 use futures_util::StreamExt;
 use iface_core::Event;
-use netns_scan::{EngineChoice, Settings, Watcher};
+use netns_scan::{EngineChoice, WatchOptions, Watcher};
 use netns_testbed::{Footprint, resident_bytes};
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -15,7 +15,7 @@ use crate::Figures;
 pub(crate) fn measure(engine: EngineChoice) -> Figures {
     let (bare, bare_memory) = (Footprint::now(), resident_bytes());
     let start = Instant::now();
-    let settings = Settings { dirs: vec!["/run/netns".into()], engine, ..Settings::default() };
+    let settings = WatchOptions { dirs: vec!["/run/netns".into()], engine, ..WatchOptions::default() };
     let mut watcher = Watcher::start(settings).unwrap();
     let mut interfaces = Vec::new();
     block_on(async {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
-use netns_scan::message::{Body, Request, parse};
+use netns_scan::netlink::message::{Body, Request, parse};
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Rtnl, Test, Tun, Veth, tests};
 use nix::libc;
 

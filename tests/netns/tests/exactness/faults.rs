@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use netns_scan::{EngineChoice, EngineKind, Poller, Settings, Watcher};
+use netns_scan::{EngineChoice, EngineKind, Poller, WatchOptions, Watcher};
 use netns_testbed::{NetnsDir, Observer, Test, tests};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -68,7 +68,7 @@ fn give_up_privileges() {
 fn without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told() {
     let _pod = NetnsDir::standard().add("pod");
     give_up_privileges();
-    let settings = Settings { dirs: vec!["/run/netns".into()], ..Settings::default() };
+    let settings = WatchOptions { dirs: vec!["/run/netns".into()], ..WatchOptions::default() };
     let mut observer = Observer::new(Watcher::start(settings).unwrap());
     observer.synced();
     let status = observer.informer().handle().status();
@@ -81,7 +81,7 @@ fn without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told() {
 fn an_engine_asked_for_by_name_that_cannot_work_is_an_error() {
     give_up_privileges();
     for engine in [EngineChoice::Nsid, EngineChoice::Setns] {
-        let settings = Settings { engine, ..Settings::default() };
+        let settings = WatchOptions { engine, ..WatchOptions::default() };
         let error = Watcher::start(settings.clone()).unwrap_err();
         assert!(error.is_permission_denied(), "{error}");
         assert!(Poller::start(settings, Duration::from_secs(1)).unwrap_err().is_permission_denied());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 use iface_core::{Event, Place};
-use netns_scan::{EngineChoice, Handle, Poller, Settings, Status, Watcher};
+use netns_scan::{EngineChoice, Handle, Poller, Status, WatchOptions, Watcher};
 use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, links_inside};
 
 /// How long after the last change everything must be right.
@@ -36,9 +36,9 @@ impl Subject {
     }
 
     /// Starts it on these directories with some settings changed.
-    pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut Settings)) -> Observer<Informer> {
+    pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut WatchOptions)) -> Observer<Informer> {
         let (Self::Watcher(engine) | Self::Poller(engine)) = self;
-        let mut settings = Settings { dirs, engine, ..Settings::default() };
+        let mut settings = WatchOptions { dirs, engine, ..WatchOptions::default() };
         change(&mut settings);
         let informer = match self {
             Self::Watcher(_) => Watcher::start(settings).map(Informer::Watcher),

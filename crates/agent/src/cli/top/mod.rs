@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::interface::Interface;
 use anyhow::{Context as _, ensure};
-use iface_core::{Interface, InterfaceId};
+use iface_core::InterfaceId;
 use netns_scan::Reading;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

@@ -1,6 +1,6 @@
 //! Draws what `top` shows.
 
-use iface_core::{End, Interface};
+use crate::interface::{End, Interface};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};

@@ -4,7 +4,7 @@ use ratatui::backend::TestBackend;
 
 use super::rates::Flow;
 use super::*;
-use crate::view::tests::{bare, of_a_pod};
+use crate::json::tests::{bare, of_a_pod};
 
 fn carrying(interface: Interface, bytes: f64, dropped: f64) -> (Arc<Interface>, Option<Rate>) {
     let receive = Flow { bytes, dropped, ..Flow::default() };

@@ -1,6 +1,6 @@
 //! What to do about a request that failed: pure.
 //!
-//! Sources: "OpenTelemetry Protocol Specification", sections "Failures" of OTLP/gRPC and OTLP/HTTP.
+//! ConfigSources: "OpenTelemetry Protocol Specification", sections "Failures" of OTLP/gRPC and OTLP/HTTP.
 
 use std::time::{Duration, SystemTime};
 

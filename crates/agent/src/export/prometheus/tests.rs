@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use iface_core::{NetnsName, Place, Pod};
+use crate::interface::Pod;
+use iface_core::{NetnsName, Place};
 
 use super::*;
 use crate::metrics::points::Attributes;

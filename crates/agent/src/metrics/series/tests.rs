@@ -122,8 +122,8 @@ fn interfaces_are_grouped_by_whose_they_are() {
 #[test]
 fn the_host_end_of_a_pods_link_is_the_hosts() {
     let end = pod_interface(1, "veth1", &pod("web"), at(1));
-    let mut owner = iface_core::Owner::clone(end.owner.as_ref().unwrap());
-    owner.end = iface_core::End::Host;
+    let mut owner = crate::interface::Owner::clone(end.owner.as_ref().unwrap());
+    owner.end = crate::interface::End::Host;
     let host_end = Interface { owner: Some(Arc::new(owner)), ..interface(1, "veth1", Place::Host, at(1)) };
     assert_eq!(Scope::of(&host_end), Scope::Node);
 }

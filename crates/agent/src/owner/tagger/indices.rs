@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use iface_core::{Interface, InterfaceId, NetnsId, NetnsName, Place};
+use crate::interface::Interface;
+use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
 use ipnet::IpNet;
 
-use super::super::pod::PodName;
-use super::super::verdict::Verdict;
 use super::{Space, Tagger};
+use crate::owner::pod::PodName;
+use crate::owner::tagger::decision::Verdict;
 
 impl Tagger {
     /// Puts an interface into its namespace; the namespaces to decide anew.

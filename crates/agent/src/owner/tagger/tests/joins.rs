@@ -1,7 +1,7 @@
 //! What is joined to a verdict: host ends, the API server's pods, names of networks.
 
-use super::super::super::multus;
 use super::*;
+use crate::owner::kube::multus;
 
 #[test]
 fn what_multus_delegated_names_the_network_better_than_the_runtime() {

@@ -1,0 +1,328 @@
+//! Follows a directory of CNI cache files by inotify(7).
+//!
+//! The directory need not exist yet, may be unreadable, and may be removed or replaced later: then the
+//! nearest directory above is watched until something happens to the way down. Time plays no part but where the
+//! kernel lacks file descriptors or memory: nothing happens to a file when there are some again.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::owner::cni::result::{self, Attachment, MAX_FILE, Refusal};
+
+/// What happened in the directory.
+#[derive(Debug)]
+pub enum CniChange {
+    /// A file is new or has new content.
+    Read(Arc<Path>, Box<Attachment>),
+    /// A file says nothing that could be used; whatever it said before is void.
+    Refused(Arc<Path>, Refusal),
+    /// A file that was read is gone.
+    Gone(Arc<Path>),
+    /// Every file that was there has been told of. Comes again when events were lost.
+    Listed,
+    /// The directory and its files can be read again.
+    Available,
+    /// The directory cannot be read for now, and why; told again when the reason changes.
+    Unavailable(Unavailable),
+}
+
+/// Why a CNI cache cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the CNI cache {} {}", .dir.display(), hint(*.errno))]
+pub struct Unavailable {
+    /// The directory.
+    pub dir: PathBuf,
+    /// What the kernel said.
+    pub errno: Errno,
+}
+
+fn hint(errno: Errno) -> String {
+    match errno {
+        Errno::ENOENT => {
+            "does not exist (yet): no runtime has run a CNI plugin here, or the directory above it is not \
+                          mounted from the host"
+                .to_owned()
+        }
+        Errno::EACCES | Errno::EPERM => {
+            "may not be read: its files are root's; run as uid 0 or with CAP_DAC_READ_SEARCH".to_owned()
+        }
+        Errno::ENOSPC => "cannot be watched: raise fs.inotify.max_user_watches".to_owned(),
+        Errno::EMFILE => "cannot be read for now: too many open files; raise RLIMIT_NOFILE".to_owned(),
+        Errno::ENOTDIR => "is no directory; set --cni-cache-dir".to_owned(),
+        other => format!("cannot be read: {}", other.desc()),
+    }
+}
+
+const FILES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE);
+const SELF: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF.union(AddWatchFlags::IN_DELETE_SELF);
+/// What can open the way to a directory that cannot be reached.
+const WAY: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ATTRIB);
+
+/// When to list again for want of file descriptors or memory.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A stream of what happens in one directory of the CNI cache; it never ends.
+#[derive(Debug)]
+pub struct CniDir {
+    dir: PathBuf,
+    inotify: AsyncFd<Watches>,
+    /// The directory itself, while it is there.
+    watched: Option<WatchDescriptor>,
+    above: Vec<WatchDescriptor>,
+    known: BTreeSet<Arc<Path>>,
+    to_read: VecDeque<Arc<Path>>,
+    to_say: VecDeque<CniChange>,
+    listing: bool,
+    unavailable: Option<Errno>,
+    retry: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Watches(Inotify);
+
+impl AsRawFd for Watches {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl CniDir {
+    /// Starts to follow `dir`; needs a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify instance (`fs.inotify.max_user_instances`, open files). A
+    /// directory that cannot be read is no error, but [`CniChange::Unavailable`].
+    pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let inotify = Watches(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?);
+        #[expect(deprecated, reason = "its successor is unsafe, and `Watches` owns the descriptor that it names")]
+        let inotify = AsyncFd::new(inotify)?;
+        let mut this = Self {
+            dir: dir.into(),
+            inotify,
+            watched: None,
+            above: Vec::new(),
+            known: BTreeSet::new(),
+            to_read: VecDeque::new(),
+            to_say: VecDeque::new(),
+            listing: false,
+            unavailable: None,
+            retry: None,
+        };
+        this.arm();
+        Ok(this)
+    }
+
+    /// Watches the directory, or the nearest one above from which it can be seen to come.
+    fn arm(&mut self) {
+        for old in self.watched.take().into_iter().chain(self.above.drain(..)) {
+            // Fails where the directory went and took its watch along.
+            let _ = self.inotify.get_ref().0.rm_watch(old);
+        }
+        let mut nearest = None;
+        loop {
+            match self.watch(&self.dir, FILES | SELF) {
+                Ok(watched) => {
+                    self.watched = Some(watched);
+                    self.above = self.ancestors().filter_map(|(_, dir)| self.watch(dir, SELF).ok()).collect();
+                    return self.list();
+                }
+                Err(errno) => self.unavailable(errno),
+            }
+            let found = self.ancestors().find_map(|(depth, dir)| Some((depth, self.watch(dir, WAY | SELF).ok()?)));
+            self.above.extend(found.map(|(_, watch)| watch));
+            // The same one twice: nothing came between looking and watching.
+            let depth = found.map(|(depth, _)| depth);
+            if depth == nearest {
+                return self.list();
+            }
+            nearest = depth;
+        }
+    }
+
+    fn ancestors(&self) -> impl Iterator<Item = (usize, &Path)> {
+        self.dir.ancestors().enumerate().skip(1)
+    }
+
+    fn watch(&self, dir: &Path, what: AddWatchFlags) -> Result<WatchDescriptor, Errno> {
+        self.inotify.get_ref().0.add_watch(dir, what | AddWatchFlags::IN_ONLYDIR)
+    }
+
+    fn unavailable(&mut self, errno: Errno) {
+        if self.unavailable.replace(errno) != Some(errno) {
+            self.to_say.push_back(CniChange::Unavailable(Unavailable { dir: self.dir.clone(), errno }));
+        }
+    }
+
+    /// Queues all files that are there now to be read, and says which known ones are not.
+    fn list(&mut self) {
+        self.retry = None;
+        self.listing = true;
+        let listed = match self.watched {
+            Some(_) => {
+                std::fs::read_dir(&self.dir).and_then(|entries| entries.map(|entry| Ok(entry?.path().into())).collect())
+            }
+            None => Ok(BTreeSet::new()),
+        };
+        let listed: BTreeSet<Arc<Path>> = match listed {
+            Ok(listed) => listed,
+            Err(error) if is_passing(&error) => return self.put_off(&error),
+            Err(error) => {
+                self.unavailable(errno(&error));
+                BTreeSet::new()
+            }
+        };
+        let gone: Vec<_> = self.known.difference(&listed).cloned().collect();
+        gone.into_iter().for_each(|path| self.forget(&path));
+        self.to_read = listed.into_iter().collect();
+    }
+
+    /// What was known stays so, until it can be read again.
+    fn put_off(&mut self, error: &io::Error) {
+        self.unavailable(errno(error));
+        self.retry.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + RETRY)));
+    }
+
+    /// Everything that was listed has been read.
+    fn listed(&mut self) {
+        if self.watched.is_some() && self.retry.is_none() && self.unavailable.take().is_some() {
+            self.to_say.push_back(CniChange::Available);
+        }
+        self.to_say.push_back(CniChange::Listed);
+    }
+
+    fn forget(&mut self, path: &Arc<Path>) {
+        if self.known.remove(path) {
+            self.to_say.push_back(CniChange::Gone(path.clone()));
+        }
+    }
+
+    fn happened(&mut self, events: Vec<InotifyEvent>) {
+        let overflow = events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
+        let is_ours = |event: &InotifyEvent| Some(event.wd) == self.watched;
+        let ends =
+            |event: &InotifyEvent| event.mask.intersects(SELF | AddWatchFlags::IN_UNMOUNT | AddWatchFlags::IN_IGNORED);
+        let moved = |event: &InotifyEvent| self.above.contains(&event.wd) || (is_ours(event) && ends(event));
+        if events.iter().any(moved) {
+            return self.arm();
+        }
+        if overflow {
+            return self.list();
+        }
+        let files: Vec<_> =
+            events.into_iter().filter(is_ours).filter_map(|event| Some((event.name?, event.mask))).collect();
+        for (name, mask) in files {
+            let path: Arc<Path> = self.dir.join(&name).into();
+            if mask.intersects(AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO) {
+                self.to_read.push_back(path);
+            } else {
+                self.to_read.retain(|waiting| *waiting != path);
+                self.forget(&path);
+            }
+        }
+    }
+
+    fn read(&mut self, path: Arc<Path>) -> Option<CniChange> {
+        match read(&path) {
+            Ok(attachment) => {
+                self.known.insert(path.clone());
+                Some(CniChange::Read(path, Box::new(attachment)))
+            }
+            Err(Refusal::Unreadable(error)) if error.kind() == ErrorKind::NotFound => {
+                self.known.remove(&path).then_some(CniChange::Gone(path))
+            }
+            Err(Refusal::Unreadable(error)) if is_passing(&error) => {
+                self.put_off(&error);
+                None
+            }
+            Err(refusal) => {
+                self.known.remove(&path);
+                Some(CniChange::Refused(path, refusal))
+            }
+        }
+    }
+}
+
+impl Stream for CniDir {
+    type Item = CniChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CniChange>> {
+        loop {
+            if let Some(change) = self.to_say.pop_front() {
+                return Poll::Ready(Some(change));
+            }
+            if let Some(path) = self.to_read.pop_front() {
+                match self.read(path) {
+                    Some(change) => return Poll::Ready(Some(change)),
+                    None => continue,
+                }
+            }
+            if std::mem::take(&mut self.listing) {
+                self.listed();
+                continue;
+            }
+            if self.retry.as_mut().is_some_and(|retry| retry.as_mut().poll(cx).is_ready()) {
+                self.list();
+                continue;
+            }
+            let events = {
+                // Only a runtime that shuts down fails here, and nobody polls then.
+                let Ok(mut ready) = ready!(self.inotify.poll_read_ready(cx)) else { return Poll::Pending };
+                ready.try_io(|watches| Ok(watches.get_ref().0.read_events()?))
+            };
+            if let Ok(Ok(events)) = events {
+                self.happened(events);
+            }
+        }
+    }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Whether it is about what others may give back, and not about the file.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(errno(error), Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
+}
+
+/// Reads one file without ever waiting for it: a FIFO or a link there is refused.
+fn read(path: &Path) -> Result<Attachment, Refusal> {
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW | nix::libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ELOOP | Errno::ENXIO) => Refusal::NotAFile,
+            _ => error.into(),
+        }
+    })?;
+    result::parse(&content(&file)?)
+}
+
+fn content(file: &File) -> Result<Vec<u8>, Refusal> {
+    if !file.metadata()?.is_file() {
+        return Err(Refusal::NotAFile);
+    }
+    let mut content = Vec::new();
+    // The size may grow while it is read, so what counts is what came.
+    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(content)
+}

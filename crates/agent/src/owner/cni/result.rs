@@ -1,0 +1,387 @@
+//! Reads one file of the CNI result cache: bytes in, an [`Attachment`] or the reason why not out.
+//!
+//! The format is libcni's `cachedInfo` (`libcni/api.go` of containernetworking/cni), kind
+//! `cniCacheV1`. containerd and CRI-O write one such file at the end of each CNI ADD and remove it
+//! at CNI DEL. `netns` is written since libcni 1.2; before that only the result's
+//! `interfaces[].sandbox` says where the interface is.
+
+use std::net::IpAddr;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use crate::interface::{Interface, Pod};
+use iface_core::{IfName, MacAddr, NetnsName};
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::error::Category;
+
+/// The largest file that is read, bytes; real ones have a few thousand.
+pub const MAX_FILE: u64 = 1 << 20;
+
+/// The only kind of file libcni has written so far.
+const KIND: &str = "cniCacheV1";
+
+/// The network name of multus' own generated configuration.
+///
+/// It says only that multus was asked; the network is what multus delegated to.
+const MULTUS_OWN: &str = "multus-cni-network";
+
+/// One pod interface on one CNI network, as the runtime recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The name of the network namespace.
+    pub netns: NetnsName,
+    /// The pod the runtime asked for; without workload and attributes, which only the API server knows.
+    pub pod: Arc<Pod>,
+    /// The interface's name inside.
+    pub interface: IfName,
+    /// The network, unless it is multus' own.
+    pub network: Option<Arc<str>>,
+    /// Link-layer addresses of the interfaces this made inside the namespace.
+    pub macs: Vec<MacAddr>,
+    /// Whether multus asked for it on behalf of the runtime: it then knows the network better.
+    pub delegated: bool,
+    /// Addresses this gave to the pod; those of `lo`, which every namespace has, are not among them.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What an interface says about an attachment that names its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::owner) enum Evidence {
+    /// It is the one: the attachment is about this very namespace.
+    For,
+    /// It has the name but not the address: the file is older than the namespace.
+    Against,
+    /// Nothing.
+    Neither,
+}
+
+impl Attachment {
+    /// Whether `interface`, in a namespace of this name, is what the file speaks of.
+    ///
+    /// A name alone proves nothing, for names of namespaces are used again: the link-layer address
+    /// decides, or where the plugin names none (Calico), or one that many interfaces have, an address.
+    /// A file with neither is taken at its word, save containerd's own for `lo`, which would fit every namespace.
+    pub(in crate::owner) fn evidence(&self, interface: &Interface) -> Evidence {
+        let named = interface.name == self.interface;
+        let fits = interface.mac.is_some_and(|mac| self.macs.contains(&mac));
+        if fits && !has_parents_mac(interface) {
+            return Evidence::For;
+        }
+        if !fits && !self.macs.is_empty() {
+            return if named { Evidence::Against } else { Evidence::Neither };
+        }
+        let proven = match self.addresses.as_slice() {
+            [] => named && self.macs.is_empty() && self.interface != "lo",
+            addresses => interface.addresses.iter().any(|net| addresses.contains(&net.addr())),
+        };
+        if proven { Evidence::For } else { Evidence::Neither }
+    }
+}
+
+/// Why a file tags nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It could not be opened or read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// A directory, FIFO, symbolic link or device lies there.
+    #[error("is no regular file; remove it from the CNI cache")]
+    NotAFile,
+    /// Larger than [`MAX_FILE`].
+    #[error("has more than {MAX_FILE} bytes, no CNI result is that large; remove it")]
+    TooLarge,
+    /// Ends in the middle.
+    #[error("ends in the middle; it is read again when its writer closes it")]
+    CutOff,
+    /// Is not the JSON that libcni writes.
+    #[error("is no CNI cache file: {0}")]
+    Malformed(serde_json::Error),
+    /// Another format than [`Attachment`]s are made from.
+    #[error("has kind {0:?}, only {KIND:?} is understood")]
+    OtherKind(String),
+    /// No `K8S_POD_NAMESPACE` and `K8S_POD_NAME`: podman, nerdctl and others share the cache.
+    #[error("names no pod in cniArgs; its network namespace belongs to something other than Kubernetes")]
+    NoPod,
+    /// Neither `netns` nor a `sandbox` is the path of a named namespace, or they differ.
+    #[error("names no network namespace; libcni 1.2 and newer write one for every plugin")]
+    NoNetns,
+    /// The interface's name is empty or longer than the kernel allows.
+    #[error("has the interface name {0:?}, which no interface can have")]
+    BadInterfaceName(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CachedInfo {
+    kind: String,
+    #[serde(default)]
+    if_name: String,
+    #[serde(default)]
+    network_name: String,
+    #[serde(default)]
+    cni_args: Option<Vec<(String, String)>>,
+    #[serde(default)]
+    netns: Option<String>,
+    #[serde(default)]
+    result: Option<CniResult>,
+}
+
+/// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.
+#[derive(Default, Deserialize)]
+struct CniResult {
+    #[serde(default)]
+    interfaces: Option<Vec<CniInterface>>,
+    #[serde(default)]
+    ips: Option<Vec<CniIp>>,
+    ip4: Option<OldIp>,
+    ip6: Option<OldIp>,
+}
+
+#[derive(Deserialize)]
+struct CniInterface {
+    #[serde(default)]
+    mac: String,
+    #[serde(default)]
+    sandbox: String,
+}
+
+#[derive(Deserialize)]
+struct CniIp {
+    address: String,
+}
+
+#[derive(Deserialize)]
+struct OldIp {
+    ip: String,
+}
+
+/// Reads the whole content of one file.
+///
+/// # Errors
+/// Whatever keeps the file from naming one pod and one namespace; [`Refusal::CutOff`] passes when
+/// the file's writer is done, the rest stays until the file changes.
+pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
+    let info: CachedInfo = serde_json::from_slice(content).map_err(|error| match error.classify() {
+        Category::Eof => Refusal::CutOff,
+        _ => Refusal::Malformed(error),
+    })?;
+    if info.kind != KIND {
+        return Err(Refusal::OtherKind(info.kind.chars().take(64).collect()));
+    }
+    let pod = pod(info.cni_args.as_deref().unwrap_or_default()).ok_or(Refusal::NoPod)?;
+    let result = info.result.unwrap_or_default();
+    let interfaces = result.interfaces.as_deref().unwrap_or_default();
+    let netns = netns(info.netns.as_deref(), interfaces).ok_or(Refusal::NoNetns)?;
+    let interface = IfName::new(&info.if_name)
+        .filter(|name| !name.as_bytes().is_empty())
+        .ok_or_else(|| Refusal::BadInterfaceName(info.if_name.chars().take(64).collect()))?;
+    let inside = interfaces.iter().filter(|one| netns_name(&one.sandbox).is_some());
+    Ok(Attachment {
+        macs: inside.filter_map(|one| one.mac.parse().ok()).filter(is_set).collect(),
+        addresses: addresses(&result),
+        delegated: false,
+        network: Some(info.network_name).filter(|name| !name.is_empty() && name != MULTUS_OWN).map(Into::into),
+        netns,
+        pod: Arc::new(pod),
+        interface,
+    })
+}
+
+fn pod(args: &[(String, String)]) -> Option<Pod> {
+    let arg = |wanted: &str| {
+        let (_, value) = args.iter().find(|(key, _)| key == wanted)?;
+        (!value.is_empty()).then(|| value.clone())
+    };
+    Some(Pod {
+        namespace: arg("K8S_POD_NAMESPACE")?,
+        name: arg("K8S_POD_NAME")?,
+        uid: arg("K8S_POD_UID"),
+        workload: None,
+        attributes: Vec::new(),
+    })
+}
+
+/// The one name that `netns` and every sandbox agree on.
+fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Option<NetnsName> {
+    let sandboxes = interfaces.iter().map(|one| one.sandbox.as_str());
+    let mut names = field.into_iter().chain(sandboxes).filter_map(netns_name);
+    let first = names.next()?;
+    names.all(|other| other == first).then_some(first)
+}
+
+/// The last part of a namespace's path.
+///
+/// `/proc/PID/ns/net` is no name that lasts, and some plugins write `0` or a bare word.
+fn netns_name(path: &str) -> Option<NetnsName> {
+    let path = Path::new(path);
+    if !path.is_absolute() || path.starts_with("/proc") {
+        return None;
+    }
+    match path.components().next_back()? {
+        Component::Normal(name) => Some(NetnsName::new(name.as_encoded_bytes())),
+        _ => None,
+    }
+}
+
+/// Kinds whose link-layer address is by default that of the interface below, for all of them.
+fn has_parents_mac(interface: &Interface) -> bool {
+    interface.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "ipvlan" | "ipvtap" | "vlan"))
+}
+
+fn is_set(mac: &MacAddr) -> bool {
+    mac.as_bytes().iter().any(|byte| *byte != 0)
+}
+
+fn addresses(result: &CniResult) -> Vec<IpAddr> {
+    let new = result.ips.as_deref().unwrap_or_default().iter().map(|ip| ip.address.as_str());
+    let old = [&result.ip4, &result.ip6].into_iter().flatten().map(|ip| ip.ip.as_str());
+    let addresses = new.chain(old).filter_map(|text| Some(text.parse::<IpNet>().ok()?.addr()));
+    addresses.filter(|address| is_evidence(*address)).collect()
+}
+
+/// Whether an address can tell namespaces apart; loopback and link-local ones are in all of them.
+pub(in crate::owner) fn is_evidence(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || link_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn bridge() -> Value {
+        json!({
+            "kind": "cniCacheV1",
+            "containerId": "4f0c",
+            "config": "eyJjbmlWZXJzaW9uIjoiMC40LjAifQ==",
+            "ifName": "eth0",
+            "networkName": "podnet",
+            "cniArgs": [
+                ["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-0"],
+                ["K8S_POD_INFRA_CONTAINER_ID", "4f0c"], ["K8S_POD_UID", "u-1"]
+            ],
+            "result": {
+                "cniVersion": "0.4.0",
+                "interfaces": [
+                    {"name": "cni0", "mac": "f2:ca:00:00:00:01"},
+                    {"name": "veth1", "mac": "f2:ca:00:00:00:02"},
+                    {"name": "eth0", "mac": "0a:58:0a:f4:00:05", "sandbox": "/var/run/netns/cni-77"}
+                ],
+                "ips": [{"version": "4", "interface": 2, "address": "10.244.0.5/24", "gateway": "10.244.0.1"}]
+            }
+        })
+    }
+
+    fn read(file: &Value) -> Result<Attachment, Refusal> {
+        parse(file.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_files_of_a_real_containerd_give_its_pod_two_networks() {
+        let [lo, eth0, eth1] = [
+            include_bytes!("../../../tests/cni/containerd-1.6-lo.json").as_slice(),
+            include_bytes!("../../../tests/cni/containerd-1.6-eth0.json"),
+            include_bytes!("../../../tests/cni/containerd-1.6-eth1.json"),
+        ]
+        .map(|file| parse(file).unwrap());
+        assert_eq!((&lo.pod, &lo.netns), (&eth0.pod, &eth0.netns));
+        assert_eq!((&eth1.pod, &eth1.netns), (&eth0.pod, &eth0.netns));
+        assert_eq!(eth0.pod.uid.as_deref(), Some("26a5a60e-766c-44c4-8125-5b68aecf097d"));
+        assert_eq!((eth0.network.as_deref(), eth1.network.as_deref()), (Some("k8slab"), Some("k8slab2")));
+        assert!(lo.macs.is_empty() && lo.addresses.is_empty(), "every namespace has these");
+    }
+
+    #[test]
+    fn an_older_libcni_names_the_namespace_by_the_sandbox() {
+        let attachment = read(&bridge()).unwrap();
+        assert_eq!(attachment.netns, NetnsName::new("cni-77"));
+        assert_eq!((attachment.pod.namespace.as_str(), attachment.pod.name.as_str()), ("shop", "web-0"));
+        assert_eq!(attachment.pod.uid.as_deref(), Some("u-1"));
+        assert_eq!(attachment.interface, "eth0");
+        assert_eq!(attachment.network.as_deref(), Some("podnet"));
+        assert_eq!(attachment.macs, ["0a:58:0a:f4:00:05".parse().unwrap()], "host ends are not the pod's");
+        assert_eq!(attachment.addresses, ["10.244.0.5".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn a_newer_libcni_names_the_namespace_itself() {
+        let mut file = bridge();
+        file["netns"] = json!("/run/netns/cni-77");
+        file["result"]["interfaces"] = json!([{"name": "cali1", "mac": "ee:ee:ee:ee:ee:ee"}]);
+        let attachment = read(&file).unwrap();
+        assert_eq!(attachment.netns, NetnsName::new("cni-77"));
+        assert!(attachment.macs.is_empty());
+    }
+
+    #[test]
+    fn a_result_of_an_old_version_still_gives_its_address() {
+        let mut file = bridge();
+        file["netns"] = json!("/var/run/netns/cni-77");
+        file["result"] = json!({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.1.1/24"}, "ip6": {"ip": "fd00::1/64"}});
+        assert_eq!(read(&file).unwrap().addresses.len(), 2);
+    }
+
+    #[test]
+    fn a_path_that_is_no_lasting_name_is_no_namespace() {
+        for path in ["/proc/42/ns/net", "cni-77", "0", "", "/", "/var/run/netns/.."] {
+            let mut file = bridge();
+            file["result"]["interfaces"][2]["sandbox"] = json!(path);
+            assert!(matches!(read(&file), Err(Refusal::NoNetns)), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_names_two_namespaces_names_none() {
+        let mut file = bridge();
+        file["netns"] = json!("/var/run/netns/cni-78");
+        assert!(matches!(read(&file), Err(Refusal::NoNetns)));
+    }
+
+    #[test]
+    fn every_fault_has_its_own_reason() {
+        let changed = |key: &str, value: Value| {
+            let mut file = bridge();
+            file[key] = value;
+            read(&file)
+        };
+        assert!(matches!(changed("kind", json!("cniCacheV9")), Err(Refusal::OtherKind(kind)) if kind == "cniCacheV9"));
+        assert!(matches!(changed("cniArgs", json!([["K8S_POD_NAME", "a"]])), Err(Refusal::NoPod)));
+        assert!(matches!(changed("cniArgs", Value::Null), Err(Refusal::NoPod)));
+        assert!(matches!(changed("ifName", json!("a-name-far-too-long")), Err(Refusal::BadInterfaceName(_))));
+        assert!(matches!(parse(b"not json"), Err(Refusal::Malformed(_))));
+        assert!(matches!(parse(b"[1, 2]"), Err(Refusal::Malformed(_))));
+        let whole = bridge().to_string();
+        for end in 0..whole.len() {
+            assert!(matches!(parse(&whole.as_bytes()[..end]), Err(Refusal::CutOff)), "cut off at {end}");
+        }
+    }
+
+    #[test]
+    fn a_network_name_of_multus_itself_is_left_for_its_delegate_to_say() {
+        let mut file = bridge();
+        file["networkName"] = json!("multus-cni-network");
+        assert_eq!(read(&file).unwrap().network, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn no_change_of_one_byte_makes_the_reader_panic(at in 0usize..700, byte: u8) {
+            let mut file = bridge().to_string().into_bytes();
+            let at = at % file.len();
+            file[at] = byte;
+            let _ = parse(&file);
+        }
+    }
+}

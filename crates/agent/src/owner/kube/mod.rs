@@ -1,0 +1,11 @@
+//! Pods from the API server: their addresses, labels, workload and networks.
+
+mod api_pod;
+mod glob;
+pub mod multus;
+pub mod selection;
+pub mod watch;
+mod workload;
+
+pub use selection::Selection;
+pub use watch::ApiServer;

@@ -1,0 +1,256 @@
+//! The pods of this node, from the API server. The only file that knows of kube.
+//!
+//! List and watch as every Kubernetes since 1.20 has them: pages, bookmarks, relist on 410 Gone,
+//! backoff with jitter. Objects are cut down while they are read, so what a pod's author puts
+//! into annotations is never kept.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher::{self, DefaultBackoff};
+use kube::{Api, Client, Config};
+use tokio::time::Instant;
+
+use crate::owner::kube::api_pod::ApiPod;
+use crate::owner::kube::selection::Selection;
+use crate::owner::pod::{PodChange, PodEvent, PodRecord};
+
+/// Pods a page. The API server sends a page's annotations whole, so pages bound what is in
+/// memory while listing; a node has some hundred pods.
+const PAGE: u32 = 25;
+
+/// How long one page may take: the API server's own limit for a request.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection may be silent: longer than the 290 s after which a watch is begun anew.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// A Kubernetes API server.
+#[derive(Clone)]
+pub struct ApiServer {
+    client: Client,
+    page_timeout: Duration,
+}
+
+/// The API server cannot be asked at all, as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig file.
+    #[error("cannot use the kubeconfig {path}: {cause}")]
+    Kubeconfig {
+        /// Its path.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The service account that is mounted into a pod.
+    #[error("cannot use the pod's service account: {0}; set automountServiceAccountToken or --kubeconfig")]
+    ServiceAccount(String),
+}
+
+impl ApiServer {
+    /// The API server of a kubeconfig, or else of the cluster this runs in; `None` outside of any.
+    ///
+    /// Tokens that change on disk are read again by the client. Needs a tokio runtime; nothing is
+    /// sent yet.
+    ///
+    /// # Errors
+    /// When the kubeconfig or the service account is there and cannot be used.
+    pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Self>, ConnectError> {
+        let mut config = match kubeconfig {
+            Some(path) => {
+                let refused = |cause: String| ConnectError::Kubeconfig { path: path.display().to_string(), cause };
+                let file = Kubeconfig::read_from(path).map_err(|error| refused(chain(&error)))?;
+                let options = KubeConfigOptions::default();
+                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| refused(chain(&error)))?
+            }
+            None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => return Ok(None),
+            None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(chain(&error)))?,
+        };
+        config.read_timeout = Some(SILENCE);
+        let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(chain(&error)))?;
+        Ok(Some(Self { client, page_timeout: PAGE_TIMEOUT }))
+    }
+
+    /// Changes how long one page of a list may take; a minute by default.
+    #[must_use]
+    pub fn page_timeout(self, page_timeout: Duration) -> Self {
+        Self { page_timeout, ..self }
+    }
+
+    /// Follows the pods of a node. The stream never ends: what fails is told and tried again.
+    pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
+        let watch = Watch {
+            pods: follow(&self.client, node),
+            client: self.client,
+            node: node.to_owned(),
+            page_timeout: self.page_timeout,
+            selection,
+            listing: Some(Vec::new()),
+            backoff: DefaultBackoff::default(),
+            not_before: None,
+        };
+        stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
+    }
+
+    /// Asks for one pod of the node, to see whether pods may be listed.
+    ///
+    /// # Errors
+    /// What happened and what to do, as a line to show.
+    pub async fn check(&self, node: &str) -> Result<(), String> {
+        let params = kube::api::ListParams::default().fields(&node_selector(node)).limit(1);
+        let api: Api<ApiPod> = Api::all(self.client.clone());
+        match tokio::time::timeout(self.page_timeout, api.list(&params)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => Err(too_slow(self.page_timeout)),
+        }
+    }
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").finish_non_exhaustive()
+    }
+}
+
+struct Watch {
+    client: Client,
+    node: String,
+    pods: BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>>,
+    page_timeout: Duration,
+    selection: Selection,
+    /// What was listed so far, until the list is complete.
+    listing: Option<Vec<PodRecord>>,
+    backoff: DefaultBackoff,
+    not_before: Option<Instant>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> PodEvent {
+        loop {
+            if let Some(instant) = self.not_before.take() {
+                tokio::time::sleep_until(instant).await;
+            }
+            let next = self.pods.next();
+            let event = match &self.listing {
+                Some(_) => tokio::time::timeout(self.page_timeout, next).await,
+                None => Ok(next.await),
+            };
+            match event {
+                Ok(Some(Ok(event))) => {
+                    if let Some(change) = self.take(event) {
+                        return PodEvent::Change(change);
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    let gone = is_gone(&error);
+                    self.back_off(gone);
+                    // History that the API server has forgotten is nobody's fault: list again.
+                    if !gone {
+                        return PodEvent::Fault(explain_watch(&error));
+                    }
+                }
+                // The stream of kube never ends; if it did, a new one is as good.
+                Ok(None) => self.back_off(true),
+                Err(_) => {
+                    self.back_off(true);
+                    return PodEvent::Fault(too_slow(self.page_timeout));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: watcher::Event<ApiPod>) -> Option<PodChange> {
+        match event {
+            watcher::Event::Init => self.listing = Some(Vec::new()),
+            watcher::Event::InitApply(pod) => {
+                let record = pod.into_record(&self.selection);
+                self.listing.get_or_insert_default().extend(record);
+            }
+            watcher::Event::InitDone => return Some(PodChange::Listed(self.listing.take().unwrap_or_default())),
+            watcher::Event::Apply(pod) => return pod.into_record(&self.selection).map(PodChange::Applied),
+            watcher::Event::Delete(pod) => return pod.uid().map(PodChange::Deleted),
+        }
+        None
+    }
+
+    /// Lets some time pass before the next request, from a new list if `anew`.
+    fn back_off(&mut self, anew: bool) {
+        self.not_before = self.backoff.next().map(|delay| Instant::now() + delay);
+        if anew {
+            self.pods = follow(&self.client, &self.node);
+            self.listing = Some(Vec::new());
+        }
+    }
+}
+
+fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
+    let config = watcher::Config::default().fields(&node_selector(node)).page_size(PAGE);
+    watcher::watcher(Api::all(client.clone()), config).boxed()
+}
+
+fn node_selector(node: &str) -> String {
+    format!("spec.nodeName={node}")
+}
+
+/// kube begins a new list by itself where the watch says 410 in its stream, but not where the
+/// request for the watch is answered with it.
+fn is_gone(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == 410,
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => matches!(error, kube::Error::Api(status) if status.code == 410),
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
+fn explain_watch(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => explain(error),
+        watcher::Error::WatchError(status) => format!("the API server ended the watch of pods: {}", status.message),
+        watcher::Error::NoResourceVersion => chain(error),
+    }
+}
+
+/// What happened and what to do.
+fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            let message = &status.message;
+            format!(
+                "the API server forbids it: {message}; allow the service account to list and watch pods (ClusterRole)"
+            )
+        }
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not accept the token; see whether the service account still exists".to_owned()
+        }
+        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
+        other => format!("cannot ask the API server for pods: {}", chain(other)),
+    }
+}
+
+fn too_slow(limit: Duration) -> String {
+    format!("the API server did not answer within {limit:?}")
+}
+
+/// An error with its causes; each is said once, as many repeat the one below.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

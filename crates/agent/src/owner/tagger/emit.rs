@@ -1,0 +1,97 @@
+//! What the reader is told: each interface with the owner its namespace's verdict gives it.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::interface::{End, Event, Interface, Owner};
+use iface_core::{InterfaceId, NetnsId};
+
+use crate::owner::kube::multus;
+use crate::owner::pod::same_pod;
+use crate::owner::tagger::Tagger;
+use crate::owner::tagger::decision::Verdict;
+
+impl Tagger {
+    /// Says every interface of a namespace and their far ends again, where that makes a difference.
+    pub(super) fn refresh(&mut self, id: NetnsId) {
+        for interface in self.interfaces_of(id) {
+            self.say(interface.id, Some(&interface));
+        }
+        self.refresh_host_ends(id, 0..=u32::MAX);
+    }
+
+    pub(super) fn refresh_host_ends(&mut self, id: NetnsId, indexes: RangeInclusive<u32>) {
+        let range = (id, *indexes.start())..=(id, *indexes.end());
+        let ends: Vec<InterfaceId> = self.host_ends.range(range).flat_map(|(_, ends)| ends.iter().copied()).collect();
+        for end in ends {
+            let before = self.interfaces.get(&end).cloned();
+            self.say(end, before.as_ref());
+        }
+    }
+
+    /// Gives an interface its owner and tells what differs from `before`.
+    pub(super) fn say(&mut self, interface: InterfaceId, before: Option<&Arc<Interface>>) {
+        let Some(known) = self.interfaces.get(&interface) else { return };
+        let now = with_owner(known, self.owner_of(known));
+        self.count_untagged(before.map(|before| &**before), Some(&now));
+        self.events.extend(Event::between(before, Some(&now)));
+        self.interfaces.insert(interface, now);
+    }
+
+    fn owner_of(&self, interface: &Interface) -> Option<Arc<Owner>> {
+        let before = interface.owner.as_ref();
+        let owner = if interface.netns.is_host() {
+            let Some(peer) = &interface.peer else { return before.cloned() };
+            // The end inside goes first; until this one follows, it is still that pod's.
+            let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
+            let verdict = space.verdict.as_ref()?;
+            let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
+            let network = inside.and_then(|inside| self.network(verdict, inside));
+            owner(verdict, network, End::Host, before)
+        } else {
+            let verdict = self.spaces.get(&interface.netns.id)?.verdict.as_ref()?;
+            owner(verdict, self.network(verdict, interface), End::Pod, before)
+        };
+        // The same answer keeps its allocation.
+        match before {
+            Some(before) if **before == owner => Some(before.clone()),
+            _ => Some(Arc::new(owner)),
+        }
+    }
+
+    fn network(&self, verdict: &Verdict, interface: &Interface) -> Option<Arc<str>> {
+        let name = interface.netns.name()?;
+        let by_file = self.files.about(interface.netns.id, name).network(&verdict.named, &interface.name);
+        by_file.or_else(|| {
+            let record = self.pods.get(verdict.pod.uid.as_deref()?)?;
+            multus::network_of(&record.networks, interface)
+        })
+    }
+
+    pub(super) fn count_untagged(&mut self, before: Option<&Interface>, now: Option<&Interface>) {
+        let untagged =
+            |one: Option<&Interface>| usize::from(one.is_some_and(|one| !one.netns.is_host() && one.owner.is_none()));
+        self.untagged = self.untagged + untagged(now) - untagged(before);
+    }
+}
+
+fn owner(verdict: &Verdict, network: Option<Arc<str>>, end: End, before: Option<&Arc<Owner>>) -> Owner {
+    // Files and pods go before their interfaces; the name of the network stays with the pod's.
+    let kept = || before.filter(|before| same_pod(&before.pod, &verdict.pod))?.network.clone();
+    Owner { pod: verdict.pod.clone(), source: verdict.source, network: network.or_else(kept), end }
+}
+
+/// Whether a host's end leads to another namespace than it did when its owner was found.
+///
+/// An end inside that is nowhere at the moment may only have gone before this one.
+pub(super) fn is_led_elsewhere(before: &Interface, now: &Interface) -> bool {
+    let far = |end: &Interface| end.peer.as_ref().map(|peer| peer.netns.id);
+    now.netns.is_host() && far(now).is_some_and(|now| far(before) != Some(now))
+}
+
+pub(super) fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) -> Arc<Interface> {
+    if interface.owner == owner {
+        return interface.clone();
+    }
+    Arc::new(Interface { owner, ..Interface::clone(interface) })
+}

@@ -1,0 +1,308 @@
+//! Who owns each interface: pure, from interfaces, CNI files and pods in any order.
+//!
+//! The unit of ownership is the network namespace: a pod has one, for its whole life, and all
+//! interfaces in it are the pod's. The other ends of its veths, in the host's namespace,
+//! follow their peers. See `docs/identity.md`.
+
+pub mod conflict;
+pub(super) mod decision;
+mod emit;
+mod indices;
+pub(super) mod pod_ip;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::interface::{Event, Interface, Source};
+use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
+
+use self::emit::{is_led_elsewhere, with_owner};
+use self::indices::unindex_pod;
+use crate::owner::cni::attachments::Attachments;
+use crate::owner::cni::result::Attachment;
+use crate::owner::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
+use crate::owner::tagger::conflict::{Conflict, Notice};
+use crate::owner::tagger::decision::{Evidence, Verdict, decide};
+use crate::owner::tagger::pod_ip::PodIps;
+
+/// How many contradictions of one namespace are remembered: a pod that takes an address of many others
+/// contradicts each of them.
+const SAID: usize = 64;
+
+/// Gives interfaces their owners.
+///
+/// Each input is applied at once; what changed for the reader is left in [`Tagger::events`].
+#[derive(Debug, Default)]
+pub struct Tagger {
+    /// Every interface as it was last said.
+    interfaces: BTreeMap<InterfaceId, Arc<Interface>>,
+    by_index: BTreeMap<(NetnsId, u32), InterfaceId>,
+    spaces: BTreeMap<NetnsId, Space>,
+    by_name: BTreeMap<NetnsName, BTreeSet<NetnsId>>,
+    /// Interfaces of the host by the far end of their veth.
+    host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
+    /// Namespaces by the pod they belong to, or last belonged to.
+    tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
+    files: Attachments,
+    addresses: PodIps,
+    pods: Pods,
+    /// Whether every interface that existed at the start is known: before that an address may be
+    /// in a second namespace that nobody has told of yet.
+    complete: bool,
+    untagged: usize,
+    conflicts: u64,
+    notices: Vec<Notice>,
+    events: Vec<Event>,
+}
+
+/// A namespace with at least one interface.
+#[derive(Debug)]
+struct Space {
+    place: Place,
+    interfaces: BTreeSet<InterfaceId>,
+    verdict: Option<Verdict>,
+    known: Option<Verdict>,
+    /// The latest contradictions, to say each once.
+    said: VecDeque<Conflict>,
+}
+
+impl Tagger {
+    /// Takes in what an informer says.
+    pub fn event(&mut self, event: Event) {
+        match event {
+            Event::Added(interface) | Event::Updated(interface, _) => self.exists(&interface),
+            Event::Deleted(interface) => self.gone(interface.id),
+            Event::Synced => {
+                self.complete = true;
+                self.settle(self.spaces.keys().copied().collect());
+                self.events.push(Event::Synced);
+            }
+        }
+    }
+
+    /// Takes in the content of a CNI cache file.
+    pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
+        let pod = attachment.pod.clone();
+        let touched = self.files.insert(path.clone(), attachment);
+        let mut concerned = self.named(&touched);
+        for id in &concerned {
+            for interface in self.interfaces_of(*id) {
+                self.hold_against_files(&interface);
+            }
+        }
+        if self.addresses.place(&pod) {
+            let name = PodName::from(pod.as_ref());
+            concerned.extend(self.tagged.get(&name).into_iter().flatten());
+            let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
+            for record in records.filter(|record| same_pod(&record.named, &pod)) {
+                self.addresses.bind_placed(&record.uid);
+                concerned.extend(self.addresses.holders_for(&record.uid));
+            }
+        }
+        self.settle(concerned);
+    }
+
+    /// Takes in that a CNI cache file is gone or no longer says anything.
+    pub fn file_gone(&mut self, path: &Path) {
+        let touched = self.files.remove(path);
+        let concerned = self.named(touched.as_slice());
+        self.settle(concerned);
+    }
+
+    /// Takes in what the API server says.
+    pub fn pod(&mut self, change: PodChange) {
+        match change {
+            PodChange::Applied(record) => self.pod_applied(record),
+            PodChange::Deleted(uid) => {
+                let gone = self.pods.delete(&uid);
+                self.pod_gone(gone);
+            }
+            PodChange::Listed(records) => {
+                let listed: BTreeSet<Arc<str>> = records.iter().map(|record| record.uid.clone()).collect();
+                for uid in self.pods.missing_from(&listed) {
+                    let gone = self.pods.forget(&uid);
+                    self.pod_gone(gone);
+                }
+                records.into_iter().for_each(|record| self.pod_applied(record));
+            }
+        }
+    }
+
+    /// What to tell the reader since the last call, in order.
+    pub fn events(&mut self) -> std::vec::Drain<'_, Event> {
+        self.events.drain(..)
+    }
+
+    /// The contradictions met since the last call, each once for a namespace.
+    pub fn notices(&mut self) -> std::vec::Drain<'_, Notice> {
+        self.notices.drain(..)
+    }
+
+    /// How many contradictions were met so far.
+    #[must_use]
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// How many interfaces outside the host's namespace nobody is known to own.
+    #[must_use]
+    pub fn untagged(&self) -> usize {
+        self.untagged
+    }
+
+    /// How many CNI files are in use.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// How many pods the API server has told of.
+    #[must_use]
+    pub fn pods(&self) -> usize {
+        self.pods.len()
+    }
+
+    fn exists(&mut self, now: &Arc<Interface>) {
+        let id = now.netns.id;
+        let before = self.interfaces.get(&now.id).cloned();
+        let mut concerned = self.enter(now);
+        concerned.extend(self.move_addresses(id, before.as_deref(), Some(now)));
+        self.move_host_end(before.as_deref(), Some(now));
+        self.by_index.insert((id, now.ifindex), now.id);
+        let carried = before.as_ref().filter(|before| !is_led_elsewhere(before, now));
+        let carried = carried.and_then(|before| before.owner.clone());
+        self.interfaces.insert(now.id, with_owner(now, carried));
+        if self.hold_against_files(now) {
+            concerned.insert(id);
+        }
+        // Decided before the interface is said, so that it comes with its owner.
+        let changed = self.decide_all(concerned);
+        self.say(now.id, before.as_ref());
+        self.refresh_host_ends(id, now.ifindex..=now.ifindex);
+        changed.into_iter().for_each(|id| self.refresh(id));
+    }
+
+    fn gone(&mut self, interface: InterfaceId) {
+        let Some(last) = self.interfaces.remove(&interface) else { return };
+        let id = last.netns.id;
+        self.count_untagged(Some(&last), None);
+        if self.by_index.get(&(id, last.ifindex)) == Some(&interface) {
+            self.by_index.remove(&(id, last.ifindex));
+        }
+        self.move_host_end(Some(&last), None);
+        let concerned = self.move_addresses(id, Some(&last), None);
+        self.leave(id, interface);
+        self.events.push(Event::Deleted(last));
+        self.settle(concerned);
+    }
+
+    /// Whether a CNI file was found to be about the interface's namespace.
+    fn hold_against_files(&mut self, interface: &Interface) -> bool {
+        let seen = self.files.see(interface);
+        for path in seen.refuted {
+            self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
+        }
+        seen.bound
+    }
+
+    fn pod_applied(&mut self, record: PodRecord) {
+        let Some(record) = self.pods.apply(record) else { return };
+        let mut concerned = self.addresses.holders_for(&record.uid);
+        self.addresses.claim(&record);
+        concerned.extend(self.addresses.holders_for(&record.uid));
+        concerned.extend(self.tagged.get(&PodName::from(record.pod.as_ref())).into_iter().flatten());
+        self.settle(concerned);
+    }
+
+    fn pod_gone(&mut self, gone: Option<PodRecord>) {
+        let Some(record) = gone else { return };
+        let concerned = self.addresses.holders_for(&record.uid);
+        self.addresses.unclaim(&record.uid);
+        self.settle(concerned);
+    }
+
+    fn settle(&mut self, concerned: BTreeSet<NetnsId>) {
+        let changed = self.decide_all(concerned);
+        changed.into_iter().for_each(|id| self.refresh(id));
+    }
+
+    /// Decides whose these namespaces are; the ones to say anew.
+    fn decide_all(&mut self, mut concerned: BTreeSet<NetnsId>) -> BTreeSet<NetnsId> {
+        concerned.retain(|id| self.spaces.get(id).is_some_and(|space| space.place != Place::Host));
+        concerned.iter().for_each(|id| self.decide(*id));
+        concerned
+    }
+
+    fn decide(&mut self, id: NetnsId) {
+        let mut conflicts = Vec::new();
+        let verdict = self.weigh(id, &mut conflicts);
+        let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
+        conflicts.into_iter().for_each(|conflict| self.note(id, conflict));
+        let Some(space) = self.spaces.get_mut(&id) else { return };
+        // It was never so, and must not be said again once it is forgotten where the pod is.
+        if let Some(known) = space.known.take_if(|_| misplaced) {
+            unindex_pod(&mut self.tagged, &known, id);
+        }
+        space.verdict.clone_from(&verdict);
+        let Some(now) = verdict else { return };
+        if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
+            self.addresses.bind(uid, id);
+        }
+        let name = PodName::from(now.pod.as_ref());
+        if let Some(before) = space.known.replace(now) {
+            unindex_pod(&mut self.tagged, &before, id);
+        }
+        self.tagged.entry(name).or_default().insert(id);
+    }
+
+    fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Verdict> {
+        let space = self.spaces.get(&id)?;
+        let Place::Named(name) = &space.place else { return None };
+        let files = self.files.about(id, name);
+        let answer = if self.complete {
+            let interfaces = space.interfaces.iter().filter_map(|interface| self.interfaces.get(interface));
+            let addresses: BTreeSet<IpAddr> =
+                interfaces.flat_map(|one| one.addresses.iter().map(|net| net.addr())).collect();
+            self.addresses.about(id, &addresses)
+        } else {
+            Default::default()
+        };
+        let record = |uid: &Arc<str>| self.pods.get(uid);
+        conflicts.extend(answer.lost.iter().filter_map(|(address, loser)| {
+            Some(Conflict::ClaimedTwice { address: *address, loser: record(loser)?.named.clone() })
+        }));
+        let evidence = Evidence {
+            files: &files,
+            by_address: answer.pods.iter().filter_map(record).collect(),
+            shared: answer.shared.iter().filter_map(record).collect(),
+            known: space.known.as_ref(),
+        };
+        let (named, source) = decide(&evidence, conflicts)?;
+        if source == Source::PodIp && self.addresses.is_placed(&named) {
+            conflicts.push(Conflict::KnownElsewhere(named));
+            return None;
+        }
+        let known = space.known.as_ref().filter(|known| same_pod(&known.named, &named));
+        let known_uid = known.and_then(|known| known.pod.uid.as_deref());
+        let pod = match self.pods.named_by(&named, known_uid, &files.addresses()) {
+            Some(record) => record.pod.clone(),
+            // What the API server said of a pod stays true when it has dropped the pod.
+            None => known.map_or_else(|| named.clone(), |known| known.pod.clone()),
+        };
+        Some(Verdict { named, pod, source })
+    }
+
+    fn note(&mut self, id: NetnsId, conflict: Conflict) {
+        let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
+        space.said.push_back(conflict.clone());
+        if space.said.len() > SAID {
+            space.said.pop_front();
+        }
+        self.conflicts += 1;
+        self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
+    }
+}

@@ -1,0 +1,397 @@
+//! The node itself: pods, runtime, kubelet, API server and kernel, and what of them has reached the agent.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use crate::interface::{Event, Interface, Pod};
+use iface_core::{IfName, InterfaceId, Netns, NetnsId, NetnsName, OperState, Peer, Place};
+
+use super::{FileTime, Step};
+use crate::owner::cni::result::Attachment;
+use crate::owner::pod::{Life, PodChange, PodRecord};
+use crate::owner::tagger::Tagger;
+
+/// Few, so that they are used again and again.
+const ADDRESSES: u8 = 5;
+
+/// A pod as it really is.
+#[derive(Clone, Debug)]
+pub(super) struct Real {
+    pub(super) uid: Arc<str>,
+    name: String,
+    pub(super) address: u8,
+    file: Option<Attachment>,
+    /// Where its file is, or is to be.
+    path: Arc<Path>,
+    pub(super) file_time: FileTime,
+    pub(super) netns: Arc<Netns>,
+    pub(super) interfaces: Vec<Arc<Interface>>,
+    pub(super) stage: Stage,
+    ending: bool,
+    pub(super) stolen: bool,
+    created: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Running,
+    Completed,
+    /// The runtime has given its address back.
+    TornDown,
+    Dead,
+}
+
+enum FileEvent {
+    Written(Arc<Path>, Attachment),
+    Removed(Arc<Path>),
+}
+
+#[derive(Default)]
+pub(super) struct Node {
+    clock: u64,
+    pub(super) pods: Vec<Real>,
+    pub(super) files: BTreeMap<Arc<Path>, Attachment>,
+    /// What the kubelet has not told the API server, the API server not the agent, and so on.
+    unreported: VecDeque<PodChange>,
+    api: BTreeMap<Arc<str>, PodRecord>,
+    untold: VecDeque<PodChange>,
+    api_away: bool,
+    kernel: VecDeque<Event>,
+    unread: VecDeque<FileEvent>,
+    pub(super) tagger: Tagger,
+    pub(super) said: BTreeMap<InterfaceId, Arc<Interface>>,
+    /// Addresses of namespaces that died before anybody knew whose they were.
+    pub(super) haunted: BTreeSet<IpAddr>,
+}
+
+impl Node {
+    pub(super) fn new() -> Self {
+        let mut node = Self::default();
+        node.tagger.event(Event::Synced);
+        node
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Start { name, file, reuse_name } => self.start(name, file, reuse_name),
+            Step::Complete(pod) => {
+                self.change(pod, |pod| (pod.stage == Stage::Running).then(|| pod.stage = Stage::Completed).is_some())
+            }
+            Step::Delete(pod) => self.change(pod, |pod| !std::mem::replace(&mut pod.ending, true)),
+            Step::TearDown { pod, keep_file } => self.tear_down(pod, keep_file),
+            Step::Die(pod) => self.die(pod),
+            Step::Steal { thief, victim } => self.steal(thief, victim),
+            Step::WriteLateFile(pod) => self.write_late_file(pod),
+            Step::KubeletReports => self.kubelet_reports(),
+            Step::ApiServerTells => self.api_server_tells(),
+            Step::ApiServerGoes => self.api_away = true,
+            Step::ApiServerComes => self.api_server_comes(),
+            Step::KernelTells => self.kernel_tells(),
+            Step::FileIsRead => self.file_is_read(),
+            Step::AgentRestarts(order) => self.agent_restarts(order),
+        }
+    }
+
+    fn start(&mut self, name: usize, file_time: FileTime, reuse_name: bool) {
+        let taken: Vec<u8> =
+            self.pods.iter().filter(|pod| pod.stage < Stage::TornDown).map(|pod| pod.address).collect();
+        let Some(address) = (1..=ADDRESSES).find(|address| !taken.contains(address)) else { return };
+        let name = format!("web-{name}");
+        // As in a StatefulSet: a name is used again, but not by two at once.
+        if self.pods.iter().any(|pod| pod.name == name && pod.stage < Stage::TornDown) {
+            return;
+        }
+        let number = self.tick();
+        let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead).map(|pod| pod.netns.place.clone());
+        let place =
+            dead.filter(|_| reuse_name).unwrap_or_else(|| Place::Named(NetnsName::new(format!("cni-{number}"))));
+        let netns = Arc::new(Netns { id: NetnsId { dev: 4, inode: 100 + number, generation: number }, place });
+        let uid: Arc<str> = format!("uid-{number}").into();
+        let interfaces = interfaces(&netns, number, address);
+        let file = attachment(&uid, &name, &netns, &interfaces[1]);
+        let pod = Real {
+            path: Path::new(&format!("podnet-{number}-eth0")).into(),
+            file: (file_time != FileTime::Never).then_some(file),
+            created: number as i64 / 2,
+            stage: Stage::Running,
+            ending: false,
+            stolen: false,
+            uid,
+            name,
+            address,
+            file_time,
+            netns,
+            interfaces,
+        };
+        self.kernel.extend(pod.interfaces.iter().cloned().map(Event::Added));
+        if file_time == FileTime::Now {
+            self.write(&pod);
+        }
+        self.pods.push(pod);
+        self.report(self.pods.len() - 1);
+    }
+
+    fn write(&mut self, pod: &Real) {
+        let Some(file) = &pod.file else { return };
+        self.files.insert(pod.path.clone(), file.clone());
+        self.unread.push_back(FileEvent::Written(pod.path.clone(), file.clone()));
+    }
+
+    fn write_late_file(&mut self, pod: usize) {
+        let late = self.pods.get_mut(pod).filter(|pod| pod.stage == Stage::Running && pod.file_time == FileTime::Late);
+        let Some(pod) = late else { return };
+        pod.file_time = FileTime::Now;
+        let pod = pod.clone();
+        self.write(&pod);
+    }
+
+    fn change(&mut self, pod: usize, change: impl FnOnce(&mut Real) -> bool) {
+        if self.pods.get_mut(pod).is_some_and(change) {
+            self.report(pod);
+        }
+    }
+
+    /// The kubelet will tell the API server how the pod is now.
+    fn report(&mut self, pod: usize) {
+        let version = self.tick();
+        let pod = &self.pods[pod];
+        self.unreported.push_back(PodChange::Applied(record(pod, version)));
+    }
+
+    fn tear_down(&mut self, pod: usize, keep_file: bool) {
+        let ended = |pod: &&mut Real| pod.stage == Stage::Completed || (pod.ending && pod.stage < Stage::TornDown);
+        let Some(real) = self.pods.get_mut(pod).filter(|pod| ended(pod)) else { return };
+        real.stage = Stage::TornDown;
+        let (path, ending) = (real.path.clone(), real.ending);
+        if !keep_file && self.files.remove(&path).is_some() {
+            self.unread.push_back(FileEvent::Removed(path));
+        }
+        self.report(pod);
+        if ending {
+            self.unreported.push_back(PodChange::Deleted(self.pods[pod].uid.clone()));
+        }
+    }
+
+    fn die(&mut self, pod: usize) {
+        let Some(real) = self.pods.get_mut(pod).filter(|pod| pod.stage == Stage::TornDown) else { return };
+        real.stage = Stage::Dead;
+        self.kernel.extend(real.interfaces.drain(..).map(Event::Deleted));
+    }
+
+    /// Only pods the CNI cache knows, for without it a thief cannot be told from its victim.
+    fn steal(&mut self, thief: usize, victim: usize) {
+        let Some(address) = self.pods.get(victim).filter(|_| thief != victim).map(|pod| pod.address) else { return };
+        let honest = |pod: &&mut Real| pod.stage == Stage::Running && pod.file_time == FileTime::Now && !pod.stolen;
+        let Some(pod) = self.pods.get_mut(thief).filter(honest) else { return };
+        pod.stolen = true;
+        let number = self.tick();
+        let pod = &mut self.pods[thief];
+        let taken = interface(&pod.netns, number * 10 + 5, "stolen", number, Some(address));
+        pod.interfaces.push(taken.clone());
+        self.kernel.push_back(Event::Added(taken));
+    }
+
+    fn kubelet_reports(&mut self) {
+        let Some(change) = self.unreported.pop_front() else { return };
+        match &change {
+            PodChange::Applied(record) => drop(self.api.insert(record.uid.clone(), record.clone())),
+            PodChange::Deleted(uid) => drop(self.api.remove(uid)),
+            PodChange::Listed(_) => unreachable!("only the API server lists"),
+        }
+        self.untold.push_back(change);
+    }
+
+    fn api_server_tells(&mut self) {
+        if self.api_away {
+            return;
+        }
+        let Some(change) = self.untold.pop_front() else { return };
+        self.all_from_kernel();
+        self.all_files();
+        self.tagger.pod(change);
+        self.read();
+    }
+
+    fn api_server_comes(&mut self) {
+        if std::mem::take(&mut self.api_away) {
+            self.untold.clear();
+            self.untold.push_back(PodChange::Listed(self.api.values().cloned().collect()));
+        }
+    }
+
+    fn kernel_tells(&mut self) {
+        let Some(event) = self.kernel.pop_front() else { return };
+        if let Event::Deleted(last) = &event
+            && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
+        {
+            self.haunted.extend(last.addresses.iter().map(|net| net.addr()));
+        }
+        self.tagger.event(event);
+        self.read();
+    }
+
+    fn all_from_kernel(&mut self) {
+        while !self.kernel.is_empty() {
+            self.kernel_tells();
+        }
+    }
+
+    fn all_files(&mut self) {
+        while !self.unread.is_empty() {
+            self.file_is_read();
+        }
+    }
+
+    fn file_is_read(&mut self) {
+        match self.unread.pop_front() {
+            Some(FileEvent::Written(path, file)) => self.tagger.file(&path, file),
+            Some(FileEvent::Removed(path)) => self.tagger.file_gone(&path),
+            None => {}
+        }
+        self.read();
+    }
+
+    /// Everything anew, the sources in an order of their own.
+    fn agent_restarts(&mut self, order: u64) {
+        while !self.unreported.is_empty() {
+            self.kubelet_reports();
+        }
+        self.tagger = Tagger::default();
+        self.said.clear();
+        self.kernel.clear();
+        self.unread = self.files.iter().map(|(path, file)| FileEvent::Written(path.clone(), file.clone())).collect();
+        self.all_files();
+        self.api_away = false;
+        self.untold = [PodChange::Listed(self.api.values().cloned().collect())].into();
+        let mut interfaces: VecDeque<_> =
+            self.pods.iter().flat_map(|pod| pod.interfaces.iter().cloned().map(Event::Added)).collect();
+        let by = (order % 7) as usize % interfaces.len().max(1);
+        interfaces.rotate_left(by);
+        interfaces.push_back(Event::Synced);
+        // Pods before, between or after.
+        let mut pods = self.untold.pop_front();
+        for (at, event) in interfaces.into_iter().enumerate() {
+            if at as u64 == order % 11
+                && let Some(change) = pods.take()
+            {
+                self.tagger.pod(change);
+            }
+            self.tagger.event(event);
+            self.read();
+        }
+        self.untold.extend(pods);
+    }
+
+    /// Follows what the tagger says, and holds each word against the truth.
+    fn read(&mut self) {
+        let events: Vec<Event> = self.tagger.events().collect();
+        for event in events {
+            match event {
+                Event::Added(now) | Event::Updated(now, _) => {
+                    self.check(&now);
+                    self.said.insert(now.id, now);
+                }
+                Event::Deleted(last) => drop(self.said.remove(&last.id)),
+                Event::Synced => {}
+            }
+        }
+    }
+
+    /// Nothing happens any more, and everybody tells everything.
+    pub(super) fn settle(&mut self) {
+        for pod in 0..self.pods.len() {
+            self.tear_down(pod, false);
+            self.die(pod);
+        }
+        self.all_from_kernel();
+        self.all_files();
+        self.api_server_comes();
+        while !(self.unreported.is_empty() && self.untold.is_empty()) {
+            self.kubelet_reports();
+            self.api_server_tells();
+        }
+    }
+}
+
+fn record(pod: &Real, version: u64) -> PodRecord {
+    let life = match pod.stage {
+        Stage::Running if pod.ending => Life::Terminating,
+        Stage::Running => Life::Live,
+        _ => Life::Over,
+    };
+    let named = named(&pod.uid, &pod.name);
+    PodRecord {
+        pod: named.clone(),
+        named,
+        uid: pod.uid.clone(),
+        version: Some(version),
+        created: pod.created,
+        addresses: vec![ip(pod.address)],
+        life,
+        networks: Vec::new(),
+    }
+}
+
+pub(super) fn ip(address: u8) -> IpAddr {
+    [10, 0, 0, address].into()
+}
+
+fn named(uid: &str, name: &str) -> Arc<Pod> {
+    Arc::new(Pod {
+        namespace: "shop".into(),
+        name: name.to_owned(),
+        uid: Some(uid.to_owned()),
+        workload: None,
+        attributes: Vec::new(),
+    })
+}
+
+fn attachment(uid: &str, name: &str, netns: &Netns, eth0: &Interface) -> Attachment {
+    Attachment {
+        netns: netns.name().unwrap().clone(),
+        pod: named(uid, name),
+        interface: eth0.name,
+        network: Some("podnet".into()),
+        macs: eth0.mac.into_iter().collect(),
+        addresses: eth0.addresses.iter().map(|net| net.addr()).collect(),
+        delegated: false,
+    }
+}
+
+fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface>> {
+    let host = Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host });
+    let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
+    let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
+    let peer = Peer { netns: netns.clone(), ifindex: eth0.ifindex, name: eth0.name };
+    Arc::make_mut(&mut end).peer = Some(peer.into());
+    vec![interface(netns, number * 10, "lo", 0, None), eth0, end]
+}
+
+fn interface(netns: &Arc<Netns>, id: u64, name: &str, mac: u64, address: Option<u8>) -> Arc<Interface> {
+    let mac = mac.to_be_bytes();
+    let net = |address: u8| -> Box<[_]> { [format!("10.0.0.{address}/24").parse().unwrap()].into() };
+    Arc::new(Interface {
+        id: InterfaceId(NonZeroU64::new(id).unwrap()),
+        netns: netns.clone(),
+        ifindex: id as u32,
+        name: IfName::new(name).unwrap(),
+        mac: Some([2, 0, mac[4], mac[5], mac[6], mac[7]].into()),
+        kind: None,
+        oper_state: OperState::Up,
+        admin_up: true,
+        mtu: 1500,
+        addresses: address.map(net).unwrap_or_default(),
+        peer: None,
+        owner: None,
+        since: UNIX_EPOCH,
+    })
+}

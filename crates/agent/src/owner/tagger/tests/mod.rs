@@ -1,0 +1,193 @@
+mod addresses;
+mod cache;
+mod history;
+mod joins;
+
+use std::num::NonZeroU64;
+use std::time::UNIX_EPOCH;
+
+use crate::interface::{End, Pod};
+use iface_core::{IfName, Netns, OperState, Peer};
+use proptest::prelude::*;
+
+use super::*;
+use crate::owner::pod::Life;
+
+fn netns(number: u64, name: &str) -> Arc<Netns> {
+    let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
+    Arc::new(Netns { id, place: Place::Named(NetnsName::new(name)) })
+}
+
+fn host() -> Arc<Netns> {
+    Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host })
+}
+
+fn interface(id: u64, netns: &Arc<Netns>, name: &str, mac: u8, address: &str) -> Arc<Interface> {
+    Arc::new(Interface {
+        id: InterfaceId(NonZeroU64::new(id).unwrap()),
+        netns: netns.clone(),
+        ifindex: id as u32,
+        name: IfName::new(name).unwrap(),
+        mac: Some([2, 0, 0, 0, 0, mac].into()),
+        kind: None,
+        oper_state: OperState::Up,
+        admin_up: true,
+        mtu: 1500,
+        addresses: if address.is_empty() { Box::default() } else { [address.parse().unwrap()].into() },
+        peer: None,
+        owner: None,
+        since: UNIX_EPOCH,
+    })
+}
+
+fn pod(name: &str, uid: Option<&str>) -> Arc<Pod> {
+    let (namespace, uid) = ("shop".to_owned(), uid.map(str::to_owned));
+    Arc::new(Pod { namespace, name: name.to_owned(), uid, workload: None, attributes: Vec::new() })
+}
+
+fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
+    Attachment {
+        netns: NetnsName::new(netns),
+        pod: pod.clone(),
+        interface: IfName::new("eth0").unwrap(),
+        network: Some(network.into()),
+        macs: vec![[2, 0, 0, 0, 0, mac].into()],
+        addresses: Vec::new(),
+        delegated: false,
+    }
+}
+
+fn record(name: &str, uid: &str, address: &str) -> PodRecord {
+    let pod = pod(name, Some(uid));
+    PodRecord {
+        named: pod.clone(),
+        pod,
+        uid: uid.into(),
+        version: None,
+        created: 0,
+        addresses: vec![address.parse().unwrap()],
+        life: Life::Live,
+        networks: Vec::new(),
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Event(Event),
+    File(&'static str, Attachment),
+    Gone(&'static str),
+    Pod(PodChange),
+}
+
+fn added(interface: &Arc<Interface>) -> Input {
+    Input::Event(Event::Added(interface.clone()))
+}
+
+fn applied(record: PodRecord) -> Input {
+    Input::Pod(PodChange::Applied(record))
+}
+
+fn give(tagger: &mut Tagger, input: Input) {
+    let path = |name: &str| Arc::<Path>::from(Path::new(name));
+    match input {
+        Input::Event(event) => tagger.event(event),
+        Input::File(name, attachment) => tagger.file(&path(name), attachment),
+        Input::Gone(name) => tagger.file_gone(&path(name)),
+        Input::Pod(change) => tagger.pod(change),
+    }
+}
+
+/// What a reader knows who followed all events.
+#[derive(Default)]
+struct Reader(BTreeMap<InterfaceId, Arc<Interface>>);
+
+impl Reader {
+    fn read(&mut self, tagger: &mut Tagger) {
+        for event in tagger.events() {
+            let told = match &event {
+                Event::Added(now) => self.0.insert(now.id, now.clone()).is_none(),
+                Event::Updated(now, changes) => {
+                    let before = self.0.insert(now.id, now.clone()).unwrap();
+                    before.changes_to(now) == *changes && !changes.is_empty()
+                }
+                Event::Deleted(last) => self.0.remove(&last.id).is_some_and(|before| before == *last),
+                Event::Synced => true,
+            };
+            assert!(told, "{event:?} does not follow from what was said before");
+        }
+    }
+
+    fn owner(&self, interface: &Interface) -> Option<(String, Source, End)> {
+        let owner = self.0[&interface.id].owner.as_ref()?;
+        let uid = owner.pod.uid.clone().unwrap_or_else(|| format!("{} without uid", owner.pod.name));
+        Some((uid, owner.source, owner.end))
+    }
+
+    fn network(&self, interface: &Interface) -> Option<String> {
+        Some(self.0[&interface.id].owner.as_ref()?.network.as_ref()?.to_string())
+    }
+}
+
+fn after(inputs: impl IntoIterator<Item = Input>) -> (Tagger, Reader) {
+    let (mut tagger, mut reader) = (Tagger::default(), Reader::default());
+    for input in inputs {
+        give(&mut tagger, input);
+        reader.read(&mut tagger);
+    }
+    (tagger, reader)
+}
+
+fn synced() -> Input {
+    Input::Event(Event::Synced)
+}
+
+fn by(uid: &str, source: Source) -> Option<(String, Source, End)> {
+    Some((uid.to_owned(), source, End::Pod))
+}
+
+fn deleted(interface: &Arc<Interface>) -> Input {
+    Input::Event(Event::Deleted(interface.clone()))
+}
+
+fn permutations(inputs: &[Input]) -> Vec<Vec<Input>> {
+    if inputs.is_empty() {
+        return vec![Vec::new()];
+    }
+    (0..inputs.len())
+        .flat_map(|at| {
+            let mut rest = inputs.to_vec();
+            let first = rest.remove(at);
+            permutations(&rest).into_iter().map(move |rest| [vec![first.clone()], rest].concat())
+        })
+        .collect()
+}
+
+proptest! {
+    /// Two pods of two namespaces with a host end, an address both sources know, and a stray file.
+    #[test]
+    fn the_order_in_which_everything_arrives_does_not_matter(
+        inputs in Just(everything()).prop_shuffle(),
+    ) {
+        let (_, in_order) = after(everything());
+        let (_, shuffled) = after(inputs);
+        prop_assert_eq!(&in_order.0, &shuffled.0);
+    }
+}
+
+fn everything() -> Vec<Input> {
+    let spaces = [netns(1, "cni-a"), netns(2, "b"), netns(3, "c")];
+    let mut inputs = vec![synced()];
+    for (number, space) in (1..).zip(&spaces) {
+        let eth0 = interface(number * 10, space, "eth0", number as u8, &format!("10.0.0.{number}/24"));
+        let mut end = interface(number * 10 + 1, &host(), &format!("veth{number}"), 100, "");
+        let peer = Peer { netns: space.clone(), ifindex: eth0.ifindex, name: eth0.name };
+        Arc::make_mut(&mut end).peer = Some(peer.into());
+        inputs.extend([added(&eth0), added(&end)]);
+        inputs.push(added(&interface(number * 10 + 2, space, "net1", 50, "")));
+        inputs.push(applied(record("web", &format!("u{number}"), &format!("10.0.0.{number}"))));
+    }
+    let file_for = |path, uid: &str, mac| Input::File(path, file("cni-a", &pod("web", Some(uid)), mac, "podnet"));
+    inputs.push(file_for("right", "u1", 1));
+    inputs.push(file_for("stray", "u8", 99));
+    inputs
+}

@@ -1,0 +1,300 @@
+//! An informer whose interfaces carry their owners.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::interface::{Event, Informer};
+use futures_core::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use nix::errno::Errno;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
+use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::pod::{PodChange, PodEvent};
+use crate::owner::tagger::Tagger;
+
+/// How many inputs are applied before other tasks of the thread get their turn.
+const TURN: usize = 64;
+
+/// Where owners come from.
+#[derive(Default)]
+pub struct OwnerSources {
+    caches: Vec<Cache>,
+    pods: Option<BoxStream<'static, PodEvent>>,
+}
+
+impl OwnerSources {
+    /// Adds a directory of the CNI result cache.
+    ///
+    /// # Errors
+    /// See [`CniDir::new`].
+    pub fn cni_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+        self.caches.push(Cache::new(CniDir::new(dir)?.boxed(), false));
+        Ok(self)
+    }
+
+    /// Adds the directory in which multus keeps the results of the plugins it delegates to.
+    ///
+    /// Few nodes have one, so that it is missing is no fault.
+    ///
+    /// # Errors
+    /// See [`CniDir::new`].
+    pub fn multus_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let delegated = CniDir::new(dir)?.map(|change| match change {
+            CniChange::Read(path, attachment) => {
+                CniChange::Read(path, Attachment { delegated: true, ..*attachment }.into())
+            }
+            other => other,
+        });
+        self.caches.push(Cache::new(delegated.boxed(), true));
+        Ok(self)
+    }
+
+    /// Adds what the API server says.
+    #[must_use]
+    pub fn pods(mut self, pods: impl Stream<Item = PodEvent> + Send + 'static) -> Self {
+        self.pods = Some(pods.boxed());
+        self
+    }
+}
+
+/// Counts and figures of the tagger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerTallies {
+    /// CNI cache files in use now.
+    pub files: u64,
+    /// CNI cache files that were refused since the start; those that name no pod are not counted.
+    pub refused_files: u64,
+    /// Pods the API server has told of now.
+    pub pods: u64,
+    /// Failed requests to the API server since the start.
+    pub pod_faults: u64,
+    /// Contradictions between sources since the start.
+    pub conflicts: u64,
+    /// Interfaces outside the host's namespace that nobody is known to own now.
+    pub untagged: u64,
+}
+
+/// How the sources stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerStatus {
+    /// Counts and figures.
+    pub tallies: OwnerTallies,
+    /// Why a CNI cache cannot be read, a line to show for each; empty when all are followed.
+    pub cache_faults: Vec<String>,
+    /// Whether the first list of pods is in and all that came of it was read; `None` without an API server.
+    pub pods_listed: Option<bool>,
+    /// Why the API server's last answer was none, as a line to show.
+    pub pod_fault: Option<String>,
+}
+
+/// Passes an informer's events on with the owner of each interface, and an
+/// [`Event::Updated`] whenever the owner changes.
+///
+/// Wrap the source of all events and filter afterwards: an interface that nobody asks for may be
+/// what proves whose its namespace is. Nothing is passed on before the CNI cache was read once, so
+/// interfaces that exist at the start come with their pods. An API server is never waited for.
+pub struct WithOwners<I> {
+    inner: I,
+    inner_ended: bool,
+    caches: Vec<Cache>,
+    pods: Option<BoxStream<'static, PodEvent>>,
+    tagger: Tagger,
+    ready: VecDeque<Event>,
+    /// Whether a list of pods is in whose events have not all been read.
+    listed_unread: bool,
+    status: watch::Sender<OwnerStatus>,
+}
+
+struct Cache {
+    changes: BoxStream<'static, CniChange>,
+    /// Whether everything that was there at the start has been read.
+    listed: bool,
+    /// Whether it may well be missing.
+    optional: bool,
+    fault: Option<String>,
+}
+
+impl Cache {
+    fn new(changes: BoxStream<'static, CniChange>, optional: bool) -> Self {
+        Self { changes, listed: false, optional, fault: None }
+    }
+}
+
+impl<I: Informer> WithOwners<I> {
+    /// Gives the interfaces of `inner` the owners that `sources` know.
+    pub fn new(inner: I, sources: OwnerSources) -> Self {
+        let status = OwnerStatus { pods_listed: sources.pods.as_ref().map(|_| false), ..OwnerStatus::default() };
+        Self {
+            inner,
+            inner_ended: false,
+            caches: sources.caches,
+            pods: sources.pods,
+            tagger: Tagger::default(),
+            ready: VecDeque::new(),
+            listed_unread: false,
+            status: watch::Sender::new(status),
+        }
+    }
+
+    /// A view of how the sources stand; it outlives the stream harmlessly.
+    pub fn status(&self) -> watch::Receiver<OwnerStatus> {
+        self.status.subscribe()
+    }
+
+    /// Takes one input in; `false` when there is none now.
+    fn take_input(&mut self, cx: &mut Context<'_>) -> bool {
+        for at in 0..self.caches.len() {
+            match self.caches[at].changes.poll_next_unpin(cx) {
+                Poll::Ready(Some(change)) => {
+                    self.cache_changed(at, change);
+                    return true;
+                }
+                Poll::Ready(None) => {
+                    // What it said stays; there is nothing more to wait for.
+                    self.caches.remove(at);
+                    return true;
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.caches.iter().any(|cache| !cache.listed) {
+            return false;
+        }
+        // Interfaces before pods: the API server tells of an address after it was given, and whoever else
+        // has it must be known by then.
+        if !self.inner_ended {
+            match self.inner.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => self.tagger.event(event),
+                Poll::Ready(None) => self.inner_ended = true,
+                Poll::Pending => return self.take_pods(cx),
+            }
+            return true;
+        }
+        false
+    }
+
+    fn take_pods(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.pods.as_mut().map(|pods| pods.poll_next_unpin(cx)) {
+            Some(Poll::Ready(Some(event))) => {
+                self.pods_changed(event);
+                true
+            }
+            Some(Poll::Ready(None)) => {
+                self.pods = None;
+                false
+            }
+            Some(Poll::Pending) | None => false,
+        }
+    }
+
+    fn cache_changed(&mut self, at: usize, change: CniChange) {
+        let cache = &mut self.caches[at];
+        match change {
+            CniChange::Read(path, attachment) => self.tagger.file(&path, *attachment),
+            CniChange::Gone(path) => self.tagger.file_gone(&path),
+            CniChange::Refused(path, refusal) => {
+                self.tagger.file_gone(&path);
+                self.refused(&path, &refusal);
+            }
+            CniChange::Listed => cache.listed = true,
+            CniChange::Unavailable(Unavailable { errno: Errno::ENOENT, .. }) if cache.optional => {}
+            CniChange::Unavailable(unavailable) => {
+                match unavailable.errno {
+                    Errno::ENOENT => info!(event.name = "cni_cache.absent", "{unavailable}"),
+                    _ => warn!(event.name = "cni_cache.unavailable", "{unavailable}"),
+                }
+                cache.fault = Some(unavailable.to_string());
+            }
+            CniChange::Available => cache.fault = None,
+        }
+    }
+
+    fn refused(&mut self, path: &std::path::Path, refusal: &Refusal) {
+        let path = path.display();
+        if matches!(refusal, Refusal::NoPod) {
+            debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {refusal}");
+        } else {
+            warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {refusal}");
+            self.status.send_modify(|status| status.tallies.refused_files += 1);
+        }
+    }
+
+    fn pods_changed(&mut self, event: PodEvent) {
+        match event {
+            PodEvent::Change(change) => {
+                self.listed_unread |= matches!(change, PodChange::Listed(_));
+                self.tagger.pod(change);
+                self.status.send_if_modified(|status| {
+                    let recovered = status.pod_fault.take().is_some();
+                    if recovered {
+                        info!(event.name = "pods.recovered", "the API server answers again");
+                    }
+                    recovered
+                });
+            }
+            PodEvent::Fault(fault) => self.status.send_modify(|status| {
+                status.tallies.pod_faults += 1;
+                if status.pod_fault.as_ref() != Some(&fault) {
+                    warn!(event.name = "pods.fault", "{fault}; what is known of pods stays in use");
+                    status.pod_fault = Some(fault);
+                }
+            }),
+        }
+    }
+
+    /// Makes what the inputs did visible: events, log lines, figures.
+    fn publish(&mut self) {
+        self.ready.extend(self.tagger.events());
+        for notice in self.tagger.notices() {
+            let netns = &notice.name;
+            warn!(event.name = "owner.conflict", netns, "network namespace {netns}: {}", notice.conflict);
+        }
+        let (tagger, caches) = (&self.tagger, &self.caches);
+        self.status.send_if_modified(|status| {
+            let before = status.tallies;
+            let faults = caches.iter().filter_map(|cache| cache.fault.as_ref());
+            let faults_differ = !faults.clone().eq(&status.cache_faults);
+            if faults_differ {
+                status.cache_faults = faults.cloned().collect();
+            }
+            status.tallies.files = tagger.files() as u64;
+            status.tallies.pods = tagger.pods() as u64;
+            status.tallies.conflicts = tagger.conflicts();
+            status.tallies.untagged = tagger.untagged() as u64;
+            faults_differ || status.tallies != before
+        });
+    }
+}
+
+impl<I: Informer> Stream for WithOwners<I> {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = self.get_mut();
+        for _ in 0..TURN {
+            let event = this.ready.pop_front();
+            if this.ready.is_empty() {
+                this.ready.shrink_to(TURN);
+            }
+            if this.ready.is_empty() && std::mem::take(&mut this.listed_unread) {
+                this.status.send_modify(|status| status.pods_listed = Some(true));
+            }
+            if event.is_some() {
+                return Poll::Ready(event);
+            }
+            if !this.take_input(cx) {
+                return if this.inner_ended { Poll::Ready(None) } else { Poll::Pending };
+            }
+            this.publish();
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,230 @@
+//! From namespaces to a table of interfaces that says whose each is.
+//!
+//! Watcher or Poller → owners → filter → registerer: each wraps the one before.
+
+pub mod filtered;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::interface::{Event, Informer, Interface, Lookup, Registerer};
+use anyhow::{Context as _, anyhow};
+use futures_core::Stream;
+use futures_util::{StreamExt as _, stream};
+use iface_core::{Filter, LookupOptions, NetnsRef};
+use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::admin::{Found, Wanted};
+use crate::config::{Config, Listen};
+use crate::owner::pod::PodEvent;
+use crate::owner::{ApiServer, OwnerSources, OwnerStatus, Selection, WithOwners};
+use crate::pipeline::filtered::Filtered;
+
+/// How long the first listing may take; 10,000 namespaces need less than a second.
+const FIRST_LISTING: Duration = Duration::from_secs(30);
+/// How long a verb that prints once waits for the API server's first answer.
+const FIRST_PODS: Duration = Duration::from_secs(3);
+
+/// The events of the interfaces a configuration asks for, and what is known of them.
+pub struct Pipeline {
+    events: Registerer<Filtered<WithOwners<Box<dyn Informer>>>>,
+    handle: Handle,
+    lookup: Lookup,
+    owners: watch::Receiver<OwnerStatus>,
+    selection: watch::Sender<Selection>,
+    filter: watch::Sender<Filter>,
+}
+
+impl Pipeline {
+    /// Starts to find and to follow. Dropping it stops everything behind it.
+    ///
+    /// # Errors
+    /// Where nothing at all could be seen, or a kubeconfig that is named cannot be used.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let (scan, handle) = scan(config)?;
+        let (selection, selected) = watch::channel(selection(config));
+        let tagged = WithOwners::new(scan, sources(config, selected).await?);
+        let owners = tagged.status();
+        let kernel = |ifindex| name_for_index(ifindex).ok().flatten();
+        let settings = LookupOptions { preferred: config.preferred.clone(), kernel: Some(Box::new(kernel)) };
+        let (filter, filters) = watch::channel(config.filter.clone());
+        let events = Registerer::with_options(Filtered::new(tagged, filters), settings);
+        let lookup = events.lookup();
+        Ok(Self { events, handle, lookup, owners, selection, filter })
+    }
+
+    /// The next event; it is in the table already.
+    ///
+    /// Cancellation loses nothing: an event is either returned or still there.
+    ///
+    /// # Errors
+    /// When the watcher has ended, which it does only where it cannot go on.
+    pub async fn next(&mut self) -> anyhow::Result<Event> {
+        let ended = || anyhow!("the watcher has ended and nothing is followed any more; start the program again");
+        self.events.next().await.ok_or_else(ended)
+    }
+
+    /// Follows until everything that exists is known, its pods included if the API server answers soon.
+    ///
+    /// # Errors
+    /// When the watcher ends or does not finish its first listing in time.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
+        timeout(FIRST_LISTING, async {
+            while self.next().await? != Event::Synced {}
+            anyhow::Ok(())
+        })
+        .await
+        .context("the first listing of all namespaces did not finish in 30 s: the kernel is stuck")??;
+        let deadline = Instant::now() + FIRST_PODS;
+        let asked = |owners: &OwnerStatus| owners.pods_listed == Some(false) && owners.pod_fault.is_none();
+        let mut owners = self.owners.clone();
+        while asked(&owners.borrow_and_update()) {
+            tokio::select! {
+                event = self.next() => drop(event?),
+                // The list may be in and change nothing.
+                Ok(()) = owners.changed() => {}
+                () = sleep_until(deadline) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Every interface known now: the host's first, then by namespace, then by number.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<Arc<Interface>> {
+        let mut all = self.lookup.interfaces();
+        all.sort_by(|a, b| (&a.netns.place, a.netns.id, a.ifindex).cmp(&(&b.netns.place, b.netns.id, b.ifindex)));
+        all
+    }
+
+    /// Reads counters and status.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Looks interfaces up.
+    #[must_use]
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// How the sources of owners stand.
+    #[must_use]
+    pub fn owners(&self) -> &watch::Receiver<OwnerStatus> {
+        &self.owners
+    }
+
+    /// Applies what of a new configuration needs no restart.
+    pub fn reload(&self, config: &Config) {
+        self.selection.send_replace(selection(config));
+        self.filter.send_replace(config.filter.clone());
+    }
+
+    /// What cannot be seen, in one line; `None` where all is seen.
+    #[must_use]
+    pub fn unseen(&self) -> Option<String> {
+        let status = self.handle.status();
+        if status.engine == EngineKind::Own {
+            return Some(status.reason);
+        }
+        let (first, more) = status.faults.split_first()?;
+        let rest = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+        Some(format!("not seen: {}: {}{rest}", first.subject.display(), first.error))
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// Which interface is meant; one whose namespace is named is found exactly or not at all.
+#[must_use]
+pub fn find(lookup: &Lookup, wanted: &Wanted) -> Option<Found> {
+    let found = match wanted.netns.as_deref() {
+        Some("host") => lookup.in_netns(NetnsRef::Host, wanted.ifindex),
+        Some(name) => lookup.in_netns(name, wanted.ifindex),
+        None => lookup.for_index_and_mac(wanted.ifindex, wanted.mac.as_ref()),
+    }?;
+    Some(Found { interface: found.to_arc(), certainty: found.confidence.as_str() })
+}
+
+fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {
+    let scan = config.scan.clone();
+    match config.listen {
+        Listen::Watch => {
+            let watcher = Watcher::start(scan).context("cannot follow network namespaces")?;
+            let handle = watcher.handle();
+            Ok((Box::new(watcher), handle))
+        }
+        Listen::Poll => {
+            let poller = Poller::start(scan, config.poll_period).context("cannot list network namespaces")?;
+            let handle = poller.handle();
+            Ok((Box::new(poller), handle))
+        }
+    }
+}
+
+async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<OwnerSources> {
+    let mut sources = OwnerSources::default();
+    if let Some(dir) = &config.cni_cache_dir {
+        let followed = sources.cni_dir(dir).and_then(|sources| match dir.parent() {
+            Some(cni) => sources.multus_dir(cni.join("multus/results")),
+            None => Ok(sources),
+        });
+        sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
+    }
+    let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
+        Ok(api) => api,
+        // A pod may well have no service account: then the CNI cache alone names owners.
+        Err(error) if config.kubeconfig.is_none() => {
+            tracing::warn!(event.name = "api.unused", %error, "the API server is not asked for pods");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match (api, config.node_name.as_deref()) {
+        (Some(api), Some(node)) => sources = sources.pods(selected_pods(api, node.to_owned(), selected)),
+        (Some(_), None) => {
+            tracing::warn!(
+                event.name = "api.unused",
+                "the API server is not asked for pods: say which are this node's with --node-name"
+            );
+        }
+        (None, _) => {}
+    }
+    Ok(sources)
+}
+
+/// The node's pods; a new selection of labels begins with a new list of all of them.
+fn selected_pods(
+    api: ApiServer,
+    node: String,
+    selected: watch::Receiver<Selection>,
+) -> impl Stream<Item = PodEvent> + Send {
+    let begin = move |selected: &mut watch::Receiver<Selection>| {
+        let selection = selected.borrow_and_update().clone();
+        api.clone().pods(&node, selection).boxed()
+    };
+    stream::unfold((None, selected), move |(pods, mut selected)| {
+        let begin = begin.clone();
+        async move {
+            let mut pods = pods.unwrap_or_else(|| begin(&mut selected));
+            loop {
+                tokio::select! {
+                    Ok(()) = selected.changed() => pods = begin(&mut selected),
+                    event = pods.next() => return event.map(|event| (event, (Some(pods), selected))),
+                }
+            }
+        }
+    })
+}
+
+fn selection(config: &Config) -> Selection {
+    Selection::new(&config.pod_labels, &config.pod_annotations)
+}

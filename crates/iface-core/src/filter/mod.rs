@@ -1,0 +1,285 @@
+//! Filters over interfaces, by name and by address.
+
+pub(crate) mod stream;
+
+use ipnet::IpNet;
+use regex::bytes::Regex;
+
+use crate::{IfName, Interface};
+
+/// What is left out where nobody says what to leave out.
+const DEFAULT_EXCLUSION: &str = "lo";
+
+/// Which interfaces a program cares for, by name or by address.
+///
+/// ```
+/// use iface_core::Filter;
+///
+/// const NONE: &[&str] = &[];
+/// let by_name = Filter::from_words(&["eth0", "/^net[0-9]+$/"], &["net9"], NONE)?;
+/// let by_address = Filter::from_words(NONE, NONE, &["10.244.0.0/16", "fd00:10:244::/48"])?;
+/// # Ok::<(), Vec<iface_core::FilterError>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    Names { allowed: Vec<Pattern>, excluded: Vec<Pattern> },
+    Addresses(Vec<IpNet>),
+}
+
+#[derive(Clone, Debug)]
+enum Pattern {
+    Name(IfName),
+    Regex(Regex),
+}
+
+/// Leaves out `lo` only.
+impl Default for Filter {
+    fn default() -> Self {
+        let excluded = IfName::new(DEFAULT_EXCLUSION).map(Pattern::Name).into_iter().collect();
+        Self(Way::Names { allowed: Vec::new(), excluded })
+    }
+}
+
+impl Filter {
+    /// Allows everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(Way::Names { allowed: Vec::new(), excluded: Vec::new() })
+    }
+
+    /// Reads what people write.
+    ///
+    /// `interfaces` and `exclude` hold names, or regular expressions between slashes that may
+    /// match any part of a name. An empty list of `interfaces` allows all; what `exclude` matches is
+    /// left out even so. `ips` holds networks of either family and allows the interfaces that
+    /// have an address in one; names then have no say. White space around a word is nothing.
+    ///
+    /// # Errors
+    /// All faults at once: what cannot be read, what is said twice, and names together with
+    /// networks. An exclusion of nothing but `lo`, the usual default, may stand beside networks.
+    pub fn from_words(
+        interfaces: &[impl AsRef<str>],
+        exclude: &[impl AsRef<str>],
+        ips: &[impl AsRef<str>],
+    ) -> Result<Self, Vec<FilterError>> {
+        let mut faults = Vec::new();
+        let allowed = read(interfaces, pattern, &mut faults);
+        let excluded = read(exclude, pattern, &mut faults);
+        let networks = read(ips, network, &mut faults);
+        let named = !interfaces.is_empty() || exclude.iter().any(|word| word.as_ref().trim() != DEFAULT_EXCLUSION);
+        if named && !ips.is_empty() {
+            faults.push(FilterError::TwoWays);
+        }
+        match (faults.is_empty(), ips.is_empty()) {
+            (false, _) => Err(faults),
+            (true, true) => Ok(Self(Way::Names { allowed, excluded })),
+            (true, false) => Ok(Self(Way::Addresses(networks))),
+        }
+    }
+
+    /// Whether the interface is one to care for, as it is now.
+    #[must_use]
+    pub fn allows(&self, interface: &Interface) -> bool {
+        match &self.0 {
+            Way::Names { allowed, excluded } => {
+                let matches = |pattern: &Pattern| pattern.matches(&interface.name);
+                (allowed.is_empty() || allowed.iter().any(matches)) && !excluded.iter().any(matches)
+            }
+            Way::Addresses(networks) => {
+                let inside = |address: &IpNet| networks.iter().any(|network| network.contains(&address.addr()));
+                interface.addresses.iter().any(inside)
+            }
+        }
+    }
+}
+
+impl Pattern {
+    fn matches(&self, name: &IfName) -> bool {
+        match self {
+            Self::Name(wanted) => name == wanted,
+            Self::Regex(regex) => regex.is_match(name.as_bytes()),
+        }
+    }
+}
+
+/// Why words make no [`Filter`].
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// Names and networks are both given.
+    #[error("interfaces are chosen by name or by address, not by both: leave out the names or the networks")]
+    TwoWays,
+    /// A list has an entry with nothing in it.
+    #[error("an entry is empty: is there a comma too many?")]
+    Empty,
+    /// An entry is there twice.
+    #[error("{entry:?} is in the list twice: leave one out")]
+    Duplicate {
+        /// The entry.
+        entry: String,
+    },
+    /// No interface can have this name.
+    #[error(
+        "{entry:?} is no interface's name: one has up to 15 bytes and no slash; \
+         a regular expression stands between two slashes, like /^eth/"
+    )]
+    BadName {
+        /// The entry.
+        entry: String,
+    },
+    /// The regular expression cannot be read.
+    #[error("{entry:?} is no regular expression: {source}")]
+    BadRegex {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        source: regex::Error,
+    },
+    /// The network cannot be read.
+    #[error("{entry:?} is no network: write an address and a prefix length, like 10.244.0.0/16 or fd00::1/128")]
+    BadNetwork {
+        /// The entry.
+        entry: String,
+    },
+}
+
+/// Reads each word; those with a fault are left out and told of.
+fn read<T>(
+    words: &[impl AsRef<str>],
+    one: fn(&str) -> Result<T, FilterError>,
+    faults: &mut Vec<FilterError>,
+) -> Vec<T> {
+    let words: Vec<&str> = words.iter().map(|word| word.as_ref().trim()).collect();
+    let mut good = Vec::with_capacity(words.len());
+    for (n, word) in words.iter().enumerate() {
+        let read = match words[..n].contains(word) {
+            true => Err(FilterError::Duplicate { entry: (*word).to_owned() }),
+            false => one(word),
+        };
+        match read {
+            Ok(read) => good.push(read),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    good
+}
+
+fn pattern(word: &str) -> Result<Pattern, FilterError> {
+    if word.is_empty() {
+        return Err(FilterError::Empty);
+    }
+    if let Some(regex) = word.strip_prefix('/').and_then(|word| word.strip_suffix('/')) {
+        let regex = Regex::new(regex);
+        return regex.map(Pattern::Regex).map_err(|source| FilterError::BadRegex { entry: word.to_owned(), source });
+    }
+    let name = IfName::new(word).filter(|_| !word.contains('/'));
+    name.map(Pattern::Name).ok_or_else(|| FilterError::BadName { entry: word.to_owned() })
+}
+
+fn network(word: &str) -> Result<IpNet, FilterError> {
+    if word.is_empty() {
+        return Err(FilterError::Empty);
+    }
+    word.parse().map_err(|_| FilterError::BadNetwork { entry: word.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::interface;
+
+    const NONE: &[&str] = &[];
+
+    fn allowed<'a>(filter: &Filter, names: &[&'a str]) -> Vec<&'a str> {
+        names.iter().copied().filter(|name| filter.allows(&interface(1, 0, 2, name, None))).collect()
+    }
+
+    fn with_addresses(addresses: &[&str]) -> Interface {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Interface { addresses, ..interface(1, 0, 2, "eth0", None) }
+    }
+
+    #[test]
+    fn only_lo_is_left_out_by_default() {
+        assert_eq!(allowed(&Filter::default(), &["eth0", "br-0", "lo"]), ["eth0", "br-0"]);
+        assert_eq!(allowed(&Filter::everything(), &["eth0", "lo"]), ["eth0", "lo"]);
+    }
+
+    #[test]
+    fn names_are_matched_whole_and_expressions_anywhere() {
+        let filter = Filter::from_words(&["eth0", " /^br-/ ", "/5$/"], &["lo"], NONE).unwrap();
+        assert_eq!(allowed(&filter, &["eth0", "br-0", "eth01", "abr-3", "lo", "ens5"]), ["eth0", "br-0", "ens5"]);
+    }
+
+    #[test]
+    fn exclusion_wins() {
+        let filter = Filter::from_words(&["/^eth/", "/^br-/"], &["eth1", "/^br-1/"], NONE).unwrap();
+        let names = ["eth0", "eth-10", "eth11", "br-2", "br-0", "eth1", "br-1", "br-10"];
+        assert_eq!(allowed(&filter, &names), ["eth0", "eth-10", "eth11", "br-2", "br-0"]);
+        let filter = Filter::from_words(&["lo"], &["lo"], NONE).unwrap();
+        assert!(allowed(&filter, &["lo", "eth0"]).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_can_be_matched() {
+        let odd = Interface { name: IfName::new(b"eth\xff").unwrap(), ..interface(1, 0, 2, "", None) };
+        assert!(Filter::from_words(&["/^eth/"], NONE, NONE).unwrap().allows(&odd));
+        assert!(!Filter::from_words(&["eth"], NONE, NONE).unwrap().allows(&odd));
+    }
+
+    #[test]
+    fn one_address_in_one_network_of_either_family_is_enough() {
+        let networks = ["198.51.100.1/32", "2001:db8::1/128", "192.0.2.0/24"];
+        let filter = Filter::from_words(NONE, &["lo"], &networks).unwrap();
+        for (addresses, expected) in [
+            (&["198.51.100.1/24"][..], true),
+            (&["198.51.100.2/24"], false),
+            (&["2001:db8::1/32", "198.51.100.3/24"], true),
+            (&["2001:db8::2/32"], false),
+            (&["192.0.2.120/24"], true),
+            (&[], false),
+        ] {
+            assert_eq!(filter.allows(&with_addresses(addresses)), expected, "{addresses:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_may_be_written_with_an_address_inside_it() {
+        let filter = Filter::from_words(NONE, NONE, &["10.1.2.3/8"]).unwrap();
+        assert!(filter.allows(&with_addresses(&["10.200.0.1/24"])));
+        assert!(!filter.allows(&with_addresses(&["11.0.0.1/24"])));
+    }
+
+    #[test]
+    fn names_and_networks_exclude_each_other() {
+        for (interfaces, exclude) in [(&["eth0"][..], NONE), (NONE, &["eth1"]), (&["eth0"], &["lo"])] {
+            let faults = Filter::from_words(interfaces, exclude, &["10.0.0.0/8"]).unwrap_err();
+            assert_eq!(faults, [FilterError::TwoWays]);
+        }
+    }
+
+    #[test]
+    fn each_fault_is_told_all_at_once_and_names_its_entry() {
+        let interfaces = ["eth0", "eth0", "", "/[/", "/half", "sixteen-bytes-xy"];
+        let faults = Filter::from_words(&interfaces, NONE, &["10.0.0.1", "10.0.0.0/33", "::/0", "::/0"]).unwrap_err();
+        let messages: Vec<_> = faults.iter().map(FilterError::to_string).collect();
+        let expected = [
+            r#""eth0" is in the list twice"#,
+            "an entry is empty",
+            r#""/[/" is no regular expression: "#,
+            r#""/half" is no interface's name"#,
+            r#""sixteen-bytes-xy" is no interface's name"#,
+            r#""10.0.0.1" is no network"#,
+            r#""10.0.0.0/33" is no network"#,
+            r#""::/0" is in the list twice"#,
+            "by name or by address, not by both",
+        ];
+        assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+        for (message, part) in messages.iter().zip(expected) {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::{Event, Filter, Informer, Interface, InterfaceId};
+
+/// Narrows any [`Informer`].
+///
+/// To whoever reads the narrowed stream, an interface exists while it is of those wanted: it is
+/// `Added` when it becomes one and `Deleted` when it ceases to be one, so each `Added` has its
+/// `Deleted`, and one that comes back keeps its [`InterfaceId`]. `Synced` passes through.
+pub trait InformerExt: Informer + Sized {
+    /// Only interfaces for which `wanted` holds.
+    fn only<F: Fn(&Interface) -> bool>(self, wanted: F) -> Only<Self, F> {
+        Only { inner: self, wanted, shown: Shown::default() }
+    }
+
+    /// Only interfaces that [can pass packets](Interface::is_up): for programs that attach
+    /// something to them.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use iface_core::{Event, Informer, InformerExt};
+    ///
+    /// async fn attach_to_all(informer: impl Informer) {
+    ///     let mut up = informer.up_only();
+    ///     while let Some(event) = up.next().await {
+    ///         match event {
+    ///             Event::Added(interface) => println!("attach to {}", interface.name),
+    ///             Event::Deleted(interface) => println!("detach from {}", interface.name),
+    ///             Event::Updated(..) | Event::Synced => {}
+    ///         }
+    ///     }
+    /// }
+    /// # use futures_util::{FutureExt, stream};
+    /// # attach_to_all(stream::empty()).now_or_never().unwrap();
+    /// ```
+    fn up_only(self) -> Only<Self, fn(&Interface) -> bool> {
+        self.only(Interface::is_up)
+    }
+
+    /// Only interfaces that the filter allows, whose addresses may change.
+    fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface) -> bool + Send + Unpin> {
+        self.only(move |interface| filter.allows(interface))
+    }
+}
+
+impl<I: Informer> InformerExt for I {}
+
+/// An [`Informer`] of some interfaces of another; see [`InformerExt`].
+pub struct Only<I, F> {
+    inner: I,
+    wanted: F,
+    shown: Shown,
+}
+
+impl<I: Informer, F: Fn(&Interface) -> bool + Unpin> Stream for Only<I, F> {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = self.get_mut();
+        loop {
+            let Some(event) = std::task::ready!(Pin::new(&mut this.inner).poll_next(cx)) else {
+                return Poll::Ready(None);
+            };
+            let wanted = event.interface().is_some_and(|interface| (this.wanted)(interface));
+            if let Some(event) = this.shown.pass(event, wanted) {
+                return Poll::Ready(Some(event));
+            }
+        }
+    }
+}
+
+impl<I: fmt::Debug, F> fmt::Debug for Only<I, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Only").field("inner", &self.inner).field("shown", &self.shown.0.len()).finish_non_exhaustive()
+    }
+}
+
+/// The interfaces the reader believes to exist.
+#[derive(Debug, Default)]
+struct Shown(BTreeSet<InterfaceId>);
+
+impl Shown {
+    /// What the reader hears of an event about an interface that is wanted now, or is not.
+    fn pass(&mut self, event: Event, wanted: bool) -> Option<Event> {
+        match event {
+            Event::Synced => Some(event),
+            Event::Deleted(interface) => self.0.remove(&interface.id).then_some(Event::Deleted(interface)),
+            Event::Added(interface) => {
+                if !wanted {
+                    return None;
+                }
+                self.0.insert(interface.id);
+                Some(Event::Added(interface))
+            }
+            Event::Updated(interface, changes) => match (self.0.contains(&interface.id), wanted) {
+                (true, true) => Some(Event::Updated(interface, changes)),
+                (false, true) => {
+                    self.0.insert(interface.id);
+                    Some(Event::Added(interface))
+                }
+                (true, false) => {
+                    self.0.remove(&interface.id);
+                    Some(Event::Deleted(interface))
+                }
+                (false, false) => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use futures_util::{FutureExt, StreamExt, stream};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{history, steps};
+
+    fn heard<S: Stream<Item = Event>>(stream: S) -> Vec<Event> {
+        stream.collect::<Vec<_>>().now_or_never().unwrap()
+    }
+
+    /// What exists after these events; it is an error to add what is there or touch what is not.
+    fn replay(events: &[Event]) -> BTreeMap<InterfaceId, Arc<Interface>> {
+        let mut state = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Added(new) => assert_eq!(state.insert(new.id, new.clone()), None),
+                Event::Updated(new, _) => assert!(state.insert(new.id, new.clone()).is_some()),
+                Event::Deleted(old) => assert!(state.remove(&old.id).is_some()),
+                Event::Synced => {}
+            }
+        }
+        state
+    }
+
+    proptest! {
+        #[test]
+        fn after_every_event_the_reader_knows_those_wanted_and_no_others(steps in steps(), by_address: bool) {
+            let filter = Filter::from_words(&[] as &[&str], &[] as &[&str], &["10.1.0.0/16"]).unwrap();
+            let wanted = |interface: &Interface| match by_address {
+                true => filter.allows(interface),
+                false => interface.is_up(),
+            };
+            let all = history(&steps);
+            for until in 0..=all.len() {
+                let source = stream::iter(all[..until].to_vec());
+                let narrowed = match by_address {
+                    true => heard(source.filtered(filter.clone())),
+                    false => heard(source.up_only()),
+                };
+                let mut expected = replay(&all[..until]);
+                expected.retain(|_, interface| wanted(interface));
+                prop_assert_eq!(replay(&narrowed), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn synced_passes_through_in_its_place() {
+        let up = Arc::new(crate::testing::interface(1, 0, 2, "eth0", None));
+        let events = vec![Event::Added(up.clone()), Event::Synced, Event::Deleted(up)];
+        assert_eq!(heard(stream::iter(events.clone()).up_only()), events);
+        assert_eq!(heard(stream::iter(events).only(|_| false)), [Event::Synced]);
+    }
+}

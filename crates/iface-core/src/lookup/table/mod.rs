@@ -1,0 +1,254 @@
+//! The table behind [`Lookup`](crate::Lookup): one writer, readers that never wait.
+//!
+//! An interface has one slot: a row, which is the interface itself, and a face, which is what most
+//! lookups ask of it. For each kind of [`Key`] a hash index leads to the slot of the best interface
+//! with the key. The writer changes slots and indexes in place, one atomic store at a time, in an
+//! order that keeps this true at every instant: *a place of an index that is in use names a slot
+//! that holds an interface with the place's key*. Growing and shrinking make a new table; readers of
+//! the old one still find what was true when it was replaced.
+mod hot_entry;
+mod index;
+mod key;
+#[cfg(test)]
+mod tests;
+mod writer;
+mod yield_point;
+
+use std::ops::{ControlFlow, Deref};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+
+use crate::{IfName, Interface, Preferred};
+
+pub(crate) use key::Key;
+pub(crate) use writer::Writer;
+
+use hot_entry::{HotEntry, Seen};
+use index::{Absent, Entry, Index};
+use key::{Hasher, KINDS};
+use yield_point::yield_point;
+
+/// How often a reader looks at most when the writer is at work while it looks.
+///
+/// The limit is what bounds a read: beside a writer that never rests, the last look's answer counts.
+const LOOKS: usize = 4;
+
+/// What the writer and all readers have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    table: ArcSwap<Table>,
+    /// How many tables there were before this one.
+    replaced: AtomicU64,
+    /// Odd while the writer changes what a lookup could find.
+    epoch: AtomicU64,
+    len: AtomicUsize,
+    hasher: Hasher,
+    preferred: Preferred,
+}
+
+/// Where a reader has the table from.
+pub(crate) trait Tables {
+    /// The table as it is now.
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>>;
+}
+
+/// Takes it anew each time, and keeps nothing.
+pub(crate) struct LoadEachTime;
+
+impl Tables for LoadEachTime {
+    #[inline(always)]
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+        shared.table.load()
+    }
+}
+
+/// Keeps it until there is another: what one thread asks often need not count references.
+#[derive(Clone, Debug)]
+pub(crate) struct CachedTable {
+    table: Arc<Table>,
+    replaced: u64,
+}
+
+impl CachedTable {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        // In this order: a table that comes in between is taken at the next look, and not missed.
+        let replaced = shared.replaced.load(Ordering::Acquire);
+        Self { table: shared.table.load_full(), replaced }
+    }
+}
+
+impl Tables for CachedTable {
+    #[inline(always)]
+    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+        if shared.replaced.load(Ordering::Acquire) != self.replaced {
+            *self = Self::new(shared);
+        }
+        &self.table
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(preferred: Preferred) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table::with_room(0, [0; KINDS])),
+            replaced: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            len: AtomicUsize::new(0),
+            hasher: Hasher::default(),
+            preferred,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn preferred(&self) -> &Preferred {
+        &self.preferred
+    }
+
+    /// The best interface with this key.
+    #[inline(always)]
+    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit<Row>> {
+        self.settled(&mut LoadEachTime, |view| match view.find(key) {
+            Some(hit) => ControlFlow::Break(Some(hit)),
+            None => ControlFlow::Continue(None),
+        })
+    }
+
+    /// Looks until `look` breaks with an answer that holds whatever the writer did meanwhile, or
+    /// continues with one while the writer did nothing.
+    #[inline(always)]
+    pub(crate) fn settled<T>(&self, tables: &mut impl Tables, look: impl Fn(&View<'_>) -> ControlFlow<T, T>) -> T {
+        let mut looks = 0;
+        loop {
+            yield_point();
+            let before = self.epoch.load(Ordering::Acquire);
+            yield_point();
+            let table = tables.current(self);
+            let answer = match look(&View { table: &table, hasher: &self.hasher }) {
+                ControlFlow::Break(answer) => return answer,
+                ControlFlow::Continue(answer) => answer,
+            };
+            yield_point();
+            let quiet = before.is_multiple_of(2) && self.epoch.load(Ordering::Acquire) == before;
+            looks += 1;
+            if quiet || looks == LOOKS {
+                return answer;
+            }
+        }
+    }
+
+    /// Visits every interface that exists throughout the call, once.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Interface>)) {
+        yield_point();
+        let table = self.table.load();
+        for slot in 0..table.rows.len() {
+            if let Some(interface) = &*table.row(slot) {
+                visit(interface);
+            }
+        }
+    }
+
+    fn replace(&self, table: Arc<Table>) {
+        yield_point();
+        self.table.store(table);
+        yield_point();
+        self.replaced.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// What one look at the table sees.
+pub(crate) struct View<'a> {
+    table: &'a Table,
+    hasher: &'a Hasher,
+}
+
+impl View<'_> {
+    /// The best interface with this key.
+    #[inline(always)]
+    pub(crate) fn find<O: Occupant>(&self, key: &Key<'_>) -> Option<Hit<O>> {
+        let (_, entry, found) = self.table.probe(key, self.hasher.hash(key)).ok()?;
+        Some(Hit { found, alone: entry.is_alone() })
+    }
+}
+
+/// What a key led to.
+pub(crate) struct Hit<O> {
+    pub(crate) found: O,
+    /// No other interface has this key.
+    pub(crate) alone: bool,
+}
+
+/// Slots, and what leads to them.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Box<[ArcSwapOption<Interface>]>,
+    faces: Box<[HotEntry]>,
+    indexes: [Index; KINDS],
+}
+
+impl Table {
+    fn with_room(slots: usize, keys: [usize; KINDS]) -> Self {
+        Self {
+            rows: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
+            faces: (0..slots).map(|_| HotEntry::vacant()).collect(),
+            indexes: keys.map(Index::with_room),
+        }
+    }
+
+    #[inline(always)]
+    fn probe<O: Occupant>(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, O), Absent> {
+        self.indexes[key.kind()].probe(hash, |slot| O::of(self, slot, key))
+    }
+
+    #[inline(always)]
+    fn row(&self, slot: usize) -> Row {
+        yield_point();
+        self.rows[slot].load()
+    }
+
+    /// Changes a slot's interface. Every reader sees that at one moment, whatever it reads: while
+    /// the face is written, readers turn to the row.
+    fn set(&self, slot: u32, interface: Option<Arc<Interface>>) {
+        let seen = interface.as_deref().map_or(Seen::VACANT, Seen::from);
+        self.faces[slot as usize].write(seen, || self.set_row(slot, interface));
+    }
+
+    /// Changes a slot's interface where nothing differs that the face shows.
+    fn set_row(&self, slot: u32, interface: Option<Arc<Interface>>) {
+        yield_point();
+        self.rows[slot as usize].store(interface);
+    }
+}
+
+/// What a reader takes from a slot.
+pub(crate) trait Occupant: Sized {
+    /// It, if the slot's interface has the key.
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self>;
+}
+
+/// An interface as it was when it was read.
+pub(crate) type Row = Guard<Option<Arc<Interface>>>;
+
+impl Occupant for Row {
+    #[inline(always)]
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+        let row = table.row(slot);
+        row.as_deref().is_some_and(|interface| key.fits(interface)).then_some(row)
+    }
+}
+
+impl Occupant for IfName {
+    #[inline(always)]
+    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+        if let Some(seen) = table.faces[slot].read()
+            && let Some(fits) = seen.fits(key)
+        {
+            return fits.then_some(seen.name);
+        }
+        Row::of(table, slot, key)?.as_deref().map(|interface| interface.name)
+    }
+}

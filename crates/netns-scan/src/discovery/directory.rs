@@ -1,0 +1,335 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use iface_core::NetnsName;
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+
+use crate::discovery::mounts::{Propagation, propagation};
+use crate::discovery::names::{Change, Name, Names};
+use crate::discovery::nsfs::{Found, look};
+
+/// How long a plain file may wait for its namespace before somebody is told.
+///
+/// 17 s were seen while the kernel took another namespace down.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After a change of mounts every name is looked at again, but not more often than this: an
+/// unmounted name whose file stays is the one change that nothing else tells of.
+const SWEEP_AFTER: Duration = Duration::from_secs(1);
+
+/// The directories of names, followed by inotify and by the mount table.
+#[derive(Debug)]
+pub(crate) struct Directories {
+    all: Vec<Directory>,
+    inotify: Inotify,
+    /// Readable with `POLLPRI` after each change of mounts (`proc_pid_mountinfo(5)`).
+    mounts: File,
+    names: Names,
+    /// Plain files that may yet become namespaces, and since when; `None` once told about.
+    waiting: BTreeMap<Name, Option<Instant>>,
+    sweep: Option<Instant>,
+    warnings: u64,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    watch: Option<WatchDescriptor>,
+    /// Which directory the path led to when it was watched; `None`: it is an ancestor's watch.
+    identity: Option<(u64, u64)>,
+    missing_told: bool,
+}
+
+/// What inotify asks to be looked at again.
+#[derive(Default)]
+struct Touched {
+    names: BTreeSet<Name>,
+    directories: BTreeSet<usize>,
+}
+
+impl Directories {
+    /// Begins to follow these directories; none of them need exist.
+    pub(crate) fn new(paths: &[PathBuf], names: Names) -> io::Result<Self> {
+        let directory =
+            |path: &PathBuf| Directory { path: path.clone(), watch: None, identity: None, missing_told: false };
+        Ok(Self {
+            all: paths.iter().map(directory).collect(),
+            inotify: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
+            mounts: File::open("/proc/self/mountinfo")?,
+            names,
+            waiting: BTreeMap::new(),
+            sweep: None,
+            warnings: 0,
+        })
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How many files were refused, or directories missing, so far.
+    pub(crate) fn warnings(&self) -> u64 {
+        self.warnings
+    }
+
+    /// Readable when a directory has changed.
+    pub(crate) fn inotify_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// Has priority data when mounts have changed.
+    pub(crate) fn mounts_fd(&self) -> BorrowedFd<'_> {
+        self.mounts.as_fd()
+    }
+
+    /// The path of a name.
+    pub(crate) fn path(&self, (directory, name): &Name) -> PathBuf {
+        self.all[*directory].path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
+    }
+
+    /// When [`catch_up`](Self::catch_up) has something to do next, if nothing happens before.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let told = self.waiting.values().filter_map(|since| since.map(|since| since + PATIENCE)).min();
+        [self.sweep, told].into_iter().flatten().min()
+    }
+
+    /// Looks at everything.
+    pub(crate) fn list(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for directory in 0..self.all.len() {
+            self.watch(directory);
+            self.list_directory(directory, &mut changes);
+        }
+        changes
+    }
+
+    /// Looks at what inotify names.
+    pub(crate) fn read_inotify(&mut self) -> Vec<Change> {
+        let mut touched = Touched::default();
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => events.into_iter().for_each(|event| self.touch(event, &mut touched)),
+                Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        let mut changes = Vec::new();
+        for directory in touched.directories {
+            self.watch(directory);
+            self.list_directory(directory, &mut changes);
+        }
+        for name in touched.names {
+            self.look_at(name, &mut changes);
+        }
+        changes
+    }
+
+    /// Looks at what a change of mounts can have changed: names that wait for theirs, and the
+    /// directories themselves.
+    pub(crate) fn mounts_changed(&mut self, now: Instant) -> Vec<Change> {
+        self.sweep.get_or_insert(now + SWEEP_AFTER);
+        let mut changes = Vec::new();
+        for directory in 0..self.all.len() {
+            let Directory { path, watch, identity: before, .. } = &self.all[directory];
+            if watch.is_none() || *before != identity(path) {
+                self.watch(directory);
+                self.list_directory(directory, &mut changes);
+            }
+        }
+        let waiting: Vec<Name> = self.waiting.keys().cloned().collect();
+        for name in waiting {
+            self.look_at(name, &mut changes);
+        }
+        changes
+    }
+
+    /// Does what is due by now: see [`deadline`](Self::deadline).
+    pub(crate) fn catch_up(&mut self, now: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.sweep.is_some_and(|due| due <= now) {
+            self.sweep = None;
+            for directory in 0..self.all.len() {
+                for name in self.names.of_directory(directory) {
+                    self.look_at(name, &mut changes);
+                }
+            }
+        }
+        let due = |since: &Option<Instant>| since.is_some_and(|since| since + PATIENCE <= now);
+        let late: Vec<Name> =
+            self.waiting.iter().filter(|(_, since)| due(since)).map(|(name, _)| name.clone()).collect();
+        for name in late {
+            self.warn_of_plain_file(name);
+        }
+        changes
+    }
+
+    /// Looks at a namespace's names as if for the first time: it died, so what they lead to now
+    /// is another.
+    pub(crate) fn reopen(&mut self, names: Vec<Name>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for name in &names {
+            self.names.forget(name, &mut changes);
+        }
+        for name in names {
+            self.look_at(name, &mut changes);
+        }
+        changes
+    }
+
+    fn touch(&self, event: InotifyEvent, touched: &mut Touched) {
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            touched.directories.extend(0..self.all.len());
+            return;
+        }
+        let watched = self.all.iter().enumerate().filter(|(_, directory)| directory.watch == Some(event.wd));
+        for (index, directory) in watched {
+            match &event.name {
+                Some(name) if directory.identity.is_some() => {
+                    touched.names.insert((index, NetnsName::new(name.as_bytes())));
+                }
+                // The directory itself, or something in the ancestor that is watched for it.
+                _ => _ = touched.directories.insert(index),
+            }
+        }
+    }
+
+    /// Watches a directory or, where there is none, the nearest ancestor there is.
+    fn watch(&mut self, index: usize) {
+        // One mask for all: adding a watch to a directory that has one replaces its mask.
+        let mask = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        let path = self.all[index].path.clone();
+        // What appears between looking for an ancestor and watching it is seen by looking again.
+        let (mut watch, mut found) = (None, None);
+        while found.is_none() {
+            found = path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
+            let Some(there) = &found else { break };
+            watch = self.add_watch(there, mask);
+            if *there != path && path.ancestors().find(|path| path.is_dir()) != Some(there) {
+                found = None;
+            }
+        }
+        let is_there = found.as_deref() == Some(&*path);
+        let directory = &mut self.all[index];
+        let before = std::mem::replace(&mut directory.watch, watch).filter(|before| Some(*before) != watch);
+        directory.identity = if is_there { identity(&path) } else { None };
+        if is_there {
+            directory.missing_told = false;
+        } else if !std::mem::replace(&mut directory.missing_told, true) {
+            self.warnings += 1;
+            tracing::warn!(
+                event.name = "netns.directory.missing",
+                path = %path.display(),
+                "the directory of network namespaces does not exist; it is followed as soon as it does"
+            );
+        }
+        if let Some(before) = before.filter(|before| !self.all.iter().any(|other| other.watch == Some(*before))) {
+            // It may be gone already, and with it its watch.
+            _ = self.inotify.rm_watch(before);
+        }
+    }
+
+    fn add_watch(&mut self, path: &Path, mask: AddWatchFlags) -> Option<WatchDescriptor> {
+        match self.inotify.add_watch(path, mask) {
+            Ok(watch) => Some(watch),
+            // Gone since it was looked for.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => None,
+            Err(errno) => {
+                self.warnings += 1;
+                tracing::warn!(
+                    event.name = "netns.directory.unwatched",
+                    path = %path.display(),
+                    "cannot watch it with inotify: {errno}; new names are found at the next change of mounts; \
+                     it must be readable, and fs.inotify.max_user_watches leave room"
+                );
+                None
+            }
+        }
+    }
+
+    fn list_directory(&mut self, index: usize, changes: &mut Vec<Change>) {
+        let mut gone: BTreeSet<Name> = self.names.of_directory(index).into_iter().collect();
+        gone.extend(self.waiting.keys().filter(|(directory, _)| *directory == index).cloned());
+        let mut there = Vec::new();
+        match fs::read_dir(&self.all[index].path) {
+            Ok(entries) => {
+                let name = |entry: fs::DirEntry| (index, NetnsName::new(entry.file_name().into_vec()));
+                there.extend(entries.filter_map(Result::ok).map(name));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                self.warnings += 1;
+                tracing::warn!(
+                    event.name = "netns.directory.unreadable",
+                    path = %self.all[index].path.display(),
+                    "cannot list the directory of network namespaces: {error}; it must be a directory this user may read"
+                );
+            }
+        }
+        there.iter().for_each(|name| _ = gone.remove(name));
+        // First what is gone: an inode may have moved on to a new name.
+        for name in gone.into_iter().chain(there) {
+            self.look_at(name, changes);
+        }
+    }
+
+    fn look_at(&mut self, name: Name, changes: &mut Vec<Change>) {
+        let path = self.path(&name);
+        let (sight, waits) = match look(&path) {
+            Ok(Found::Namespace(file)) => (Some(file), false),
+            Ok(Found::PlainFile) => (None, true),
+            Ok(Found::SomethingElse) => {
+                self.warn(&path, "it is neither a network namespace nor a file that one could be mounted over");
+                (None, false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
+            Err(error) => {
+                self.warn(&path, &error.to_string());
+                (None, false)
+            }
+        };
+        if waits {
+            self.waiting.entry(name.clone()).or_insert_with(|| Some(Instant::now()));
+        } else {
+            self.waiting.remove(&name);
+        }
+        self.names.see(name, sight, changes);
+    }
+
+    fn warn_of_plain_file(&mut self, name: Name) {
+        let path = self.path(&name);
+        let directory = &self.all[name.0].path;
+        if !matches!(propagation(directory), Ok(Propagation::Volume | Propagation::Private)) {
+            self.warn(&path, "it is a plain file, no namespace was mounted over it");
+        } else {
+            self.warn(
+                &path,
+                "it is a plain file here, and mounts made outside this container never arrive in the directory: \
+                 mount it with mountPropagation: HostToContainer",
+            );
+        }
+        self.waiting.insert(name, None);
+    }
+
+    fn warn(&mut self, path: &Path, why: &str) {
+        self.warnings += 1;
+        tracing::warn!(event.name = "netns.file.refused", path = %path.display(), "not followed: {why}");
+    }
+}
+
+/// Which directory a path leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = path.metadata().ok()?;
+    metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
+}

@@ -1,0 +1,6 @@
+//! Network namespaces by name: directories, mounts and nsfs identities.
+
+pub(crate) mod directory;
+pub(crate) mod mounts;
+pub(crate) mod names;
+pub(crate) mod nsfs;

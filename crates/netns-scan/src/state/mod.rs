@@ -1,0 +1,314 @@
+mod pairs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use iface_core::{Coalesce, Counters, Event, Interface, InterfaceId, Netns, NetnsId, Place};
+use ipnet::IpNet;
+
+use self::pairs::peer_key;
+pub(crate) use self::pairs::{Pair, PairPlace};
+
+use crate::netlink::dump::{Change, Listed};
+use crate::netlink::message::Link;
+use crate::{Reading, Tallies};
+
+/// Every interface of every namespace that is followed, as far as has been heard. Pure: changes
+/// in, events out.
+///
+/// Events are staged, and leave together once peers have been found, so that an interface that
+/// appears with its peer is `Added` with it.
+#[derive(Debug)]
+pub(crate) struct State {
+    namespaces: BTreeMap<NetnsId, Namespace>,
+    host: NetnsId,
+    nsids: BTreeMap<i32, NetnsId>,
+    /// Links that say for certain that their other end is this link.
+    claims: BTreeMap<LinkId, Vec<LinkId>>,
+    staged: Coalesce,
+    /// Ends whose pair may have changed since the last time events left.
+    unsettled: Vec<LinkId>,
+    /// Ends that were announced before there was another to name.
+    half_pairs: Vec<LinkId>,
+    last_id: u64,
+    interfaces: usize,
+    /// The time that what happens now gets.
+    pub(crate) now: SystemTime,
+    /// What went wrong and was put right.
+    pub(crate) tallies: Tallies,
+}
+
+/// A link of a namespace.
+type LinkId = (NetnsId, u32);
+
+#[derive(Debug)]
+struct Namespace {
+    netns: Arc<Netns>,
+    links: BTreeMap<u32, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    interface: Arc<Interface>,
+    carrier_changes: u32,
+    pair: Option<Pair>,
+}
+
+impl State {
+    /// A state in which nothing exists but the host's namespace, still empty.
+    pub(crate) fn new(host: NetnsId) -> Self {
+        let mut state = Self {
+            namespaces: BTreeMap::new(),
+            host,
+            nsids: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            staged: Coalesce::default(),
+            unsettled: Vec::new(),
+            half_pairs: Vec::new(),
+            last_id: 0,
+            interfaces: 0,
+            now: SystemTime::now(),
+            tallies: Tallies::default(),
+        };
+        state.open(host, Place::Host);
+        state
+    }
+
+    pub(crate) fn host(&self) -> NetnsId {
+        self.host
+    }
+
+    /// How many namespaces and interfaces are known.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.namespaces.len(), self.interfaces)
+    }
+
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = NetnsId> {
+        self.namespaces.keys().copied()
+    }
+
+    pub(crate) fn place(&self, id: NetnsId) -> Option<&Place> {
+        self.namespaces.get(&id).map(|namespace| &namespace.netns.place)
+    }
+
+    /// Begins with a namespace, or gives one another name.
+    pub(crate) fn open(&mut self, id: NetnsId, place: Place) {
+        let netns = Arc::new(Netns { id, place });
+        let Some(namespace) = self.namespaces.get_mut(&id) else {
+            self.namespaces.insert(id, Namespace { netns, links: BTreeMap::new() });
+            return;
+        };
+        if namespace.netns == netns {
+            return;
+        }
+        namespace.netns = netns.clone();
+        let ifindexes: Vec<u32> = namespace.links.keys().copied().collect();
+        for ifindex in ifindexes {
+            self.rekey(id, ifindex, |interface| interface.netns = netns.clone());
+        }
+    }
+
+    /// Ends with a namespace: nobody else tells that its interfaces are gone.
+    pub(crate) fn close(&mut self, id: NetnsId) {
+        let Some(namespace) = self.namespaces.remove(&id) else { return };
+        self.nsids.retain(|_, of| *of != id);
+        for (ifindex, known) in namespace.links {
+            self.deleted((id, ifindex), known);
+        }
+    }
+
+    /// Learns which number a namespace has, seen from the host's.
+    pub(crate) fn set_nsid(&mut self, id: NetnsId, nsid: i32) {
+        self.nsids.insert(nsid, id);
+    }
+
+    /// Takes in a whole namespace: what is not listed does not exist.
+    pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<Listed>, pair: impl Fn(&Link) -> Option<Pair>) {
+        let Some(namespace) = self.namespaces.get(&id) else { return };
+        let gone: Vec<u32> = {
+            let there = |ifindex: &u32| listed.binary_search_by_key(ifindex, |listed| listed.link.ifindex).is_ok();
+            namespace.links.keys().filter(|ifindex| !there(ifindex)).copied().collect()
+        };
+        for ifindex in gone {
+            self.remove(id, ifindex);
+        }
+        for Listed { link, addresses } in listed {
+            let pair = pair(&link);
+            self.put(id, &link, pair, Some(addresses));
+        }
+    }
+
+    /// Takes in one change. A link's `pair` is what its message says of the other end.
+    pub(crate) fn apply(&mut self, id: NetnsId, change: Change, pair: impl Fn(&Link) -> Option<Pair>) {
+        match change {
+            Change::Link(link) => {
+                let pair = pair(&link);
+                self.put(id, &link, pair, None);
+            }
+            Change::NoLink(ifindex) => self.remove(id, ifindex),
+            Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
+                if let Err(place) = addresses.binary_search(&address.net) {
+                    addresses.insert(place, address.net);
+                }
+            }),
+            Change::NoAddress(address) => self.edit_addresses(id, address.ifindex, |addresses| {
+                addresses.retain(|net| *net != address.net);
+            }),
+        }
+    }
+
+    /// Every interface of a namespace with its number and identity, for reading counters.
+    pub(crate) fn ids(&self, id: NetnsId) -> impl Iterator<Item = (u32, InterfaceId)> {
+        let links = self.namespaces.get(&id).map(|namespace| &namespace.links);
+        links.into_iter().flatten().map(|(ifindex, known)| (*ifindex, known.interface.id))
+    }
+
+    /// The counters of a link as a reading of the interface it is now; carrier changes that the
+    /// message does not carry are filled in from the last event.
+    pub(crate) fn reading(&self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
+        let known = self.known((id, ifindex))?;
+        let carrier_changes = counters.carrier_changes.max(known.carrier_changes);
+        Some(Reading { id: known.interface.id, counters: Counters { carrier_changes, ..counters } })
+    }
+
+    /// Stages the word that all that existed at the start has been said.
+    pub(crate) fn synced(&mut self) {
+        self.settle();
+        self.staged.push(Event::Synced);
+    }
+
+    /// Finds peers, then hands out what has happened since the last time.
+    pub(crate) fn take_events(&mut self) -> Coalesce {
+        self.settle();
+        std::mem::take(&mut self.staged)
+    }
+
+    fn known(&self, (id, ifindex): LinkId) -> Option<&Known> {
+        self.namespaces.get(&id)?.links.get(&ifindex)
+    }
+
+    fn known_mut(&mut self, (id, ifindex): LinkId) -> Option<&mut Known> {
+        self.namespaces.get_mut(&id)?.links.get_mut(&ifindex)
+    }
+
+    fn next_id(&mut self) -> InterfaceId {
+        self.last_id += 1;
+        // Counts up from one, and 2^64 interfaces take longer than any machine lasts.
+        InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
+    }
+
+    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[IpNet]>>) {
+        let key = (id, link.ifindex);
+        let Some(known) = self.known_mut(key) else {
+            self.add(id, link, pair, addresses.unwrap_or_default());
+            return;
+        };
+        known.carrier_changes = link.carrier_changes;
+        let write = |interface: &mut Interface| {
+            describe(interface, link);
+            if let Some(addresses) = addresses {
+                interface.addresses = addresses;
+            }
+        };
+        if known.interface.name == link.name {
+            self.update(key, write)
+        } else {
+            self.rekey(id, link.ifindex, write)
+        }
+        self.set_pair(key, pair);
+    }
+
+    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[IpNet]>) {
+        let interface_id = self.next_id();
+        let since = self.now;
+        let Some(namespace) = self.namespaces.get_mut(&id) else { return };
+        let mut interface = Interface {
+            id: interface_id,
+            netns: namespace.netns.clone(),
+            ifindex: link.ifindex,
+            name: link.name,
+            mac: None,
+            kind: None,
+            oper_state: link.oper_state,
+            admin_up: false,
+            mtu: 0,
+            addresses,
+            peer: None,
+            owner: None,
+            since,
+        };
+        describe(&mut interface, link);
+        let interface = Arc::new(interface);
+        let known = Known { interface: interface.clone(), carrier_changes: link.carrier_changes, pair: None };
+        namespace.links.insert(link.ifindex, known);
+        self.interfaces += 1;
+        self.staged.push(Event::Added(interface));
+        self.set_pair((id, link.ifindex), pair);
+        if link.is_half_a_pair() {
+            self.half_pairs.push((id, link.ifindex));
+        }
+    }
+
+    fn remove(&mut self, id: NetnsId, ifindex: u32) {
+        let Some(namespace) = self.namespaces.get_mut(&id) else { return };
+        if let Some(known) = namespace.links.remove(&ifindex) {
+            self.deleted((id, ifindex), known);
+        }
+    }
+
+    fn deleted(&mut self, key: LinkId, known: Known) {
+        self.interfaces -= 1;
+        self.unclaim(key, known.pair);
+        self.unsettled.extend(peer_key(&known.interface));
+        self.staged.push(Event::Deleted(known.interface));
+    }
+
+    /// Changes an interface in place and stages what differs.
+    fn update(&mut self, key: LinkId, write: impl FnOnce(&mut Interface)) {
+        let Some(known) = self.known_mut(key) else { return };
+        let before = known.interface.clone();
+        write(Arc::make_mut(&mut known.interface));
+        let now = known.interface.clone();
+        if let Some(event) = Event::between(Some(&before), Some(&now)) {
+            self.staged.push(event);
+        } else if let Some(known) = self.known_mut(key) {
+            known.interface = before;
+        }
+    }
+
+    /// Changes an interface's key: the old one is gone, the new one is added.
+    fn rekey(&mut self, id: NetnsId, ifindex: u32, write: impl FnOnce(&mut Interface)) {
+        let new_id = self.next_id();
+        let key = (id, ifindex);
+        let Some(known) = self.known_mut(key) else { return };
+        let before = known.interface.clone();
+        let interface = Arc::make_mut(&mut known.interface);
+        interface.id = new_id;
+        write(interface);
+        let now = known.interface.clone();
+        self.unsettled.extend(peer_key(&before));
+        self.staged.push(Event::Deleted(before));
+        self.staged.push(Event::Added(now));
+    }
+
+    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<IpNet>)) {
+        self.update((id, ifindex), |interface| {
+            let mut addresses = std::mem::take(&mut interface.addresses).into_vec();
+            edit(&mut addresses);
+            interface.addresses = addresses.into();
+        });
+    }
+}
+
+fn describe(interface: &mut Interface, link: &Link) {
+    interface.name = link.name;
+    interface.mac = link.mac;
+    interface.kind = link.kind.clone();
+    interface.oper_state = link.oper_state;
+    interface.admin_up = link.admin_up;
+    interface.mtu = link.mtu;
+}

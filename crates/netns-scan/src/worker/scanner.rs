@@ -1,0 +1,388 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use iface_core::{NetnsId, Place};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::discovery::directory::Directories;
+use crate::discovery::names::{Change, Names};
+use crate::discovery::nsfs::{self, NsFile, OWN};
+use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
+use crate::state::State;
+use crate::worker::event_channel::{CountersRequest, Feed};
+use crate::{EngineKind, Error, Fault, Status, WatchOptions};
+
+/// Namespaces opened or read in one go; between two, what was heard is taken in.
+const SLICE: usize = 32;
+
+/// How long until a namespace that could not be opened is tried again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The loop: names to namespaces to links to events.
+pub(crate) struct Scanner {
+    epoll: Epoll,
+    feed: Arc<Feed>,
+    directories: Directories,
+    engine: Box<dyn Engine>,
+    kind: EngineKind,
+    state: State,
+    to_open: VecDeque<NetnsId>,
+    /// What could not be opened, and why.
+    failed: BTreeMap<NetnsId, Fault>,
+    retry: Option<(Instant, Duration)>,
+    pass: Option<Pass>,
+    poll: Option<Poll>,
+    synced: bool,
+}
+
+/// A pass over all counters, on its way.
+struct Pass {
+    left: Vec<NetnsId>,
+    requests: Vec<CountersRequest>,
+}
+
+/// When everything is listed again.
+struct Poll {
+    period: Duration,
+    next: Instant,
+}
+
+/// What woke the loop up.
+#[repr(u64)]
+enum Woken {
+    Feed,
+    Engine,
+    Inotify,
+    Mounts,
+}
+
+impl Scanner {
+    /// Opens what the loop needs, with the host's namespace already listed.
+    pub(crate) fn new(settings: &WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
+        let resource = |what| move |source: io::Error| Error::Resource { what, source };
+        let own = std::fs::File::open(OWN).map_err(resource("open the own network namespace"))?;
+        let host = nsfs::identify(&own).map_err(resource("identify the own network namespace"))?;
+        let names = Names::new(host);
+        let mut state = State::new(names.host());
+        let directories = Directories::new(&settings.dirs, names).map_err(resource("follow directories"))?;
+        let sockets = Sockets { hear: poll.is_none(), receive_buffer: settings.receive_buffer };
+        let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
+        let status = Status { engine: kind, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() };
+        let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
+        let epoll = epoll(&feed, &*engine, &directories).map_err(|errno| resource("make an epoll")(errno.into()))?;
+        Ok(Self {
+            epoll,
+            feed,
+            directories,
+            engine,
+            kind,
+            state,
+            to_open: VecDeque::new(),
+            failed: BTreeMap::new(),
+            retry: None,
+            pass: None,
+            poll: poll.map(|period| Poll { period, next: Instant::now() + period }),
+            synced: false,
+        })
+    }
+
+    pub(crate) fn feed(&self) -> Arc<Feed> {
+        self.feed.clone()
+    }
+
+    /// Runs until the feed is stopped.
+    pub(crate) fn run(mut self) {
+        let names = self.directories.list();
+        self.name_changes(names);
+        while !self.feed.is_stopped() {
+            self.work();
+            self.publish();
+            self.wait();
+        }
+    }
+
+    /// Waits until something happens or is due, and takes in the names.
+    fn wait(&mut self) {
+        let mut events = [EpollEvent::empty(); 8];
+        let timeout = self.timeout();
+        // Interrupted or not: what is due is looked at every time.
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or_default();
+        let now = Instant::now();
+        self.state.now = SystemTime::now();
+        let woken = |what: Woken| {
+            let what = what as u64;
+            events[..count].iter().any(|event| event.data() == what)
+        };
+        if woken(Woken::Feed) {
+            self.begin_pass();
+        }
+        if woken(Woken::Inotify) {
+            let names = self.directories.read_inotify();
+            self.name_changes(names);
+        }
+        if woken(Woken::Mounts) {
+            let names = self.directories.mounts_changed(now);
+            self.name_changes(names);
+        }
+        let names = self.directories.catch_up(now);
+        self.name_changes(names);
+        self.retry_failed(now);
+        self.poll_again(now);
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let busy = !self.to_open.is_empty() || self.engine.uncertain().is_some() || self.pass.is_some();
+        if busy {
+            return EpollTimeout::ZERO;
+        }
+        let due = [self.directories.deadline(), self.retry.map(|(at, _)| at), self.poll.as_ref().map(|poll| poll.next)];
+        let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
+        // Rounded up: a timer that ends early would only have to be set again.
+        let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// One slice of everything that is to be done.
+    fn work(&mut self) {
+        self.read();
+        self.open_some();
+        self.list_uncertain();
+        self.complete_pairs();
+        self.count_some();
+        if self.to_open.is_empty() && !self.synced {
+            self.synced = true;
+            self.state.synced();
+        }
+    }
+
+    /// Takes in what the engine has heard, and ends the namespaces that died under their name.
+    fn read(&mut self) {
+        for id in self.engine.read(&mut self.state) {
+            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
+            let wanted = Wanted { id, path: self.directories.path(&name) };
+            // A number's end may be told late, when the number is another's already.
+            if !self.engine.is_same(&wanted) {
+                let names = self.directories.names().all(id);
+                let changes = self.directories.reopen(names);
+                self.name_changes(changes);
+            }
+        }
+    }
+
+    fn name_changes(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Opened(id, _) => self.to_open.push_back(id),
+                Change::Renamed(id, (_, name)) => {
+                    if self.state.place(id).is_some() {
+                        self.state.open(id, Place::Named(name));
+                    }
+                }
+                Change::Closed(id) => {
+                    self.engine.close(id);
+                    self.state.close(id);
+                    self.failed.remove(&id);
+                }
+            }
+        }
+    }
+
+    fn open_some(&mut self) {
+        let slice: Vec<NetnsId> = self.to_open.drain(..self.to_open.len().min(SLICE)).collect();
+        if self.to_open.is_empty() {
+            self.to_open = VecDeque::new();
+        }
+        let mut wanted = Vec::with_capacity(slice.len());
+        for id in slice {
+            // Closed again meanwhile.
+            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
+            let path = self.directories.path(&name);
+            if self.kind == EngineKind::Own {
+                self.unreachable(id);
+                continue;
+            }
+            self.state.open(id, Place::Named(name.1));
+            wanted.push(Wanted { id, path });
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        let mut opened: BTreeSet<NetnsId> = wanted.iter().map(|wanted| wanted.id).collect();
+        for (wanted, error) in self.engine.open(wanted, &mut self.state) {
+            opened.remove(&wanted.id);
+            self.state.close(wanted.id);
+            self.open_failed(wanted, &error);
+        }
+        self.failed.retain(|id, _| !opened.contains(id));
+    }
+
+    fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
+        // The name leads elsewhere by now, or nowhere: looking again tells.
+        let file = NsFile { dev: wanted.id.dev, inode: wanted.id.inode };
+        if nsfs::look(&wanted.path).ok() != Some(nsfs::Found::Namespace(file)) {
+            let names = self.directories.names().all(wanted.id);
+            let changes = self.directories.reopen(names);
+            self.name_changes(changes);
+            return;
+        }
+        let what_to_do = match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => "; raise the limit on open files (ulimit -n), or use the nsid engine",
+            Some(libc::EPERM | libc::EACCES) => {
+                "; the agent needs CAP_NET_ADMIN and CAP_NET_BROADCAST, or CAP_SYS_ADMIN"
+            }
+            _ => "",
+        };
+        self.try_again(
+            wanted.id,
+            Fault { error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path },
+        );
+    }
+
+    /// Remembers what cannot be seen now. It is told once, however often it is tried again.
+    fn try_again(&mut self, id: NetnsId, fault: Fault) {
+        if self.failed.get(&id) != Some(&fault) {
+            let Fault { subject, error } = &fault;
+            tracing::warn!(event.name = "netns.unseen", path = %subject.display(), "{error}; it is tried again");
+        }
+        self.failed.insert(id, fault);
+        self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
+    }
+
+    /// Without an engine that reaches it, trying again is of no use.
+    fn unreachable(&mut self, id: NetnsId) {
+        if let Some(name) = self.directories.names().primary(id) {
+            let error = "no engine reaches it with the privileges there are".to_owned();
+            self.failed.insert(id, Fault { subject: self.directories.path(name), error });
+        }
+    }
+
+    fn retry_failed(&mut self, now: Instant) {
+        let Some((_, pause)) = self.retry.filter(|(due, _)| *due <= now) else { return };
+        self.retry = None;
+        let host = self.state.host();
+        if self.failed.remove(&host).is_some() {
+            self.list(host);
+        }
+        self.to_open.extend(self.failed.keys().copied().filter(|id| *id != host));
+        if !self.failed.is_empty() {
+            let pause = (pause * 2).min(RETRY.1);
+            self.retry = Some((now + pause, pause));
+        }
+    }
+
+    fn list_uncertain(&mut self) {
+        for _ in 0..SLICE {
+            let Some(id) = self.engine.uncertain() else { return };
+            self.state.tallies.resyncs += 1;
+            self.list(id);
+        }
+    }
+
+    fn complete_pairs(&mut self) {
+        for (id, ifindex) in self.state.take_half_pairs() {
+            self.engine.complete_pair(id, ifindex, &mut self.state);
+        }
+    }
+
+    fn list(&mut self, id: NetnsId) {
+        let Err(error) = self.engine.list(id, &mut self.state) else { return };
+        if id == self.state.host() {
+            return self.try_again(id, Fault { subject: OWN.into(), error: format!("cannot list it: {error}") });
+        }
+        let Some(name) = self.directories.names().primary(id) else { return };
+        let wanted = Wanted { id, path: self.directories.path(name) };
+        self.engine.close(id);
+        self.state.close(id);
+        self.open_failed(wanted, &error);
+    }
+
+    fn begin_pass(&mut self) {
+        let mut requests = self.feed.take_requests();
+        if requests.is_empty() {
+            return;
+        }
+        requests.iter_mut().for_each(|request| request.readings.clear());
+        // Whoever asks while a pass is on its way may get what was read before it asked.
+        match &mut self.pass {
+            Some(pass) => pass.requests.append(&mut requests),
+            None => self.pass = Some(Pass { left: self.state.namespaces().collect(), requests }),
+        }
+    }
+
+    fn count_some(&mut self) {
+        let Some(pass) = &mut self.pass else { return };
+        let Some(first) = pass.requests.first_mut() else { return self.pass = None };
+        let from = pass.left.len().saturating_sub(SLICE);
+        for id in pass.left.drain(from..) {
+            self.engine.read_counters(id, &mut self.state, &mut first.readings);
+        }
+        if pass.left.is_empty()
+            && let Some(pass) = self.pass.take()
+        {
+            pass.answer();
+        }
+    }
+
+    fn poll_again(&mut self, now: Instant) {
+        // What is new goes first: a short period must not keep it waiting.
+        if !self.to_open.is_empty() || self.poll.as_ref().is_none_or(|poll| poll.next > now) {
+            return;
+        }
+        let names = self.directories.list();
+        self.name_changes(names);
+        let known: Vec<NetnsId> = self.state.namespaces().collect();
+        for id in known {
+            self.list(id);
+        }
+        if let Some(poll) = &mut self.poll {
+            poll.next = Instant::now() + poll.period;
+        }
+    }
+
+    fn publish(&mut self) {
+        let events = self.state.take_events();
+        let tallies = crate::Tallies { refused: self.directories.warnings(), ..self.state.tallies };
+        let (namespaces, interfaces) = self.state.counts();
+        let (failed, synced) = (&self.failed, self.synced);
+        self.feed.publish(events, tallies, |status| {
+            status.namespaces = namespaces;
+            status.interfaces = interfaces;
+            status.synced = synced;
+            if !status.faults.iter().eq(failed.values()) {
+                status.faults = failed.values().cloned().collect();
+            }
+        });
+    }
+}
+
+/// However the thread ends, the reader is told.
+impl Drop for Scanner {
+    fn drop(&mut self) {
+        self.feed.end();
+    }
+}
+
+impl Pass {
+    fn answer(self) {
+        let mut requests = self.requests.into_iter();
+        let Some(first) = requests.next() else { return };
+        for mut other in requests {
+            other.readings.extend_from_slice(&first.readings);
+            // Who asked may have gone.
+            _ = other.answer.send(other.readings);
+        }
+        _ = first.answer.send(first.readings);
+    }
+}
+
+fn epoll(feed: &Feed, engine: &dyn Engine, directories: &Directories) -> nix::Result<Epoll> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let readable = |what: Woken| EpollEvent::new(EpollFlags::EPOLLIN, what as u64);
+    epoll.add(feed.fd(), readable(Woken::Feed))?;
+    epoll.add(engine.fd(), readable(Woken::Engine))?;
+    epoll.add(directories.inotify_fd(), readable(Woken::Inotify))?;
+    epoll.add(directories.mounts_fd(), EpollEvent::new(EpollFlags::EPOLLPRI, Woken::Mounts as u64))?;
+    Ok(epoll)
+}
