@@ -1,25 +1,29 @@
-//! Differences instead of totals, for receivers that ask for them.
+//! Differences instead of totals, for receivers with `delta` temporality.
 
 use std::collections::HashMap;
 use std::ops::Range;
-
-use iface_core::InterfaceId;
+use std::time::{Duration, SystemTime};
 
 use crate::metrics::catalog::COUNTERS;
-use crate::metrics::points::{Counted, Nanos, Points, Temporality};
+use crate::metrics::points::{Counted, LinkKey, Nanos, Points, Temporality, link_key};
 
-/// Turns cumulative points into what came since the last export that arrived.
+/// Turns cumulative points into differences since the last export that arrived.
 ///
-/// What did not arrive is in the next difference, so nothing is queued while the receiver is
-/// away; only what an interface carried that ended meanwhile is lost.
+/// The next difference includes what did not arrive, so nothing is queued while the receiver is
+/// away; only the last traffic of interfaces that were deleted meanwhile is lost. Differences follow the
+/// interface, not its name or owner: they arrive under the attributes of the export that delivers them.
+///
+/// The totals must come from an accumulator for [`Reader::Deltas`](crate::metrics::points::Reader::Deltas).
 #[derive(Debug, Default)]
 pub struct Deltas {
-    series: HashMap<InterfaceId, Series>,
+    series: HashMap<LinkKey, Series>,
     round: u64,
 }
 
 #[derive(Debug)]
 struct Series {
+    /// The same interface after a rename, another one under the same ifindex not.
+    made: SystemTime,
     last: Counted,
     /// Not delivered yet.
     pending: [u64; COUNTERS],
@@ -33,9 +37,18 @@ impl Deltas {
     pub fn convert(&mut self, points: &mut Points) {
         self.round += 1;
         points.temporality = Temporality::Delta;
+        let set_back = nanos_of(points.set_back);
+        for series in self.series.values_mut().filter(|_| set_back > 0) {
+            series.since = series.since.map(|since| since.saturating_sub(set_back));
+        }
         for sample in &mut points.samples {
             let Some(counted) = &mut sample.counted else { continue };
-            let series = self.series.entry(sample.interface.id).or_insert_with(|| Series::new(counted, points.time));
+            let made = sample.interface.since;
+            let new = || Series::new(counted, made, points.time);
+            let series = self.series.entry(link_key(&sample.interface)).or_insert_with(new);
+            if series.made != made {
+                *series = new();
+            }
             series.advance(*counted);
             series.round = self.round;
             *counted = Counted { values: series.pending, starts: series.since };
@@ -49,7 +62,7 @@ impl Deltas {
     /// The samples in these ranges of `points` arrived.
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
-            if let Some(series) = self.series.get_mut(&sample.interface.id) {
+            if let Some(series) = self.series.get_mut(&link_key(&sample.interface)) {
                 series.pending = [0; COUNTERS];
                 series.since = [points.time; COUNTERS];
             }
@@ -57,16 +70,20 @@ impl Deltas {
     }
 }
 
+fn nanos_of(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Series {
-    /// A value without duration is the base; any other came since its start.
-    fn new(first: &Counted, now: Nanos) -> Self {
+    /// A value without duration is the base; any other value counts since its start.
+    fn new(first: &Counted, made: SystemTime, now: Nanos) -> Self {
         let mut last = *first;
         for (value, start) in last.values.iter_mut().zip(first.starts) {
             if start != now {
                 *value = 0;
             }
         }
-        Self { last, pending: [0; COUNTERS], since: first.starts, round: 0 }
+        Self { made, last, pending: [0; COUNTERS], since: first.starts, round: 0 }
     }
 
     fn advance(&mut self, now: Counted) {
@@ -81,9 +98,8 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::metrics::points::{Options, Reader};
     use crate::metrics::series::Accumulator;
     use crate::testing::{at, eth0, reading};
 
@@ -94,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_did_not_arrive_is_in_the_next_difference() {
-        let (mut totals, mut deltas) = (Accumulator::default(), Deltas::default());
+        let (mut totals, mut deltas) = (Accumulator::for_reader(Reader::Deltas, Options::default()), Deltas::default());
         totals.synced(at(0));
         let interface = eth0(1, at(1));
         let mut next = |seconds, value, arrives: bool| {
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_an_interface_carried_before_the_agent_came_is_no_difference() {
-        let (mut totals, mut deltas) = (Accumulator::default(), Deltas::default());
+        let (mut totals, mut deltas) = (Accumulator::for_reader(Reader::Deltas, Options::default()), Deltas::default());
         let interface = eth0(1, at(1));
         let mut values = [(10, 1_000), (20, 1_007)].map(|(seconds, value)| {
             let mut points = totals.collect([&interface], &[reading(1, value)], at(seconds));

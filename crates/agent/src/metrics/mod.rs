@@ -7,6 +7,7 @@
 
 pub mod bandwidth;
 pub mod catalog;
+pub mod clock;
 pub mod delta;
 pub mod document;
 pub mod own;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::interface::{End, Interface, Pod};
-use iface_core::{Netns, Place};
+use iface_core::{Netns, NetnsId, Place};
 
 use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
 
@@ -140,7 +140,44 @@ impl Scope {
     }
 }
 
+/// Who reads the series of an accumulator, which decides what identifies a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    /// An OTLP receiver of totals: every attribute of Resource and data point identifies a series. An export
+    /// that does not arrive is reported.
+    #[default]
+    Totals,
+    /// [`Deltas`](crate::metrics::delta::Deltas), which follow interfaces, not series.
+    Deltas,
+    /// A scraper of the page of metrics: namespace, name and uid identify a pod.
+    Page,
+}
+
+/// The place of an interface in the kernel, which a rename does not change. An ifindex belongs to one
+/// interface of a namespace at a time.
+pub type LinkKey = (NetnsId, u32);
+
+/// Where the interface is.
+#[must_use]
+pub fn link_key(interface: &Interface) -> LinkKey {
+    (interface.netns.id, interface.ifindex)
+}
+
 impl Subject {
+    /// Compares what a reader sees of both.
+    #[must_use]
+    pub fn is_same(&self, other: &Self, reader: Reader) -> bool {
+        match (self, other, reader) {
+            (Self::Node, Self::Node, _) => true,
+            (Self::Pod(a), Self::Pod(b), Reader::Totals) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Pod(a), Self::Pod(b), Reader::Deltas | Reader::Page) => {
+                (&a.namespace, &a.name, &a.uid) == (&b.namespace, &b.name, &b.uid)
+            }
+            (Self::Netns(a), Self::Netns(b), _) => a.place == b.place,
+            _ => false,
+        }
+    }
+
     /// Whose the interface is; see [`Scope::of`].
     #[must_use]
     pub fn of(interface: &Interface) -> Self {
@@ -221,6 +258,8 @@ pub struct Points {
     pub options: Arc<Options>,
     /// When the counters were read.
     pub time: Nanos,
+    /// How far the clock was set back since the points before these.
+    pub set_back: Duration,
     /// What the values count from.
     pub temporality: Temporality,
     /// Resources, in the order of their oldest interface.
@@ -234,4 +273,12 @@ pub struct Points {
     /// How many were left out because a newer interface of the same owner has the name: a pod's
     /// old sandbox may outlive the start of its new one.
     pub duplicates: usize,
+}
+
+impl Points {
+    /// The range of all samples.
+    #[must_use]
+    pub fn all(&self) -> Range<usize> {
+        0..self.samples.len()
+    }
 }

@@ -1,75 +1,84 @@
-//! The life of a series: when it starts, when it starts anew, when it is let in.
+//! Follows the counters of every interface from export to export: [`Accumulator`].
 //!
 //! # Start times
 //!
-//! A series' start time tells a receiver from when its value counts, so a wrong one counts
-//! traffic twice or not at all. The rules:
+//! The start time of a series tells a receiver since when its value counts. A wrong start counts traffic
+//! twice or not at all. The rules:
 //!
-//! - An interface seen to be made counts from its making.
-//! - An interface that existed before the agent did has an unknown start. As OpenTelemetry's
-//!   metrics data model has it ("Cumulative streams: handling unknown start time"), its first
-//!   point has no duration (start = time), its later ones keep that start; a receiver takes the
-//!   first value as the base. So a restart of the agent counts nothing twice.
-//! - An interface under a new name goes on counting; its new series starts like an unknown one,
-//!   for what it carried before was reported under the old name.
-//! - A counter that goes back (a driver's reset) starts anew at the time of its last good
-//!   reading. Only that counter: the others go on, and a new start would count them twice.
-//! - OTLP's integers are signed: a counter beyond `i64::MAX` goes on from zero, which is the case above.
+//! - A series of an interface that was made while the agent runs starts when the interface was made.
+//! - An interface that existed before the agent has an unknown start. According to OpenTelemetry's
+//!   metrics data model ("Cumulative streams: handling unknown start time"), its first point has no
+//!   duration (start = time) and later points keep that start; a receiver takes the first value as the
+//!   base. The agent sends such first points until one has arrived, so a restart of the agent counts
+//!   nothing twice, even while the receiver is away.
+//! - A series whose identity changes is a new series for a receiver: the API server added the
+//!   Deployment of a pod, a pod was relabelled, an interface renamed. The new series starts at the last
+//!   reading that arrived under the old identity and counts from there.
+//! - A counter that goes back (a driver's reset) starts again at the time of its last good reading. The
+//!   other counters of the interface continue, because a new start would count them twice.
+//! - OTLP's integers are signed: a counter beyond `i64::MAX` continues from zero, as after a reset.
+//! - An interface that is left out for a time (a filter, a newer interface with its name) continues
+//!   without the traffic of that time.
+//! - No point starts after its own time: when the clock is set back, every series starts anew.
+
+mod stream;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::interface::Interface;
-use iface_core::{Counters, InterfaceId, NetnsId};
+use iface_core::{Counters, InterfaceId};
 use netns_scan::Reading;
 
+use self::stream::{Stream, StreamIdentity};
 use crate::metrics::catalog::{COUNTERS, values};
-use crate::metrics::points::{Counted, Group, Nanos, Options, Points, Sample, Subject, SubjectKey, nanos};
+use crate::metrics::points::{
+    Counted, Group, LinkKey, Nanos, Options, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos,
+};
 
 /// Follows every series from export to export.
 ///
-/// Every reader of cumulative values needs one of its own: the first point of a series with an
-/// unknown start is special, and each reader must get it.
+/// Each reader of cumulative values needs its own accumulator, because start and base depend on what that
+/// reader has received.
 #[derive(Debug, Default)]
 pub struct Accumulator {
     options: Arc<Options>,
-    /// Interfaces made after this have a known start.
+    reader: Reader,
+    /// Interfaces made later have a known start.
     synced: Option<SystemTime>,
-    /// An ifindex is one interface's at a time, under whatever name.
-    series: HashMap<(NetnsId, u32), Series>,
+    streams: HashMap<LinkKey, Stream>,
+    /// How far the clock was set back since the last export.
+    set_back: Duration,
     round: u64,
     order: Vec<Arc<Interface>>,
 }
 
-#[derive(Debug)]
-struct Series {
-    id: InterfaceId,
-    since: SystemTime,
-    /// Nothing it carried was reported before.
-    whole: bool,
-    read: Option<(Nanos, Counted)>,
-    round: u64,
-}
-
 impl Accumulator {
-    /// Reports what `options` say.
+    /// An accumulator for an OTLP receiver of totals.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options: Arc::new(options), ..Self::default() }
+        Self::for_reader(Reader::Totals, options)
     }
 
-    /// Everything that existed at the start is known; what is made from `at` on is new.
+    /// An accumulator for this reader.
+    #[must_use]
+    pub fn for_reader(reader: Reader, options: Options) -> Self {
+        Self { reader, options: Arc::new(options), ..Self::default() }
+    }
+
+    /// Everything that existed at the start is known; interfaces made from `at` on are new.
     pub fn synced(&mut self, at: SystemTime) {
         self.synced.get_or_insert(at);
     }
 
     /// Joins interfaces and readings, taken at `now`, into the points of one export.
     ///
-    /// An interface without a reading has no counters in it; a reading without an interface is
-    /// of one that is gone.
+    /// An interface without a reading gets no counters. A reading without an interface belongs to an
+    /// interface that is deleted or filtered out.
     pub fn collect<'a>(
         &mut self,
         interfaces: impl IntoIterator<Item = &'a Arc<Interface>>,
@@ -82,25 +91,52 @@ impl Accumulator {
         let mut points = grouped(&self.order);
         points.options = self.options.clone();
         points.time = nanos(now);
+        points.set_back = std::mem::take(&mut self.set_back);
         let each = self.options.series_each();
         points.series = points.samples.len() * each;
         points.overflow = overflow * each;
         points.duplicates = (self.order.len() - points.samples.len()) * each;
-        for sample in &mut points.samples {
-            let reading = readings.get(&sample.interface.id).copied();
-            sample.counted = self.count(&sample.interface, reading, points.time);
+        let Points { groups, samples, time, .. } = &mut points;
+        for group in &*groups {
+            for sample in &mut samples[group.samples.clone()] {
+                let reading = readings.get(&sample.interface.id).copied();
+                sample.counted = self.count(&group.subject, &sample.interface, reading, *time);
+            }
         }
-        let round = self.round;
-        self.series.retain(|_, series| series.round == round);
+        self.skip_the_rest(&readings, *time);
         self.order.clear();
-        // What many pods took, fewer give back; with room, as pods come and go.
-        self.series.shrink_to(2 * self.series.len());
+        // Pods come and go: keep room for twice the present number and return the rest.
+        self.streams.shrink_to(2 * self.streams.len());
         self.order.shrink_to(2 * points.samples.len());
         points
     }
 
+    /// Records that the points of these ranges of `points`, the last ones collected, arrived at a receiver of totals.
+    pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
+        for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
+            if sample.counted.is_some()
+                && let Some(stream) = self.streams.get_mut(&link_key(&sample.interface))
+            {
+                stream.deliver();
+            }
+        }
+    }
+
+    /// Adapts every series to a clock that was set back by this much.
+    ///
+    /// Call it before [`collect`](Self::collect) when `now` would be earlier than at the last call.
+    pub fn set_back(&mut self, by: Duration) {
+        self.synced = self.synced.map(|synced| synced.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
+        self.set_back += by;
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        // The page of metrics shows no start times.
+        if self.reader != Reader::Page {
+            self.streams.values_mut().for_each(|stream| stream.set_back(by));
+        }
+    }
+
     /// Fills `order` with the interfaces that are old enough and within the limit, oldest first,
-    /// so that a series once let in is not pushed out by a newer one. Says how many were left out.
+    /// so that a newer series never displaces an older one. Returns how many were left out.
     fn admit<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a Arc<Interface>>, now: SystemTime) -> usize {
         self.order.clear();
         let old_enough = |interface: &&Arc<Interface>| {
@@ -115,47 +151,51 @@ impl Accumulator {
         overflow
     }
 
-    fn count(&mut self, interface: &Interface, reading: Option<&Counters>, now: Nanos) -> Option<Counted> {
+    fn count(
+        &mut self,
+        subject: &Subject,
+        interface: &Arc<Interface>,
+        reading: Option<&Counters>,
+        now: Nanos,
+    ) -> Option<Counted> {
+        let identity = StreamIdentity::new(subject, interface);
         let is_new = is_new(self.synced, interface);
-        let series = match self.series.entry((interface.netns.id, interface.ifindex)) {
-            Entry::Vacant(entry) => entry.insert(Series::new(interface, is_new)),
+        let stream = match self.streams.entry(link_key(interface)) {
+            Entry::Vacant(entry) => entry.insert(Stream::new(identity, is_new)),
             Entry::Occupied(entry) => {
-                let series = entry.into_mut();
-                if series.id != interface.id {
-                    let renamed = series.since == interface.since && series.read.is_some();
-                    *series = Series::new(interface, is_new && !renamed);
+                let stream = entry.into_mut();
+                // A rename keeps the time an interface was made at; another interface under the same
+                // ifindex has its own.
+                if stream.id == interface.id || stream.since == interface.since {
+                    stream.identify(identity, self.options.attributes, self.reader);
+                } else {
+                    *stream = Stream::new(identity, is_new);
                 }
-                series
+                stream
             }
         };
-        series.round = self.round;
-        let values = clip(reading?);
-        let counted = match &series.read {
-            Some((at, before)) => before.next(values, *at),
-            None if series.whole => Counted { values, starts: [nanos(interface.since).min(now); COUNTERS] },
-            None => Counted { values, starts: [now; COUNTERS] },
-        };
-        series.read = Some((now, counted));
+        stream.round = self.round;
+        let counted = stream.advance(clip(reading?), now);
+        // Scrapers confirm nothing, and `Deltas` remember what did not arrive.
+        if self.reader != Reader::Totals {
+            stream.deliver();
+        }
         Some(counted)
     }
-}
 
-impl Series {
-    fn new(interface: &Interface, whole: bool) -> Self {
-        Self { id: interface.id, since: interface.since, whole, read: None, round: 0 }
-    }
-}
-
-impl Counted {
-    /// These counters one reading later; those that went back start anew `at` this one's time.
-    fn next(&self, values: [u64; COUNTERS], at: Nanos) -> Self {
-        let mut starts = self.starts;
-        for ((start, before), now) in starts.iter_mut().zip(self.values).zip(values) {
-            if now < before {
-                *start = at;
+    /// Reads on where an interface exists and is not exported in this round; drops the others.
+    fn skip_the_rest(&mut self, readings: &HashMap<InterfaceId, &Counters>, now: Nanos) {
+        let round = self.round;
+        self.streams.retain(|_, stream| {
+            if stream.round == round {
+                return true;
             }
-        }
-        Self { values, starts }
+            let reading = readings.get(&stream.id);
+            if let Some(counters) = reading {
+                stream.skip(clip(counters), now);
+            }
+            reading.is_some()
+        });
     }
 }
 
@@ -168,7 +208,7 @@ fn is_new(synced: Option<SystemTime>, interface: &Interface) -> bool {
     synced.is_some_and(|synced| interface.since >= synced)
 }
 
-/// Samples without counters, group by group; of several with one name in a group the newest.
+/// Samples without counters, group by group; the newest of several interfaces with one name in a group.
 fn grouped(interfaces: &[Arc<Interface>]) -> Points {
     let mut numbers = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();

@@ -1,5 +1,6 @@
 //! Reads all counters and joins them with what is known of their interfaces.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,10 +10,12 @@ use netns_scan::{Handle, Reading};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::settled::Settled;
 use crate::export::resource::Identity;
 use crate::metrics::bandwidth;
+use crate::metrics::clock::Clock;
 use crate::metrics::own::OwnMetrics;
-use crate::metrics::points::{Options, Points};
+use crate::metrics::points::Points;
 use crate::metrics::series::Accumulator;
 
 /// What every reader of series needs.
@@ -24,6 +27,7 @@ pub(super) struct Shared {
     pub(super) identity: Arc<Identity>,
     /// When everything that existed at the start was known.
     pub(super) synced: watch::Receiver<Option<SystemTime>>,
+    pub(super) settled: Settled,
     pub(super) count: watch::Sender<SeriesCount>,
 }
 
@@ -40,12 +44,13 @@ pub(super) struct SeriesCount {
 pub(super) struct Collector {
     shared: Shared,
     accumulator: Accumulator,
+    clock: Clock,
     readings: Vec<Reading>,
 }
 
 impl Collector {
-    pub(super) fn new(shared: Shared, options: Options) -> Self {
-        Self { shared, accumulator: Accumulator::new(options), readings: Vec::new() }
+    pub(super) fn new(shared: Shared, accumulator: Accumulator) -> Self {
+        Self { shared, accumulator, clock: Clock::default(), readings: Vec::new() }
     }
 
     /// Reads the counters of every interface now.
@@ -61,11 +66,21 @@ impl Collector {
             self.accumulator.synced(at);
         }
         let interfaces = self.shared.lookup.interfaces();
-        let mut points = self.accumulator.collect(&interfaces, &self.readings, SystemTime::now());
+        let now = SystemTime::now();
+        if let Some(by) = self.clock.set_back(now, std::time::Instant::now()) {
+            tracing::warn!(event.name = "clock.set_back", ?by, "the clock was set back: every series starts anew");
+            self.accumulator.set_back(by);
+        }
+        let mut points = self.accumulator.collect(&interfaces, &self.readings, now);
         bandwidth::add(&mut points, Path::new(bandwidth::SYSFS));
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });
         Ok(points)
+    }
+
+    /// Records that these ranges of the last points arrived.
+    pub(super) fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
+        self.accumulator.delivered(points, ranges);
     }
 
     pub(super) fn shared(&self) -> &Shared {

@@ -6,6 +6,7 @@ mod memory;
 mod reload;
 mod scraper;
 mod sender;
+mod settled;
 mod supervisor;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use self::collector::{Collector, SeriesCount, Shared};
 use self::reload::Reload;
 use self::sender::{Sender, exported};
+use self::settled::Settled;
 pub(crate) use self::supervisor::Stop;
 use self::supervisor::Supervisor;
 use crate::admin;
@@ -28,6 +30,8 @@ use crate::export::otlp::Exporter;
 use crate::export::resource::Identity;
 use crate::export::settings::Signal;
 use crate::metrics::own::OwnMetrics;
+use crate::metrics::points::{Reader, Temporality};
+use crate::metrics::series::Accumulator;
 use crate::pipeline::Pipeline;
 
 /// Runs until SIGTERM or SIGINT, then sends everything a last time.
@@ -65,6 +69,7 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
         handle: pipeline.handle().clone(),
         lookup: pipeline.lookup().clone(),
         own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe()))),
+        settled: Settled::new(synced.clone(), pipeline.owners().clone()),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
         synced,
         count,
@@ -80,7 +85,11 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
     let export = &config.export;
     if let Some(settings) = export.otlp.metrics.clone() {
         let exporter = Exporter::new(Signal::Metrics, settings, shared.identity.clone())?;
-        let collector = Collector::new(shared.clone(), export.options.clone());
+        let reader = match exporter.settings().temporality {
+            Temporality::Cumulative => Reader::Totals,
+            Temporality::Delta => Reader::Deltas,
+        };
+        let collector = Collector::new(shared.clone(), Accumulator::for_reader(reader, export.options.clone()));
         let sender = Sender::new(collector, exporter, export.interval, config.shutdown_grace);
         supervisor.start("metrics export", sender.run(supervisor.stopping()));
     }
@@ -103,7 +112,8 @@ async fn start_admin(
     let Some(address) = config.admin_address else { return Ok(()) };
     let refused = || format!("cannot listen on {address}: end what does, or choose another --admin-address");
     let listener = TcpListener::bind(address).await.with_context(refused)?;
-    let collector = Collector::new(shared.clone(), config.export.options.clone());
+    let collector =
+        Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, config.export.options.clone()));
     let (scrapes, scraper) = scraper::channel(collector, config.export.shows_interfaces());
     let router = admin::router(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());

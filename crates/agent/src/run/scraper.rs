@@ -65,8 +65,8 @@ impl Scraper {
     }
 
     async fn make(&mut self, format: Format) -> anyhow::Result<Result<Compressed, String>> {
-        let synced = self.collector.shared().synced.borrow().is_some();
-        let points = if self.shows_interfaces && synced { Some(self.collector.collect().await?) } else { None };
+        let shows_interfaces = self.shows_interfaces && self.collector.shared().settled.is_settled();
+        let points = if shows_interfaces { Some(self.collector.collect().await?) } else { None };
         let identity = self.collector.shared().identity.clone();
         let own = own_metrics(&self.collector.shared().own, &identity);
         let write = move || {

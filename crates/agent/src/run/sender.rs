@@ -32,13 +32,13 @@ impl Sender {
     /// # Errors
     /// When counters cannot be read because the watcher has ended.
     pub(super) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
-        let mut synced = self.collector.shared().synced.clone();
-        // Before, what is missing would look as if it had ended.
-        let started = tokio::select! {
-            synced = synced.wait_for(Option::is_some) => synced.is_ok(),
-            () = stop.asked() => false,
+        let settled = self.collector.shared().settled.clone();
+        let is_settled = tokio::select! {
+            is_settled = settled.wait() => is_settled,
+            // The agent is stopped within its first seconds: export what is known.
+            () = stop.asked() => settled.is_synced(),
         };
-        if !started {
+        if !is_settled {
             return Ok(());
         }
         let ended = tokio::select! {
@@ -68,8 +68,9 @@ impl Sender {
         }
         let deadline = start + patience;
         let report = self.exporter.export(&points, deadline).await;
-        if let Some(deltas) = &mut self.deltas {
-            deltas.delivered(&points, &report.delivered);
+        match &mut self.deltas {
+            Some(deltas) => deltas.delivered(&points, &report.delivered),
+            None => self.collector.delivered(&points, &report.delivered),
         }
         let own = &self.collector.shared().own;
         exported(own, Signal::Metrics, &report, start.elapsed());

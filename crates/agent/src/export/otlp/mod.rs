@@ -190,3 +190,6 @@ fn random() -> f64 {
     let number = RandomState::new().hash_one(Duration::ZERO);
     f64::from(u32::try_from(number >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,10 @@ fn an_interface_seen_to_be_made_counts_from_its_making() {
 fn an_unknown_start_gives_a_first_point_without_duration() {
     let mut accumulator = Accumulator::default();
     let interface = eth0(1, at(5));
-    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 10 * SECOND));
+    assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 50)], at(5))), (50, 5 * SECOND));
+    let base = accumulator.collect([&interface], &[reading(1, 70)], at(10));
+    assert_eq!(first(&base), (70, 10 * SECOND), "the first one did not arrive");
+    accumulator.delivered(&base, &[base.all()]);
     accumulator.synced(at(11));
     assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 90)], at(20))), (90, 10 * SECOND));
 }
@@ -63,13 +66,14 @@ fn a_counter_beyond_what_otlp_holds_goes_on_from_zero() {
 fn a_renamed_interface_counts_nothing_twice() {
     let mut accumulator = synced();
     let before = eth0(1, at(5));
-    accumulator.collect([&before], &[reading(1, 70)], at(10));
+    let points = accumulator.collect([&before], &[reading(1, 70)], at(10));
+    accumulator.delivered(&points, &[points.all()]);
     let mut after = Interface::clone(&before);
     after.id = crate::testing::id(2);
     after.name = IfName::new("net0").unwrap();
     let after = Arc::new(after);
-    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 75)], at(20))), (75, 20 * SECOND));
-    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 76)], at(30))), (76, 20 * SECOND));
+    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 75)], at(20))), (5, 10 * SECOND));
+    assert_eq!(first(&accumulator.collect([&after], &[reading(2, 76)], at(30))), (6, 10 * SECOND));
 }
 
 #[test]
@@ -159,4 +163,35 @@ fn of_two_interfaces_that_look_the_same_the_newer_is_reported_and_the_other_coun
     let points = synced().collect(&interfaces, &[], at(10));
     assert_eq!(points.samples.iter().map(|s| s.interface.ifindex).collect::<Vec<_>>(), [2]);
     assert_eq!((points.groups.len(), points.duplicates), (1, 9));
+}
+
+/// The old sandbox of a pod outlives the start of the new one and is counted no further.
+#[test]
+fn a_duplicate_that_returns_counts_nothing_twice() {
+    let mut accumulator = synced();
+    let web = pod("web");
+    let old = pod_interface(1, "eth0", &web, at(1));
+    let mut new = Interface::clone(&pod_interface(2, "eth0", &web, at(15)));
+    new.netns = interface(2, "eth0", Place::Named(iface_core::NetnsName::new("cni-web2")), at(15)).netns;
+    let new = Arc::new(new);
+    let points = accumulator.collect([&old], &[reading(1, 70)], at(10));
+    accumulator.delivered(&points, &[points.all()]);
+    assert_eq!(first(&points), (70, SECOND));
+    let both = [reading(1, 80), reading(2, 5)];
+    assert_eq!(first(&accumulator.collect([&old, &new], &both, at(20))), (5, 15 * SECOND));
+    assert_eq!(first(&accumulator.collect([&old], &[reading(1, 82)], at(30))), (2, 20 * SECOND));
+}
+
+/// Namespace, name and uid identify a pod on the page of metrics; a label that changes there changes no series.
+#[test]
+fn the_page_knows_pods_by_name() {
+    let labelled = |value: &str| {
+        let attributes = vec![("tier".to_owned(), value.to_owned())];
+        pod_interface(1, "eth0", &Arc::new(crate::interface::Pod { attributes, ..Clone::clone(&pod("web")) }), at(5))
+    };
+    let mut accumulator = Accumulator::for_reader(Reader::Page, Options::default());
+    for (label, bytes) in [("a", 70), ("b", 90)] {
+        let points = accumulator.collect([&labelled(label)], &[reading(1, bytes)], at(bytes));
+        assert_eq!(first(&points), (bytes, 70 * SECOND));
+    }
 }

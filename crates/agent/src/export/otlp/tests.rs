@@ -1,0 +1,284 @@
+//! What a receiver adds up that tells streams apart by all attributes, as the OTLP data model does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iface_core::IfName;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric, number_data_point};
+
+use super::*;
+use crate::interface::{Interface, Owner, Pod, Workload, WorkloadKind};
+use crate::metrics::delta::Deltas;
+use crate::metrics::points::{Nanos, Options, Reader, Temporality};
+use crate::metrics::series::Accumulator;
+use crate::testing::{at, eth0, id, pod, pod_interface, reading};
+
+/// Adds up what `eth0` received, by streams.
+#[derive(Default)]
+struct Receiver {
+    streams: HashMap<String, (Nanos, u64)>,
+    sum: u64,
+}
+
+impl Receiver {
+    fn receive(&mut self, body: &[u8]) {
+        let request = ExportMetricsServiceRequest::decode(body).unwrap();
+        for resource in request.resource_metrics {
+            let attributes = format!("{:?}", resource.resource);
+            for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                let Some(metric::Data::Sum(sum)) = metric.data else { panic!("only sums") };
+                assert!(sum.data_points.iter().all(|point| point.start_time_unix_nano <= point.time_unix_nano));
+                let receives = |point: &&NumberDataPoint| format!("{:?}", point.attributes).contains("receive");
+                for point in sum.data_points.iter().filter(receives).filter(|_| metric.name.ends_with(".io")) {
+                    let stream = format!("{attributes} {} {:?}", metric.name, point.attributes);
+                    self.add(stream, point, sum.aggregation_temporality == 1);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, stream: String, point: &NumberDataPoint, is_delta: bool) {
+        let Some(number_data_point::Value::AsInt(value)) = point.value else { panic!("an integer") };
+        let (start, value) = (point.start_time_unix_nano, value.cast_unsigned());
+        let before = self.streams.insert(stream, (start, value));
+        self.sum += match before {
+            _ if is_delta => value,
+            Some((before_start, before)) if before_start == start => value - before,
+            // The base of a stream with an unknown start.
+            _ if start == point.time_unix_nano => 0,
+            _ => value,
+        };
+    }
+}
+
+/// An agent, the kernel's counter and a receiver.
+struct Node {
+    accumulator: Accumulator,
+    deltas: Option<Deltas>,
+    temporality: Temporality,
+    receiver: Receiver,
+    kernel: u64,
+    seconds: u64,
+}
+
+impl Node {
+    fn both() -> [Self; 2] {
+        [Temporality::Cumulative, Temporality::Delta].map(|temporality| {
+            let mut node = Self {
+                accumulator: Accumulator::default(),
+                deltas: None,
+                temporality,
+                receiver: Receiver::default(),
+                kernel: 57_000_000,
+                seconds: 100,
+            };
+            node.restart();
+            node
+        })
+    }
+
+    /// The agent starts, long after its interfaces.
+    fn restart(&mut self) {
+        self.restart_with(Options::default());
+    }
+
+    fn restart_with(&mut self, options: Options) {
+        let reader = match self.temporality {
+            Temporality::Cumulative => Reader::Totals,
+            Temporality::Delta => Reader::Deltas,
+        };
+        self.accumulator = Accumulator::for_reader(reader, options);
+        self.accumulator.synced(at(self.seconds));
+        self.deltas = (self.temporality == Temporality::Delta).then(Deltas::default);
+    }
+
+    /// An interval later and 1,000 bytes further, the interface is exported.
+    fn export(&mut self, interface: &Arc<Interface>, arrives: bool) {
+        self.seconds += 10;
+        self.export_at(interface, arrives, self.seconds);
+    }
+
+    fn export_at(&mut self, interface: &Arc<Interface>, arrives: bool, seconds: u64) {
+        self.kernel += 1_000;
+        let reading = reading(interface.id.0.get(), self.kernel);
+        let mut points = self.accumulator.collect([interface], &[reading], at(seconds));
+        if let Some(deltas) = &mut self.deltas {
+            deltas.convert(&mut points);
+        }
+        if !arrives {
+            return;
+        }
+        let (mut buffer, identity) = (BytesMut::new(), Identity::default());
+        let batch = Batches::new(&points, &identity).next(&mut buffer).unwrap();
+        self.receiver.receive(&buffer);
+        match &mut self.deltas {
+            Some(deltas) => deltas.delivered(&points, &[batch.samples]),
+            None => self.accumulator.delivered(&points, &[batch.samples]),
+        }
+    }
+
+    fn sum(&self) -> (Temporality, u64) {
+        (self.temporality, self.receiver.sum)
+    }
+
+    fn expect(&self, sum: u64) {
+        assert_eq!(self.sum(), (self.temporality, sum));
+    }
+}
+
+/// The pod `web` before the API server answers, and what it answers.
+fn late_workload() -> [Arc<Interface>; 2] {
+    let mut described = Pod::clone(&pod("web"));
+    described.workload = Some(Workload { kind: WorkloadKind::Deployment, name: "web".into() });
+    [pod("web"), Arc::new(described)].map(|pod| pod_interface(1, "eth0", &pod, at(1)))
+}
+
+fn labelled(value: &str) -> Arc<Interface> {
+    let attributes = vec![("k8s.pod.label.tier".to_owned(), value.to_owned())];
+    pod_interface(1, "eth0", &Arc::new(Pod { attributes, ..Pod::clone(&pod("web")) }), at(1))
+}
+
+#[test]
+fn ten_restarts_count_nothing_twice() {
+    for mut node in Node::both() {
+        let [late, described] = late_workload();
+        for _ in 0..10 {
+            node.restart();
+            for interface in [&late, &late, &described, &described] {
+                node.export(interface, true);
+            }
+        }
+        // The first point of each run is its base; three intervals follow.
+        node.expect(10 * 3_000);
+    }
+}
+
+#[test]
+fn a_new_pod_counts_whole_through_changes() {
+    for mut node in Node::both() {
+        node.kernel = 0;
+        let [late, described] = late_workload().map(|interface| {
+            let mut interface = Interface::clone(&interface);
+            interface.since = at(105);
+            Arc::new(interface)
+        });
+        node.export(&late, true);
+        node.export(&described, true);
+        // The API server restarts and loses the workload for a moment.
+        node.export(&late, true);
+        node.export(&described, true);
+        node.expect(4_000);
+    }
+}
+
+#[test]
+fn relabelling_counts_each_byte_once() {
+    for mut node in Node::both() {
+        for label in ["a", "b", "a", "b", "b", "c"] {
+            node.export(&labelled(label), true);
+        }
+        node.expect(5_000);
+    }
+}
+
+#[test]
+fn a_namespace_becomes_a_pod() {
+    for mut node in Node::both() {
+        let [late, described] = late_workload();
+        let nobody = Arc::new(Interface { owner: None, ..Interface::clone(&late) });
+        for interface in [&nobody, &nobody, &late, &described, &nobody] {
+            node.export(interface, true);
+        }
+        node.expect(4_000);
+    }
+}
+
+/// A rename gives the interface another id and keeps the time it was made.
+#[test]
+fn a_rename_counts_each_byte_once() {
+    for mut node in Node::both() {
+        let before = eth0(1, at(1));
+        let mut after = Interface::clone(&before);
+        (after.id, after.name) = (id(2), IfName::new("net0").unwrap());
+        let after = Arc::new(after);
+        for interface in [&before, &before, &after, &after, &before] {
+            node.export(interface, true);
+        }
+        node.expect(4_000);
+    }
+}
+
+/// With MAC address or CNI network as attributes of every series, a change of those is a change of identity.
+#[test]
+fn opt_in_attributes_are_part_of_the_identity() {
+    for mut node in Node::both() {
+        let mut options = Options::default();
+        options.attributes.network = true;
+        node.restart_with(options);
+        let [first, _] = late_workload();
+        let mut owner = Owner::clone(first.owner.as_ref().unwrap());
+        owner.network = Some("other".into());
+        let second = Arc::new(Interface { owner: Some(Arc::new(owner)), ..Interface::clone(&first) });
+        for interface in [&first, &second, &first] {
+            node.export(interface, true);
+        }
+        node.expect(2_000);
+    }
+}
+
+#[test]
+fn changes_while_the_receiver_is_away() {
+    for mut node in Node::both() {
+        let [late, described] = late_workload();
+        node.export(&late, true);
+        node.export(&late, false);
+        node.export(&described, false);
+        node.export(&labelled("a"), false);
+        node.export(&labelled("a"), true);
+        node.expect(4_000);
+    }
+}
+
+/// The base must arrive before anything counts from it.
+#[test]
+fn a_receiver_that_is_away_at_the_start() {
+    let [mut node, mut with_deltas] = Node::both();
+    let [late, described] = late_workload();
+    for node in [&mut node, &mut with_deltas] {
+        node.export(&late, false);
+        node.export(&described, false);
+        node.export(&described, true);
+        node.export(&described, true);
+    }
+    node.expect(1_000);
+    with_deltas.expect(3_000);
+}
+
+#[test]
+fn a_clock_set_back_counts_each_byte_once() {
+    for mut node in Node::both() {
+        let interface = labelled("a");
+        node.export(&interface, true);
+        node.export(&interface, true);
+        node.accumulator.set_back(Duration::from_secs(60));
+        node.export_at(&interface, true, 70);
+        node.export_at(&interface, true, 80);
+        node.expect(3_000);
+    }
+}
+
+#[test]
+fn an_interface_filtered_out_for_a_time() {
+    let [mut node, _] = Node::both();
+    let mut interface = Interface::clone(&labelled("a"));
+    interface.since = at(105);
+    let interface = Arc::new(interface);
+    node.kernel = 0;
+    node.export(&interface, true);
+    node.accumulator.collect([], &[reading(1, 2_000)], at(120));
+    (node.seconds, node.kernel) = (120, 2_000);
+    node.export(&interface, true);
+    node.expect(2_000);
+}

@@ -1,0 +1,165 @@
+//! Identity, start and base of the streams that one interface makes at one reader.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::interface::Interface;
+use iface_core::InterfaceId;
+
+use crate::metrics::catalog::COUNTERS;
+use crate::metrics::points::{Attributes, Counted, Nanos, Reader, Subject, nanos};
+
+/// The attributes by which a reader tells the streams of one interface from all others.
+///
+/// Two identities are equal when every exported attribute is: those of the Resource (or the labels of
+/// the page) and those of the data points. Attributes that are the same on every Resource of this agent
+/// never change while the agent runs and are left out.
+#[derive(Clone, Debug)]
+pub(super) struct StreamIdentity {
+    subject: Subject,
+    interface: Arc<Interface>,
+}
+
+impl StreamIdentity {
+    pub(super) fn new(subject: &Subject, interface: &Arc<Interface>) -> Self {
+        Self { subject: subject.clone(), interface: interface.clone() }
+    }
+
+    /// Compares what is exported of both.
+    fn is_same(&self, other: &Self, attributes: Attributes, reader: Reader) -> bool {
+        if reader == Reader::Deltas {
+            return true;
+        }
+        // Nearly every interface is unchanged since the last export and still the same allocation.
+        let same_interface = Arc::ptr_eq(&self.interface, &other.interface)
+            || attributes.of(&self.interface).eq(attributes.of(&other.interface));
+        same_interface && self.subject.is_same(&other.subject, reader)
+    }
+}
+
+/// Where the values of a stream begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The start time is true: the value is everything since then.
+    Known,
+    /// The interface carried an unknown part of its counters before the agent started. The first point
+    /// that arrives has no duration, and its value is the base of all later ones.
+    Unknown,
+}
+
+/// Raw counters of the kernel and the time they were read.
+#[derive(Clone, Copy, Debug)]
+struct Raw {
+    time: Nanos,
+    values: [u64; COUNTERS],
+}
+
+/// The streams of one interface, one for each counter.
+///
+/// A point's value is the raw counter minus `bases`, counted from `starts`.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: InterfaceId,
+    pub(super) since: SystemTime,
+    pub(super) round: u64,
+    identity: StreamIdentity,
+    origin: Origin,
+    starts: [Nanos; COUNTERS],
+    bases: [u64; COUNTERS],
+    last: Option<Raw>,
+    /// The last reading that arrived under the present identity.
+    delivered: Option<Raw>,
+    /// Points under this identity were interrupted, so the stream begins anew.
+    restart: bool,
+}
+
+impl Stream {
+    /// A stream that has no points yet; `is_new` where the interface was made while the agent ran.
+    pub(super) fn new(identity: StreamIdentity, is_new: bool) -> Self {
+        let interface = &identity.interface;
+        Self {
+            id: interface.id,
+            since: interface.since,
+            round: 0,
+            origin: if is_new { Origin::Known } else { Origin::Unknown },
+            starts: [nanos(interface.since); COUNTERS],
+            bases: [0; COUNTERS],
+            last: None,
+            delivered: None,
+            restart: false,
+            identity,
+        }
+    }
+
+    /// Gives the interface the identity it has in this export.
+    pub(super) fn identify(&mut self, identity: StreamIdentity, attributes: Attributes, reader: Reader) {
+        self.id = identity.interface.id;
+        self.restart |= !self.identity.is_same(&identity, attributes, reader);
+        self.identity = identity;
+    }
+
+    /// The next point, made of the raw counters read at `now`.
+    pub(super) fn advance(&mut self, values: [u64; COUNTERS], now: Nanos) -> Counted {
+        self.follow_resets(&values);
+        if std::mem::take(&mut self.restart) {
+            self.begin_anew();
+        }
+        self.last = Some(Raw { time: now, values });
+        if self.origin == Origin::Unknown && self.delivered.is_none() {
+            self.starts = [now; COUNTERS];
+            self.bases = [0; COUNTERS];
+        }
+        // A point never starts after its own time, even when the clock was set back meanwhile.
+        self.starts = self.starts.map(|start| start.min(now));
+        let mut counted = Counted { values, starts: self.starts };
+        counted.values.iter_mut().zip(self.bases).for_each(|(value, base)| *value -= base);
+        counted
+    }
+
+    /// Reads on without a point: the interface is not exported now. When it is exported again, its stream
+    /// begins at the last reading without a point.
+    pub(super) fn skip(&mut self, values: [u64; COUNTERS], now: Nanos) {
+        self.follow_resets(&values);
+        self.last = Some(Raw { time: now, values });
+        self.delivered = self.last;
+        self.restart = true;
+    }
+
+    /// The last point arrived.
+    pub(super) fn deliver(&mut self) {
+        self.delivered = self.last;
+    }
+
+    /// Moves every time back by as much as the clock was, and begins the stream anew.
+    pub(super) fn set_back(&mut self, by: Nanos) {
+        self.starts = self.starts.map(|start| start.saturating_sub(by));
+        for raw in [&mut self.last, &mut self.delivered].into_iter().flatten() {
+            raw.time = raw.time.saturating_sub(by);
+        }
+        self.restart = true;
+    }
+
+    /// A counter that went back, as when a driver is reset, counts from zero since its last good reading.
+    fn follow_resets(&mut self, values: &[u64; COUNTERS]) {
+        let Some(last) = &self.last else { return };
+        for slot in 0..COUNTERS {
+            if values[slot] < last.values[slot] {
+                self.starts[slot] = last.time;
+                self.bases[slot] = 0;
+                if let Some(delivered) = &mut self.delivered {
+                    delivered.values[slot] = 0;
+                }
+            }
+        }
+    }
+
+    /// Starts the stream of a new identity at the last reading that arrived under the old one, so that each
+    /// byte is in exactly one of both. Where nothing arrived, nothing was counted and start and base stay.
+    fn begin_anew(&mut self) {
+        if let Some(delivered) = self.delivered.take() {
+            self.origin = Origin::Known;
+            self.bases = delivered.values;
+            self.starts = self.starts.map(|start| start.max(delivered.time));
+        }
+    }
+}
