@@ -67,7 +67,8 @@ impl PartialEq<&str> for IfName {
     }
 }
 
-/// Bytes that are no UTF-8 are written `\xNN`, so that two names never look the same.
+/// Bytes that are not UTF-8, control characters and backslashes are written `\xNN`, so that no two names are
+/// written the same.
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(self.as_bytes(), f)
@@ -107,7 +108,8 @@ impl PartialEq<str> for NetnsName {
     }
 }
 
-/// Bytes that are no UTF-8 are written `\xNN`, so that two names never look the same.
+/// Bytes that are not UTF-8, control characters and backslashes are written `\xNN`, so that no two names are
+/// written the same.
 impl fmt::Display for NetnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(&self.0, f)
@@ -120,18 +122,39 @@ impl fmt::Debug for NetnsName {
     }
 }
 
+/// Writes a name so that different names are written differently, and none changes how text around it
+/// is shown: bytes that are not UTF-8, control characters, characters that reorder text, and the backslash
+/// itself become `\xNN` for each byte.
 fn write_escaped(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // `pad` keeps width and alignment working for the names that are text.
-    if let Ok(text) = std::str::from_utf8(bytes) {
+    // `pad` keeps width and alignment for ordinary names.
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.chars().all(is_plain)
+    {
         return f.pad(text);
     }
+    let mut utf8 = [0; 4];
     for chunk in bytes.utf8_chunks() {
-        f.write_str(chunk.valid())?;
-        for byte in chunk.invalid() {
-            write!(f, "\\x{byte:02x}")?;
+        for c in chunk.valid().chars() {
+            if is_plain(c) {
+                fmt::Write::write_char(f, c)?;
+            } else {
+                write_bytes(c.encode_utf8(&mut utf8).as_bytes(), f)?;
+            }
         }
+        write_bytes(chunk.invalid(), f)?;
     }
     Ok(())
+}
+
+fn write_bytes(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+}
+
+fn is_plain(c: char) -> bool {
+    // Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX #9), zero-width
+    // characters, line and paragraph separators.
+    let reorders_or_hides = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c != '\\' && !c.is_control() && !reorders_or_hides
 }
 
 #[cfg(test)]
@@ -145,6 +168,15 @@ mod tests {
         assert_eq!(a.to_string(), r"eth\xff");
         assert_eq!(IfName::new("eth0").unwrap(), "eth0");
         assert_eq!(NetnsName::new(b"blue\xc3").to_string(), r"blue\xc3");
+    }
+
+    #[test]
+    fn written_names_differ_where_names_do() {
+        let names: [&[u8]; 5] = [b"bad\xff", br"bad\xff", br"bad\\xff", b"bad\x1b[31m", "bad\u{202e}".as_bytes()];
+        let written = names.map(|name| NetnsName::new(name).to_string());
+        let expected = [r"bad\xff", r"bad\x5cxff", r"bad\x5c\x5cxff", r"bad\x1b[31m", r"bad\xe2\x80\xae"];
+        assert_eq!(written, expected);
+        assert_eq!(NetnsName::new("größe").to_string(), "größe");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! How measurements and events leave.
+//! Exports measurements and events: OTLP and the Prometheus page.
 
+pub mod document;
 pub mod events;
 pub mod gzip;
 pub mod otlp;

@@ -49,7 +49,8 @@ impl Identity {
     }
 }
 
-fn pod_attributes(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
+/// Attributes of a pod: its identity, workload, selected labels and annotations.
+pub(super) fn pod_attributes(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
     let workload = pod.workload.as_ref().map(|workload| (workload_key(workload.kind), workload.name.as_str()));
     [
         Some(("k8s.namespace.name", pod.namespace.as_str())),

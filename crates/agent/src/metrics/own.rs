@@ -1,7 +1,8 @@
 //! The agent's view of itself, kept by the OpenTelemetry SDK.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use iface_core::EventKind;
 use opentelemetry::KeyValue;
@@ -13,6 +14,7 @@ use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 
 use crate::metrics::catalog::{self, Instrument, OwnMetric, keys};
+use crate::metrics::points::{Nanos, nanos};
 
 /// Bounds of durations, seconds: from a node with few pods to a receiver at its timeout.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -71,6 +73,9 @@ pub struct Exported {
 #[derive(Debug)]
 pub struct OwnMetrics {
     reader: Reader,
+    started: Instant,
+    /// When `started` was, according to the wall clock.
+    start: AtomicU64,
     // Ends the pipeline behind the reader when dropped.
     _provider: SdkMeterProvider,
     events: Counter<u64>,
@@ -104,6 +109,8 @@ impl OwnMetrics {
             export_rejected: counter(&meter, &catalog::EXPORT_REJECTED),
             event_logs_dropped: counter(&meter, &catalog::EVENT_LOGS_DROPPED),
             reader,
+            started: Instant::now(),
+            start: AtomicU64::new(nanos(SystemTime::now())),
             _provider: provider,
         }
     }
@@ -142,7 +149,23 @@ impl OwnMetrics {
         self.event_logs_dropped.add(number, &[]);
     }
 
-    /// All of them now.
+    /// The start time of every series, for points at this time.
+    ///
+    /// It stays the same until the wall clock shows a time before it; then it is the time the agent
+    /// started by the new clock.
+    #[must_use]
+    pub fn start(&self, time: Nanos) -> Nanos {
+        let start = self.start.load(Ordering::Relaxed);
+        if start <= time {
+            return start;
+        }
+        let uptime = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let start = time.saturating_sub(uptime);
+        self.start.store(start, Ordering::Relaxed);
+        start
+    }
+
+    /// All metrics now.
     #[must_use]
     pub fn read(&self) -> ResourceMetrics {
         let mut metrics = ResourceMetrics::default();
@@ -257,5 +280,15 @@ mod tests {
         let table = OWN_METRICS.iter().map(|metric| (metric.name, metric.unit, metric.description)).collect();
         assert_eq!(names, table);
         assert_eq!(metrics.len(), OWN_METRICS.len());
+    }
+
+    #[test]
+    fn a_clock_set_back_moves_the_start_once() {
+        let own = OwnMetrics::new(Observed::default);
+        let start = own.start(nanos(SystemTime::now()));
+        assert_eq!(own.start(start + 5), start);
+        let moved = own.start(start - 3_600_000_000_000);
+        assert!(moved <= start - 3_600_000_000_000, "no later than the point");
+        assert_eq!(own.start(start - 3_500_000_000_000), moved);
     }
 }

@@ -238,7 +238,7 @@ pub struct Sample {
     pub interface: Arc<Interface>,
     /// What it carried; `None` when it could not be read in this pass.
     pub counted: Option<Counted>,
-    /// Bytes a second, where known; see [`bandwidth::add`](crate::metrics::bandwidth::add).
+    /// The link's speed in bytes per second, where it is known and reported.
     pub bandwidth: Option<u64>,
 }
 

@@ -10,9 +10,9 @@ use netns_scan::{Handle, Reading};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::link_speed;
 use super::settled::Settled;
 use crate::export::resource::Identity;
-use crate::metrics::bandwidth;
 use crate::metrics::clock::Clock;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::Points;
@@ -72,7 +72,7 @@ impl Collector {
             self.accumulator.set_back(by);
         }
         let mut points = self.accumulator.collect(&interfaces, &self.readings, now);
-        bandwidth::add(&mut points, Path::new(bandwidth::SYSFS));
+        link_speed::add(&mut points, Path::new(link_speed::SYSFS));
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });
         Ok(points)

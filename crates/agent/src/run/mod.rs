@@ -2,6 +2,7 @@
 
 mod collector;
 mod handlers;
+mod link_speed;
 mod memory;
 mod reload;
 mod scraper;

@@ -222,5 +222,24 @@ pub fn points_of(metric: &Metric) -> usize {
 pub fn own_metrics(own: &OwnMetrics, identity: &Identity) -> ResourceMetrics {
     let request = ExportMetricsServiceRequest::from(&own.read());
     let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-    resource_metrics(identity, &Subject::Node, scopes.flat_map(|scope| scope.metrics).collect())
+    let mut metrics: Vec<_> = scopes.flat_map(|scope| scope.metrics).collect();
+    metrics.iter_mut().for_each(|metric| set_starts(metric, own));
+    resource_metrics(identity, &Subject::Node, metrics)
+}
+
+/// The SDK takes the start time from the wall clock once, and keeps it when the clock is set back.
+fn set_starts(metric: &mut Metric, own: &OwnMetrics) {
+    match &mut metric.data {
+        Some(metric::Data::Sum(sum)) => {
+            for point in &mut sum.data_points {
+                point.start_time_unix_nano = own.start(point.time_unix_nano);
+            }
+        }
+        Some(metric::Data::Histogram(histogram)) => {
+            for point in &mut histogram.data_points {
+                point.start_time_unix_nano = own.start(point.time_unix_nano);
+            }
+        }
+        _ => {}
+    }
 }

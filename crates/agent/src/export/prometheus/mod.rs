@@ -8,6 +8,7 @@
 pub(crate) mod names;
 mod text;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
@@ -15,7 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric, n
 
 pub use self::text::Format;
 use self::text::{Labels, Type, Writer};
-use crate::export::resource::Identity;
+use crate::export::resource::{Identity, pod_attributes};
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
 use crate::metrics::points::{Options, Points, Sample, Subject};
 
@@ -38,11 +39,12 @@ impl Page<'_> {
     pub fn write(&self, format: Format, to: impl Write) -> io::Result<()> {
         let mut writer = Writer::new(to, format);
         writer.family("target", "", Type::Info, "What the agent says about itself.");
-        writer.sample("target", "_info", &Labels::new(self.identity.resource(&Subject::Node)), 1);
+        writer.sample("target", "_info", &Labels::joined(self.identity.resource(&Subject::Node)), 1);
         if let Some(points) = self.points {
             for scope in Scope::ALL {
                 self.scope(points, scope, &mut writer);
             }
+            pods(points, &mut writer);
             network_names(points, &mut writer);
         }
         let own = self.own.scope_metrics.iter().flat_map(|scope| &scope.metrics);
@@ -133,6 +135,23 @@ fn interface_metric(
     }
 }
 
+/// Everything that is known of each pod, to be joined with its series by namespace, name and uid.
+fn pods(points: &Points, writer: &mut Writer<impl Write>) {
+    let pods = points.groups.iter().filter_map(|group| match &group.subject {
+        Subject::Pod(pod) => Some(pod),
+        Subject::Node | Subject::Netns(_) => None,
+    });
+    let mut pods = pods.peekable();
+    if pods.peek().is_none() {
+        return;
+    }
+    writer.family("k8s_pod_info", "", Type::Gauge, "Always 1: shows workload, labels and annotations of a pod.");
+    for pod in pods {
+        let attributes = pod_attributes(pod).map(|(key, value)| (key.to_owned(), value.to_owned()));
+        writer.sample("k8s_pod_info", "", &Labels::joined(attributes), 1);
+    }
+}
+
 /// As openshift's network-metrics-daemon has it: always 0, to be added to cAdvisor's series by
 /// `+ on(namespace,pod,interface) group_left(network_name)`.
 fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
@@ -150,11 +169,17 @@ fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
         return;
     }
     writer.family("pod_network_name_info", "", Type::Gauge, "Always 0: says the CNI network of a pod's interface.");
+    // A pod that is made again under its name exists twice for a moment, here without the uid.
+    let mut written = HashSet::new();
     for (pod, interface, network) in samples {
         let interface = interface.name.to_string();
         let pairs =
             [("interface", &*interface), ("namespace", &pod.namespace), ("network_name", network), ("pod", &pod.name)];
-        writer.sample("pod_network_name_info", "", &Labels::new(pairs), 0);
+        let labels = Labels::new(pairs);
+        if !written.contains(&labels) {
+            writer.sample("pod_network_name_info", "", &labels, 0);
+            written.insert(labels);
+        }
     }
 }
 

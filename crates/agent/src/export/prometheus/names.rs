@@ -33,7 +33,8 @@ pub(crate) fn sample(name: &str, unit: &str, instrument: Instrument) -> String {
     sample
 }
 
-/// An attribute key as a label name; a first digit gets a `_` before it.
+/// An attribute key as a label name: other characters than letters, digits and `_` become `_`, several
+/// of them one, so that no name begins with `__`, which Prometheus reserves. A first digit gets a `_` before it.
 #[must_use]
 pub(crate) fn label(key: &str) -> String {
     let mut label = String::with_capacity(key.len() + 1);
@@ -42,7 +43,7 @@ pub(crate) fn label(key: &str) -> String {
     }
     for c in key.chars() {
         let c = if c.is_ascii_alphanumeric() { c } else { '_' };
-        if c != '_' || !label.ends_with('_') || label.len() == 1 {
+        if c != '_' || !label.ends_with('_') {
             label.push(c);
         }
     }
@@ -78,6 +79,7 @@ mod tests {
         assert_eq!(sample("a.bytes", "By", Instrument::UpDownCounter), "a_bytes");
         assert_eq!(label("k8s.pod.label.app.kubernetes.io/name"), "k8s_pod_label_app_kubernetes_io_name");
         assert_eq!(label("1st.ü"), "_1st_");
+        assert_eq!([label("__name__"), label("_._"), label("")], ["_name_", "_", "_"]);
     }
 
     #[test]

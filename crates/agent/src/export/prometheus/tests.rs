@@ -39,7 +39,8 @@ fn every_scope_has_its_names_and_labels() {
         "system_network_packet_count_total{netns_name=\"blue\",network_interface_name=\"tun0\",\
          network_io_direction=\"receive\"} 400\n",
         "pod_network_name_info{interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
-        "target_info{service_name=\"netns-agent\",",
+        "target_info{k8s_node_name=\"n1\",service_instance_id=\"n1\",service_name=\"netns-agent\",",
+        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
     ];
     for line in expected {
         assert!(text.contains(line), "{line}\nnot in\n{text}");
@@ -53,6 +54,30 @@ fn odd_names_break_no_line() {
     assert!(text.contains(r#"network_interface_name="bad\\xff\"""#), "{text}");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     assert!(lines.clone().all(|line| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok())));
+}
+
+/// Label names that are equal after translation are one label, and none is reserved.
+#[test]
+fn labels_from_outside_break_no_line() {
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    let attributes = pairs(&[("team_name", "b"), ("team.name", "a"), ("__name__", "x"), ("", "y"), ("team-name", "b")]);
+    let identity = Identity { node: "n1".into(), attributes };
+    let labels = [("k8s.pod.label.ops-managed", "a"), ("k8s.pod.label.ops_managed", "b")];
+    let odd = Arc::new(Pod { attributes: pairs(&labels), ..Pod::clone(&pod("odd")) });
+    // Made again under its name, with another uid.
+    let again = Arc::new(Pod { uid: Some("uid-2".into()), ..Pod::clone(&odd) });
+    let interfaces = [pod_interface(1, "eth0", &odd, at(1)), pod_interface(2, "eth0", &again, at(1))];
+    let points = Accumulator::default().collect(&interfaces, &[], at(10));
+    let mut text = Vec::new();
+    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    page.write(Format::Text, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for expected in [",team_name=\"b;a;b\"} 1\n", "_name_=\"x\"", "k8s_pod_label_ops_managed=\"a;b\","] {
+        assert!(text.contains(expected), "{expected}\nnot in\n{text}");
+    }
+    let mut samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    samples.sort_unstable();
+    assert!(samples.windows(2).all(|pair| pair[0] != pair[1]), "{text}");
 }
 
 #[test]

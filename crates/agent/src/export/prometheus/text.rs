@@ -52,7 +52,7 @@ pub(super) enum Type {
 }
 
 /// Labels, rendered: `a="b",c="d"`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Labels(String);
 
 impl Labels {
@@ -60,6 +60,20 @@ impl Labels {
         let mut labels = Self::default();
         for (key, value) in pairs {
             labels.push(key.as_ref(), value.as_ref());
+        }
+        labels
+    }
+
+    /// Labels of keys from outside: users choose them, so several can become one label name. Such a label
+    /// holds all their values, joined by `;` in the order of the keys, as OpenTelemetry's specification for
+    /// Prometheus has it.
+    pub(super) fn joined(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (label(&key), key, value)).collect();
+        pairs.sort_unstable();
+        let mut labels = Self::default();
+        for same in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let values: Vec<_> = same.iter().map(|(_, _, value)| value.as_str()).collect();
+            labels.push(&same[0].0, &values.join(";"));
         }
         labels
     }

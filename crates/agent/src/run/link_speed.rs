@@ -1,4 +1,4 @@
-//! How fast the host's links are.
+//! Reads how fast the host's links are, from sysfs.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use crate::interface::Interface;
 use crate::metrics::catalog::{Measure, Scope};
 use crate::metrics::points::Points;
 
-/// Where the kernel shows the own namespace's links, `Documentation/ABI/testing/sysfs-class-net`.
-pub const SYSFS: &str = "/sys/class/net";
+/// Directory with the links of the agent's own namespace, `Documentation/ABI/testing/sysfs-class-net`.
+pub(super) const SYSFS: &str = "/sys/class/net";
 
-/// Adds the speed of the host's links to their samples, where it is to be reported.
+/// Adds the speed of the host's links to their samples where the speed is reported.
 ///
-/// Reads a file a link; those are the host's own few, for a link that is made of software has no
-/// speed, although a veth claims 10 Gbit/s.
-pub fn add(points: &mut Points, sysfs: &Path) {
+/// Reads one file for each link with hardware. A link made of software has no speed, although a veth
+/// claims 10 Gbit/s.
+pub(super) fn add(points: &mut Points, sysfs: &Path) {
     if !points.options.opt_in.contains(&Measure::Bandwidth) {
         return;
     }
@@ -30,7 +30,7 @@ fn has_speed(interface: &Interface) -> bool {
     interface.kind.as_ref().is_none_or(|kind| matches!(kind.as_str(), "bond" | "team"))
 }
 
-/// Bytes a second; `None` while the link is down or its driver does not know.
+/// Bytes per second; `None` while the link is down or its driver does not know.
 fn read(interface: &Interface, sysfs: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(sysfs.join(interface.name.as_str()?).join("speed")).ok()?;
     let megabits: u64 = text.trim().parse().ok()?;
@@ -49,7 +49,7 @@ mod tests {
     use crate::testing::{at, interface};
 
     #[test]
-    fn only_links_with_hardware_behind_them_have_a_bandwidth() {
+    fn only_hardware_links_have_a_speed() {
         let sysfs = tempfile::tempdir().unwrap();
         let links = [
             ("eth0", None, "25000\n", Some(3_125_000_000)),

@@ -1,4 +1,4 @@
-//! `docs/metrics.md`, made from the catalog.
+//! Generates `docs/metrics.md` from the catalog of metrics.
 
 use std::fmt::Write as _;
 
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documentation_is_what_the_table_says() {
+    fn the_page_matches_the_catalog() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, markdown()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == markdown(), "docs/metrics.md is old: UPDATE_DOCS=1 cargo test -p netns-agent metrics::");
+        assert!(written == markdown(), "docs/metrics.md is old: UPDATE_DOCS=1 cargo test -p netns-agent export::");
     }
 }
