@@ -1,6 +1,8 @@
 //! Interface events as OTLP log records.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::interface::{Event, Interface};
@@ -17,73 +19,93 @@ use crate::export::resource::Identity;
 use crate::metrics::catalog::{Scope, keys};
 use crate::metrics::points::{Attributes, Nanos, Subject, SubjectKey, nanos};
 
-/// Events that wait for a receiver; later ones are dropped.
+/// Most events that wait for a receiver; later ones are dropped. Interfaces that existed at the start are
+/// not counted: there can be more of them, and they are in memory anyway.
 pub const WAITING: usize = 4096;
 
 /// Records in one request.
 const BATCH: usize = 512;
 
-/// An event and when it was heard.
+/// An event, when it was emitted, and whether it takes room in the queue.
 #[derive(Debug)]
-struct Heard {
+struct Queued {
     event: Event,
     at: Nanos,
+    limited: bool,
 }
 
 /// Takes events without waiting.
-#[derive(Clone, Debug)]
-pub struct EventSender(mpsc::Sender<Heard>);
+#[derive(Debug)]
+pub struct EventSender {
+    queue: mpsc::UnboundedSender<Queued>,
+    waiting: Arc<AtomicUsize>,
+    synced: bool,
+}
 
 impl EventSender {
-    /// Says whether there was room; where not, the event is dropped.
-    pub fn push(&self, event: &Event, at: SystemTime) -> bool {
-        event.interface().is_none() || self.0.try_send(Heard { event: event.clone(), at: nanos(at) }).is_ok()
+    /// Queues the event; returns `false` where the queue is full and the event dropped.
+    pub fn push(&mut self, event: &Event, at: SystemTime) -> bool {
+        if event.interface().is_none() {
+            self.synced |= *event == Event::Synced;
+            return true;
+        }
+        let limited = self.synced;
+        if limited && self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.queue.send(Queued { event: event.clone(), at: nanos(at), limited }).is_ok()
     }
 }
 
-/// Sends what an [`EventSender`] took.
+/// Sends the events of an [`EventSender`].
 #[derive(Debug)]
 pub struct EventExporter {
-    events: mpsc::Receiver<Heard>,
+    events: mpsc::UnboundedReceiver<Queued>,
+    waiting: Arc<AtomicUsize>,
     exporter: Exporter,
 }
 
-/// Both ends; `exporter` is of the signal logs.
+/// Makes a queue of events and both its ends; `exporter` is for logs.
 #[must_use]
 pub fn channel(exporter: Exporter) -> (EventSender, EventExporter) {
-    let (sender, events) = mpsc::channel(WAITING);
-    (EventSender(sender), EventExporter { events, exporter })
+    let (queue, events) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (EventSender { queue, waiting: waiting.clone(), synced: false }, EventExporter { events, waiting, exporter })
 }
 
 impl EventExporter {
-    /// Sends until every sender is gone and all is sent. What a receiver refuses is not sent again;
-    /// what does not arrive is, until it does. `report` hears how each try of `patience` went.
+    /// Sends until the sender is dropped and the queue is empty. A batch that the receiver refuses is
+    /// dropped; a batch that does not arrive is sent again until it does. `report` is called after each try,
+    /// which takes `patience` at most.
     ///
-    /// Cancelling drops what waits.
+    /// Cancelling drops the queue.
     pub async fn run(mut self, patience: Duration, mut report: impl FnMut(&Report, Duration)) {
-        let mut heard = Vec::with_capacity(BATCH);
-        while self.events.recv_many(&mut heard, BATCH).await > 0 {
-            let body = encode(&heard, self.exporter.identity());
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.events.recv_many(&mut batch, BATCH).await > 0 {
+            let limited = batch.iter().filter(|queued| queued.limited).count();
+            self.waiting.fetch_sub(limited, Ordering::Relaxed);
+            let body = encode(&batch, self.exporter.identity());
             loop {
                 let start = Instant::now();
                 let mut outcome = Report::default();
-                let arrived = self.exporter.deliver(body.clone(), heard.len(), start + patience, &mut outcome).await;
+                let arrived = self.exporter.deliver(body.clone(), batch.len(), start + patience, &mut outcome).await;
                 report(&outcome, start.elapsed());
                 if arrived || matches!(outcome.failure, Some(Failure::Refused(_))) {
                     break;
                 }
-                // A receiver that answers at once, and always the same, is not asked in a circle.
+                // A receiver that fails at once is not asked again at once.
                 tokio::time::sleep_until(start + patience).await;
             }
-            heard.clear();
+            batch.clear();
         }
     }
 }
 
-fn encode(heard: &[Heard], identity: &Identity) -> Bytes {
+fn encode(batch: &[Queued], identity: &Identity) -> Bytes {
     let mut groups: Vec<(Subject, Vec<LogRecord>)> = Vec::new();
     let mut numbers = HashMap::new();
-    for Heard { event, at } in heard {
+    for Queued { event, at, .. } in batch {
         let Some(interface) = event.interface() else { continue };
         let number = *numbers.entry(SubjectKey::of(interface)).or_insert_with(|| {
             groups.push((Subject::of(interface), Vec::new()));
@@ -105,7 +127,7 @@ fn encode(heard: &[Heard], identity: &Identity) -> Bytes {
 }
 
 fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
-    let (what, changes) = match event {
+    let (kind, changes) = match event {
         Event::Added(_) => ("added", Changes::default()),
         Event::Updated(_, changes) => ("updated", *changes),
         Event::Deleted(_) => ("deleted", Changes::default()),
@@ -122,8 +144,8 @@ fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
         observed_time_unix_nano: at,
         severity_number: SeverityNumber::Info.into(),
         severity_text: "INFO".to_owned(),
-        event_name: format!("{}interface.{what}", Scope::of(interface).prefix()),
-        body: Some(text(format!("interface {} {what}", interface.name))),
+        event_name: format!("{}interface.{kind}", Scope::of(interface).prefix()),
+        body: Some(text(format!("interface {} {kind}", interface.name))),
         attributes,
         ..LogRecord::default()
     }
@@ -144,18 +166,19 @@ mod tests {
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 
     use super::*;
+    use crate::export::settings::{OtlpSettings, Overrides, Signal, otlp};
     use crate::testing::{at, eth0, pod, pod_interface};
 
     #[test]
-    fn each_event_is_a_record_of_its_owners_resource() {
+    fn records_have_the_resource_of_the_owner() {
         let web = pod_interface(2, "eth0", &pod("web"), at(1));
         let events = [
             Event::Added(web.clone()),
             Event::Added(eth0(1, at(1))),
             Event::Updated(web, Changes::MAC.union(Changes::MTU)),
         ];
-        let heard: Vec<_> = events.into_iter().map(|event| Heard { event, at: 5 }).collect();
-        let request = ExportLogsServiceRequest::decode(encode(&heard, &Identity::default())).unwrap();
+        let batch: Vec<_> = events.into_iter().map(|event| Queued { event, at: 5, limited: true }).collect();
+        let request = ExportLogsServiceRequest::decode(encode(&batch, &Identity::default())).unwrap();
         let names = request.resource_logs.iter().map(|logs| {
             let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
             records.map(|record| record.event_name.as_str()).collect::<Vec<_>>()
@@ -165,5 +188,22 @@ mod tests {
         let updated = &request.resource_logs[0].scope_logs[0].log_records[1];
         let changed = updated.attributes.iter().find(|attribute| attribute.key == keys::CHANGED).unwrap();
         assert_eq!(*changed, super::changed(Changes::MAC.union(Changes::MTU)));
+    }
+    /// 5,000 interfaces existed before the receiver could be reached.
+    #[test]
+    fn existing_interfaces_do_not_fill_the_queue() {
+        let settings = settings("http://127.0.0.1:1");
+        let (mut sender, exporter) = channel(Exporter::new(Signal::Logs, settings, Arc::default()).unwrap());
+        let event = Event::Added(eth0(1, at(1)));
+        assert!((0..5_000).all(|_| sender.push(&event, at(2))));
+        assert!(sender.push(&Event::Synced, at(3)));
+        assert!((0..WAITING).all(|_| sender.push(&event, at(4))));
+        assert!(!sender.push(&event, at(5)), "full");
+        assert_eq!(exporter.events.len(), 5_000 + WAITING);
+    }
+
+    fn settings(endpoint: &str) -> OtlpSettings {
+        let environment = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| endpoint.to_owned());
+        otlp(Signal::Logs, &environment, &Overrides::default()).unwrap().unwrap()
     }
 }

@@ -151,7 +151,7 @@ impl EventSink {
     fn take(&mut self, event: &Event, pipeline: &Pipeline) {
         let now = SystemTime::now();
         self.own.event(event.kind());
-        if self.logs.as_ref().is_some_and(|logs| !logs.push(event, now)) {
+        if self.logs.as_mut().is_some_and(|logs| !logs.push(event, now)) {
             self.own.event_logs_dropped(1);
         }
         if *event == Event::Synced {

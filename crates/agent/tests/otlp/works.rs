@@ -99,7 +99,7 @@ async fn events_arrive_as_logs_of_their_pod() {
     for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
         let settings = settings(Signal::Logs, &[("ENDPOINT", &format!("http://{receiver}")), ("PROTOCOL", protocol)]);
         let exporter = Exporter::new(Signal::Logs, settings, Arc::new(Identity::default())).expect("an exporter");
-        let (sender, log) = events::channel(exporter);
+        let (mut sender, log) = events::channel(exporter);
         assert!(sender.push(&Event::Added(pod_interface(1, "eth0", &pod(protocol), at(1))), SystemTime::now()));
         drop(sender);
         let mut accepted = 0;
