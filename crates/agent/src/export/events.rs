@@ -75,17 +75,30 @@ pub fn channel(exporter: Exporter) -> (EventSender, EventExporter) {
 }
 
 impl EventExporter {
-    /// Sends until the sender is dropped and the queue is empty. A batch that the receiver refuses is
-    /// dropped; a batch that does not arrive is sent again until it does. `report` is called after each try,
-    /// which takes `patience` at most.
+    /// Sends until the sender is dropped and the queue is empty, or `give_up` is ready. Returns how many
+    /// events are lost.
     ///
-    /// Cancelling drops the queue.
-    pub async fn run(mut self, patience: Duration, mut report: impl FnMut(&Report, Duration)) {
+    /// A batch that the receiver refuses is dropped; a batch that does not arrive is sent again until it
+    /// does. `report` is called after each try, which takes `patience` at most. Cancelling drops the queue.
+    pub async fn run(
+        mut self,
+        patience: Duration,
+        give_up: impl Future<Output = ()>,
+        report: impl FnMut(&Report, Duration),
+    ) -> usize {
         let mut batch = Vec::with_capacity(BATCH);
-        while self.events.recv_many(&mut batch, BATCH).await > 0 {
+        tokio::select! {
+            () = self.send(&mut batch, patience, report) => {}
+            () = give_up => {}
+        }
+        batch.len() + self.events.len()
+    }
+
+    async fn send(&mut self, batch: &mut Vec<Queued>, patience: Duration, mut report: impl FnMut(&Report, Duration)) {
+        while self.events.recv_many(batch, BATCH).await > 0 {
             let limited = batch.iter().filter(|queued| queued.limited).count();
             self.waiting.fetch_sub(limited, Ordering::Relaxed);
-            let body = encode(&batch, self.exporter.identity());
+            let body = encode(batch, self.exporter.identity());
             loop {
                 let start = Instant::now();
                 let mut outcome = Report::default();

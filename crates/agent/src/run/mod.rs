@@ -4,6 +4,7 @@ mod collector;
 mod handlers;
 mod link_speed;
 mod memory;
+mod outage;
 mod reload;
 mod scraper;
 mod sender;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::collector::{Collector, SeriesCount, Shared};
+use self::outage::Outage;
 use self::reload::Reload;
 use self::sender::{Sender, exported};
 use self::settled::Settled;
@@ -95,10 +97,25 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         supervisor.start("metrics export", sender.run(supervisor.stopping()));
     }
     let Some(settings) = export.otlp.logs.clone().filter(|_| export.events) else { return Ok(None) };
+    let mut outage = Outage::new(Signal::Logs, &settings);
     let (sender, exporter) = events::channel(Exporter::new(Signal::Logs, settings, shared.identity.clone())?);
-    let (own, interval) = (shared.own.clone(), export.interval);
+    let (own, interval, grace) = (shared.own.clone(), export.interval, config.shutdown_grace.mul_f32(0.9));
+    let mut stop = supervisor.stopping();
     supervisor.start("event export", async move {
-        exporter.run(interval, |report, took| exported(&own, Signal::Logs, report, took)).await;
+        let give_up = async move {
+            stop.asked().await;
+            tokio::time::sleep(grace).await;
+        };
+        let report = |report: &_, took| exported(&own, &mut outage, Signal::Logs, report, took);
+        let lost = exporter.run(interval, give_up, report).await;
+        if lost > 0 {
+            own.event_logs_dropped(lost as u64);
+            tracing::warn!(
+                event.name = "export.otlp.events_lost",
+                lost,
+                "the OTLP receiver did not take the last events"
+            );
+        }
         Ok(())
     });
     Ok(Some(sender))

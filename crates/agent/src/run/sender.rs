@@ -1,33 +1,36 @@
-//! Sends metrics with OTLP, once an interval and a last time at the end.
+//! Exports metrics over OTLP at every interval and a last time before the agent stops.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::collector::Collector;
+use super::outage::Outage;
 use super::{Stop, memory};
-use crate::export::otlp::{Exporter, Report, own_metrics};
+use crate::export::otlp::{Exporter, Failure, Report, own_metrics};
 use crate::export::settings::Signal;
 use crate::metrics::delta::Deltas;
 use crate::metrics::own::{Exported, OwnMetrics};
 use crate::metrics::points::Temporality;
 
-/// Reads and sends.
+/// Reads counters and exports them.
 pub(super) struct Sender {
     collector: Collector,
     exporter: Exporter,
     deltas: Option<Deltas>,
     interval: Duration,
     grace: Duration,
+    outage: Outage,
 }
 
 impl Sender {
     pub(super) fn new(collector: Collector, exporter: Exporter, interval: Duration, grace: Duration) -> Self {
         let deltas = (exporter.settings().temporality == Temporality::Delta).then(Deltas::default);
-        Self { collector, exporter, deltas, interval, grace }
+        let outage = Outage::new(Signal::Metrics, exporter.settings());
+        Self { collector, exporter, deltas, interval, grace, outage }
     }
 
-    /// Sends until it is to stop, and then once more.
+    /// Exports at every interval until the agent stops, and then once more.
     ///
     /// # Errors
     /// When counters cannot be read because the watcher has ended.
@@ -46,8 +49,15 @@ impl Sender {
             () = stop.asked() => Ok(()),
         };
         ended?;
-        // The last export is given up a little before the program is.
-        self.send(self.grace.mul_f32(0.9)).await
+        // The last export ends a little before the program has to.
+        let failure = self.send(self.grace.mul_f32(0.9)).await?;
+        if let Some(failure) = failure {
+            tracing::warn!(
+                event.name = "export.otlp.last_export_lost",
+                "the counters since the last export are lost: the OTLP receiver {failure}"
+            );
+        }
+        Ok(())
     }
 
     async fn send_each(&mut self, period: Duration) -> anyhow::Result<()> {
@@ -60,7 +70,7 @@ impl Sender {
         }
     }
 
-    async fn send(&mut self, patience: Duration) -> anyhow::Result<()> {
+    async fn send(&mut self, patience: Duration) -> anyhow::Result<Option<Failure>> {
         let start = Instant::now();
         let mut points = self.collector.collect().await?;
         if let Some(deltas) = &mut self.deltas {
@@ -72,17 +82,18 @@ impl Sender {
             Some(deltas) => deltas.delivered(&points, &report.delivered),
             None => self.collector.delivered(&points, &report.delivered),
         }
+        let failure = report.failure.clone();
         let own = &self.collector.shared().own;
-        exported(own, Signal::Metrics, &report, start.elapsed());
+        exported(own, &mut self.outage, Signal::Metrics, &report, start.elapsed());
         let about_itself = own_metrics(own, self.exporter.identity());
         let report = self.exporter.export_resource(&about_itself, deadline).await;
-        tracing::debug!(event.name = "export.own", accepted = report.accepted, failure = ?report.failure, "sent own metrics");
-        Ok(())
+        tracing::debug!(event.name = "export.otlp.own_metrics", accepted = report.accepted, failure = ?report.failure, "exported the agent's own metrics");
+        Ok(failure)
     }
 }
 
-/// Counts and logs what became of an export.
-pub(super) fn exported(own: &OwnMetrics, signal: Signal, report: &Report, took: Duration) {
+/// Counts and logs the outcome of an export.
+pub(super) fn exported(own: &OwnMetrics, outage: &mut Outage, signal: Signal, report: &Report, took: Duration) {
     own.exported(Exported {
         signal: signal.as_str(),
         took,
@@ -91,18 +102,5 @@ pub(super) fn exported(own: &OwnMetrics, signal: Signal, report: &Report, took: 
         retries: report.retries,
         failure: report.failure.as_ref().map(|failure| failure.as_str()),
     });
-    let signal = signal.as_str();
-    match &report.failure {
-        Some(failure) => {
-            tracing::warn!(event.name = "export.failed", signal, %failure, accepted = report.accepted, "not everything arrived")
-        }
-        None => tracing::debug!(
-            event.name = "export.done",
-            signal,
-            accepted = report.accepted,
-            bytes = report.bytes,
-            ?took,
-            "exported"
-        ),
-    }
+    outage.record(report);
 }

@@ -103,7 +103,7 @@ async fn events_arrive_as_logs_of_their_pod() {
         assert!(sender.push(&Event::Added(pod_interface(1, "eth0", &pod(protocol), at(1))), SystemTime::now()));
         drop(sender);
         let mut accepted = 0;
-        let sending = log.run(PATIENCE, |report, _| accepted += report.accepted);
+        let sending = log.run(PATIENCE, std::future::pending(), |report, _| accepted += report.accepted);
         tokio::time::timeout(LIMIT, sending).await.expect("ends when all is sent");
         assert_eq!(accepted, 1);
         let printed = rotel.until("interface eth0 added").join("\n");

@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use prost::Message;
 use prost::bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::encode::{
     Batch, Batches, LARGEST, SCHEMA_URL, key_value, own_metrics, points_of, resource, resource_metrics, scope,
@@ -29,6 +29,8 @@ use self::transport::Transport;
 use crate::export::resource::Identity;
 use crate::export::settings::{OtlpSettings, Signal};
 use crate::metrics::points::Points;
+
+const NOT_OTLP: &str = "it answered with success and a body that is not OTLP; is the endpoint an OTLP receiver?";
 
 /// Exports one signal to one receiver.
 #[derive(Debug)]
@@ -113,7 +115,11 @@ impl Exporter {
         let length = body.len();
         match self.send(body, deadline, report).await {
             Ok(answer) => {
-                let rejected = self.rejected(&answer).min(items);
+                let Some(rejected) = self.rejected(&answer) else {
+                    report.failure = Some(Failure::Refused(NOT_OTLP.to_owned()));
+                    return false;
+                };
+                let rejected = rejected.min(items);
                 report.rejected += rejected;
                 report.accepted += items - rejected;
                 report.bytes += length;
@@ -128,11 +134,12 @@ impl Exporter {
 
     async fn send(&mut self, body: Bytes, deadline: Instant, report: &mut Report) -> Result<Bytes, Failure> {
         self.wait_as_asked(deadline).await?;
-        let mut tries = 0;
+        let (mut tries, start) = (0, Instant::now());
         loop {
-            let failure = match self.transport.send(body.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
+            let failure = match timeout_at(deadline, self.transport.send(body.clone())).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failure)) => failure,
+                Err(_) => return Err(Failure::Timeout(start.elapsed())),
             };
             tries += 1;
             if let Failure::Busy { after: Some(after), .. } = &failure {
@@ -140,13 +147,19 @@ impl Exporter {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(wait) = failure.wait(tries, left, random()) else { return Err(failure) };
-            tracing::debug!(event.name = "otlp_retry", signal = self.signal.as_str(), tries, ?wait, %failure);
+            tracing::debug!(
+                event.name = "export.otlp.retried",
+                signal = self.signal.as_str(),
+                tries,
+                ?wait,
+                "the OTLP receiver {failure}"
+            );
             report.retries += 1;
             tokio::time::sleep_until(Instant::now() + wait).await;
         }
     }
 
-    /// The receiver's wish outlives the export it was said in.
+    /// A receiver that asked for a pause gets it in later exports, too.
     async fn wait_as_asked(&mut self, deadline: Instant) -> Result<(), Failure> {
         let Some(until) = self.not_before else { return Ok(()) };
         let left = until.saturating_duration_since(Instant::now());
@@ -158,30 +171,31 @@ impl Exporter {
         Ok(())
     }
 
-    /// How many items the receiver did not take, from its answer's partial success.
-    fn rejected(&self, answer: &[u8]) -> usize {
+    /// How many items the receiver did not take, from its answer's partial success; `None` where the answer
+    /// is not OTLP.
+    fn rejected(&self, answer: &[u8]) -> Option<usize> {
         let partial = match self.signal {
             Signal::Metrics => ExportMetricsServiceResponse::decode(answer)
-                .ok()
-                .and_then(|answer| answer.partial_success)
+                .ok()?
+                .partial_success
                 .map(|partial| (partial.rejected_data_points, partial.error_message)),
             Signal::Logs => ExportLogsServiceResponse::decode(answer)
-                .ok()
-                .and_then(|answer| answer.partial_success)
+                .ok()?
+                .partial_success
                 .map(|partial| (partial.rejected_log_records, partial.error_message)),
         };
-        let Some((rejected, message)) = partial else { return 0 };
+        let Some((rejected, message)) = partial else { return Some(0) };
         if rejected > 0 || !message.is_empty() {
             let signal = self.signal.as_str();
             tracing::warn!(
-                event.name = "otlp_partial_success",
+                event.name = "export.otlp.rejected",
                 signal,
                 rejected,
                 message,
-                "the receiver did not take all"
+                "the OTLP receiver rejected a part of an export"
             );
         }
-        usize::try_from(rejected).unwrap_or(0)
+        Some(usize::try_from(rejected).unwrap_or(0))
     }
 }
 

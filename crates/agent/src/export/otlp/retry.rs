@@ -10,6 +10,9 @@ use tonic::Code;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A receiver that asks for a longer pause is asked again after this time: a day without data is never
+/// what its operator wants.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why a request did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +54,7 @@ impl Failure {
     #[must_use]
     pub fn from_grpc(code: Code, message: &str, after: Option<Duration>) -> Self {
         let reason = format!("{code:?}: {message}");
+        let after = after.map(|after| after.min(LONGEST_PAUSE));
         match code {
             Code::ResourceExhausted if after.is_none() => Self::Refused(reason),
             Code::Unavailable
@@ -73,10 +77,21 @@ impl Failure {
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => {
-                Self::Busy { reason, after: retry_after.and_then(|text| wait_until(text.trim(), now)) }
+                Self::Busy { reason, after: retry_after.and_then(|text| pause(text.trim(), now)) }
             }
             _ => Self::Refused(reason),
         }
+    }
+
+    /// Adds what the receiver said to the reason.
+    #[must_use]
+    pub fn explain(mut self, explanation: &str) -> Self {
+        if let Self::Busy { reason, .. } | Self::Refused(reason) = &mut self
+            && !explanation.is_empty()
+        {
+            *reason = format!("{reason}: {explanation}");
+        }
+        self
     }
 
     /// How long to wait before the next try; `None` when there is to be none.
@@ -97,12 +112,15 @@ impl Failure {
 }
 
 /// `Retry-After`: seconds, or a date.
-fn wait_until(text: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+fn pause(text: &str, now: SystemTime) -> Option<Duration> {
+    let pause = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            SystemTime::from(date).duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 #[cfg(test)]
@@ -149,6 +167,7 @@ mod tests {
         let date = after("Sun, 06 Nov 1994 08:50:37 GMT");
         assert_eq!(date.wait(1, LONG, 0.5), Some(Duration::from_secs(60)));
         assert_eq!(after("0").wait(3, LONG, 1.0), Some(Duration::from_secs(4)), "never faster than the backoff");
+        assert_eq!(after("86400").wait(1, LONG, 0.5), Some(LONGEST_PAUSE));
         assert_eq!(after("soon").wait(1, LONG, 1.0), Some(Duration::from_secs(1)));
     }
 

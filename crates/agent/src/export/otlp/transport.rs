@@ -7,11 +7,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Buf, Bytes};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use prost::Message as _;
 use prost::bytes::BufMut;
 use tonic::Status;
 use tonic::client::Grpc;
@@ -26,6 +27,9 @@ use crate::export::settings::{OtlpSettings, Protocol, Signal};
 
 /// An answer holds a count and perhaps a sentence.
 const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// Most characters of a receiver's message in a log line.
+const LONGEST_MESSAGE: usize = 200;
 
 /// Sends requests over one connection that is made when needed.
 #[derive(Debug)]
@@ -179,12 +183,25 @@ async fn post(
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        return Err(Failure::from_http(head.status, retry_after, SystemTime::now()));
+        let failure = Failure::from_http(head.status, retry_after, SystemTime::now());
+        let message = Limited::new(body, LARGEST_ANSWER).collect().await.map(|body| body.to_bytes());
+        return Err(failure.explain(&explanation(head.status, settings, &message.unwrap_or_default())));
     }
     match Limited::new(body, LARGEST_ANSWER).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(Failure::Unreachable(causes(&*error))),
     }
+}
+
+/// What is to be known of a refusal besides its status: the path that does not exist, or the message of a
+/// `google.rpc.Status`, with which OTLP receivers answer.
+fn explanation(status: StatusCode, settings: &OtlpSettings, body: &[u8]) -> String {
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        let path = settings.endpoint.path();
+        return format!("for the path {path}; receivers expect /v1/metrics and /v1/logs, perhaps below a prefix");
+    }
+    let message = tonic_types::Status::decode(body).map(|status| status.message).unwrap_or_default();
+    message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
 /// An error with all that led to it, in one line.
