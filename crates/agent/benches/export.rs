@@ -1,4 +1,4 @@
-//! Build and encode what a node with 1,000 pods of 2 interfaces exports: 2,000 interfaces of 9 points.
+//! Builds and encodes the export of a node with 1,000 pods of 2 interfaces: 2,000 interfaces of 9 points.
 //!
 //! The bound is 25 ms of one core for build and encode together.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

@@ -1,6 +1,6 @@
-//! An export costs the same memory as the one before it.
+//! Every export costs the same memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-// A global allocator cannot be written without it.
+// A global allocator needs unsafe code.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -24,18 +24,18 @@ fn live(change: isize) {
     LIVE.fetch_add(change, Ordering::Relaxed);
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; only numbers are kept beside it.
+// SAFETY: every call goes to the system's allocator unchanged; only counts are kept.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
         live(layout.size().cast_signed());
-        // SAFETY: the caller keeps what `alloc` asks of it.
+        // SAFETY: the caller meets the conditions of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         live(-layout.size().cast_signed());
-        // SAFETY: the pointer came from `alloc` above with this layout.
+        // SAFETY: the pointer came from `alloc` above with the same layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -71,9 +71,9 @@ fn exports(mut deltas: Option<Deltas>) -> Vec<(usize, isize)> {
     seen
 }
 
-// One test, for the counts are the process's.
+// A single test, because the counts are global to the process.
 #[test]
-fn allocations_stay_the_same_from_export_to_export() {
+fn exports_allocate_the_same() {
     for deltas in [None, Some(Deltas::default())] {
         let seen = exports(deltas);
         let (first, later) = seen[2..].split_first().unwrap();

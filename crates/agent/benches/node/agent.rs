@@ -1,4 +1,4 @@
-//! The release program, started as from the image, and what it says of itself.
+//! The release program, started as from the image, and its own metrics.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use netns_testbed::{Listen, Rotel, Running, Usage, Verbosity, free_ports, get};
 use serde_json::Value;
 
-/// How long anything may take; at 10,000 namespaces the kernel needs minutes.
+/// Limit of every wait; at 10,000 namespaces the kernel needs minutes.
 const LIMIT: Duration = Duration::from_secs(900);
 /// From one export to the next.
 const INTERVAL: &str = "5s";
 
-/// A running agent that is scraped and sends to a real receiver; ends when dropped.
+/// A running agent, scraped and connected to a real receiver; terminated when dropped.
 pub(crate) struct Agent {
     started: Instant,
     admin: String,
@@ -20,7 +20,7 @@ pub(crate) struct Agent {
     receiver: Rotel,
 }
 
-/// How long it took to get there, and what it used until then.
+/// Time until a state is reached, and the resources used until then.
 pub(crate) struct Start {
     pub(crate) ready: Duration,
     pub(crate) tagged: Duration,
@@ -45,7 +45,7 @@ impl Agent {
         Self { started, admin, running: Running::start(command, Listen::Errors), receiver }
     }
 
-    /// Waits until it knows the interfaces of so many pods and whose they are.
+    /// Waits until the agent knows the interfaces of this number of pods and their owners.
     pub(crate) fn until_ready(&self, pods: usize) -> Start {
         let said = self.running.until_within(LIMIT, |line| event(line) == Some("synced"));
         let known = self.started.elapsed();
@@ -54,12 +54,12 @@ impl Agent {
         let synced: Value = serde_json::from_str(&said[said.len() - 1]).unwrap();
         // Of each pod eth0, lo and the host's end; and the host's lo.
         assert_eq!(synced["interfaces"], 3 * pods + 1, "{synced}");
-        // Nothing is passed on before the CNI results were read: who is known is tagged.
+        // Nothing is emitted before the CNI results are read: every known interface is tagged.
         assert_eq!(synced["untagged"], 0, "{synced}");
         Start { ready, tagged: known, cpu }
     }
 
-    /// Waits for an export to arrive whole, and scrapes once. Says what the page says of so many pods.
+    /// Waits for a complete export and scrapes once. Returns the page.
     pub(crate) fn exchange(&self) -> Page {
         self.receiver.running.until_within(LIMIT, ends_export);
         let (status, page) = get(&self.admin, "/metrics");
@@ -67,14 +67,14 @@ impl Agent {
         Page(page)
     }
 
-    /// Waits until so many interfaces are gone.
+    /// Waits until this number of interfaces is deleted.
     pub(crate) fn until_deleted(&self, interfaces: usize) {
         let mut gone = 0;
         self.running.until_within(LIMIT, |line| {
             gone += usize::from(event(line) == Some("interface.deleted"));
             gone == interfaces
         });
-        // What the receiver was sent before is of no interest.
+        // Skip earlier requests.
         self.receiver.running.said().for_each(drop);
     }
 
@@ -83,18 +83,18 @@ impl Agent {
     }
 }
 
-/// What was scraped.
+/// A scraped page.
 pub(crate) struct Page(String);
 
 impl Page {
-    /// One of the agent's own numbers.
+    /// A value of the agent's own metrics.
     pub(crate) fn own(&self, name: &str) -> usize {
         let value = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("the page does not say {name}"))
     }
 }
 
-/// The variables that the image sets.
+/// Environment variables of the image.
 fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
     include_str!("../../../../Dockerfile").lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='))
 }
@@ -103,8 +103,8 @@ fn event(line: &str) -> Option<&str> {
     line.split_once("\"event.name\":\"")?.1.split('"').next()
 }
 
-/// Whether this line of the receiver is of an export's last request: the agent's own metrics, of which one Resource
-/// has more than any interface has.
+/// Recognizes the last request of an export in the receiver's output: the agent's own metrics, of which a Resource
+/// has more than any interface.
 fn ends_export(line: &str) -> bool {
     let number = |key: &str| line.split_once(key)?.1.split(' ').next()?.parse::<usize>().ok();
     let (Some(resources), Some(metrics)) = (number(" resource_metrics="), number(" metrics=")) else { return false };

@@ -1,4 +1,4 @@
-//! The whole agent on a node full of pods: how soon it knows them, what it takes, and what it gives back.
+//! The whole agent on a node full of pods: time until all pods are known, memory and CPU used, memory returned.
 //!
 //! `cargo bench -p netns-agent --bench node [-- PODS…]` (default 110 and 1000; no root needed)
 //!
@@ -16,11 +16,11 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::agent::{Agent, Start};
 
-/// Where CNI results are.
+/// Directory of CNI results.
 const RESULTS: &str = "/run/cni-results";
-/// Exports and scrapes over which their cost is taken; as many as a minute has by default.
+/// Number of exports and scrapes to measure; the number per minute by default.
 const MINUTE: usize = 4;
-/// Series of one interface.
+/// Series of an interface.
 const SERIES: usize = 9;
 
 fn main() {
@@ -45,13 +45,13 @@ fn main() {
     }
 }
 
-/// Whether the agent may hold a socket in each namespace.
+/// Allows the agent a socket in each namespace.
 fn enough_files(count: u16) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     hard > u64::from(count) + 64
 }
 
-/// One agent's figures.
+/// Figures of an agent.
 struct Figures {
     start: Start,
     full: Usage,
@@ -73,20 +73,20 @@ fn measure(engine: &str, count: u16) -> Figures {
     let interfaces = 2 * pods.len();
     pods.into_iter().for_each(end);
     agent.until_deleted(interfaces);
-    // One export may have been under way.
+    // An export may have been under way.
     agent.exchange();
     let emptied = exchanged(&agent, 0);
     Figures { start, full, cpu_a_minute: (full.cpu - before.cpu).as_secs_f64(), emptied, fresh }
 }
 
-/// What an agent uses that never saw a pod.
+/// Resources used by an agent without pods.
 fn fresh(engine: &str) -> Usage {
     let agent = Agent::start(engine, Path::new(RESULTS));
     agent.until_ready(0);
     exchanged(&agent, 0)
 }
 
-/// What it uses when it has exported and was scraped twice.
+/// Resources used after two exports and scrapes.
 fn exchanged(agent: &Agent, pods: usize) -> Usage {
     agent.exchange();
     let page = agent.exchange();
@@ -96,7 +96,7 @@ fn exchanged(agent: &Agent, pods: usize) -> Usage {
     agent.usage()
 }
 
-/// As a runtime ends it, but for the veth, which ends with the namespace.
+/// Removes a pod like a runtime does; its veth is deleted with the namespace.
 fn end(pod: Pod) {
     fs::remove_file(Path::new(RESULTS).join(format!("cbr0-container-{}-eth0", pod.name))).unwrap();
     pod.veth.leave();

@@ -20,13 +20,13 @@ use crate::metrics::catalog::{Scope, keys};
 use crate::metrics::points::{Attributes, Nanos, Subject, SubjectKey, nanos};
 
 /// Most events that wait for a receiver; later ones are dropped. Interfaces that existed at the start are
-/// not counted: there can be more of them, and they are in memory anyway.
+/// not counted: their number has no limit, and they are in memory anyway.
 pub const WAITING: usize = 4096;
 
 /// Records in one request.
 const BATCH: usize = 512;
 
-/// An event, when it was emitted, and whether it takes room in the queue.
+/// An event, the time it was emitted, and if it takes room in the queue.
 #[derive(Debug)]
 struct Queued {
     event: Event,
@@ -78,8 +78,8 @@ impl EventExporter {
     /// Sends until the sender is dropped and the queue is empty, or `give_up` is ready. Returns how many
     /// events are lost.
     ///
-    /// A batch that the receiver refuses is dropped; a batch that does not arrive is sent again until it
-    /// does. `report` is called after each try, which takes `patience` at most. Cancelling drops the queue.
+    /// A refused batch is dropped; a batch without an answer is sent again until it is delivered. `report` is
+    /// called after each try, which takes `patience` at most. Cancelling drops the queue.
     pub async fn run(
         mut self,
         patience: Duration,
@@ -107,7 +107,7 @@ impl EventExporter {
                 if arrived || matches!(outcome.failure, Some(Failure::Refused(_))) {
                     break;
                 }
-                // A receiver that fails at once is not asked again at once.
+                // A receiver can fail at once: wait before the next try.
                 tokio::time::sleep_until(start + patience).await;
             }
             batch.clear();
@@ -183,7 +183,7 @@ mod tests {
     use crate::testing::{at, eth0, pod, pod_interface};
 
     #[test]
-    fn records_have_the_resource_of_the_owner() {
+    fn records_have_their_owners_resource() {
         let web = pod_interface(2, "eth0", &pod("web"), at(1));
         let events = [
             Event::Added(web.clone()),
@@ -204,7 +204,7 @@ mod tests {
     }
     /// 5,000 interfaces existed before the receiver could be reached.
     #[test]
-    fn existing_interfaces_do_not_fill_the_queue() {
+    fn existing_interfaces_fill_no_queue() {
         let settings = settings("http://127.0.0.1:1");
         let (mut sender, exporter) = channel(Exporter::new(Signal::Logs, settings, Arc::default()).unwrap());
         let event = Event::Added(eth0(1, at(1)));

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use prost::bytes::{Buf as _, Bytes};
 
-/// Bytes of a piece of what is compressed or expanded at once.
+/// Size in bytes of the pieces in which data is compressed and expanded.
 const PIECE: usize = 64 * 1024;
 
 /// A text or a message, compressed with gzip.
@@ -15,25 +15,25 @@ const PIECE: usize = 64 * 1024;
 pub struct Compressed(Bytes);
 
 impl Compressed {
-    /// What `write` writes; it is never held whole.
+    /// Compresses the output of `write`, which is never held as a whole.
     ///
     /// # Errors
-    /// Those of `write`.
+    /// Returns the errors of `write`.
     pub fn new(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        // Names repeat so much that the fastest level leaves a tenth.
+        // Names repeat often: the fastest level leaves a tenth.
         let mut to = BufWriter::with_capacity(PIECE, GzEncoder::new(Vec::new(), Compression::fast()));
         write(&mut to)?;
         let bytes = to.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         Ok(Self(bytes.into()))
     }
 
-    /// It as it is.
+    /// The compressed bytes.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// What was compressed, in pieces.
+    /// The uncompressed bytes, in pieces.
     pub fn expand(self) -> impl Iterator<Item = io::Result<Bytes>> + Send {
         let mut decoder = GzDecoder::new(self.0.reader());
         std::iter::from_fn(move || {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_compressed_comes_back_in_pieces() {
+    fn compressed_text_expands_in_pieces() {
         let line = "k8s_pod_network_io_bytes_total{k8s_pod_name=\"web\"} 1000\n";
         let text = line.repeat(10_000);
         let compressed = Compressed::new(|to| (0..10_000).try_for_each(|_| to.write_all(line.as_bytes()))).unwrap();
@@ -60,12 +60,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_text_too() {
+    fn empty_text_is_compressed() {
         assert_eq!(Compressed::new(|_| Ok(())).unwrap().expand().count(), 0);
     }
 
     #[test]
-    fn what_cannot_be_written_is_not_compressed() {
+    fn write_errors_are_returned() {
         let full = || Err(io::ErrorKind::StorageFull.into());
         assert_eq!(Compressed::new(|_| full()).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }

@@ -1,10 +1,10 @@
-//! Who an export is about: the attributes of its Resource.
+//! Attributes of OTLP Resources.
 
 use crate::interface::{Pod, WorkloadKind};
 
 use crate::metrics::points::Subject;
 
-/// What the agent says about itself on every Resource.
+/// Attributes of the agent on every Resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Name of the node.
@@ -16,7 +16,7 @@ pub struct Identity {
 impl Identity {
     /// The attributes of the subject's Resource, each key once.
     ///
-    /// `service.instance.id` tells Resources apart for receivers that keep only the `service.*`
+    /// `service.instance.id` differs between Resources for receivers that keep only the `service.*`
     /// attributes on a series, as Prometheus does: a pod's is its uid.
     #[must_use]
     pub fn resource(&self, subject: &Subject) -> Vec<(String, String)> {
@@ -74,9 +74,9 @@ fn workload_key(kind: WorkloadKind) -> &'static str {
     }
 }
 
-/// Whether an attribute given to the agent is true of what it reports on, too.
+/// Returns `true` for attributes of the agent that hold for the pods and interfaces of its node, too.
 ///
-/// The agent's own pod, container and process are not: charts put them in
+/// Attributes of the agent's own pod, container and process do not: charts put them in
 /// `OTEL_RESOURCE_ATTRIBUTES` by the downward API.
 fn is_shared(key: &str) -> bool {
     let of_the_agent = ["k8s.", "container.", "process.", "service.instance."];
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pods_resource_names_the_pod_and_not_the_agents_own() {
+    fn pod_resource_excludes_agents_pod() {
         let own =
             [("k8s.pod.name", "agent-x"), ("k8s.container.name", "agent"), ("k8s.cluster.name", "c1"), ("team", "t")];
         let identity = Identity {

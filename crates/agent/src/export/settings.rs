@@ -1,10 +1,10 @@
 //! OpenTelemetry's environment variables, as its specification defines them.
 //!
-//! ConfigSources: "OpenTelemetry Protocol Exporter" (endpoint, protocol, headers, TLS, timeout), "General
+//! Sources: "OpenTelemetry Protocol Exporter" (endpoint, protocol, headers, TLS, timeout), "General
 //! SDK Configuration" (service name, resource attributes, disabling) and "Metrics Exporters"
-//! (interval, temporality) of the OpenTelemetry specification. A variable that is empty counts as not
-//! set. Where the specification lets an SDK warn about a bad value and go on with another, this
-//! is a [`Fault`]: an agent that exports elsewhere than it was told to is worse than none.
+//! (interval, temporality) of the OpenTelemetry specification. An empty variable counts as not
+//! set. The specification lets an SDK warn about a bad value and continue with another; here a bad value
+//! is a [`Fault`]: an agent must not export to a place nobody configured.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use crate::metrics::points::Temporality;
 
-/// What is exported; each has variables of its own that go before the general ones.
+/// Exported signals; the variables of a signal take precedence over the general variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// Metrics.
@@ -50,7 +50,7 @@ impl Signal {
     }
 }
 
-/// How requests are carried.
+/// Transport of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// gRPC, usually port 4317.
@@ -59,22 +59,22 @@ pub enum Protocol {
     HttpProtobuf,
 }
 
-/// Where and how one signal is exported.
+/// Export settings of a signal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OtlpSettings {
-    /// With HTTP the URL that is posted to, with gRPC scheme and authority.
+    /// With HTTP the URL of the POST requests, with gRPC scheme and authority.
     pub endpoint: Uri,
-    /// How requests are carried.
+    /// Transport of requests.
     pub protocol: Protocol,
     /// Sent with each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Longest wait for an answer.
     pub timeout: Duration,
-    /// Whether requests are compressed with gzip.
+    /// Compress requests with gzip.
     pub gzip: bool,
-    /// Who is trusted and what is shown, where the endpoint is https.
+    /// Trusted authorities and client certificate, for https.
     pub tls: TlsFiles,
-    /// What counters count from.
+    /// Temporality of counters.
     pub temporality: Temporality,
 }
 
@@ -87,7 +87,7 @@ pub struct TlsFiles {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What flags and the configuration file say; goes before the environment.
+/// Values of flags and the configuration file; they take precedence over the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// As `OTEL_EXPORTER_OTLP_ENDPOINT`: with HTTP the signal's path is appended.
@@ -112,12 +112,12 @@ pub struct Overrides {
     pub temporality: Option<String>,
 }
 
-/// A setting that cannot be used.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The variable or flag.
     pub setting: String,
-    /// What is wrong and what would do.
+    /// The fault and its correction.
     pub problem: String,
 }
 
@@ -129,12 +129,12 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The environment, or something like it in tests.
+/// The environment, or a substitute in tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Where and how `signal` is exported; `None` where no endpoint is named or the SDK is disabled.
+/// Export settings of `signal`; `None` without an endpoint or with the SDK disabled.
 ///
-/// Without a protocol, the endpoint's port decides: 4317 is gRPC's; otherwise it is HTTP with
+/// Without a protocol, the endpoint's port decides: 4317 is gRPC's; any other port is HTTP with
 /// protobuf, the specification's default.
 ///
 /// # Errors
@@ -153,17 +153,17 @@ pub fn otlp(
 /// `OTEL_METRIC_EXPORT_INTERVAL`, milliseconds.
 ///
 /// # Errors
-/// When it is no number or 0.
+/// Fails for 0 and for text that is not a number.
 pub fn export_interval(environment: Environment<'_>) -> Result<Option<Duration>, Fault> {
     let name = "OTEL_METRIC_EXPORT_INTERVAL";
     set(environment, name).map(|text| milliseconds(&text).map_err(|problem| fault(name, problem))).transpose()
 }
 
 /// The attributes of every Resource: `OTEL_RESOURCE_ATTRIBUTES`, and `OTEL_SERVICE_NAME`, which
-/// goes before a `service.name` there.
+/// takes precedence over `service.name` in the former.
 ///
 /// # Errors
-/// When it is not a list of `key=value`; then nothing of it counts.
+/// Fails for text that is not a list of `key=value`.
 pub fn resource_attributes(environment: Environment<'_>) -> Result<Vec<(String, String)>, Fault> {
     let name = "OTEL_RESOURCE_ATTRIBUTES";
     let text = set(environment, name).unwrap_or_default();
@@ -175,7 +175,7 @@ pub fn resource_attributes(environment: Environment<'_>) -> Result<Vec<(String, 
     Ok(attributes)
 }
 
-/// A value and the name it was found under.
+/// A value and the name of its source.
 struct Found {
     name: String,
     value: String,
@@ -196,7 +196,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Flag or file, the signal's variable, the general variable: the first that is set.
+    /// Flag or file, the signal's variable, the general variable: the first with a value.
     fn find(&self, suffix: &str, given: Option<&String>) -> Option<Found> {
         let flag = || {
             let name = format!("--otlp-{}", suffix.to_lowercase().replace('_', "-"));
@@ -272,7 +272,7 @@ impl Reader<'_> {
     }
 }
 
-/// `append` is the signal's path below a general endpoint; a specific one is used as it is.
+/// `append` is the signal's path below a general endpoint; a specific endpoint is used unchanged.
 fn endpoint(
     text: &str,
     protocol: Option<Protocol>,
@@ -318,7 +318,7 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 fn temporality(text: &str) -> Result<Temporality, String> {
     match text.to_ascii_lowercase().as_str() {
         "cumulative" => Ok(Temporality::Cumulative),
-        // "lowmemory" differs for instruments that interfaces have none of.
+        // "lowmemory" differs only for instruments not used for interfaces.
         "delta" | "lowmemory" => Ok(Temporality::Delta),
         _ => Err("is no temporality; write cumulative, delta or lowmemory".to_owned()),
     }

@@ -1,11 +1,11 @@
-//! The table of every metric; `docs/metrics.md` is made from it.
+//! The table of all metrics, source of `docs/metrics.md`.
 
 use iface_core::Counters;
 
 /// Counters of one interface, indexed by [`Measure::slots`].
 pub const COUNTERS: usize = 9;
 
-/// What an interface's counters hold, in the catalog's order.
+/// The counters of an interface, in the catalog's order.
 #[must_use]
 pub fn values(counters: &Counters) -> [u64; COUNTERS] {
     let (receive, transmit) = (&counters.receive, &counters.transmit);
@@ -22,7 +22,7 @@ pub fn values(counters: &Counters) -> [u64; COUNTERS] {
     ]
 }
 
-/// How a metric's numbers behave.
+/// Instrument of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instrument {
     /// Only grows, until its series starts anew.
@@ -34,7 +34,7 @@ pub enum Instrument {
 }
 
 impl Instrument {
-    /// The word the documentation has for it.
+    /// Name in the documentation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,13 +48,13 @@ impl Instrument {
 /// Where a metric's name and meaning come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// OpenTelemetry's semantic conventions have it.
+    /// OpenTelemetry's semantic conventions.
     Conventions,
-    /// This project named it, modelled on a metric of the conventions where there is one.
+    /// This project, modelled on a metric of the conventions where possible.
     Ours,
 }
 
-/// What an interface's metric is taken from.
+/// Property of an interface shown by a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Bytes, a value a direction.
@@ -73,14 +73,14 @@ pub enum Measure {
     Mtu,
     /// The speed of a link of the host's.
     Bandwidth,
-    /// Always 1: carries what names the interface.
+    /// Always 1: carries all attributes of the interface.
     Info,
 }
 
 /// Indexes into an interface's counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// One value.
+    /// A single value.
     Single(usize),
     /// A value a direction.
     Directions {
@@ -92,7 +92,7 @@ pub enum Slots {
 }
 
 impl Measure {
-    /// The counters it shows; `None` for what is a state.
+    /// Indexes of the shown counters; `None` for a state.
     #[must_use]
     pub fn slots(self) -> Option<Slots> {
         let directions = |receive| Some(Slots::Directions { receive, transmit: receive + 1 });
@@ -106,11 +106,11 @@ impl Measure {
         }
     }
 
-    /// How many series it makes of one interface.
+    /// Number of series per interface.
     #[must_use]
     pub fn series(self) -> usize {
         match self.slots() {
-            // Of few: the links of one host that have hardware behind them.
+            // Few interfaces have a speed: the host's hardware links.
             None if self == Self::Bandwidth => 0,
             Some(Slots::Directions { .. }) => 2,
             Some(Slots::Single(_)) | None => 1,
@@ -118,14 +118,14 @@ impl Measure {
     }
 }
 
-/// A metric of interfaces. It has a name for each of [`Scope`]'s prefixes.
+/// A metric of interfaces, with a name for each prefix of [`Scope`].
 #[derive(Clone, Copy, Debug)]
 pub struct InterfaceMetric {
-    /// What it is taken from.
+    /// Shown property.
     pub measure: Measure,
     /// The name after the prefix.
     pub suffix: &'static str,
-    /// How its numbers behave.
+    /// Instrument.
     pub instrument: Instrument,
     /// UCUM unit.
     pub unit: &'static str,
@@ -133,34 +133,34 @@ pub struct InterfaceMetric {
     pub opt_in: bool,
     /// Where the name comes from.
     pub origin: Origin,
-    /// One sentence.
+    /// A sentence.
     pub description: &'static str,
 }
 
 impl InterfaceMetric {
-    /// Whether interfaces of that scope can have it.
+    /// Returns `true` where interfaces of the scope have the metric.
     #[must_use]
     pub fn is_of(&self, scope: Scope) -> bool {
         self.measure != Measure::Bandwidth || scope == Scope::Node
     }
 }
 
-/// Whose interfaces a metric is about; decides the name's prefix and the Resource.
+/// Owner of interfaces; decides the prefix of metric names and the Resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// The host's own, the host ends of pods' links among them.
+    /// The host, with the host ends of pods' links.
     Node,
-    /// In a pod's namespace.
+    /// A pod.
     Pod,
-    /// In a named namespace that belongs to no pod.
+    /// A named namespace without a pod.
     Netns,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Self; 3] = [Self::Node, Self::Pod, Self::Netns];
 
-    /// What its metrics' names start with.
+    /// Prefix of metric names.
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
@@ -197,12 +197,7 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
     counter(Measure::Bytes, "io", "By", "Bytes the interface carried."),
     counter(Measure::Errors, "errors", "{error}", "Packets the interface could not receive or transmit."),
     counter(Measure::Packets, "packet.count", "{packet}", "Packets the interface carried."),
-    counter(
-        Measure::Dropped,
-        "packet.dropped",
-        "{packet}",
-        "Packets that were dropped although nothing was wrong with them.",
-    ),
+    counter(Measure::Dropped, "packet.dropped", "{packet}", "Packets that were dropped although they had no errors."),
     ours(
         counter(Measure::Up, "interface.up", "1", "1 when the interface can pass packets, else 0."),
         Instrument::UpDownCounter,
@@ -213,13 +208,13 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
             Measure::CarrierChanges,
             "interface.carrier.changes",
             "{change}",
-            "How often the interface's carrier came or went.",
+            "Changes of the interface's carrier.",
         ),
         Instrument::Counter,
         true,
     ),
     ours(
-        counter(Measure::Mtu, "interface.mtu", "By", "The largest packet the interface passes."),
+        counter(Measure::Mtu, "interface.mtu", "By", "Maximum transmission unit of the interface."),
         Instrument::UpDownCounter,
         true,
     ),
@@ -228,7 +223,7 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
             Measure::Bandwidth,
             "interface.bandwidth.limit",
             "By/s",
-            "The speed of the link; only where hardware is behind it, in the host's namespace.",
+            "Speed of the link; only for hardware in the host's namespace.",
         ),
         Instrument::UpDownCounter,
         true,
@@ -238,7 +233,7 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
             Measure::Info,
             "interface.info",
             "1",
-            "Always 1: its attributes say the MAC address, namespace and CNI network of the interface.",
+            "Always 1: its attributes are the MAC address, namespace and CNI network of the interface.",
         ),
         Instrument::UpDownCounter,
         true,
@@ -250,13 +245,13 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
 pub struct OwnMetric {
     /// Its name.
     pub name: &'static str,
-    /// How its numbers behave.
+    /// Instrument.
     pub instrument: Instrument,
     /// UCUM unit.
     pub unit: &'static str,
-    /// Attributes, each with all values it can have.
+    /// Attributes, each with all its values.
     pub attributes: &'static [(&'static str, &'static [&'static str])],
-    /// One sentence.
+    /// A sentence.
     pub description: &'static str,
 }
 
@@ -266,7 +261,7 @@ const ERRORS: (&str, &[&str]) = (keys::ERROR_TYPE, &["unreachable", "timeout", "
 
 /// Attribute keys.
 pub mod keys {
-    /// Name of the interface, bytes that are no text written `\xNN`.
+    /// Name of the interface; bytes that are not UTF-8 are written `\xNN`.
     pub const INTERFACE: &str = "network.interface.name";
     /// `receive` or `transmit`, from the interface's own side.
     pub const DIRECTION: &str = "network.io.direction";
@@ -278,13 +273,13 @@ pub mod keys {
     pub const NETWORK: &str = "cni.network.name";
     /// Kind of an interface event.
     pub const EVENT_KIND: &str = "netns_agent.event.kind";
-    /// Operational state, as `ip link` has it, on event logs.
+    /// Operational state as in `ip link`, on event logs.
     pub const OPER_STATE: &str = "network.interface.oper_state";
-    /// What changed, on event logs.
+    /// Changed properties, on event logs.
     pub const CHANGED: &str = "netns_agent.event.changed";
-    /// Which signal was exported.
+    /// Exported signal.
     pub const SIGNAL: &str = "netns_agent.export.signal";
-    /// Why an export failed.
+    /// Reason of a failed export.
     pub const ERROR_TYPE: &str = "error.type";
 }
 
@@ -304,25 +299,25 @@ macro_rules! own_metrics {
 
 own_metrics! {
     EVENTS: "netns_agent.events" Counter "{event}" [KINDS] "Interface events.";
-    EVENTS_UNREAD: "netns_agent.events.unread" UpDownCounter "{event}" [] "Events that wait to be read.";
-    EVENTS_MERGED: "netns_agent.events.merged" Counter "{event}" [] "Events merged with a later one because they were read late.";
-    OVERRUNS: "netns_agent.netlink.overruns" Counter "{overrun}" [] "Netlink receive queues that ran over.";
-    RESYNCS: "netns_agent.netlink.resyncs" Counter "{resync}" [] "Namespaces listed again after an overrun.";
-    MALFORMED: "netns_agent.netlink.malformed" Counter "{message}" [] "Netlink messages that could not be understood.";
-    NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Network namespaces that are followed.";
-    INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Interfaces that are followed.";
-    UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces whose pod is not known.";
-    FAULTS: "netns_agent.faults" UpDownCounter "{fault}" [] "Namespaces and directories that cannot be seen now and are tried again.";
-    CNI_REFUSED: "netns_agent.cni.files.refused" Counter "{file}" [] "CNI result files that could not be used.";
-    IP_CONFLICTS: "netns_agent.pod_ip.conflicts" Counter "{conflict}" [] "Times two live pods claimed one IP address.";
-    COLLECT_DURATION: "netns_agent.collect.duration" Histogram "s" [] "Time to read the counters of every interface once.";
-    SERIES: "netns_agent.series" UpDownCounter "{series}" [] "Series of interfaces that are exported.";
+    EVENTS_UNREAD: "netns_agent.events.unread" UpDownCounter "{event}" [] "Unread interface events.";
+    EVENTS_MERGED: "netns_agent.events.merged" Counter "{event}" [] "Events merged with a later event of the same interface before they were read.";
+    OVERRUNS: "netns_agent.netlink.overruns" Counter "{overrun}" [] "Overruns of netlink receive queues.";
+    RESYNCS: "netns_agent.netlink.resyncs" Counter "{resync}" [] "Namespaces dumped again after an overrun.";
+    MALFORMED: "netns_agent.netlink.malformed" Counter "{message}" [] "Malformed netlink messages.";
+    NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Watched network namespaces.";
+    INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Known interfaces.";
+    UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces without a known pod.";
+    FAULTS: "netns_agent.faults" UpDownCounter "{fault}" [] "Namespaces and directories that cannot be read now and are retried.";
+    CNI_REFUSED: "netns_agent.cni.files.refused" Counter "{file}" [] "CNI result files that were refused.";
+    IP_CONFLICTS: "netns_agent.pod_ip.conflicts" Counter "{conflict}" [] "IP addresses claimed by two live pods at the same time.";
+    COLLECT_DURATION: "netns_agent.collect.duration" Histogram "s" [] "Time to read the counters of all interfaces.";
+    SERIES: "netns_agent.series" UpDownCounter "{series}" [] "Exported series of interfaces.";
     SERIES_OVERFLOW: "netns_agent.series.overflow" UpDownCounter "{series}" [] "Series of interfaces left out because of the limit.";
     SERIES_DUPLICATE: "netns_agent.series.duplicate" UpDownCounter "{series}" [] "Series of interfaces left out because a newer interface of the same owner has the name.";
-    EXPORT_DURATION: "netns_agent.export.duration" Histogram "s" [SIGNALS] "Time of one OTLP export, with its retries.";
-    EXPORT_FAILURES: "netns_agent.export.failures" Counter "{export}" [SIGNALS, ERRORS] "OTLP exports that did not arrive in full.";
+    EXPORT_DURATION: "netns_agent.export.duration" Histogram "s" [SIGNALS] "Time of an OTLP export with its retries.";
+    EXPORT_FAILURES: "netns_agent.export.failures" Counter "{export}" [SIGNALS, ERRORS] "OTLP exports that were not delivered completely.";
     EXPORT_RETRIES: "netns_agent.export.retries" Counter "{request}" [SIGNALS] "OTLP requests sent again.";
-    EXPORT_ITEMS: "netns_agent.export.items" Counter "{item}" [SIGNALS] "Data points and log records that a receiver accepted.";
-    EXPORT_REJECTED: "netns_agent.export.rejected" Counter "{item}" [SIGNALS] "Data points and log records that a receiver rejected.";
-    EVENT_LOGS_DROPPED: "netns_agent.event_logs.dropped" Counter "{event}" [] "Interface events not exported because the receiver was away too long.";
+    EXPORT_ITEMS: "netns_agent.export.items" Counter "{item}" [SIGNALS] "Data points and log records accepted by the receiver.";
+    EXPORT_REJECTED: "netns_agent.export.rejected" Counter "{item}" [SIGNALS] "Data points and log records rejected by the receiver.";
+    EVENT_LOGS_DROPPED: "netns_agent.event_logs.dropped" Counter "{event}" [] "Interface events dropped because the receiver was unavailable too long.";
 }

@@ -9,7 +9,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Takes both clocks' present times. Returns how far the wall clock was set back, where it shows a time
+    /// Takes the present times of both clocks. Returns how far the wall clock was set back, where it shows a time
     /// before the last one; a clock set back by less is harmless, because times of points still grow.
     pub fn set_back(&mut self, wall: SystemTime, monotonic: Instant) -> Option<Duration> {
         let (last_wall, last_monotonic) = self.last.replace((wall, monotonic))?;
@@ -24,7 +24,7 @@ mod tests {
     use crate::testing::at;
 
     #[test]
-    fn only_a_time_in_the_past_counts() {
+    fn only_past_times_count() {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
         let mut clock = Clock::default();

@@ -9,9 +9,9 @@ use crate::metrics::points::{Counted, LinkKey, Nanos, Points, Temporality, link_
 
 /// Turns cumulative points into differences since the last export that arrived.
 ///
-/// The next difference includes what did not arrive, so nothing is queued while the receiver is
+/// The next difference includes values that did not arrive, so nothing is queued while the receiver is
 /// away; only the last traffic of interfaces that were deleted meanwhile is lost. Differences follow the
-/// interface, not its name or owner: they arrive under the attributes of the export that delivers them.
+/// interface, not its name or owner, and arrive under the attributes of the export that delivers.
 ///
 /// The totals must come from an accumulator for [`Reader::Deltas`](crate::metrics::points::Reader::Deltas).
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub struct Deltas {
 
 #[derive(Debug)]
 struct Series {
-    /// The same interface after a rename, another one under the same ifindex not.
+    /// Time the interface was made, which a rename keeps; another interface under the same ifindex has its own.
     made: SystemTime,
     last: Counted,
     /// Not delivered yet.
     pending: [u64; COUNTERS],
-    /// What `pending` counts from.
+    /// Start times of `pending`.
     since: [Nanos; COUNTERS],
     round: u64,
 }
@@ -54,12 +54,12 @@ impl Deltas {
             *counted = Counted { values: series.pending, starts: series.since };
         }
         let round = self.round;
-        // One that could not be read this time keeps what is pending for one more round.
+        // An interface that could not be read keeps its pending values for another round.
         self.series.retain(|_, series| round - series.round <= 1);
         self.series.shrink_to(2 * self.series.len());
     }
 
-    /// The samples in these ranges of `points` arrived.
+    /// Records delivered ranges of samples in `points`.
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
             if let Some(series) = self.series.get_mut(&link_key(&sample.interface)) {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_arrive_is_in_the_next_difference() {
+    fn undelivered_values_stay_pending() {
         let (mut totals, mut deltas) = (Accumulator::for_reader(Reader::Deltas, Options::default()), Deltas::default());
         totals.synced(at(0));
         let interface = eth0(1, at(1));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interface_carried_before_the_agent_came_is_no_difference() {
+    fn traffic_before_agent_is_excluded() {
         let (mut totals, mut deltas) = (Accumulator::for_reader(Reader::Deltas, Options::default()), Deltas::default());
         let interface = eth0(1, at(1));
         let mut values = [(10, 1_000), (20, 1_007)].map(|(seconds, value)| {

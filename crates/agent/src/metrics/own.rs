@@ -19,49 +19,49 @@ use crate::metrics::points::{Nanos, nanos};
 /// Bounds of durations, seconds: from a node with few pods to a receiver at its timeout.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// What is asked for when the metrics are read. Counts are since the start.
+/// Values read from the rest of the agent. Counts are since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Events that wait to be read.
+    /// Unread events.
     pub unread: u64,
-    /// Events merged because they were read late.
+    /// Events merged with a later event of the same interface.
     pub merged: u64,
-    /// Receive queues that ran over.
+    /// Overruns of netlink receive queues.
     pub overruns: u64,
-    /// Namespaces listed again.
+    /// Namespaces dumped again.
     pub resyncs: u64,
-    /// Messages that could not be understood.
+    /// Malformed messages.
     pub malformed: u64,
-    /// Namespaces that are followed.
+    /// Watched namespaces.
     pub namespaces: u64,
-    /// Interfaces that are followed.
+    /// Known interfaces.
     pub interfaces: u64,
-    /// Interfaces in named namespaces whose pod is not known.
+    /// Interfaces in named namespaces without a known pod.
     pub untagged: u64,
-    /// What cannot be seen now.
+    /// Namespaces and directories with a fault.
     pub faults: u64,
-    /// CNI result files that could not be used.
+    /// Refused CNI result files.
     pub cni_refused: u64,
-    /// Times two live pods claimed one address.
+    /// Addresses claimed by two live pods.
     pub ip_conflicts: u64,
     /// Exported series of interfaces.
     pub series: u64,
     /// Series left out because of the limit.
     pub overflow: u64,
-    /// Series left out because a newer interface has their name.
+    /// Series left out because a newer interface has the name.
     pub duplicates: u64,
 }
 
-/// What one export came to, as the metrics have it.
+/// Outcome of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct Exported {
     /// `metrics` or `logs`.
     pub signal: &'static str,
-    /// With its retries.
+    /// Duration with retries.
     pub took: Duration,
-    /// Items that were taken.
+    /// Accepted items.
     pub accepted: usize,
-    /// Items that were not.
+    /// Rejected items.
     pub rejected: usize,
     /// Requests sent again.
     pub retries: u32,
@@ -89,7 +89,7 @@ pub struct OwnMetrics {
 }
 
 impl OwnMetrics {
-    /// `observe` is asked each time the metrics are read; it must not wait.
+    /// `observe` is called each time the metrics are read and must not block.
     #[must_use]
     pub fn new(observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
         let reader = Reader(Arc::new(ManualReader::builder().build()));
@@ -144,15 +144,15 @@ impl OwnMetrics {
         }
     }
 
-    /// Events were given up before they could be exported.
+    /// Counts events dropped before their export.
     pub fn event_logs_dropped(&self, number: u64) {
         self.event_logs_dropped.add(number, &[]);
     }
 
-    /// The start time of every series, for points at this time.
+    /// The start time of every series, for points at `time`.
     ///
-    /// It stays the same until the wall clock shows a time before it; then it is the time the agent
-    /// started by the new clock.
+    /// The start time changes only when the wall clock was set back before it; then the start of the agent by
+    /// the new clock takes its place.
     #[must_use]
     pub fn start(&self, time: Nanos) -> Nanos {
         let start = self.start.load(Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl OwnMetrics {
     #[must_use]
     pub fn read(&self) -> ResourceMetrics {
         let mut metrics = ResourceMetrics::default();
-        // Fails only when the provider is gone, which lives as long as this.
+        // Fails only after the provider is dropped, which has the same lifetime as `self`.
         let _ = self.reader.collect(&mut metrics);
         metrics
     }
@@ -226,7 +226,7 @@ fn histogram(meter: &Meter, metric: &OwnMetric) -> Histogram<f64> {
     histogram.with_boundaries(BOUNDS.to_vec()).build()
 }
 
-/// The provider takes its reader for itself; this shares it.
+/// A shared reader: the provider takes ownership of its reader.
 #[derive(Clone, Debug)]
 struct Reader(Arc<ManualReader>);
 
@@ -260,7 +260,7 @@ mod tests {
     use crate::metrics::catalog::OWN_METRICS;
 
     #[test]
-    fn the_sdk_reports_exactly_what_the_table_lists() {
+    fn sdk_reports_the_catalog() {
         let own = OwnMetrics::new(Observed::default);
         own.event(EventKind::Added);
         own.collected(Duration::from_millis(3));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_moves_the_start_once() {
+    fn clock_set_back_moves_start_once() {
         let own = OwnMetrics::new(Observed::default);
         let start = own.start(nanos(SystemTime::now()));
         assert_eq!(own.start(start + 5), start);

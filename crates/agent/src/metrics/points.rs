@@ -1,4 +1,4 @@
-//! What one export says, grouped by Resource; no protocol.
+//! Points of an export, grouped by Resource; no protocol.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,24 +19,24 @@ pub fn nanos(time: SystemTime) -> Nanos {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Whether numbers count from the series' start or from the last export.
+/// Counting from the start of the series or from the last export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Temporality {
-    /// From the start. A lost export costs nothing: the next one is complete.
+    /// From the start. A lost export costs nothing: the next export is complete.
     #[default]
     Cumulative,
-    /// From the last export that arrived.
+    /// From the last delivered export.
     Delta,
 }
 
-/// What is reported, and with which attributes.
+/// Selection of metrics, attributes and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Reported metrics; those that are opt-in only when named here.
+    /// Opt-in metrics to report.
     pub opt_in: Vec<Measure>,
     /// Attributes of interfaces.
     pub attributes: Attributes,
-    /// An interface younger than this is not reported yet; then it is, with all it carried.
+    /// A younger interface is not reported yet; later all its traffic is.
     pub min_age: Duration,
     /// Most series of interfaces at a time.
     pub max_series: usize,
@@ -45,7 +45,7 @@ pub struct Options {
 /// Names and choice of an interface's attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// `interface` and `direction`, as kubeletstats has them, in place of the conventions' names.
+    /// The names `interface` and `direction` of kubeletstats in place of the conventions' names.
     pub kubeletstats_names: bool,
     /// The MAC address on every series, not only on the info metric.
     pub mac: bool,
@@ -56,7 +56,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// Everything that names an interface: what the info metric carries.
+    /// All attributes of an interface, for the info metric.
     #[must_use]
     pub fn all(self) -> Self {
         Self { mac: true, netns: true, network: true, ..self }
@@ -102,33 +102,33 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The metrics that are reported, in the catalog's order.
+    /// The reported metrics, in the catalog's order.
     pub fn metrics(&self) -> impl Iterator<Item = &'static InterfaceMetric> {
         INTERFACE_METRICS.iter().filter(|metric| !metric.opt_in || self.opt_in.contains(&metric.measure))
     }
 
-    /// How many series one interface makes.
+    /// Number of series per interface.
     #[must_use]
     pub fn series_each(&self) -> usize {
         self.metrics().map(|metric| metric.measure.series()).sum()
     }
 }
 
-/// Whose interfaces a group's are.
+/// Owner of the interfaces of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The host's.
     Node,
     /// A pod's.
     Pod(Arc<Pod>),
-    /// A namespace's that nobody owns.
+    /// A namespace without a pod.
     Netns(Arc<Netns>),
 }
 
 impl Scope {
-    /// Whose the interface is.
+    /// Owner of the interface.
     ///
-    /// The host end of a pod's link is the host's: what it receives, the pod's end transmits, so
+    /// The host end of a pod's link belongs to the host: it receives the bytes the pod's end transmits, so
     /// under the pod every byte would count twice.
     #[must_use]
     pub fn of(interface: &Interface) -> Self {
@@ -140,11 +140,11 @@ impl Scope {
     }
 }
 
-/// Who reads the series of an accumulator, which decides what identifies a series.
+/// Reader of the series of an accumulator, which decides about the identity of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reader {
-    /// An OTLP receiver of totals: every attribute of Resource and data point identifies a series. An export
-    /// that does not arrive is reported.
+    /// An OTLP receiver of totals: every attribute of Resource and data point identifies a series. Delivery
+    /// is reported to the accumulator.
     #[default]
     Totals,
     /// [`Deltas`](crate::metrics::delta::Deltas), which follow interfaces, not series.
@@ -164,7 +164,7 @@ pub fn link_key(interface: &Interface) -> LinkKey {
 }
 
 impl Subject {
-    /// Compares what a reader sees of both.
+    /// Compares two subjects as exported to the reader.
     #[must_use]
     pub fn is_same(&self, other: &Self, reader: Reader) -> bool {
         match (self, other, reader) {
@@ -178,7 +178,7 @@ impl Subject {
         }
     }
 
-    /// Whose the interface is; see [`Scope::of`].
+    /// Owner of the interface; see [`Scope::of`].
     #[must_use]
     pub fn of(interface: &Interface) -> Self {
         match (Scope::of(interface), &interface.owner) {
@@ -188,7 +188,7 @@ impl Subject {
         }
     }
 
-    /// The kind of it.
+    /// Kind of owner.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
@@ -199,7 +199,7 @@ impl Subject {
     }
 }
 
-/// What tells Resources apart; pods by uid, where it is known.
+/// Identity of a Resource; a pod's uid is part of it where known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubjectKey<'a> {
     /// The host.
@@ -211,7 +211,7 @@ pub enum SubjectKey<'a> {
 }
 
 impl<'a> SubjectKey<'a> {
-    /// Whose the interface is; see [`Scope::of`].
+    /// Owner of the interface; see [`Scope::of`].
     #[must_use]
     pub fn of(interface: &'a Interface) -> Self {
         match (Scope::of(interface), &interface.owner) {
@@ -231,47 +231,47 @@ pub struct Counted {
     pub starts: [Nanos; COUNTERS],
 }
 
-/// One interface in an export.
+/// An interface in an export.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The interface.
     pub interface: Arc<Interface>,
-    /// What it carried; `None` when it could not be read in this pass.
+    /// Counters; `None` where reading failed.
     pub counted: Option<Counted>,
-    /// The link's speed in bytes per second, where it is known and reported.
+    /// The link's speed in bytes per second, where known and reported.
     pub bandwidth: Option<u64>,
 }
 
-/// The interfaces of one Resource.
+/// The interfaces of a Resource.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Whose they are.
+    /// Owner of the interfaces.
     pub subject: Subject,
-    /// Where they are in [`Points::samples`].
+    /// Range in [`Points::samples`].
     pub samples: Range<usize>,
 }
 
-/// What one export says.
+/// Points of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
-    /// What is reported of the samples.
+    /// Reported metrics and attributes.
     pub options: Arc<Options>,
     /// When the counters were read.
     pub time: Nanos,
-    /// How far the clock was set back since the points before these.
+    /// Time the clock was set back by since the last points.
     pub set_back: Duration,
-    /// What the values count from.
+    /// Temporality of the values.
     pub temporality: Temporality,
     /// Resources, in the order of their oldest interface.
     pub groups: Vec<Group>,
     /// Interfaces, group by group.
     pub samples: Vec<Sample>,
-    /// How many series these are.
+    /// Number of series.
     pub series: usize,
-    /// How many were left out because of the limit.
+    /// Series left out because of the limit.
     pub overflow: usize,
-    /// How many were left out because a newer interface of the same owner has the name: a pod's
-    /// old sandbox may outlive the start of its new one.
+    /// Series left out because a newer interface of the same owner has the name: the old sandbox of a
+    /// pod can outlive the start of the new sandbox.
     pub duplicates: usize,
 }
 

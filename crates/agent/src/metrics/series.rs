@@ -9,7 +9,7 @@
 //! - An interface that existed before the agent has an unknown start. According to OpenTelemetry's
 //!   metrics data model ("Cumulative streams: handling unknown start time"), its first point has no
 //!   duration (start = time) and later points keep that start; a receiver takes the first value as the
-//!   base. The agent sends such first points until one has arrived, so a restart of the agent counts
+//!   base. The agent repeats the base until its delivery, so a restart of the agent counts
 //!   nothing twice, even while the receiver is away.
 //! - A series whose identity changes is a new series for a receiver: the API server added the
 //!   Deployment of a pod, a pod was relabelled, an interface renamed. The new series starts at the last
@@ -18,7 +18,7 @@
 //!   other counters of the interface continue, because a new start would count them twice.
 //! - OTLP's integers are signed: a counter beyond `i64::MAX` continues from zero, as after a reset.
 //! - An interface that is left out for a time (a filter, a newer interface with its name) continues
-//!   without the traffic of that time.
+//!   without the traffic of the meantime.
 //! - No point starts after its own time: when the clock is set back, every series starts anew.
 
 mod stream;
@@ -42,8 +42,8 @@ use crate::metrics::points::{
 
 /// Follows every series from export to export.
 ///
-/// Each reader of cumulative values needs its own accumulator, because start and base depend on what that
-/// reader has received.
+/// Each reader of cumulative values needs its own accumulator, because start and base depend on the points
+/// the reader has received.
 #[derive(Debug, Default)]
 pub struct Accumulator {
     options: Arc<Options>,
@@ -51,7 +51,7 @@ pub struct Accumulator {
     /// Interfaces made later have a known start.
     synced: Option<SystemTime>,
     streams: HashMap<LinkKey, Stream>,
-    /// How far the clock was set back since the last export.
+    /// Time the clock was set back by since the last export.
     set_back: Duration,
     round: u64,
     order: Vec<Arc<Interface>>,
@@ -122,9 +122,9 @@ impl Accumulator {
         }
     }
 
-    /// Adapts every series to a clock that was set back by this much.
+    /// Adapts every series to a clock that was set back `by` some time.
     ///
-    /// Call it before [`collect`](Self::collect) when `now` would be earlier than at the last call.
+    /// To be called before [`collect`](Self::collect) when `now` would be earlier than at the last call.
     pub fn set_back(&mut self, by: Duration) {
         self.synced = self.synced.map(|synced| synced.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         self.set_back += by;
@@ -136,7 +136,7 @@ impl Accumulator {
     }
 
     /// Fills `order` with the interfaces that are old enough and within the limit, oldest first,
-    /// so that a newer series never displaces an older one. Returns how many were left out.
+    /// so that a newer series never displaces an older series. Returns the number of interfaces left out.
     fn admit<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a Arc<Interface>>, now: SystemTime) -> usize {
         self.order.clear();
         let old_enough = |interface: &&Arc<Interface>| {
@@ -176,7 +176,7 @@ impl Accumulator {
         };
         stream.round = self.round;
         let counted = stream.advance(clip(reading?), now);
-        // Scrapers confirm nothing, and `Deltas` remember what did not arrive.
+        // Scrapers confirm nothing, and `Deltas` keep undelivered values themselves.
         if self.reader != Reader::Totals {
             stream.deliver();
         }
@@ -199,7 +199,7 @@ impl Accumulator {
     }
 }
 
-/// Counters modulo 2^63, what OTLP's signed integers hold.
+/// Counters modulo 2^63, the range of OTLP's signed integers.
 fn clip(counters: &Counters) -> [u64; COUNTERS] {
     values(counters).map(|value| value & i64::MAX.unsigned_abs())
 }

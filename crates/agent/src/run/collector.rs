@@ -1,4 +1,4 @@
-//! Reads all counters and joins them with what is known of their interfaces.
+//! Reads all counters and joins them with their interfaces.
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,20 +18,20 @@ use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::Points;
 use crate::metrics::series::Accumulator;
 
-/// What every reader of series needs.
+/// Shared parts of all readers of series.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) handle: Handle,
     pub(super) lookup: Lookup,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
-    /// When everything that existed at the start was known.
+    /// Time at which everything that existed at the start was known.
     pub(super) synced: watch::Receiver<Option<SystemTime>>,
     pub(super) settled: Settled,
     pub(super) count: watch::Sender<SeriesCount>,
 }
 
-/// How many series of interfaces the last reading made.
+/// Number of series in the last reading.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SeriesCount {
     pub(super) series: usize,
@@ -39,8 +39,8 @@ pub(super) struct SeriesCount {
     pub(super) duplicates: usize,
 }
 
-/// Follows series from reading to reading. OTLP and scrapers have one each, as a series' first
-/// point is special and each must get it.
+/// Follows series from reading to reading. OTLP and scrapers have a collector each, because start and
+/// base of a series depend on the reader.
 pub(super) struct Collector {
     shared: Shared,
     accumulator: Accumulator,
@@ -56,7 +56,7 @@ impl Collector {
     /// Reads the counters of every interface now.
     ///
     /// # Errors
-    /// When the watcher has ended.
+    /// Fails after the watcher has terminated.
     pub(super) async fn collect(&mut self) -> anyhow::Result<Points> {
         let start = Instant::now();
         self.readings = self.shared.handle.counters(std::mem::take(&mut self.readings)).await?;
@@ -78,7 +78,7 @@ impl Collector {
         Ok(points)
     }
 
-    /// Records that these ranges of the last points arrived.
+    /// Records delivered ranges of the last points.
     pub(super) fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         self.accumulator.delivered(points, ranges);
     }

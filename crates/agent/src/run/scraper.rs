@@ -1,4 +1,4 @@
-//! Makes the page of metrics, for one scraper after the other.
+//! Makes the page of metrics, one scrape at a time.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::export::gzip::Compressed;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
 
-/// Scrapes that may wait; a further one waits for room.
+/// Most waiting scrapes; further scrapes wait for room.
 const WAITING: usize = 8;
 
 struct Scrape {
@@ -43,21 +43,21 @@ pub(super) struct Scraper {
     scrapes: mpsc::Receiver<Scrape>,
 }
 
-/// Both ends.
+/// Makes both ends of the queue.
 pub(super) fn channel(collector: Collector, shows_interfaces: bool) -> (Scrapes, Scraper) {
     let (sender, scrapes) = mpsc::channel(WAITING);
     (Scrapes(sender), Scraper { collector, shows_interfaces, scrapes })
 }
 
 impl Scraper {
-    /// Makes pages until nobody can ask any more.
+    /// Makes pages until all [`Scrapes`] are dropped.
     ///
     /// # Errors
-    /// When counters cannot be read because the watcher has ended.
+    /// Fails after the watcher has terminated.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         while let Some(Scrape { format, page }) = self.scrapes.recv().await {
             let made = self.make(format).await.context("cannot read the counters")?;
-            // A scraper that has gone meanwhile needs no page.
+            // The scraper may be gone meanwhile.
             let _ = page.send(made);
             memory::give_back();
         }

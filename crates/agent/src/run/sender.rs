@@ -33,7 +33,7 @@ impl Sender {
     /// Exports at every interval until the agent stops, and then once more.
     ///
     /// # Errors
-    /// When counters cannot be read because the watcher has ended.
+    /// Fails after the watcher has terminated.
     pub(super) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
         let settled = self.collector.shared().settled.clone();
         let is_settled = tokio::select! {

@@ -1,4 +1,4 @@
-//! A certificate authority of the tests' own, and a TLS end in front of a receiver that has none.
+//! A certificate authority, and a TLS proxy for a receiver without TLS.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Authority {
         config
     }
 
-    /// Ends TLS, asks for a client's certificate, and passes the bytes on. Ends when the set is dropped.
+    /// Terminates TLS, requires a client certificate, and forwards the bytes until the set is dropped.
     pub(crate) async fn in_front_of(&self, receiver: SocketAddr) -> (SocketAddr, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");

@@ -1,4 +1,4 @@
-//! What a receiver does wrong costs no points that could still arrive.
+//! Faults of a receiver lose no points that can still be delivered.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn variables(receiver: &Faulty, grpc: bool) -> [(&'static str, String); 2] {
     [("ENDPOINT", format!("http://{}", receiver.address)), ("PROTOCOL", protocol.to_owned())]
 }
 
-/// Exports once; says the report and what arrived.
+/// Exports once; returns the report and the receiver.
 async fn once(grpc: bool, script: Vec<Answer>, patience: Duration) -> (netns_agent::export::otlp::Report, Faulty) {
     let receiver = Faulty::start(grpc, script).await;
     let [endpoint, protocol] = variables(&receiver, grpc);
@@ -28,7 +28,7 @@ async fn once(grpc: bool, script: Vec<Answer>, patience: Duration) -> (netns_age
 }
 
 #[tokio::test]
-async fn what_may_be_tried_again_is_and_arrives_once() {
+async fn retried_exports_arrive_once() {
     for (grpc, fault) in [
         (false, Answer::Http(503, None)),
         (false, Answer::Cut),
@@ -46,7 +46,7 @@ async fn what_may_be_tried_again_is_and_arrives_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_hangs_is_not_used_again() {
+async fn hanging_connection_is_replaced() {
     for grpc in [false, true] {
         let (report, receiver) = once(grpc, vec![Answer::Hang], PATIENCE).await;
         assert_eq!((report.failure, receiver.connections()), (None, 2));
@@ -54,7 +54,7 @@ async fn a_connection_that_hangs_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_sent_again() {
+async fn refused_exports_are_not_retried() {
     for (grpc, fault) in [
         (false, Answer::Http(400, None)),
         (false, Answer::Http(401, None)),
@@ -70,7 +70,7 @@ async fn what_is_refused_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_time_gets_it() {
+async fn requested_pause_is_kept() {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
     let exhausted = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
     for (grpc, fault) in [(false, Answer::Http(429, Some("2"))), (true, Answer::Grpc(exhausted))] {
@@ -83,7 +83,7 @@ async fn a_receiver_that_asks_for_time_gets_it() {
 }
 
 #[tokio::test]
-async fn a_wish_for_time_holds_for_the_next_export_too() {
+async fn requested_pause_outlives_the_export() {
     let receiver = Faulty::start(false, [Answer::Http(429, Some("3600"))]).await;
     let [endpoint, protocol] = variables(&receiver, false);
     let mut exporter = exporter(&[(endpoint.0, &endpoint.1), (protocol.0, &protocol.1)]);
@@ -95,7 +95,7 @@ async fn a_wish_for_time_holds_for_the_next_export_too() {
 }
 
 #[tokio::test]
-async fn a_partial_success_is_counted_and_not_sent_again() {
+async fn partial_success_is_counted() {
     for grpc in [false, true] {
         let (report, receiver) = once(grpc, vec![Answer::Reject(7)], PATIENCE).await;
         assert_eq!((report.failure, report.accepted, report.rejected), (None, POINTS - 7, 7));
@@ -104,7 +104,7 @@ async fn a_partial_success_is_counted_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn when_a_receiver_comes_back_the_next_export_is_complete() {
+async fn first_export_after_outage_is_complete() {
     for grpc in [false, true] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");

@@ -1,4 +1,4 @@
-//! A receiver that does wrong as told, and remembers what it was sent.
+//! A receiver with scripted faults that keeps all requests.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,22 +20,22 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::body::Body;
 
-/// What to do with one request.
+/// Answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Accept,
-    /// Takes all but so many points.
+    /// Rejects this number of points.
     Reject(i64),
     /// An HTTP status, and `Retry-After`.
     Http(u16, Option<&'static str>),
     Grpc(tonic::Status),
-    /// Says nothing.
+    /// No answer.
     Hang,
-    /// Ends the connection.
+    /// The connection is closed.
     Cut,
 }
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) at: Instant,
@@ -43,7 +43,7 @@ pub(crate) struct Received {
     pub(crate) request: ExportMetricsServiceRequest,
 }
 
-/// The receiver; ends when dropped.
+/// The receiver; terminated when dropped.
 pub(crate) struct Faulty {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
@@ -58,7 +58,7 @@ struct State {
 }
 
 impl Faulty {
-    /// Answers as `script` says, and accepts what comes after its end. `grpc` decides about HTTP/2.
+    /// Answers according to `script` and accepts all later requests. `grpc` decides about HTTP/2.
     pub(crate) async fn start(grpc: bool, script: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         Self::listen(listener, grpc, script)
@@ -80,7 +80,7 @@ impl Faulty {
                 });
                 connections.spawn(async move {
                     let stream = TokioIo::new(stream);
-                    // A connection that was cut ends in an error, as it should.
+                    // A closed connection is an expected error.
                     let _ = if grpc {
                         http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
                     } else {

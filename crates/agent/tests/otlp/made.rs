@@ -1,4 +1,4 @@
-//! Interfaces, points and exporters for these tests.
+//! Interfaces, points and exporters for tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use netns_agent::metrics::series::Accumulator;
 use netns_agent::testing::{at, eth0, pod, pod_interface, reading};
 use tokio::time::Instant;
 
-/// The longest anything in these tests may take.
+/// Limit of every wait.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Settings as the environment would give them.
+/// Settings from environment variables.
 pub(crate) fn settings(signal: Signal, variables: &[(&str, &str)]) -> OtlpSettings {
     let environment = |name: &str| {
         let name = name.strip_prefix("OTEL_EXPORTER_OTLP_")?;
@@ -30,7 +30,7 @@ pub(crate) fn exporter(variables: &[(&str, &str)]) -> Exporter {
     Exporter::new(Signal::Metrics, settings(Signal::Metrics, variables), identity).expect("an exporter")
 }
 
-/// The host's `eth0` and the one of the pod `web`, which received 1,000 and 123,456,789 bytes.
+/// `eth0` of the host and of the pod `web`, which received 1,000 and 123,456,789 bytes.
 pub(crate) fn two_interfaces() -> Points {
     let interfaces = [eth0(1, at(100)), pod_interface(2, "eth0", &pod("web"), at(100))];
     collect(&interfaces, &[(1, 1_000), (2, 123_456_789)])

@@ -1,4 +1,4 @@
-//! What receivers get: a real one (rotel) for what should work, one of the tests' own for faults.
+//! OTLP exports to a real receiver (rotel), and to a receiver with scripted faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod certificates;

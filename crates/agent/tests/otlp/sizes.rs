@@ -1,4 +1,4 @@
-//! However much there is, requests stay small and nothing is left out.
+//! Requests stay small and complete for any number of interfaces.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use crate::faulty::{Faulty, Received};
 use crate::made::{collect, export, exporter};
 
-/// What tells each point from the others.
+/// Identities of the points.
 fn points(received: &[Received]) -> Vec<String> {
     let metrics = received.iter().flat_map(|received| &received.request.resource_metrics).flat_map(|resource| {
         let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
@@ -49,13 +49,13 @@ async fn all_arrive(interfaces: &[Arc<Interface>]) {
 }
 
 #[tokio::test]
-async fn a_resource_larger_than_a_request_is_sent_in_parts() {
+async fn large_resources_are_split() {
     let of_the_host = |number| Arc::new(interface(number, format!("veth{number}"), Place::Host, at(1)));
     all_arrive(&(1..=10_000).map(of_the_host).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test]
-async fn a_resource_with_huge_attributes_is_sent_in_parts_too() {
+async fn huge_attributes_are_split_too() {
     let mut huge = netns_agent::interface::Pod::clone(&pod("huge"));
     huge.attributes.push(("k8s.pod.annotation.all".into(), "x".repeat(1_700_000)));
     let huge = Arc::new(huge);
@@ -66,7 +66,7 @@ async fn a_resource_with_huge_attributes_is_sent_in_parts_too() {
 }
 
 #[tokio::test]
-async fn a_thousand_pods_are_a_thousand_resources() {
+async fn each_pod_is_a_resource() {
     let pods: Vec<_> = (0..1_000).map(|number| pod(&format!("web-{number}"))).collect();
     let two = |(pod, number)| {
         [("eth0", number), ("net1", number + 1)].map(|(name, number)| pod_interface(number, name, pod, at(1)))

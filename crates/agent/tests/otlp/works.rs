@@ -1,4 +1,4 @@
-//! A real receiver gets what was measured, whatever the way.
+//! A real receiver gets the measurements over every protocol.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,11 +16,11 @@ use crate::made::{LIMIT, export, exporter, settings, two_interfaces};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Exports two interfaces and compares what rotel prints.
+/// Exports two interfaces and checks rotel's output.
 async fn arrives(rotel: &Rotel, variables: &[(&str, &str)]) {
     let report = export(&mut exporter(variables), &two_interfaces(), PATIENCE).await;
     assert_eq!((report.failure, report.rejected, report.accepted), (None, 0, 18), "nine points each");
-    // Its answer is here, so nothing else has to run while its lines are awaited.
+    // Rotel has answered: its lines can be awaited without running anything else.
     let node = rotel.until("k8s.node.network.interface.up").join("\n");
     assert!(node.contains("-> k8s.node.name: Str(node-1)"), "{node}");
     let pod = rotel.until("k8s.pod.network.interface.up").join("\n");
@@ -65,7 +65,7 @@ async fn over_http() {
 }
 
 #[tokio::test]
-async fn over_tls_with_a_private_ca_and_a_client_certificate() {
+async fn over_tls_with_client_certificate() {
     let (rotel, authority) = (Rotel::start(Verbosity::Detailed), Authority::new());
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.path(name));
     let files = [("CERTIFICATE", &*ca), ("CLIENT_CERTIFICATE", &*cert), ("CLIENT_KEY", &*key)];
@@ -87,14 +87,14 @@ async fn over_tls_with_a_private_ca_and_a_client_certificate() {
 }
 
 #[tokio::test]
-async fn a_certificate_file_that_is_none_is_named_before_anything_is_sent() {
+async fn invalid_certificate_file_is_named() {
     let settings = settings(Signal::Metrics, &[("ENDPOINT", "https://127.0.0.1:1"), ("CERTIFICATE", "/dev/null")]);
     let error = Exporter::new(Signal::Metrics, settings, Arc::default()).expect_err("no certificate");
     assert!(error.to_string().starts_with("/dev/null: holds no certificate"), "{error}");
 }
 
 #[tokio::test]
-async fn events_arrive_as_logs_of_their_pod() {
+async fn events_arrive_as_logs() {
     let rotel = Rotel::start(Verbosity::Detailed);
     for (receiver, protocol) in [(rotel.grpc, "grpc"), (rotel.http, "http/protobuf")] {
         let settings = settings(Signal::Logs, &[("ENDPOINT", &format!("http://{receiver}")), ("PROTOCOL", protocol)]);

@@ -8,7 +8,7 @@ use crate::server::Prometheus;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Titles of panels with their queries, variables filled in as Grafana would.
+/// Titles of panels with their queries, variables filled in.
 fn queries() -> Vec<(String, String)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/grafana/netns-agent.json");
     let dashboard: Value = serde_json::from_slice(&std::fs::read(path).expect("the dashboard")).expect("JSON");
@@ -25,7 +25,7 @@ fn queries() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_real_prometheus_scrapes_the_page_and_answers_every_query_of_the_dashboard() {
+async fn prometheus_answers_all_dashboard_queries() {
     let prometheus = Prometheus::start().await;
     let growth =
         "increase(k8s_pod_network_io_bytes_total{k8s_pod_name=\"web\",network_io_direction=\"receive\"}[10s]) > 0";
@@ -45,9 +45,9 @@ async fn a_real_prometheus_scrapes_the_page_and_answers_every_query_of_the_dashb
 }
 
 #[tokio::test]
-async fn pod_network_name_info_joins_with_series_labelled_as_cadvisors_are() {
+async fn network_names_join_with_cadvisor() {
     let prometheus = Prometheus::start().await;
-    // As cAdvisor labels them: namespace, pod, interface.
+    // Labels as in cAdvisor: namespace, pod, interface.
     let cadvisor = "label_replace(label_replace(label_replace(k8s_pod_network_io_bytes_total{network_io_direction=\"receive\"}, \
          \"pod\", \"$1\", \"k8s_pod_name\", \"(.*)\"), \"namespace\", \"$1\", \"k8s_namespace_name\", \"(.*)\"), \
          \"interface\", \"$1\", \"network_interface_name\", \"(.*)\")";

@@ -1,4 +1,4 @@
-//! What real Prometheus programs make of the page.
+//! Real Prometheus programs read the page.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod dashboard;
@@ -13,7 +13,7 @@ use netns_agent::export::prometheus::Format;
 use crate::page::Node;
 
 #[test]
-fn promtool_has_nothing_to_say_about_the_page() {
+fn promtool_accepts_the_page() {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a page from the agent's admin server each second.
+//! A real Prometheus scrapes the agent's admin server each second.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::page::Node;
 
-/// Ends when dropped.
+/// Terminated when dropped.
 pub(crate) struct Prometheus {
     address: SocketAddr,
     // Before its folder.
@@ -44,7 +44,7 @@ impl Prometheus {
         Self { address, _running: Running::start(command, Listen::Output), _folder: folder, _agent: agent }
     }
 
-    /// The answer to a query once it is not empty.
+    /// The first answer to a query that is not empty.
     pub(crate) async fn answer(&self, query: &str, limit: Duration) -> Result<Vec<Value>, String> {
         let mut last = "no answer".to_owned();
         let mut ticks = tokio::time::interval(Duration::from_millis(200));

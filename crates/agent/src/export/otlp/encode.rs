@@ -1,7 +1,7 @@
 //! Points to OTLP requests, a batch at a time.
 //!
 //! A request is `repeated ResourceMetrics resource_metrics = 1`, so Resources encoded one by one
-//! behind each other are a request: only one is ever held as messages.
+//! behind each other are a request: only a single Resource is ever held as messages.
 
 use std::ops::Range;
 
@@ -20,11 +20,11 @@ use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Attributes, Points, Sample, Subject, Temporality, nanos};
 
-/// The conventions that names were taken from.
+/// Schema of the semantic conventions used for names.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
-/// A batch is sent when it has reached this: small enough that making one blocks the runtime for
-/// few milliseconds.
+/// A batch of this size is sent: making a larger batch would block the runtime for more than a few
+/// milliseconds.
 const ENOUGH: usize = 512 * 1024;
 
 /// No batch is larger. Receivers refuse 4 MiB.
@@ -33,12 +33,12 @@ pub const LARGEST: usize = 2 * 1024 * 1024 - 1024;
 /// Most interfaces in one message; a Resource with more is sent in parts.
 const MOST_SAMPLES: usize = 256;
 
-/// What a batch holds.
+/// Content of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Indexes into [`Points::samples`].
     pub samples: Range<usize>,
-    /// How many data points.
+    /// Number of data points.
     pub points: usize,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Batches<'a> {
         Self { points, identity, group: 0, sample: 0 }
     }
 
-    /// Encodes the next request into `buffer`, which is cleared first; `None` when all is said.
+    /// Encodes the next request into `buffer`, which is cleared first; `None` at the end.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Option<Batch> {
         buffer.clear();
         let start = self.sample;
@@ -101,7 +101,7 @@ impl<'a> Batches<'a> {
             self.data_points(metric, sample, attributes, &mut data_points);
         }
         let is_monotonic = metric.instrument == Instrument::Counter;
-        // What goes up and down is always told as a whole.
+        // Up-down counters are always cumulative.
         let temporality = match self.points.temporality {
             Temporality::Delta if is_monotonic => AggregationTemporality::Delta,
             Temporality::Delta | Temporality::Cumulative => AggregationTemporality::Cumulative,
@@ -177,7 +177,7 @@ pub fn resource(identity: &Identity, subject: &Subject) -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-/// What made the data: this program.
+/// The instrumentation scope: this program.
 #[must_use]
 pub fn scope() -> InstrumentationScope {
     InstrumentationScope {
@@ -206,7 +206,7 @@ fn count(message: &ResourceMetrics) -> usize {
     message.scope_metrics.iter().flat_map(|scope| &scope.metrics).map(points_of).sum()
 }
 
-/// How many data points a metric has.
+/// Counts the data points of a metric.
 #[must_use]
 pub fn points_of(metric: &Metric) -> usize {
     match &metric.data {

@@ -1,7 +1,7 @@
-//! The OTLP exporter: encode, send, try again, and say what became of it.
+//! The OTLP exporter: encodes, sends, retries, and reports the outcome.
 //!
 //! Nothing is queued while the receiver is away. Totals are complete whenever the next export
-//! arrives, and [`Deltas`](crate::metrics::delta::Deltas) grow until one does.
+//! arrives, and [`Deltas`](crate::metrics::delta::Deltas) grow until then.
 
 mod encode;
 mod retry;
@@ -42,20 +42,20 @@ pub struct Exporter {
     not_before: Option<Instant>,
 }
 
-/// What became of an export.
+/// Outcome of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Samples whose points arrived, as ranges of [`Points::samples`].
+    /// Samples with delivered points, as ranges of [`Points::samples`].
     pub delivered: Vec<Range<usize>>,
-    /// Data points or log records that arrived and were taken.
+    /// Data points or log records the receiver accepted.
     pub accepted: usize,
-    /// Those that arrived and were not taken.
+    /// Data points or log records the receiver rejected.
     pub rejected: usize,
     /// Requests sent again.
     pub retries: u32,
-    /// Bytes of all requests that arrived, before compression.
+    /// Bytes of all delivered requests, before compression.
     pub bytes: usize,
-    /// Why something did not arrive; the last reason where there are several.
+    /// Reason of the last failure, if a request was not delivered.
     pub failure: Option<Failure>,
 }
 
@@ -69,21 +69,21 @@ impl Exporter {
         Ok(Self { transport, signal, identity, not_before: None })
     }
 
-    /// Where it exports to.
+    /// Settings of the receiver.
     #[must_use]
     pub fn settings(&self) -> &OtlpSettings {
         self.transport.settings()
     }
 
-    /// What it says about itself.
+    /// Attributes of the agent.
     #[must_use]
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 
-    /// Sends all points, trying again until `deadline`; the next export makes up for what it leaves out.
+    /// Sends all points and retries until `deadline`; the next export includes points left out.
     ///
-    /// Cancelling is safe; what was under way may or may not have arrived.
+    /// Cancelling is safe; the receiver may have the last request or not.
     pub async fn export(&mut self, points: &Points, deadline: Instant) -> Report {
         let identity = self.identity.clone();
         let mut batches = Batches::new(points, &identity);
@@ -100,7 +100,7 @@ impl Exporter {
         report
     }
 
-    /// Sends metrics that are messages already: the agent's own.
+    /// Sends the agent's own metrics, which are messages already.
     pub async fn export_resource(&mut self, metrics: &ResourceMetrics, deadline: Instant) -> Report {
         let points = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics).map(points_of).sum();
         let mut body = BytesMut::with_capacity(metrics.encoded_len() + 16);
@@ -110,7 +110,7 @@ impl Exporter {
         report
     }
 
-    /// Sends one encoded request of so many items. Says whether it arrived.
+    /// Sends an encoded request with this number of items. Returns `true` where the receiver took the request.
     pub(crate) async fn deliver(&mut self, body: Bytes, items: usize, deadline: Instant, report: &mut Report) -> bool {
         let length = body.len();
         match self.send(body, deadline, report).await {
@@ -159,7 +159,7 @@ impl Exporter {
         }
     }
 
-    /// A receiver that asked for a pause gets it in later exports, too.
+    /// A pause the receiver asked for holds for later exports, too.
     async fn wait_as_asked(&mut self, deadline: Instant) -> Result<(), Failure> {
         let Some(until) = self.not_before else { return Ok(()) };
         let left = until.saturating_duration_since(Instant::now());
@@ -171,8 +171,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// How many items the receiver did not take, from its answer's partial success; `None` where the answer
-    /// is not OTLP.
+    /// Number of rejected items, from the partial success of an answer; `None` for an answer that is not
+    /// OTLP.
     fn rejected(&self, answer: &[u8]) -> Option<usize> {
         let partial = match self.signal {
             Signal::Metrics => ExportMetricsServiceResponse::decode(answer)

@@ -1,6 +1,6 @@
-//! What to do about a request that failed: pure.
+//! Classifies failed requests and decides about retries: pure.
 //!
-//! ConfigSources: "OpenTelemetry Protocol Specification", sections "Failures" of OTLP/gRPC and OTLP/HTTP.
+//! Sources: "OpenTelemetry Protocol Specification", sections "Failures" of OTLP/gRPC and OTLP/HTTP.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,28 +10,27 @@ use tonic::Code;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A receiver that asks for a longer pause is asked again after this time: a day without data is never
-/// what its operator wants.
+/// Longest pause granted to a receiver: no operator wants a day without data.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Why a request did not arrive.
+/// Reason of a failed request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nobody answered: no connection, or it was cut. May be tried again.
+    /// No connection, or the connection was cut. Can be retried.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// No answer in time. May be tried again.
+    /// No answer in time. Can be retried.
     #[error("did not answer within {0:?}")]
     Timeout(Duration),
-    /// The receiver asks to try again, perhaps not before some time.
+    /// The receiver asks for a retry, perhaps after a pause.
     #[error("is busy: {reason}")]
     Busy {
-        /// What it said.
+        /// Reason given by the receiver.
         reason: String,
-        /// Wait at least this long.
+        /// Shortest pause before the retry.
         after: Option<Duration>,
     },
-    /// The receiver does not take it, now or later.
+    /// The receiver refuses the request for good.
     #[error("refused it: {0}")]
     Refused(String),
 }
@@ -48,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// What a gRPC status means; `after` is its RetryInfo.
+    /// Classifies a gRPC status; `after` is its RetryInfo.
     ///
     /// RESOURCE_EXHAUSTED may be tried again only when the receiver says when.
     #[must_use]
@@ -68,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// What an HTTP status other than success means; `retry_after` is that header's value.
+    /// Classifies an HTTP status other than success; `retry_after` is the value of the header `Retry-After`.
     #[must_use]
     pub fn from_http(status: StatusCode, retry_after: Option<&str>, now: SystemTime) -> Self {
         let reason = format!("HTTP {status}");
@@ -83,7 +82,7 @@ impl Failure {
         }
     }
 
-    /// Adds what the receiver said to the reason.
+    /// Adds an explanation to the reason.
     #[must_use]
     pub fn explain(mut self, explanation: &str) -> Self {
         if let Self::Busy { reason, .. } | Self::Refused(reason) = &mut self
@@ -94,10 +93,10 @@ impl Failure {
         self
     }
 
-    /// How long to wait before the next try; `None` when there is to be none.
+    /// Time to wait before the next try; `None` for no further try.
     ///
-    /// `tries` is how many failed, `left` the time until it is pointless, `random` in 0..1 spreads
-    /// the tries of many agents whose receiver went away at the same moment.
+    /// `tries` counts failed tries, `left` is the time until the deadline, `random` in 0..1 spreads
+    /// the tries of many agents with the same receiver.
     #[must_use]
     pub fn wait(&self, tries: u32, left: Duration, random: f64) -> Option<Duration> {
         let asked = match self {
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_statuses_of_the_specification_are_tried_again() {
+    fn retried_statuses_follow_the_specification() {
         let grpc = |code| may_retry(&Failure::from_grpc(code, "", None));
         let again = (0..17).map(Code::from).filter(|code| grpc(*code)).collect::<Vec<_>>();
         let expected = [
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_and_are_spread() {
+    fn waits_double_with_jitter() {
         let failure = Failure::Unreachable(String::new());
         let waits = |random| (1..8).map(move |tries| failure.wait(tries, LONG, random).unwrap().as_millis());
         assert_eq!(waits.clone()(1.0).collect::<Vec<_>>(), [1000, 2000, 4000, 8000, 16000, 30000, 30000]);
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_receivers_wish_is_a_lower_bound() {
+    fn receivers_pause_is_lower_bound() {
         let after = |text| Failure::from_http(StatusCode::TOO_MANY_REQUESTS, Some(text), at(784_111_777));
         assert_eq!(after("7").wait(1, LONG, 0.5), Some(Duration::from_secs(7)));
         let date = after("Sun, 06 Nov 1994 08:50:37 GMT");
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_beyond_the_next_export_is_not_begun() {
+    fn wait_ends_before_next_export() {
         let busy = Failure::Busy { reason: String::new(), after: Some(Duration::from_secs(20)) };
         assert_eq!(busy.wait(1, Duration::from_secs(15), 0.5), None);
     }

@@ -1,4 +1,4 @@
-//! What a receiver adds up that tells streams apart by all attributes, as the OTLP data model does.
+//! Sums at a receiver that identifies streams by all attributes, as the OTLP data model does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Node {
     }
 }
 
-/// The pod `web` before the API server answers, and what it answers.
+/// The pod `web` before and after the API server answers.
 fn late_workload() -> [Arc<Interface>; 2] {
     let mut described = Pod::clone(&pod("web"));
     described.workload = Some(Workload { kind: WorkloadKind::Deployment, name: "web".into() });
@@ -156,7 +156,7 @@ fn ten_restarts_count_nothing_twice() {
 }
 
 #[test]
-fn a_new_pod_counts_whole_through_changes() {
+fn new_pods_count_from_zero() {
     for mut node in Node::both() {
         node.kernel = 0;
         let [late, described] = late_workload().map(|interface| {
@@ -184,7 +184,7 @@ fn relabelling_counts_each_byte_once() {
 }
 
 #[test]
-fn a_namespace_becomes_a_pod() {
+fn namespace_becomes_a_pod() {
     for mut node in Node::both() {
         let [late, described] = late_workload();
         let nobody = Arc::new(Interface { owner: None, ..Interface::clone(&late) });
@@ -197,7 +197,7 @@ fn a_namespace_becomes_a_pod() {
 
 /// A rename gives the interface another id and keeps the time it was made.
 #[test]
-fn a_rename_counts_each_byte_once() {
+fn rename_counts_each_byte_once() {
     for mut node in Node::both() {
         let before = eth0(1, at(1));
         let mut after = Interface::clone(&before);
@@ -210,9 +210,9 @@ fn a_rename_counts_each_byte_once() {
     }
 }
 
-/// With MAC address or CNI network as attributes of every series, a change of those is a change of identity.
+/// With MAC address or CNI network as attributes of every series, a change of their values is a change of identity.
 #[test]
-fn opt_in_attributes_are_part_of_the_identity() {
+fn opt_in_attributes_identify_series() {
     for mut node in Node::both() {
         let mut options = Options::default();
         options.attributes.network = true;
@@ -243,7 +243,7 @@ fn changes_while_the_receiver_is_away() {
 
 /// The base must arrive before anything counts from it.
 #[test]
-fn a_receiver_that_is_away_at_the_start() {
+fn base_is_repeated_until_delivered() {
     let [mut node, mut with_deltas] = Node::both();
     let [late, described] = late_workload();
     for node in [&mut node, &mut with_deltas] {
@@ -257,7 +257,7 @@ fn a_receiver_that_is_away_at_the_start() {
 }
 
 #[test]
-fn a_clock_set_back_counts_each_byte_once() {
+fn clock_set_back_counts_once() {
     for mut node in Node::both() {
         let interface = labelled("a");
         node.export(&interface, true);
@@ -270,7 +270,7 @@ fn a_clock_set_back_counts_each_byte_once() {
 }
 
 #[test]
-fn an_interface_filtered_out_for_a_time() {
+fn filtered_time_is_not_counted() {
     let [mut node, _] = Node::both();
     let mut interface = Interface::clone(&labelled("a"));
     interface.since = at(105);

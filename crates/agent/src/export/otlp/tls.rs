@@ -1,4 +1,4 @@
-//! Whom to trust and what to show, from PEM files.
+//! TLS: trusted authorities and the client certificate, from PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::export::settings::TlsFiles;
 
-/// Why TLS cannot be set up.
+/// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read, or holds no such thing in PEM.
@@ -18,7 +18,7 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// Expected content.
         what: &'static str,
         /// The cause.
         source: pem::Error,
@@ -34,7 +34,7 @@ pub enum TlsError {
     /// The system has no certificates of authorities.
     #[error("no certificate authorities on this system; name a file with --otlp-certificate: {0}")]
     NoRoots(std::io::Error),
-    /// The cryptography cannot do what TLS needs.
+    /// The cryptographic provider does not support the TLS versions.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }

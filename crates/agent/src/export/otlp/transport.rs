@@ -31,7 +31,7 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// Most characters of a receiver's message in a log line.
 const LONGEST_MESSAGE: usize = 200;
 
-/// Sends requests over one connection that is made when needed.
+/// Sends requests over a connection made on demand.
 #[derive(Debug)]
 pub(super) struct Transport {
     signal: Signal,
@@ -63,11 +63,11 @@ impl Transport {
 
     /// Sends one encoded request once, and waits for its answer no longer than the timeout.
     ///
-    /// After a failure the next request takes a new connection and reads certificates anew: one
-    /// that hangs would be used again until the kernel gives it up, a quarter of an hour later.
+    /// After a failure the next request takes a new connection and reads certificates again: a hanging
+    /// connection would be used until the kernel gives up, a quarter of an hour later.
     ///
     /// # Errors
-    /// When it did not arrive, or may not have; cancelling leaves that open, too.
+    /// Fails where delivery is not confirmed; after cancelling, delivery is unknown, too.
     pub(super) async fn send(&mut self, body: Bytes) -> Result<Bytes, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
@@ -151,7 +151,7 @@ async fn unary(
     grpc.ready().await.map_err(|error| Failure::Unreachable(causes(&error)))?;
     match grpc.unary(request, path, Raw).await {
         Ok(response) => Ok(response.into_inner()),
-        // A status that has a source was made here, of an error of the connection.
+        // Only a status made of a connection error has a source.
         Err(status) if status.source().is_some() => Err(Failure::Unreachable(causes(&status))),
         Err(status) => {
             let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
@@ -193,8 +193,8 @@ async fn post(
     }
 }
 
-/// What is to be known of a refusal besides its status: the path that does not exist, or the message of a
-/// `google.rpc.Status`, with which OTLP receivers answer.
+/// Explains a refusal besides its status: the missing path, or the message of the
+/// `google.rpc.Status` in the answer.
 fn explanation(status: StatusCode, settings: &OtlpSettings, body: &[u8]) -> String {
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
         let path = settings.endpoint.path();
@@ -204,7 +204,7 @@ fn explanation(status: StatusCode, settings: &OtlpSettings, body: &[u8]) -> Stri
     message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
-/// An error with all that led to it, in one line.
+/// An error with all its causes, in one line.
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -218,7 +218,7 @@ fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// Messages that are encoded already.
+/// A codec for encoded messages.
 #[derive(Clone, Copy, Debug)]
 struct Raw;
 

@@ -1,9 +1,9 @@
 //! The same series for scrapers: Prometheus' text format and OpenMetrics.
 //!
-//! What OTLP says by a Resource is in labels here: `k8s_namespace_name`, `k8s_pod_name` and
-//! `k8s_pod_uid`, or `netns_name`; what is the same for all is on `target_info`. There are no
-//! `_created` samples: for an interface that existed before the agent no creation time is known,
-//! and a wrong one would count its traffic twice.
+//! Labels identify the OTLP Resource: `k8s_namespace_name`, `k8s_pod_name` and `k8s_pod_uid`, or `netns_name`;
+//! `target_info` holds the attributes all Resources share, `k8s_pod_info` those of a pod. The page has no
+//! `_created` samples: the creation time of an interface older than the agent is unknown,
+//! and a wrong time would count its traffic twice.
 
 pub(crate) mod names;
 mod text;
@@ -20,12 +20,12 @@ use crate::export::resource::{Identity, pod_attributes};
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
 use crate::metrics::points::{Options, Points, Sample, Subject};
 
-/// What a scrape shows.
+/// Content of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
     /// The interfaces, cumulative; `None` shows the agent's own metrics only.
     pub points: Option<&'a Points>,
-    /// What the agent says about itself.
+    /// Attributes of the agent.
     pub identity: &'a Identity,
     /// The agent's own metrics.
     pub own: &'a ResourceMetrics,
@@ -35,7 +35,7 @@ impl Page<'_> {
     /// Writes the text, in many small pieces.
     ///
     /// # Errors
-    /// Those of `to`.
+    /// Returns the errors of `to`.
     pub fn write(&self, format: Format, to: impl Write) -> io::Result<()> {
         let mut writer = Writer::new(to, format);
         writer.family("target", "", Type::Info, "What the agent says about itself.");
@@ -135,7 +135,7 @@ fn interface_metric(
     }
 }
 
-/// Everything that is known of each pod, to be joined with its series by namespace, name and uid.
+/// Workload, labels and annotations of each pod, to be joined with its series by namespace, name and uid.
 fn pods(points: &Points, writer: &mut Writer<impl Write>) {
     let pods = points.groups.iter().filter_map(|group| match &group.subject {
         Subject::Pod(pod) => Some(pod),
@@ -152,7 +152,7 @@ fn pods(points: &Points, writer: &mut Writer<impl Write>) {
     }
 }
 
-/// As openshift's network-metrics-daemon has it: always 0, to be added to cAdvisor's series by
+/// The same metric as in openshift's network-metrics-daemon: always 0, to be added to cAdvisor's series by
 /// `+ on(namespace,pod,interface) group_left(network_name)`.
 fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
     let mut samples = points
@@ -169,7 +169,7 @@ fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
         return;
     }
     writer.family("pod_network_name_info", "", Type::Gauge, "Always 0: says the CNI network of a pod's interface.");
-    // A pod that is made again under its name exists twice for a moment, here without the uid.
+    // A pod made again under its name exists twice for a moment, here without the uid.
     let mut written = HashSet::new();
     for (pod, interface, network) in samples {
         let interface = interface.name.to_string();

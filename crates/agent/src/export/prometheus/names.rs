@@ -1,7 +1,7 @@
 //! OpenTelemetry names as Prometheus names.
 //!
 //! Source: "Prometheus and OpenMetrics Compatibility" of the OpenTelemetry specification: characters
-//! that Prometheus does not know become `_`, the unit and `_total` follow the name.
+//! unknown to Prometheus become `_`, the unit and `_total` follow the name.
 
 use crate::metrics::catalog::Instrument;
 
@@ -13,7 +13,7 @@ pub(crate) fn family(name: &str, unit: &str) -> (String, &'static str) {
         "By" => "bytes",
         "By/s" => "bytes_per_second",
         "s" => "seconds",
-        // "1" is a ratio for gauges only, and what is in braces is no unit.
+        // "1" is a ratio for gauges only, and text in braces is not a unit.
         _ => "",
     };
     if !unit.is_empty() && !family.ends_with(unit) {
@@ -34,7 +34,7 @@ pub(crate) fn sample(name: &str, unit: &str, instrument: Instrument) -> String {
 }
 
 /// An attribute key as a label name: other characters than letters, digits and `_` become `_`, several
-/// of them one, so that no name begins with `__`, which Prometheus reserves. A first digit gets a `_` before it.
+/// of them a single `_`: names with `__` at the begin are reserved by Prometheus. A first digit gets a `_` before.
 #[must_use]
 pub(crate) fn label(key: &str) -> String {
     let mut label = String::with_capacity(key.len() + 1);
@@ -50,7 +50,7 @@ pub(crate) fn label(key: &str) -> String {
     label
 }
 
-/// Appends a label's value with what would end it escaped.
+/// Appends a label's value, escaped.
 pub(crate) fn escape(value: &str, to: &mut String) {
     for c in value.chars() {
         match c {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_opentelemetrys_own_exporter() {
+    fn names_match_opentelemetrys_exporter() {
         let counter = Instrument::Counter;
         assert_eq!(sample("k8s.pod.network.io", "By", counter), "k8s_pod_network_io_bytes_total");
         assert_eq!(sample("k8s.pod.network.packet.count", "{packet}", counter), "k8s_pod_network_packet_count_total");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_ends_its_label() {
+    fn values_are_escaped() {
         let mut text = String::new();
         escape("a\"b\\c\nd\r{}é", &mut text);
         assert_eq!(text, "a\\\"b\\\\c\\nd\r{}é");

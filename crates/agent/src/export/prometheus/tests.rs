@@ -27,7 +27,7 @@ fn page(options: Options, format: Format) -> String {
 }
 
 #[test]
-fn every_scope_has_its_names_and_labels() {
+fn scopes_have_names_and_labels() {
     let text = page(Options::default(), Format::Text);
     let expected = [
         "# TYPE k8s_node_network_io_bytes_total counter\n",
@@ -48,7 +48,7 @@ fn every_scope_has_its_names_and_labels() {
 }
 
 #[test]
-fn odd_names_break_no_line() {
+fn odd_names_are_escaped() {
     let text = page(Options::default(), Format::Text);
     assert!(text.contains(r#"k8s_pod_name="a\"b\\c\nd""#), "{text}");
     assert!(text.contains(r#"network_interface_name="bad\\xff\"""#), "{text}");
@@ -56,7 +56,7 @@ fn odd_names_break_no_line() {
     assert!(lines.clone().all(|line| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok())));
 }
 
-/// Label names that are equal after translation are one label, and none is reserved.
+/// Keys with the same label name are merged, and no name is reserved.
 #[test]
 fn labels_from_outside_break_no_line() {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
@@ -81,7 +81,7 @@ fn labels_from_outside_break_no_line() {
 }
 
 #[test]
-fn openmetrics_names_families_without_total_and_ends() {
+fn openmetrics_page_is_complete() {
     let text = page(Options::default(), Format::OpenMetrics);
     assert!(
         text.contains("# TYPE k8s_pod_network_io_bytes counter\n# UNIT k8s_pod_network_io_bytes bytes\n"),
@@ -92,7 +92,7 @@ fn openmetrics_names_families_without_total_and_ends() {
 }
 
 #[test]
-fn kubeletstats_names_are_a_switch_away_and_the_info_metric_names_everything() {
+fn kubeletstats_names_and_info_metric() {
     let attributes = Attributes { kubeletstats_names: true, ..Attributes::default() };
     let text = page(Options { attributes, opt_in: vec![Measure::Info], ..Options::default() }, Format::Text);
     assert!(text.contains("interface=\"eth0\",direction=\"receive\"} 2000\n"), "{text}");
@@ -102,7 +102,7 @@ fn kubeletstats_names_are_a_switch_away_and_the_info_metric_names_everything() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_no_page() {
+fn page_returns_write_errors() {
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default() };
     let mut room = [0; 16];

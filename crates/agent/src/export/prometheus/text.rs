@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::export::prometheus::names::{escape, label};
 
-/// How a scraper wants it.
+/// Format of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format 0.0.4.
@@ -16,8 +16,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the request's `Accept` asks for: the format with the higher weight; Prometheus' own
-    /// where nothing is said.
+    /// The format with the higher weight in the request's `Accept`; without a preference Prometheus' own.
     #[must_use]
     pub fn negotiate(accept: Option<&str>) -> Self {
         let weight = |range: &str| {
@@ -42,7 +41,7 @@ impl Format {
     }
 }
 
-/// What a family's samples are.
+/// Type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Counter,
@@ -64,9 +63,9 @@ impl Labels {
         labels
     }
 
-    /// Labels of keys from outside: users choose them, so several can become one label name. Such a label
-    /// holds all their values, joined by `;` in the order of the keys, as OpenTelemetry's specification for
-    /// Prometheus has it.
+    /// Labels of keys chosen by users, several of which can become the same label name. Such a label
+    /// holds all values, joined by `;` in the order of the keys, according to OpenTelemetry's specification for
+    /// Prometheus.
     pub(super) fn joined(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (label(&key), key, value)).collect();
         pairs.sort_unstable();
@@ -100,7 +99,7 @@ impl Labels {
 pub(super) struct Writer<W> {
     to: W,
     format: Format,
-    /// What became of the lines so far; after a failure there are no more.
+    /// Result of the lines so far; nothing is written after a failure.
     written: io::Result<()>,
 }
 
@@ -109,7 +108,7 @@ impl<W: Write> Writer<W> {
         Self { to, format, written: Ok(()) }
     }
 
-    /// Begins a family; all its samples must follow before the next one begins.
+    /// Begins a family; all its samples must follow before the next family.
     pub(super) fn family(&mut self, name: &str, unit: &str, kind: Type, help: &str) {
         let suffix = match (self.format, kind) {
             (Format::Text, Type::Counter) => "_total",
@@ -134,7 +133,7 @@ impl<W: Write> Writer<W> {
         self.sample_of(name, suffix, [labels, &Labels::default()], value);
     }
 
-    /// A sample with all of these labels.
+    /// Writes a sample with the labels of both sets.
     pub(super) fn sample_of(&mut self, name: &str, suffix: &str, labels: [&Labels; 2], value: impl Display) {
         let [first, second] = labels.map(|labels| &*labels.0);
         let comma = if first.is_empty() || second.is_empty() { "" } else { "," };
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scraper_gets_the_format_it_prefers() {
+    fn accept_header_decides_format() {
         let cases = [
             (None, Format::Text),
             (Some("*/*"), Format::Text),

@@ -18,7 +18,7 @@ const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 
 #[test]
-fn no_endpoint_or_a_disabled_sdk_is_no_export() {
+fn no_endpoint_means_no_export() {
     assert_eq!(resolve(&[], &Overrides::default()), Ok(None));
     assert_eq!(resolve(&[(ENDPOINT, " ")], &Overrides::default()), Ok(None), "empty is not set");
     let disabled = [(ENDPOINT, "http://c:4318"), ("OTEL_SDK_DISABLED", "TRUE")];
@@ -26,7 +26,7 @@ fn no_endpoint_or_a_disabled_sdk_is_no_export() {
 }
 
 #[test]
-fn the_signals_path_is_appended_to_the_general_endpoint_only() {
+fn only_general_endpoint_gets_a_path() {
     assert_eq!(endpoint_of(&[(ENDPOINT, "http://c:4318")]).0, "http://c:4318/v1/metrics");
     assert_eq!(endpoint_of(&[(ENDPOINT, "https://c/otlp/")]).0, "https://c/otlp/v1/metrics");
     assert_eq!(endpoint_of(&[(METRICS_ENDPOINT, "https://c/write")]).0, "https://c/write");
@@ -36,7 +36,7 @@ fn the_signals_path_is_appended_to_the_general_endpoint_only() {
 }
 
 #[test]
-fn flags_go_before_the_signals_variable_and_that_before_the_general_one() {
+fn flags_precede_variables() {
     let both = [(ENDPOINT, "http://general:4318"), (METRICS_ENDPOINT, "http://metrics:4318")];
     assert_eq!(endpoint_of(&both).0, "http://metrics:4318/");
     let flag = Overrides { endpoint: Some("http://flag:4318".into()), ..Overrides::default() };
@@ -44,7 +44,7 @@ fn flags_go_before_the_signals_variable_and_that_before_the_general_one() {
 }
 
 #[test]
-fn the_scheme_decides_about_tls_and_insecure_only_where_there_is_none() {
+fn scheme_precedes_insecure() {
     let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
     let grpc = (PROTOCOL, "grpc");
     assert_eq!(endpoint_of(&[(ENDPOINT, "c:4317"), grpc]).0, "https://c:4317/");
@@ -62,7 +62,7 @@ fn without_a_protocol_the_port_decides() {
 }
 
 #[test]
-fn everything_that_can_be_set_is_read() {
+fn all_variables_are_read() {
     let settings = resolve(
         &[
             (ENDPOINT, "https://c:4318"),
@@ -121,7 +121,7 @@ fn all_faults_are_named_at_once() {
 }
 
 #[test]
-fn resource_attributes_are_percent_decoded_and_the_service_name_goes_first() {
+fn resource_attributes_are_percent_decoded() {
     let variables =
         [("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,team=a%20b%2C%C3%BC"), ("OTEL_SERVICE_NAME", "agent")];
     let attributes = resource_attributes(&environment(&variables)).unwrap();

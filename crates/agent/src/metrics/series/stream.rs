@@ -1,4 +1,4 @@
-//! Identity, start and base of the streams that one interface makes at one reader.
+//! Identity, start and base of the streams of an interface at a reader.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,10 +9,10 @@ use iface_core::InterfaceId;
 use crate::metrics::catalog::COUNTERS;
 use crate::metrics::points::{Attributes, Counted, Nanos, Reader, Subject, nanos};
 
-/// The attributes by which a reader tells the streams of one interface from all others.
+/// The attributes by which a reader identifies the streams of an interface.
 ///
-/// Two identities are equal when every exported attribute is: those of the Resource (or the labels of
-/// the page) and those of the data points. Attributes that are the same on every Resource of this agent
+/// Two identities are equal when every exported attribute is equal: attributes of the Resource (or labels of
+/// the page) and attributes of the data points. Attributes that are the same on every Resource of this agent
 /// never change while the agent runs and are left out.
 #[derive(Clone, Debug)]
 pub(super) struct StreamIdentity {
@@ -25,7 +25,7 @@ impl StreamIdentity {
         Self { subject: subject.clone(), interface: interface.clone() }
     }
 
-    /// Compares what is exported of both.
+    /// Compares the exported attributes.
     fn is_same(&self, other: &Self, attributes: Attributes, reader: Reader) -> bool {
         if reader == Reader::Deltas {
             return true;
@@ -42,12 +42,12 @@ impl StreamIdentity {
 enum Origin {
     /// The start time is true: the value is everything since then.
     Known,
-    /// The interface carried an unknown part of its counters before the agent started. The first point
-    /// that arrives has no duration, and its value is the base of all later ones.
+    /// The interface carried an unknown part of its counters before the agent started. The first delivered
+    /// point has no duration, and its value is the base of all later ones.
     Unknown,
 }
 
-/// Raw counters of the kernel and the time they were read.
+/// Raw counters of the kernel and the time of reading.
 #[derive(Clone, Copy, Debug)]
 struct Raw {
     time: Nanos,
@@ -67,9 +67,9 @@ pub(super) struct Stream {
     starts: [Nanos; COUNTERS],
     bases: [u64; COUNTERS],
     last: Option<Raw>,
-    /// The last reading that arrived under the present identity.
+    /// The last delivered reading under the present identity.
     delivered: Option<Raw>,
-    /// Points under this identity were interrupted, so the stream begins anew.
+    /// Points were interrupted, so the stream begins anew.
     restart: bool,
 }
 
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// Gives the interface the identity it has in this export.
+    /// Sets the identity in the present export.
     pub(super) fn identify(&mut self, identity: StreamIdentity, attributes: Attributes, reader: Reader) {
         self.id = identity.interface.id;
         self.restart |= !self.identity.is_same(&identity, attributes, reader);
@@ -116,8 +116,8 @@ impl Stream {
         counted
     }
 
-    /// Reads on without a point: the interface is not exported now. When it is exported again, its stream
-    /// begins at the last reading without a point.
+    /// Records a reading without a point, for an interface that is not exported now. Its next stream
+    /// begins at the last such reading.
     pub(super) fn skip(&mut self, values: [u64; COUNTERS], now: Nanos) {
         self.follow_resets(&values);
         self.last = Some(Raw { time: now, values });
@@ -153,8 +153,8 @@ impl Stream {
         }
     }
 
-    /// Starts the stream of a new identity at the last reading that arrived under the old one, so that each
-    /// byte is in exactly one of both. Where nothing arrived, nothing was counted and start and base stay.
+    /// Starts the stream of a new identity at the last delivered reading of the old identity, so that each
+    /// byte is in exactly one stream. Where nothing arrived, nothing was counted and start and base stay.
     fn begin_anew(&mut self) {
         if let Some(delivered) = self.delivered.take() {
             self.origin = Origin::Known;

@@ -21,7 +21,7 @@ fn synced() -> Accumulator {
 }
 
 #[test]
-fn an_interface_seen_to_be_made_counts_from_its_making() {
+fn new_interface_counts_from_creation() {
     let mut accumulator = synced();
     let interface = eth0(1, at(5));
     assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 5 * SECOND));
@@ -29,7 +29,7 @@ fn an_interface_seen_to_be_made_counts_from_its_making() {
 }
 
 #[test]
-fn an_unknown_start_gives_a_first_point_without_duration() {
+fn unknown_start_gives_a_base() {
     let mut accumulator = Accumulator::default();
     let interface = eth0(1, at(5));
     assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 50)], at(5))), (50, 5 * SECOND));
@@ -41,7 +41,7 @@ fn an_unknown_start_gives_a_first_point_without_duration() {
 }
 
 #[test]
-fn a_counter_that_goes_back_starts_anew_and_the_others_go_on() {
+fn reset_restarts_only_its_counter() {
     let mut accumulator = synced();
     let interface = eth0(1, at(5));
     accumulator.collect([&interface], &[reading(1, 70)], at(10));
@@ -54,7 +54,7 @@ fn a_counter_that_goes_back_starts_anew_and_the_others_go_on() {
 }
 
 #[test]
-fn a_counter_beyond_what_otlp_holds_goes_on_from_zero() {
+fn overflow_continues_from_zero() {
     let mut accumulator = synced();
     let interface = eth0(1, at(5));
     let full = i64::MAX.unsigned_abs();
@@ -63,7 +63,7 @@ fn a_counter_beyond_what_otlp_holds_goes_on_from_zero() {
 }
 
 #[test]
-fn a_renamed_interface_counts_nothing_twice() {
+fn rename_counts_nothing_twice() {
     let mut accumulator = synced();
     let before = eth0(1, at(5));
     let points = accumulator.collect([&before], &[reading(1, 70)], at(10));
@@ -77,7 +77,7 @@ fn a_renamed_interface_counts_nothing_twice() {
 }
 
 #[test]
-fn an_interface_made_again_with_the_same_number_starts_a_new_series() {
+fn reused_ifindex_starts_new_series() {
     let mut accumulator = synced();
     accumulator.collect([&eth0(1, at(5))], &[reading(1, 70)], at(10));
     let mut again = Interface::clone(&eth0(1, at(15)));
@@ -86,14 +86,14 @@ fn an_interface_made_again_with_the_same_number_starts_a_new_series() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_gives_no_start_in_the_future() {
+fn start_is_never_in_the_future() {
     let mut accumulator = synced();
     let interface = eth0(1, at(50));
     assert_eq!(first(&accumulator.collect([&interface], &[reading(1, 70)], at(10))), (70, 10 * SECOND));
 }
 
 #[test]
-fn interfaces_are_grouped_by_whose_they_are() {
+fn interfaces_are_grouped_by_owner() {
     let mut accumulator = synced();
     let (web, db) = (pod("web"), pod("db"));
     let blue = Place::Named(iface_core::NetnsName::new("blue"));
@@ -124,7 +124,7 @@ fn interfaces_are_grouped_by_whose_they_are() {
 }
 
 #[test]
-fn the_host_end_of_a_pods_link_is_the_hosts() {
+fn host_end_belongs_to_the_host() {
     let end = pod_interface(1, "veth1", &pod("web"), at(1));
     let mut owner = crate::interface::Owner::clone(end.owner.as_ref().unwrap());
     owner.end = crate::interface::End::Host;
@@ -133,7 +133,7 @@ fn the_host_end_of_a_pods_link_is_the_hosts() {
 }
 
 #[test]
-fn the_limit_keeps_the_oldest_and_counts_what_it_leaves_out() {
+fn limit_keeps_oldest_interfaces() {
     let mut accumulator = Accumulator::new(Options { max_series: 20, ..Options::default() });
     let named = |number: u64| Arc::new(interface(number, format!("eth{number}"), Place::Host, at(1)));
     let interfaces: Vec<_> = (1..=4).map(named).collect();
@@ -143,7 +143,7 @@ fn the_limit_keeps_the_oldest_and_counts_what_it_leaves_out() {
 }
 
 #[test]
-fn a_short_lived_interface_is_not_reported_and_a_long_lived_one_with_all_it_carried() {
+fn minimum_age_delays_the_first_point() {
     let mut accumulator = Accumulator::new(Options { min_age: Duration::from_secs(30), ..Options::default() });
     let existed = eth0(1, at(1));
     accumulator.synced(at(2));
@@ -155,7 +155,7 @@ fn a_short_lived_interface_is_not_reported_and_a_long_lived_one_with_all_it_carr
 }
 
 #[test]
-fn of_two_interfaces_that_look_the_same_the_newer_is_reported_and_the_other_counted() {
+fn newest_of_equal_names_is_reported() {
     let web = pod("web");
     let mut new_sandbox = Interface::clone(&pod_interface(2, "eth0", &web, at(5)));
     new_sandbox.netns = interface(2, "eth0", Place::Named(iface_core::NetnsName::new("cni-web2")), at(5)).netns;
@@ -167,7 +167,7 @@ fn of_two_interfaces_that_look_the_same_the_newer_is_reported_and_the_other_coun
 
 /// The old sandbox of a pod outlives the start of the new one and is counted no further.
 #[test]
-fn a_duplicate_that_returns_counts_nothing_twice() {
+fn returning_duplicate_counts_nothing_twice() {
     let mut accumulator = synced();
     let web = pod("web");
     let old = pod_interface(1, "eth0", &web, at(1));
