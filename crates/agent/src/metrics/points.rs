@@ -40,6 +40,8 @@ pub struct Options {
     pub min_age: Duration,
     /// Most series of interfaces at a time.
     pub max_series: usize,
+    /// Most series of the interfaces of a pod, or of a namespace without a pod.
+    pub max_series_per_pod: usize,
 }
 
 /// Names and choice of an interface's attributes.
@@ -97,7 +99,13 @@ fn dashed(mac: &iface_core::MacAddr) -> String {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { opt_in: Vec::new(), attributes: Attributes::default(), min_age: Duration::ZERO, max_series: 100_000 }
+        Self {
+            opt_in: Vec::new(),
+            attributes: Attributes::default(),
+            min_age: Duration::ZERO,
+            max_series: 100_000,
+            max_series_per_pod: 2_000,
+        }
     }
 }
 
@@ -188,6 +196,16 @@ impl Subject {
         }
     }
 
+    /// Namespace and name of a pod, or name of a namespace, for log messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Node => "the node".to_owned(),
+            Self::Pod(pod) => format!("pod {}/{}", pod.namespace, pod.name),
+            Self::Netns(netns) => format!("network namespace {}", netns.place),
+        }
+    }
+
     /// Kind of owner.
     #[must_use]
     pub fn scope(&self) -> Scope {
@@ -268,8 +286,10 @@ pub struct Points {
     pub samples: Vec<Sample>,
     /// Number of series.
     pub series: usize,
-    /// Series left out because of the limit.
+    /// Series left out because of the limits.
     pub overflow: usize,
+    /// Pods and namespaces with more series than their share, with the number of series left out.
+    pub over_share: Vec<(Subject, usize)>,
     /// Series left out because a newer interface of the same owner has the name: the old sandbox of a
     /// pod can outlive the start of the new sandbox.
     pub duplicates: usize,

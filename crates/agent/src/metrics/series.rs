@@ -21,6 +21,7 @@
 //!   without the traffic of the meantime.
 //! - No point starts after its own time: when the clock is set back, every series starts anew.
 
+mod share;
 mod stream;
 
 use std::cmp::Reverse;
@@ -87,7 +88,7 @@ impl Accumulator {
     ) -> Points {
         self.round += 1;
         let readings: HashMap<_, _> = readings.iter().map(|reading| (reading.id, &reading.counters)).collect();
-        let overflow = self.admit(interfaces, now);
+        let (overflow, over_share) = self.admit(interfaces, now);
         let mut points = grouped(&self.order);
         points.options = self.options.clone();
         points.time = nanos(now);
@@ -95,6 +96,7 @@ impl Accumulator {
         let each = self.options.series_each();
         points.series = points.samples.len() * each;
         points.overflow = overflow * each;
+        points.over_share = over_share.into_iter().map(|(owner, left_out)| (owner, left_out * each)).collect();
         points.duplicates = (self.order.len() - points.samples.len()) * each;
         let Points { groups, samples, time, .. } = &mut points;
         for group in &*groups {
@@ -135,9 +137,14 @@ impl Accumulator {
         }
     }
 
-    /// Fills `order` with the interfaces that are old enough and within the limit, oldest first,
-    /// so that a newer series never displaces an older series. Returns the number of interfaces left out.
-    fn admit<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a Arc<Interface>>, now: SystemTime) -> usize {
+    /// Fills `order` with the interfaces that are old enough and within the limits, oldest first,
+    /// so that a newer series never displaces an older series. Returns the number of interfaces left out, and the owners
+    /// above their share.
+    fn admit<'a>(
+        &mut self,
+        interfaces: impl IntoIterator<Item = &'a Arc<Interface>>,
+        now: SystemTime,
+    ) -> (usize, Vec<(Subject, usize)>) {
         self.order.clear();
         let old_enough = |interface: &&Arc<Interface>| {
             let age = now.duration_since(interface.since).unwrap_or_default();
@@ -145,10 +152,11 @@ impl Accumulator {
         };
         self.order.extend(interfaces.into_iter().filter(old_enough).cloned());
         self.order.sort_unstable_by_key(|interface| interface.id);
-        let limit = self.options.max_series / self.options.series_each().max(1);
-        let overflow = self.order.len().saturating_sub(limit);
-        self.order.truncate(limit);
-        overflow
+        let each = self.options.series_each().max(1);
+        let all = self.order.len();
+        let over_share = share::limit(&mut self.order, (self.options.max_series_per_pod / each).max(1));
+        self.order.truncate(self.options.max_series / each);
+        (all - self.order.len(), over_share)
     }
 
     fn count(

@@ -1,5 +1,6 @@
 //! Reads all counters and joins them with their interfaces.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,12 +46,14 @@ pub(super) struct Collector {
     shared: Shared,
     accumulator: Accumulator,
     clock: Clock,
+    /// Owners with more series than their share at the last reading.
+    over_share: HashSet<String>,
     readings: Vec<Reading>,
 }
 
 impl Collector {
     pub(super) fn new(shared: Shared, accumulator: Accumulator) -> Self {
-        Self { shared, accumulator, clock: Clock::default(), readings: Vec::new() }
+        Self { shared, accumulator, clock: Clock::default(), over_share: HashSet::new(), readings: Vec::new() }
     }
 
     /// Reads the counters of every interface now.
@@ -73,9 +76,28 @@ impl Collector {
         }
         let mut points = self.accumulator.collect(&interfaces, &self.readings, now);
         link_speed::add(&mut points, Path::new(link_speed::SYSFS));
+        self.warn_of_shares(&points);
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });
         Ok(points)
+    }
+
+    /// Logs once when a pod begins to have more series than its share.
+    fn warn_of_shares(&mut self, points: &Points) {
+        let mut over_share = HashSet::new();
+        for (owner, series) in &points.over_share {
+            let owner = owner.name();
+            if !self.over_share.contains(&owner) {
+                tracing::warn!(
+                    event.name = "series.over_share",
+                    owner,
+                    series,
+                    "{owner} has more series than --max-series-per-pod allows: {series} are left out"
+                );
+            }
+            over_share.insert(owner);
+        }
+        self.over_share = over_share;
     }
 
     /// Records delivered ranges of the last points.

@@ -18,6 +18,7 @@ use crate::interface::Event;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::collector::{Collector, SeriesCount, Shared};
 use self::outage::Outage;
@@ -104,7 +105,7 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
     supervisor.start("event export", async move {
         let give_up = async move {
             stop.asked().await;
-            tokio::time::sleep(grace).await;
+            tokio::time::sleep_until(Instant::now() + grace).await;
         };
         let report = |report: &_, took| exported(&own, &mut outage, Signal::Logs, report, took);
         let lost = exporter.run(interval, give_up, report).await;

@@ -73,7 +73,7 @@ mod tests {
         assert!(!settled.is_settled());
         let start = Instant::now();
         let listing = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            tokio::time::sleep_until(start + Duration::from_secs(3)).await;
             list.send_replace(status(Some(true)));
         };
         let (is_settled, ()) = tokio::join!(settled.wait(), listing);
@@ -96,7 +96,7 @@ mod tests {
         let (scan, synced) = watch::channel(None);
         let (_list, owners) = watch::channel(status(None));
         let settled = Settled::new(synced, owners);
-        tokio::time::sleep(2 * FIRST_PODS).await;
+        tokio::time::sleep_until(Instant::now() + 2 * FIRST_PODS).await;
         assert!(!settled.is_settled());
         drop(scan);
         assert!(!settled.wait().await);

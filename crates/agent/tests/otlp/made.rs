@@ -37,7 +37,8 @@ pub(crate) fn two_interfaces() -> Points {
 }
 
 pub(crate) fn collect(interfaces: &[Arc<Interface>], bytes: &[(u64, u64)]) -> Points {
-    let mut accumulator = Accumulator::new(Options { max_series: usize::MAX, ..Options::default() });
+    let mut accumulator =
+        Accumulator::new(Options { max_series: usize::MAX, max_series_per_pod: usize::MAX, ..Options::default() });
     accumulator.synced(at(0));
     let readings: Vec<_> = bytes.iter().map(|(number, bytes)| reading(*number, *bytes)).collect();
     accumulator.collect(interfaces, &readings, at(160))

@@ -142,8 +142,8 @@ impl Stream {
     /// A counter that went back, as when a driver is reset, counts from zero since its last good reading.
     fn follow_resets(&mut self, values: &[u64; COUNTERS]) {
         let Some(last) = &self.last else { return };
-        for slot in 0..COUNTERS {
-            if values[slot] < last.values[slot] {
+        for (slot, (value, before)) in values.iter().zip(last.values).enumerate() {
+            if *value < before {
                 self.starts[slot] = last.time;
                 self.bases[slot] = 0;
                 if let Some(delivered) = &mut self.delivered {
