@@ -390,6 +390,21 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "max-series-per-pod",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "NUMBER",
+        default: "2000",
+        also: &[],
+        help: "Most series of the interfaces of a pod, or of a namespace without a pod; eth0 and interfaces made by CNI come first.",
+        set: |config, words| {
+            let number = one(words);
+            let wrong = |_| format!("{number:?} is not a valid number of series");
+            config.export.options.max_series_per_pod = number.parse().map_err(wrong)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "prometheus-interfaces",
         section: Section::Export,
         shape: Shape::One,
