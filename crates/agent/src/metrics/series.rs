@@ -14,6 +14,8 @@
 //! - A series whose identity changes is a new series for a receiver: the API server added the
 //!   Deployment of a pod, a pod was relabelled, an interface renamed. The new series starts at the last
 //!   reading that arrived under the old identity and counts from there.
+//! - An interface that moves into another namespace brings its counters along. Its series there counts from
+//!   the last reading before the move.
 //! - A counter that goes back (a driver's reset) starts again at the time of its last good reading. The
 //!   other counters of the interface continue, because a new start would count them twice.
 //! - OTLP's integers are signed: a counter beyond `i64::MAX` continues from zero, as after a reset.
@@ -35,7 +37,7 @@ use crate::interface::Interface;
 use iface_core::{Counters, InterfaceId};
 use netns_scan::Reading;
 
-use self::stream::{Stream, StreamIdentity};
+use self::stream::{Departed, Stream, StreamIdentity};
 use crate::metrics::catalog::{COUNTERS, values};
 use crate::metrics::points::{
     Counted, Group, LinkKey, Nanos, Options, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos,
@@ -54,6 +56,8 @@ pub struct Accumulator {
     streams: HashMap<LinkKey, Stream>,
     /// Time the clock was set back by since the last export.
     set_back: Duration,
+    /// Interfaces without a reading in this round.
+    departed: Vec<Departed>,
     round: u64,
     order: Vec<Arc<Interface>>,
 }
@@ -98,6 +102,8 @@ impl Accumulator {
         points.overflow = overflow * each;
         points.over_share = over_share.into_iter().map(|(owner, left_out)| (owner, left_out * each)).collect();
         points.duplicates = (self.order.len() - points.samples.len()) * each;
+        let gone = self.streams.values().filter(|stream| !readings.contains_key(&stream.id));
+        self.departed = gone.filter_map(Stream::departed).collect();
         let Points { groups, samples, time, .. } = &mut points;
         for group in &*groups {
             for sample in &mut samples[group.samples.clone()] {
@@ -169,7 +175,15 @@ impl Accumulator {
         let identity = StreamIdentity::new(subject, interface);
         let is_new = is_new(self.synced, interface);
         let stream = match self.streams.entry(link_key(interface)) {
-            Entry::Vacant(entry) => entry.insert(Stream::new(identity, is_new)),
+            Entry::Vacant(entry) => {
+                let stream = entry.insert(Stream::new(identity, is_new));
+                let values = reading.map(clip);
+                let from = |from: &&Departed| values.is_some_and(|values| from.is_same(interface, &values));
+                if let Some(from) = self.departed.iter().find(from) {
+                    stream.arrive(from);
+                }
+                stream
+            }
             Entry::Occupied(entry) => {
                 let stream = entry.into_mut();
                 // A rename keeps the time an interface was made at; another interface under the same

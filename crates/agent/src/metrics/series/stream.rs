@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::interface::Interface;
-use iface_core::InterfaceId;
+use iface_core::{InterfaceId, MacAddr};
 
 use crate::metrics::catalog::COUNTERS;
 use crate::metrics::points::{Attributes, Counted, Nanos, Reader, Subject, nanos};
@@ -54,6 +54,24 @@ struct Raw {
     values: [u64; COUNTERS],
 }
 
+/// An interface that left its namespace, or was deleted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departed {
+    mac: MacAddr,
+    last: Raw,
+}
+
+impl Departed {
+    /// The kernel keeps MAC address and counters when it moves an interface. A new interface with the
+    /// address of a deleted one starts at zero, below the counters of the other.
+    pub(super) fn is_same(&self, interface: &Interface, values: &[u64; COUNTERS]) -> bool {
+        interface.mac == Some(self.mac)
+            && nanos(interface.since) >= self.last.time
+            && self.last.values[0] + self.last.values[1] > 0
+            && values.iter().zip(self.last.values).all(|(value, before)| *value >= before)
+    }
+}
+
 /// The streams of one interface, one for each counter.
 ///
 /// A point's value is the raw counter minus `bases`, counted from `starts`.
@@ -89,6 +107,18 @@ impl Stream {
             restart: false,
             identity,
         }
+    }
+
+    /// The MAC address and the last reading of an interface that is gone: the same interface can appear in
+    /// another namespace.
+    pub(super) fn departed(&self) -> Option<Departed> {
+        Some(Departed { mac: self.identity.interface.mac?, last: self.last? })
+    }
+
+    /// Counts from the last reading in the namespace the interface came from.
+    pub(super) fn arrive(&mut self, from: &Departed) {
+        self.delivered = Some(from.last);
+        self.restart = true;
     }
 
     /// Sets the identity in the present export.

@@ -195,3 +195,16 @@ fn the_page_knows_pods_by_name() {
         assert_eq!(first(&points), (bytes, 70 * SECOND));
     }
 }
+
+/// A NIC moves into a pod with the bytes it carried for the host; a new interface with its address starts at zero.
+#[test]
+fn moved_interface_leaves_its_past() {
+    for (bytes, expected) in [(75, 5), (3, 3)] {
+        let mut accumulator = synced();
+        let points = accumulator.collect([&eth0(1, at(5))], &[reading(1, 70)], at(10));
+        accumulator.delivered(&points, &[points.all()]);
+        let moved = pod_interface(2, "net1", &pod("web"), at(15));
+        let points = accumulator.collect([&moved], &[reading(2, bytes)], at(20));
+        assert_eq!(first(&points), (expected, 15 * SECOND));
+    }
+}
