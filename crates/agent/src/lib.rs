@@ -9,6 +9,7 @@ pub mod export;
 pub mod interface;
 pub mod json;
 pub mod logging;
+pub mod lookup;
 pub mod metrics;
 pub mod owner;
 pub mod pipeline;

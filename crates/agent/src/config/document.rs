@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::setting::{Section, Setting, Shape};
-use super::settings::SETTINGS;
+use super::kind::{Section, Setting, Shape};
+use super::table::SETTINGS;
 
 /// A file in which every setting is explained and commented out at its default.
 #[must_use]

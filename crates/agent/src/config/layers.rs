@@ -8,8 +8,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde_json::Value;
 
-use super::setting::{Env, Setting, Shape, Unit};
-use super::settings::SETTINGS;
+use super::kind::{Env, Setting, Shape, Unit};
+use super::table::SETTINGS;
 
 /// Reads a variable of the environment; `None` where it is not set or no text.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

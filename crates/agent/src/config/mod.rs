@@ -1,10 +1,10 @@
 //! What the user wants, checked: a table of settings, read from flags, environment and file.
 
 mod document;
+mod kind;
 mod layers;
 mod otlp;
-mod setting;
-mod settings;
+mod table;
 mod value;
 
 use std::fmt;
@@ -19,10 +19,10 @@ use tracing::level_filters::LevelFilter;
 use crate::metrics::points::Options;
 
 pub use document::{default_file, markdown};
+pub use kind::{Env, Section, Setting, Shape, Unit};
 pub use layers::{Environment, Layer, Origin, Words, flags};
 pub use otlp::Otlp;
-pub use setting::{Env, Section, Setting, Shape, Unit};
-pub use settings::SETTINGS;
+pub use table::SETTINGS;
 pub use value::duration;
 
 /// Everything a user can set, in the form the program uses.

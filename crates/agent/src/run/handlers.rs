@@ -6,9 +6,10 @@ use tokio::sync::watch;
 use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
+use crate::lookup::find;
 use crate::metrics::own::Observed;
 use crate::owner::OwnerStatus;
-use crate::pipeline::{Pipeline, find};
+use crate::pipeline::Pipeline;
 
 /// What the agent's own metrics show; it answers at once.
 pub(super) fn observer(

@@ -124,7 +124,7 @@ fn lookup_answers_by_number_address_and_namespace() {
     let index = Rtnl::new().index_of("veth0").unwrap().to_string();
     let host = stdout(&["lookup", "--cni-cache-dir", &cni, "--netns", "host", &index]);
     assert_eq!(host, "host/veth0, the host's end of default/web-0, exact\n");
-    assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""certainty":"exact""#));
+    assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""confidence":"exact""#));
     assert!(stderr(&["lookup", "4711"], 1).contains("4711"));
     assert!(stderr(&["lookup", "2", "0a:zz"], 2).contains("0a:zz"));
 }

@@ -1,7 +1,7 @@
 //! What a setting is: its names, its place, how its text is read.
 
 use super::Config;
-use super::settings::SETTINGS;
+use super::table::SETTINGS;
 use super::value::{list, patterns};
 
 /// One thing a user can set.

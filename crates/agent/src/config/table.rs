@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use iface_core::PreferredError;
 use netns_scan::EngineChoice;
 
-use super::setting::{Env, Section, Setting, Shape, Unit};
+use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
 use super::{Config, Listen, LogFormat, Prometheus};
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
