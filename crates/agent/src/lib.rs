@@ -3,6 +3,7 @@
 //! Everything a user needs is the program; this crate promises no stable API.
 
 pub mod admin;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod export;
@@ -14,5 +15,6 @@ pub mod metrics;
 pub mod owner;
 pub mod pipeline;
 pub mod run;
+pub mod secret;
 #[doc(hidden)]
 pub mod testing;

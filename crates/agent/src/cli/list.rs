@@ -1,10 +1,10 @@
-//! `list`: every interface there is, once.
+//! `list`: prints all interfaces once.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use crate::interface::{End, Interface};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use iface_core::{IfName, Place};
 
 use super::select::Selectors;
@@ -31,22 +31,22 @@ pub struct Args {
 /// How `list` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A table that fits 80 columns.
+    /// A table that fits the terminal.
     Table,
     /// A table of everything.
     Wide,
     /// An array of objects.
     Json,
-    /// The same in YAML.
+    /// An array of objects in YAML.
     Yaml,
-    /// NETNS/NAME, one a line.
+    /// NETNS/NAME, one per line.
     Name,
 }
 
 /// Prints what there is to `out`.
 ///
 /// # Errors
-/// Where nothing can be seen, or `out` cannot be written.
+/// Where nothing can be seen, nothing matches the selectors, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
@@ -54,10 +54,10 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     interfaces.retain(|interface| args.selectors.select(interface));
     print(args, &interfaces, out)?;
     out.flush()?;
-    if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
-        args.selectors.tell_none(&pipeline);
-    }
     tell_unseen(&pipeline);
+    if interfaces.is_empty() && !args.selectors.is_empty() {
+        bail!("{}", args.selectors.none(&pipeline));
+    }
     Ok(())
 }
 

@@ -1,10 +1,10 @@
-//! Which interfaces a verb is about.
+//! Selects the interfaces that a verb shows.
 
 use crate::interface::Interface;
 use iface_core::Place;
 
 use super::label::Requirement;
-use super::tell;
+use super::table::printable;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 
@@ -17,14 +17,14 @@ pub struct Selectors {
     /// Only pods of this Kubernetes namespace.
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Pods of all Kubernetes namespaces, the host's interfaces and those nobody owns (the default).
+    /// Pods of all Kubernetes namespaces and interfaces without a pod (the default).
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     /// Only the pod with this name.
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
-    /// Only pods with these labels, as kubectl has it: KEY, KEY=VALUE or KEY!=VALUE. Labels are known
-    /// where the API server is asked.
+    /// Only pods with these labels: KEY, !KEY, KEY=VALUE or KEY!=VALUE, as in kubectl. Needs access to
+    /// the API server.
     #[arg(short = 'l', long = "selector", value_name = "LABELS", value_delimiter = ',')]
     labels: Vec<Requirement>,
     /// Only this network namespace; "host" is the host's. May be given more than once.
@@ -39,7 +39,7 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// Whether the interface is meant.
+    /// Whether the interface matches all selectors.
     #[must_use]
     pub fn select(&self, interface: &Interface) -> bool {
         let owner = interface.owner.as_deref();
@@ -56,7 +56,7 @@ impl Selectors {
 }
 
 impl Selectors {
-    /// The configuration with which the labels of pods are known that are asked for here.
+    /// The configuration with the labels that the selectors need.
     #[must_use]
     pub fn asking(&self, config: &Config) -> Config {
         let mut config = config.clone();
@@ -64,14 +64,41 @@ impl Selectors {
         config
     }
 
-    /// Says why nothing may have been selected: an empty answer looks like an empty node.
-    pub fn tell_none(&self, pipeline: &Pipeline) {
-        let unasked = pipeline.owners().borrow().pods_listed.is_none();
-        if !self.labels.is_empty() && unasked {
-            tell("no interface is selected: labels are known from the API server only, which is not asked");
+    /// Explains an empty table, which would otherwise look like a node without interfaces.
+    #[must_use]
+    pub fn none(&self, pipeline: &Pipeline) -> String {
+        let unread = pipeline.owners().borrow().pods_listed.is_none();
+        let selectors = self.text();
+        let hint = if !self.labels.is_empty() && unread {
+            "; labels need access to the API server"
+        } else if self.names.iter().any(|name| name == "lo") {
+            "; --exclude-interfaces leaves out lo by default"
         } else {
-            tell("no interface is selected; --exclude-interfaces leaves out lo unless it says otherwise");
-        }
+            ""
+        };
+        format!("no interface matches {selectors}{hint}")
+    }
+
+    /// Whether everything is selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text().is_empty()
+    }
+
+    /// The selectors as they could be given.
+    fn text(&self) -> String {
+        let flag = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+        let labels: Vec<_> = self.labels.iter().map(ToString::to_string).collect();
+        let flags = [
+            flag("--namespace", &self.namespace),
+            flag("--pod", &self.pod),
+            (!labels.is_empty()).then(|| format!("--selector {}", labels.join(","))),
+            (!self.netns.is_empty()).then(|| format!("--netns {}", self.netns.join(" --netns "))),
+            flag("--network", &self.network),
+            flag("--kind", &self.kind),
+        ];
+        let names = self.names.iter().cloned();
+        printable(&names.chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -93,7 +93,9 @@ pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
 
 fn parse(text: &str) -> Result<BTreeMap<String, Value>, String> {
     // An empty document is a file in which everything is commented out.
-    serde_saphyr::from_str::<Option<BTreeMap<String, Value>>>(text)
+    // A snippet of the file in the error could hold a secret.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<BTreeMap<String, Value>>>(text, options)
         .map(Option::unwrap_or_default)
         .map_err(|error| error.to_string())
 }
@@ -135,13 +137,34 @@ fn scalar(key: &str, value: &Value) -> Result<String, String> {
 }
 
 fn unknown(key: &str) -> String {
-    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
-    match near {
-        Some((shared, near)) if shared * 2 > key.len() => {
-            format!("{key}: no such setting; did you mean {near}?")
-        }
-        _ => format!("{key}: no such setting; `netns-agent config default` prints all"),
+    match nearest(key) {
+        Some(near) => format!("{key}: no such setting; did you mean {near}?"),
+        None => format!("{key}: no such setting; `netns-agent config default` prints all"),
     }
+}
+
+fn nearest(key: &str) -> Option<&'static str> {
+    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
+    near.filter(|(shared, _)| shared * 2 > key.len()).map(|(_, near)| near)
+}
+
+/// A warning for each variable that begins like a setting's and is not one.
+///
+/// It is not a fault: the kubelet sets `NETNS_AGENT_SERVICE_HOST`, `NETNS_AGENT_PORT_…` and their like in every pod
+/// next to a Service of that name.
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let known = |name: &str| name == "NETNS_AGENT_CONFIG" || SETTINGS.iter().any(|s| s.variable() == name);
+    let of_a_service = |name: &str| ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|word| name.starts_with(word));
+    let warning = |name: String| {
+        let rest = name.strip_prefix("NETNS_AGENT_")?;
+        if known(&name) || of_a_service(rest) {
+            return None;
+        }
+        let near = nearest(&rest.to_lowercase().replace('_', "-")).and_then(Setting::named);
+        let hint = near.map(|near| format!("; did you mean {}?", near.variable())).unwrap_or_default();
+        Some(format!("the variable {name} is ignored: no setting has that name{hint}"))
+    };
+    names.into_iter().filter_map(warning).collect()
 }
 
 /// How many letter pairs two words have in common.

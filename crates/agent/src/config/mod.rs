@@ -7,6 +7,7 @@ mod otlp;
 mod table;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,11 +17,12 @@ use clap::{Arg, ArgAction};
 use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
+use crate::causes::chain;
 use crate::metrics::points::Options;
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
-pub use layers::{Environment, Layer, Origin, Words, flags};
+pub use layers::{Environment, Layer, Origin, Words, flags, unknown_variables};
 pub use otlp::Otlp;
 pub use table::SETTINGS;
 pub use value::duration;
@@ -57,6 +59,18 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What to log and how.
     pub log: Log,
+    /// The words of every setting, for [`Config::needs_restart`].
+    words: SettingWords,
+}
+
+/// The words of every setting. They may hold secrets, so `Debug` shows none.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct SettingWords(BTreeMap<&'static str, Vec<String>>);
+
+impl fmt::Debug for SettingWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// How changes are noticed.
@@ -182,13 +196,14 @@ impl ConfigSources {
             if let Err(fault) = (setting.set)(&mut config, &words) {
                 faults.push(format!("{origin}: {fault}"));
             }
+            config.words.0.insert(setting.key, words);
         }
         let words = std::mem::take(&mut config.filter_words);
         match words.filter() {
             Ok(filter) => config.filter = filter,
             Err(wrong) => faults.extend(wrong.into_iter().map(|(key, fault)| {
                 let origin = said(key).map_or(Origin::Default(key), |words| words.origin);
-                format!("{origin}: {fault}")
+                format!("{origin}: {}", chain(&fault))
             })),
         }
         match otlp::resolve(&said, environment) {
@@ -220,7 +235,20 @@ impl FilterWords {
     }
 }
 
+/// The settings that a reload applies.
+pub const RELOADED: [&str; 5] = ["interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations"];
+
 impl Config {
+    /// The settings whose values differ from those of `running` and that a reload does not apply.
+    #[must_use]
+    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+        let differs = |(key, words): (&&'static str, &Vec<String>)| {
+            let differs = running.words.0.get(key) != Some(words) && !RELOADED.contains(key);
+            differs.then_some(*key)
+        };
+        self.words.0.iter().filter_map(differs).collect()
+    }
+
     /// Before any setting is applied; [`ConfigSources::load`] sets every field from the table.
     fn unset() -> Self {
         Self {
@@ -245,6 +273,7 @@ impl Config {
             admin_address: None,
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },
+            words: SettingWords::default(),
         }
     }
 }

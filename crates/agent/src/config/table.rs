@@ -1,6 +1,8 @@
 //! The one table of settings: flags, environment, file, defaults and documentation come from it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use iface_core::PreferredError;
 use netns_scan::EngineChoice;
@@ -214,8 +216,11 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "15s",
         also: &[Env { name: "OTEL_METRIC_EXPORT_INTERVAL", unit: Unit::Milliseconds }],
-        help: "Time from one reading and export of all counters to the next.",
-        set: |config, words| duration(one(words)).map(|interval| config.export.interval = interval),
+        help: "Time from one export of all counters to the next, 1s to 1h.",
+        set: |config, words| {
+            config.export.interval = bounded(one(words), EXPORT_INTERVALS)?;
+            Ok(())
+        },
     },
     Setting {
         key: "otlp-endpoint",
@@ -469,6 +474,17 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+/// Below, exports would keep the node and the receiver busy; above, receivers take series for stale or ended.
+const EXPORT_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+fn bounded(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if bounds.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(format!("{text:?} is not between {:?} and {:?}", bounds.start(), bounds.end()))
+}
 
 fn one(words: &[String]) -> &str {
     words.first().map_or("", String::as_str)

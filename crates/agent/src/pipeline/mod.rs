@@ -119,7 +119,13 @@ impl Pipeline {
 
     /// Applies what of a new configuration needs no restart.
     pub fn reload(&self, config: &Config) {
-        self.selection.send_replace(selection(config));
+        // Another selection lists all pods again.
+        let selection = selection(config);
+        self.selection.send_if_modified(|current| {
+            let differs = *current != selection;
+            *current = selection;
+            differs
+        });
         self.filter.send_replace(config.filter.clone());
     }
 

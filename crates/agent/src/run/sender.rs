@@ -75,7 +75,7 @@ impl Sender {
         exported(own, Signal::Metrics, &report, start.elapsed());
         let about_itself = own_metrics(own, self.exporter.identity());
         let report = self.exporter.export_resource(&about_itself, deadline).await;
-        tracing::debug!(event.name = "export.own", accepted = report.accepted, failure = ?report.failure, "sent own metrics");
+        tracing::debug!(event.name = "export.own_metrics_sent", accepted = report.accepted, failure = ?report.failure, "sent own metrics");
         Ok(())
     }
 }

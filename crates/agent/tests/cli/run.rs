@@ -26,7 +26,7 @@ fn run(scene: &Scene, more: &[&str]) -> Running {
     let cni = scene.cni.display().to_string();
     let arguments = [&["run", "--log-format", "json", "--cni-cache-dir", &cni, "--node-name", "node-1"], more].concat();
     let running = Running::start(command(&arguments), Listen::Errors);
-    running.until(|line| line.contains("\"event.name\":\"synced\""));
+    running.until(|line| line.contains("\"event.name\":\"agent.synced\""));
     running
 }
 

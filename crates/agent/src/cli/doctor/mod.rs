@@ -15,11 +15,13 @@ use tokio::time::Instant;
 use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, mounts, namespaces};
 use super::table::printable;
 use super::terminal::Terminal;
+use crate::causes::chain;
 use crate::config::Config;
 use crate::export::otlp::Exporter;
 use crate::export::settings::Signal;
 use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
+use crate::secret::Redacted;
 
 /// How long an answer over the network may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -107,10 +109,10 @@ async fn otlp(config: &Config) -> Check {
     let Some(settings) = config.export.otlp.metrics.clone() else {
         return Check::off(SUBJECT, "nothing is sent; --otlp-endpoint http://collector:4317 sends");
     };
-    let endpoint = settings.endpoint.clone();
+    let endpoint = Redacted(&settings.endpoint).to_string();
     let mut exporter = match Exporter::new(Signal::Metrics, settings, Arc::default()) {
         Ok(exporter) => exporter,
-        Err(error) => return Check::bad(SUBJECT, error.to_string(), "give --otlp-certificate and its like PEM files"),
+        Err(error) => return Check::bad(SUBJECT, chain(&error), "give --otlp-certificate and its like PEM files"),
     };
     // A request without points goes all the way: name, connection, TLS, headers.
     let report = exporter.export_resource(&ResourceMetrics::default(), Instant::now() + ANSWER).await;

@@ -140,7 +140,7 @@ impl Exporter {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(wait) = failure.wait(tries, left, random()) else { return Err(failure) };
-            tracing::debug!(event.name = "otlp_retry", signal = self.signal.as_str(), tries, ?wait, %failure);
+            tracing::debug!(event.name = "export.retried", signal = self.signal.as_str(), tries, ?wait, %failure);
             report.retries += 1;
             tokio::time::sleep_until(Instant::now() + wait).await;
         }
@@ -174,7 +174,7 @@ impl Exporter {
         if rejected > 0 || !message.is_empty() {
             let signal = self.signal.as_str();
             tracing::warn!(
-                event.name = "otlp_partial_success",
+                event.name = "export.partly_rejected",
                 signal,
                 rejected,
                 message,
