@@ -1,5 +1,6 @@
 use std::future::ready as now;
 
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use iface_core::{Confidence, NetnsName, Place};
@@ -30,9 +31,15 @@ fn handles() -> Handles {
     }
 }
 
-/// A page that takes a second.
+/// A page of two parts, the second a second later.
 fn slow() -> axum::routing::MethodRouter {
-    axum::routing::get(async || tokio::time::sleep(Duration::from_secs(1)).await)
+    axum::routing::get(async || {
+        let second = async {
+            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(1)).await;
+            Ok::<_, std::io::Error>("second")
+        };
+        Body::from_stream(stream::once(now(Ok("first"))).chain(stream::once(second)))
+    })
 }
 
 /// Serves for as long as the future `client` runs.
@@ -162,21 +169,27 @@ async fn probes_are_answered_among_idle_connections() {
     .await;
 }
 
-/// A connection whose answer is not read yet outlives idle ones.
+/// Reads up to and with this text.
+async fn read_to(stream: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "the connection has ended");
+    }
+}
+
+/// A connection whose answer is not complete yet outlives idle ones.
 #[tokio::test]
 async fn idle_connections_give_way_before_busy_ones() {
     with_server(async |address| {
         let mut kept = TcpStream::connect(address).await.unwrap();
         kept.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        read_to(&mut kept, "first").await;
         let mut idle = Vec::new();
         for _ in 0..server::CONNECTIONS + 20 {
             idle.push(TcpStream::connect(address).await.unwrap());
         }
         assert_eq!(get(address, "/livez", &[]).await.0, 200);
-        let mut answer = [0; 12];
-        kept.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200");
+        read_to(&mut kept, "second").await;
     })
     .await;
 }

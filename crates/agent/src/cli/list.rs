@@ -9,8 +9,8 @@ use iface_core::{IfName, Place};
 
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, printable, render};
-use super::tell_unseen;
 use super::terminal::Terminal;
+use super::{tell, tell_unseen};
 use crate::config::Config;
 use crate::json::InterfaceView;
 use crate::pipeline::Pipeline;
@@ -46,7 +46,7 @@ enum Format {
 /// Prints what there is to `out`.
 ///
 /// # Errors
-/// Where nothing can be seen, nothing matches the selectors, or `out` cannot be written.
+/// Where nothing can be seen, no interface has one of the names, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
@@ -55,8 +55,12 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     print(args, &interfaces, out)?;
     out.flush()?;
     tell_unseen(&pipeline);
-    if interfaces.is_empty() && !args.selectors.is_empty() {
-        bail!("{}", args.selectors.none(&pipeline));
+    // As kubectl: a name that does not exist is an error, selectors that match nothing are not.
+    if args.selectors.lack_a_name(&interfaces) {
+        bail!("{}", args.selectors.none(&pipeline, &interfaces));
+    }
+    if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
+        tell(&args.selectors.none(&pipeline, &interfaces));
     }
     Ok(())
 }

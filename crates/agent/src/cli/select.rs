@@ -1,11 +1,13 @@
 //! Selects the interfaces that a verb shows.
 
-use crate::interface::Interface;
+use std::sync::Arc;
+
 use iface_core::Place;
 
 use super::label::Requirement;
 use super::table::printable;
 use crate::config::Config;
+use crate::interface::Interface;
 use crate::pipeline::Pipeline;
 
 /// Selectors that `list`, `watch` and `top` share; all of them must hold.
@@ -64,11 +66,24 @@ impl Selectors {
         config
     }
 
-    /// Explains an empty table, which would otherwise look like a node without interfaces.
+    /// Whether one of the names belongs to none of these interfaces.
     #[must_use]
-    pub fn none(&self, pipeline: &Pipeline) -> String {
+    pub fn lack_a_name(&self, found: &[Arc<Interface>]) -> bool {
+        self.lacking(found).next().is_some()
+    }
+
+    fn lacking(&self, found: &[Arc<Interface>]) -> impl Iterator<Item = &String> {
+        self.names.iter().filter(|name| !found.iter().any(|interface| interface.name == ***name))
+    }
+
+    /// Explains an empty table or a missing name, which would otherwise look like a node without interfaces.
+    #[must_use]
+    pub fn none(&self, pipeline: &Pipeline, found: &[Arc<Interface>]) -> String {
         let unread = pipeline.owners().borrow().pods_listed.is_none();
-        let selectors = self.text();
+        let selectors = self.text(found);
+        if selectors.is_empty() {
+            return "there is no interface; --exclude-interfaces leaves out lo by default".to_owned();
+        }
         let hint = if !self.labels.is_empty() && unread {
             "; labels need access to the API server"
         } else if self.names.iter().any(|name| name == "lo") {
@@ -79,14 +94,8 @@ impl Selectors {
         format!("no interface matches {selectors}{hint}")
     }
 
-    /// Whether everything is selected.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.text().is_empty()
-    }
-
-    /// The selectors as they could be given.
-    fn text(&self) -> String {
+    /// The selectors as they could be given, without names that were found.
+    fn text(&self, found: &[Arc<Interface>]) -> String {
         let flag = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
         let labels: Vec<_> = self.labels.iter().map(ToString::to_string).collect();
         let flags = [
@@ -97,7 +106,7 @@ impl Selectors {
             flag("--network", &self.network),
             flag("--kind", &self.kind),
         ];
-        let names = self.names.iter().cloned();
+        let names = self.lacking(found).cloned();
         printable(&names.chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" "))
     }
 }

@@ -220,3 +220,45 @@ fn the_documentation_is_what_the_table_says() {
         "docs/configuration.md is behind: run UPDATE_DOCS=1 cargo test -p netns-agent config::"
     );
 }
+
+#[test]
+fn export_interval_is_bounded() {
+    for wrong in ["1ms", "999ms", "61m", "never"] {
+        assert!(faults(&["--export-interval", wrong], &[], None).contains("--export-interval"), "{wrong}");
+    }
+    assert_eq!(load(&["--export-interval", "1s"], &[], None).unwrap().export.interval, Duration::from_secs(1));
+}
+
+#[test]
+fn settings_that_need_a_restart_are_named() {
+    let running = load(&["--export-interval", "5s"], &[], None).unwrap();
+    let changed = load(&["--export-interval", "6s", "--interfaces", "eth0", "--listen", "poll"], &[], None).unwrap();
+    assert_eq!(changed.needs_restart(&running), ["export-interval", "listen"]);
+    assert!(running.needs_restart(&running).is_empty());
+}
+
+#[test]
+fn misspelt_variables_are_reported() {
+    let names = ["NETNS_AGENT_EXPORT_INTERVALL", "NETNS_AGENT_CONFIG", "NETNS_AGENT_ENGINE", "PATH", "NETNS_AGENT_X"];
+    let of_a_service = ["NETNS_AGENT_SERVICE_HOST", "NETNS_AGENT_PORT_9465_TCP_ADDR", "NETNS_AGENT_SERVICE_PORT_HTTP"];
+    let warnings = unknown_variables(names.into_iter().chain(of_a_service).map(str::to_owned));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("did you mean NETNS_AGENT_EXPORT_INTERVAL?"), "{warnings:?}");
+}
+
+/// Faults reach logs and terminals, so a value that may hold a secret is never quoted.
+#[test]
+fn faults_do_not_quote_secrets() {
+    let headers = "api-key=TOKEN,TOKEN,b=%ZZTOKEN";
+    let texts = [
+        faults(&["--otlp-headers", headers], &[], None),
+        faults(&[], &[("OTEL_EXPORTER_OTLP_HEADERS", headers)], None),
+        faults(&[], &[("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a b=TOKEN")], None),
+        faults(&[], &[], Some("otlp-headers: [TOKEN\nengine: {")),
+        faults(&["--otlp-endpoint", "ftp://me:TOKEN@host/?key=TOKEN"], &[], None),
+        faults(&["--otlp-endpoint", "http://me:TOKEN@ho st?key=TOKEN"], &[], None),
+    ];
+    for text in texts {
+        assert!(!text.contains("TOKEN"), "{text}");
+    }
+}

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, ConfigSources, process_environment};
 
@@ -59,7 +60,7 @@ impl Reload {
         loop {
             tokio::select! {
                 hangup = self.hangup.recv() => match hangup {
-                    Some(()) => tokio::time::sleep(MERGE_TIME).await,
+                    Some(()) => sleep_until(Instant::now() + MERGE_TIME).await,
                     None => std::future::pending().await,
                 },
                 () = changed(self.file.as_mut()) => {}

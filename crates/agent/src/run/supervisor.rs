@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 type Ended = (&'static str, anyhow::Result<()>);
 
@@ -83,7 +84,7 @@ impl Supervisor {
         };
         let reason = tokio::select! {
             drained = drained => return drained,
-            () = tokio::time::sleep(grace) => {
+            () = sleep_until(Instant::now() + grace) => {
                 format!("not finished in {grace:?} (--shutdown-grace): the receiver does not answer")
             }
             _ = self.terminate.recv() => "a second SIGTERM ends the agent at once".to_owned(),
