@@ -22,7 +22,7 @@ pub struct Query {
 pub struct Answer {
     /// The interface.
     pub interface: Arc<Interface>,
-    /// How far the answer can be trusted.
+    /// Confidence in the answer.
     pub confidence: Confidence,
 }
 

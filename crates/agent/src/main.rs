@@ -73,7 +73,7 @@ async fn follow(verb: &Verb, sources: &ConfigSources, config: &Config, out: &mut
     }
 }
 
-/// One thread for everything that waits; another one enters namespaces.
+/// One thread for all tasks; namespaces are entered by a separate thread.
 fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }

@@ -1,4 +1,4 @@
-//! Places for connections: a new connection always gets one, at the cost of an idle one.
+//! Places for connections: a new connection always gets a place, at the cost of an idle connection.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -64,7 +64,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     }
 }
 
-/// Errors of one connection or of this moment, `accept(2)`, "Error handling".
+/// Transient errors and errors of a single connection, `accept(2)`, "Error handling".
 fn is_passing(error: &std::io::Error) -> bool {
     let out_of = [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| out_of.contains(&number))

@@ -144,7 +144,7 @@ async fn large_headers_are_refused() {
     with_server(async |address| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 * 1024));
-        // The server may close before it has read all of it.
+        // The server may close the connection before the whole request is read.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -153,7 +153,7 @@ async fn large_headers_are_refused() {
     .await;
 }
 
-/// The kubelet restarts an agent whose probes fail, so connections that send nothing must not be able to cause that.
+/// The kubelet restarts an agent whose probes fail, so connections that send nothing must not make probes fail.
 #[tokio::test]
 async fn probes_are_answered_among_idle_connections() {
     with_server(async |address| {

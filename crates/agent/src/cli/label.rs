@@ -69,7 +69,7 @@ impl Requirement {
         &self.key
     }
 
-    /// Whether a pod with these attributes meets it; as in Kubernetes, a label that is not there is not equal.
+    /// Whether a pod with these attributes meets the requirement; as in Kubernetes, an absent label is not equal.
     #[must_use]
     pub fn met_by(&self, attributes: &[(String, String)]) -> bool {
         let label = |key: &str| key.strip_prefix("k8s.pod.label.") == Some(&*self.key);

@@ -20,20 +20,20 @@ use crate::pipeline::Pipeline;
 pub struct Args {
     #[command(flatten)]
     selectors: Selectors,
-    /// How to print.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
-    /// Leave out the table's headings.
+    /// Print the table without headings.
     #[arg(long)]
     no_headers: bool,
 }
 
-/// How `list` prints.
+/// Output format of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// A table that fits the terminal.
     Table,
-    /// A table of everything.
+    /// A table of all fields.
     Wide,
     /// An array of objects.
     Json,
@@ -43,7 +43,7 @@ enum Format {
     Name,
 }
 
-/// Prints what there is to `out`.
+/// Prints all selected interfaces to `out`.
 ///
 /// # Errors
 /// Where nothing can be seen, no interface has one of the names, or `out` cannot be written.
@@ -206,6 +206,6 @@ An arrow before a pod marks the host's end of the pod's link.
 Examples:
   netns-agent list -n default               pods of the namespace default
   netns-agent list -l app=web net1          a secondary network of some pods
-  netns-agent list --netns host -o wide     the host's, with all that is known
+  netns-agent list --netns host -o wide     the host's, with all fields
   netns-agent list --exclude-interfaces ''  loopback interfaces, too
   netns-agent list -o json | jq '.[] | select(.pod.name == \"web-0\")'";

@@ -23,17 +23,17 @@ pub struct Args {
     /// Network namespace of the interface, or "host"; the answer is then exact.
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
-    /// How to print.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
 }
 
-/// How `lookup` prints.
+/// Output format of `lookup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A line for people.
+    /// One line of text.
     Text,
-    /// An object.
+    /// One JSON object.
     Json,
 }
 

@@ -13,7 +13,7 @@ use crate::pipeline::Pipeline;
 /// Selectors that `list`, `watch` and `top` share; all of them must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selectors {
-    /// Only interfaces with one of these names.
+    /// Only interfaces with these names.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Only pods of this Kubernetes namespace.

@@ -1,4 +1,4 @@
-//! Where a setting's text comes from: flags over environment over file over defaults.
+//! Sources of settings: flags over environment over file over defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,16 +14,16 @@ use super::table::SETTINGS;
 /// Reads a variable of the environment; `None` where it is not set or no text.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// One setting's text and where it was said.
+/// The words of a setting and their origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
     /// One word, or the items of a list.
     pub words: Vec<String>,
-    /// Who said so.
+    /// Their origin.
     pub origin: Origin,
 }
 
-/// Who said what a setting is.
+/// Origin of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A flag.
@@ -36,7 +36,7 @@ pub enum Origin {
     Default(&'static str),
 }
 
-/// The settings one place names.
+/// The settings of one origin.
 pub type Layer = BTreeMap<&'static str, Words>;
 
 /// The settings that are among the flags given.
@@ -82,7 +82,7 @@ pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
 /// The settings in a YAML file.
 ///
 /// # Errors
-/// A line for each key that is unknown or holds no text, number, switch or list of those.
+/// A line for each key that is unknown or has a value of the wrong type.
 pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
     let parsed = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     match parsed {
@@ -167,7 +167,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
     names.into_iter().filter_map(warning).collect()
 }
 
-/// How many letter pairs two words have in common.
+/// Counts the letter pairs that two words have in common.
 fn shared(a: &str, b: &str) -> usize {
     let pairs = |word: &str| word.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
     pairs(a).intersection(&pairs(b)).count()

@@ -1,4 +1,4 @@
-//! What the user wants, checked: a table of settings, read from flags, environment and file.
+//! Configuration: a table of settings, read from flags, environment and file, and validated.
 
 mod document;
 mod kind;
@@ -27,37 +27,37 @@ pub use otlp::Otlp;
 pub use table::SETTINGS;
 pub use value::duration;
 
-/// Everything a user can set, in the form the program uses.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which namespaces and how.
+    /// Network namespaces and the engine that reads them.
     pub scan: netns_scan::WatchOptions,
-    /// By events or by listing.
+    /// Kernel events or listings.
     pub listen: Listen,
     /// Time between two listings.
     pub poll_period: Duration,
-    /// Which interfaces.
+    /// Filter of interfaces.
     pub filter: Filter,
     filter_words: FilterWords,
     /// Preferred interfaces by MAC prefix.
     pub preferred: Preferred,
-    /// Where CNI results are; `None`: not used.
+    /// Directory of CNI results; `None`: not used.
     pub cni_cache_dir: Option<PathBuf>,
     /// This node's name in Kubernetes.
     pub node_name: Option<String>,
-    /// How to reach the API server, where it is not the pod's own.
+    /// Kubeconfig for the API server; `None`: the pod's service account.
     pub kubeconfig: Option<PathBuf>,
     /// Globs of labels to export.
     pub pod_labels: Vec<String>,
     /// Globs of annotations to export.
     pub pod_annotations: Vec<String>,
-    /// What leaves, how and when.
+    /// Exports.
     pub export: Export,
-    /// Where the admin server listens; `None`: nowhere.
+    /// Address of the admin server; `None`: none.
     pub admin_address: Option<SocketAddr>,
-    /// How long the last export may take.
+    /// Time limit of the last export.
     pub shutdown_grace: Duration,
-    /// What to log and how.
+    /// Level and format of logs.
     pub log: Log,
     /// The words of every setting, for [`Config::needs_restart`].
     words: SettingWords,
@@ -73,45 +73,45 @@ impl fmt::Debug for SettingWords {
     }
 }
 
-/// How changes are noticed.
+/// Source of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// By the kernel's events.
+    /// Kernel events.
     Watch,
-    /// By listing everything again and again.
+    /// Periodic listings.
     Poll,
 }
 
-/// The words interfaces are chosen by.
+/// The words of the filter's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct FilterWords {
-    /// Only these.
+    /// Included interfaces.
     interfaces: Vec<String>,
-    /// Not these.
+    /// Excluded interfaces.
     exclude: Vec<String>,
-    /// Only those with an address here.
+    /// Networks of included addresses.
     ips: Vec<String>,
 }
 
-/// What leaves, how and when.
+/// Exports.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// Time between two readings of the counters.
     pub interval: Duration,
-    /// What of them.
+    /// Selection of metrics and attributes.
     pub options: Options,
-    /// Whether scrapers see interfaces.
+    /// Interfaces on the metrics page.
     pub prometheus: Prometheus,
-    /// Whether interface events are sent as logs.
+    /// Export interface events as logs.
     pub events: bool,
-    /// Where to.
+    /// OTLP destinations.
     pub otlp: Otlp,
 }
 
-/// Whether scrapers see interfaces.
+/// Interfaces on the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prometheus {
-    /// Where nothing is sent with OTLP.
+    /// Unless OTLP exports them.
     Auto,
     /// Always.
     On,
@@ -120,7 +120,7 @@ pub enum Prometheus {
 }
 
 impl Export {
-    /// Whether scrapers see interfaces.
+    /// Interfaces on the metrics page.
     #[must_use]
     pub fn shows_interfaces(&self) -> bool {
         match self.prometheus {
@@ -131,25 +131,25 @@ impl Export {
     }
 }
 
-/// What to log and how.
+/// Level and format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The least severe level, where the user says.
+    /// Least severe level; `None`: the verb's default.
     pub level: Option<LevelFilter>,
-    /// How it is written.
+    /// Format of lines.
     pub format: LogFormat,
 }
 
-/// How log messages are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Everything that is wrong with a configuration, a line each.
+/// All faults of a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<String>);
 
@@ -161,10 +161,10 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Where the configuration is read from, kept so that it can be read again.
+/// Sources of the configuration, kept for reloads.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigSources {
-    /// What the flags say.
+    /// Settings from flags.
     pub flags: Layer,
     /// The file, if any.
     pub file: Option<PathBuf>,
@@ -179,10 +179,10 @@ impl ConfigSources {
         Self { flags: flags(matches), file }
     }
 
-    /// Reads everything and checks it.
+    /// Reads and validates all sources.
     ///
     /// # Errors
-    /// All faults of all places at once.
+    /// All faults of all sources at once.
     pub fn load(&self, environment: Environment<'_>) -> Result<Config, Faults> {
         let (variables, mut faults) = layers::environment(environment);
         let (file, unread) = self.file.as_deref().map(layers::file).unwrap_or_default();
@@ -216,7 +216,7 @@ impl ConfigSources {
 
 impl FilterWords {
     /// # Errors
-    /// Each fault with the setting it is of.
+    /// Each fault with its setting.
     fn filter(&self) -> Result<Filter, Vec<(&'static str, FilterError)>> {
         const NONE: &[String] = &[];
         let alone = |key, [interfaces, exclude, ips]: [&[String]; 3]| {
@@ -284,7 +284,7 @@ pub fn args(sections: &'static [Section]) -> impl Iterator<Item = Arg> {
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("YAML file of settings, the same words as the flags [env: NETNS_AGENT_CONFIG]")
+        .help("YAML file of settings, with the flags' names as keys [env: NETNS_AGENT_CONFIG]")
         .help_heading(Section::Program.heading());
     SETTINGS.iter().filter(|setting| sections.contains(&setting.section)).map(arg).chain([config])
 }
@@ -299,7 +299,7 @@ fn arg(setting: &Setting) -> Arg {
         .help_heading(setting.section.heading())
 }
 
-/// The variables of this process; one that is no text counts as not set.
+/// The variables of this process; a variable that is not UTF-8 counts as unset.
 #[must_use]
 pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -127,7 +127,7 @@ fn name_that_is_not_utf8_is_escaped() {
     assert_eq!(shown(InterfaceView::from(&interface))["name"], "eth\\xff\"");
 }
 
-/// The paths of all fields of a value, those of an `interface` left out as they have a table of their own.
+/// The paths of all fields of a value, without those of an `interface`, which has its own table.
 fn paths(value: &Value, prefix: &str) -> Vec<String> {
     let Value::Object(fields) = value else { return Vec::new() };
     let each = fields.iter().flat_map(|(key, value)| {

@@ -36,7 +36,7 @@ fn run(scene: &Scene, more: &[&str]) -> Running {
     running
 }
 
-/// Sends some datagrams out of the pod; there is no neighbour, so give it one it need not ask.
+/// Sends some datagrams out of the pod, to the broadcast address because there is no neighbour.
 fn traffic(pod: &Pod) {
     pod.netns.inside(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -96,7 +96,7 @@ fn otlp_bytes_equal_the_kernel_counters() {
     let otlp = ["--otlp-endpoint", &receiver.endpoint, "--otlp-protocol", "grpc", "--export-interval", "1h"];
     let running = run(&scene, &otlp);
     receiver.pod_bytes(|bytes| scene.pods.iter().all(|pod| bytes.contains_key(&key(pod, "transmit"))));
-    // What is carried after the only tick can only be in the last export.
+    // Traffic after the only tick can only be in the last export.
     scene.pods.iter().for_each(traffic);
     let totals = |pod: &Pod| {
         let (received, sent) = kernel_bytes(pod);

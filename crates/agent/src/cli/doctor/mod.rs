@@ -1,4 +1,4 @@
-//! `doctor`: every precondition, whether it holds, and what to do where it does not.
+//! `doctor`: checks kernel, capabilities, mounts, API access and the OTLP endpoint.
 
 mod check;
 
@@ -23,7 +23,7 @@ use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
 use crate::secret::Redacted;
 
-/// How long an answer over the network may take.
+/// Time limit of an answer over the network.
 const ANSWER: Duration = Duration::from_secs(5);
 
 pub(super) const EXAMPLES: &str = "\
@@ -90,13 +90,15 @@ async fn api_server(config: &Config) -> Check {
     const SUBJECT: &str = "API server";
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(Some(api)) => api.page_timeout(ANSWER),
-        Ok(None) => return Check::off(SUBJECT, "this is no pod; --kubeconfig FILE asks one for workloads and labels"),
+        Ok(None) => {
+            return Check::off(SUBJECT, "not running in a pod; --kubeconfig FILE gives access to workloads and labels");
+        }
         Err(error) => {
             return Check::bad(SUBJECT, error.to_string(), "name a file that kubectl can use");
         }
     };
     let Some(node) = config.node_name.as_deref() else {
-        return Check::bad(SUBJECT, "which pods are this node's is not known", "set --node-name");
+        return Check::bad(SUBJECT, "the node's name is not known, so its pods cannot be selected", "set --node-name");
     };
     match api.check(node).await {
         Ok(()) => Check::ok(SUBJECT, format!("pods of {node} can be listed")),
@@ -149,7 +151,7 @@ fn text(check: &Check, colour: bool) -> String {
     let (on, off) = if colour { (escape, "\x1b[0m") } else { ("", "") };
     let line = format!("{on}{word:<6}{off}  {:<14} {}\n", check.subject, printable(found));
     match &check.verdict {
-        Verdict::Bad { cure, .. } => format!("{line}        {:<14} what to do: {}\n", "", printable(cure)),
+        Verdict::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", printable(cure)),
         Verdict::Ok(_) | Verdict::Off(_) => line,
     }
 }
