@@ -104,7 +104,8 @@ impl ConfigFile {
     /// Follows the directory of this path; a directory that is followed already is not followed twice.
     fn follow(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
-        self.changes.get_ref().0.add_watch(directory, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
+        let mask = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
+        self.changes.get_ref().0.add_watch(directory, mask)?;
         Ok(())
     }
 
@@ -126,13 +127,15 @@ impl ConfigFile {
 }
 
 impl Changes {
-    /// Reads all notifications; returns whether there were any.
+    /// Reads all notifications; returns whether a file is complete. A new file is not, until its writer closes it.
     fn drain(&self) -> bool {
-        let mut any = false;
-        while self.0.read_events().is_ok_and(|events| !events.is_empty()) {
-            any = true;
+        let mut complete = false;
+        while let Ok(events) = self.0.read_events()
+            && !events.is_empty()
+        {
+            complete |= events.iter().any(|event| !event.mask.contains(AddWatchFlags::IN_CREATE));
         }
-        any
+        complete
     }
 }
 
@@ -140,10 +143,11 @@ impl Changes {
 async fn changed(file: Option<&mut ConfigFile>) {
     let Some(file) = file else { return std::future::pending().await };
     while let Ok(mut readable) = file.changes.readable().await {
-        let any = readable.get_inner().drain();
+        let complete = readable.get_inner().drain();
         readable.clear_ready();
         drop(readable);
-        if any && file.differs() {
+        // A new link is complete at once.
+        if (complete || file.path.is_symlink()) && file.differs() {
             return;
         }
     }

@@ -147,8 +147,11 @@ fn foreign_files_and_restart_settings_at_reload() {
     let file = format!("{dir}/config.yaml");
     let target = "/run/target.yaml";
     fs::write(target, "exclude-interfaces: [lo]\n").unwrap();
-    std::os::unix::fs::symlink(target, &file).unwrap();
+    fs::write(&file, "exclude-interfaces: [lo]\n").unwrap();
     let running = run(&scene, &["--config", &file]);
+    // The file becomes a link with the same content.
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(target, &file).unwrap();
     for number in 0..5 {
         fs::write(format!("{dir}/foreign-{number}"), "x").unwrap();
     }
