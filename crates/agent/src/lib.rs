@@ -3,15 +3,18 @@
 //! Everything a user needs is the program; this crate promises no stable API.
 
 pub mod admin;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod export;
 pub mod interface;
 pub mod json;
 pub mod logging;
+pub mod lookup;
 pub mod metrics;
 pub mod owner;
 pub mod pipeline;
 pub mod run;
+pub mod secret;
 #[doc(hidden)]
 pub mod testing;

@@ -1,4 +1,4 @@
-//! How the program tells what happens: to standard error, text or JSON, an event name a line.
+//! Logs to standard error, as text or JSON; every line has an `event.name`.
 
 use std::io::IsTerminal as _;
 
@@ -8,6 +8,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::cli::terminal::colour_allowed;
 use crate::config::LogFormat;
 
 /// Starts logging; once a process.
@@ -18,7 +19,7 @@ pub fn start(level: LevelFilter, format: LogFormat) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
     match format {
         LogFormat::Text => {
-            let ansi = std::io::stderr().is_terminal();
+            let ansi = std::io::stderr().is_terminal() && colour_allowed();
             registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).try_init()?;
         }
         LogFormat::Json => {
@@ -28,8 +29,8 @@ pub fn start(level: LevelFilter, format: LogFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything at this level, and kube's own lines from `debug` on: it warns of each failed request, body included,
-/// where the agent says once what failed and what to do.
+/// Everything at this level, and kube's own lines from `debug` on: kube logs each failed request with its body, while
+/// the agent logs a failure once with the remedy.
 fn filter(level: LevelFilter) -> Targets {
     let kube = if level < LevelFilter::DEBUG { LevelFilter::OFF } else { level };
     Targets::new().with_default(level).with_target("kube", kube)
@@ -37,16 +38,50 @@ fn filter(level: LevelFilter) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use tracing::Level;
 
     use super::*;
 
     #[test]
-    fn kube_is_heard_only_by_who_debugs() {
+    fn kube_logs_at_debug_only() {
         for target in ["kube_client::client", "kube_runtime::watcher"] {
             assert!(!filter(LevelFilter::INFO).would_enable(target, &Level::ERROR));
             assert!(filter(LevelFilter::DEBUG).would_enable(target, &Level::DEBUG));
         }
         assert!(filter(LevelFilter::INFO).would_enable("netns_agent::app", &Level::INFO));
+    }
+
+    /// The names behind `event.name` in the sources below `dir`.
+    fn events_below(dir: &std::path::Path, names: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                events_below(&entry.path(), names);
+                continue;
+            }
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let found = text.split(concat!("event", ".name = \"")).skip(1).filter_map(|rest| rest.split('"').next());
+            names.extend(found.map(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn operations_page_lists_every_event() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut logged = BTreeSet::new();
+        for sources in ["crates/agent/src", "crates/netns-scan/src"] {
+            events_below(&root.join(sources), &mut logged);
+        }
+        let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let well_formed =
+            |name: &&String| name.split_once('.').is_some_and(|(part, event)| is_word(part) && is_word(event));
+        let odd: Vec<_> = logged.iter().filter(|name| !well_formed(name)).collect();
+        assert!(odd.is_empty(), "not <part>.<what_happened>: {odd:?}");
+        let page = std::fs::read_to_string(root.join("docs/operations.md")).unwrap();
+        let (_, section) = page.split_once("## Log events").unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented: BTreeSet<_> = rows.map(str::to_owned).collect();
+        assert_eq!(logged, documented, "the table in docs/operations.md, section \"Log events\"");
     }
 }

@@ -1,11 +1,11 @@
-//! netns-agent: finds every network interface of a Kubernetes node and exports what it carries.
+//! netns-agent: finds every network interface of a Kubernetes node and exports its traffic counters.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use netns_agent::cli::{self, Invocation, Verb};
-use netns_agent::config::{Config, ConfigSources, Faults, process_environment};
+use netns_agent::config::{Config, ConfigSources, Faults, process_environment, unknown_variables};
 use netns_agent::{logging, run};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
@@ -14,6 +14,8 @@ use tokio::runtime::{Builder, Runtime};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // A SIGHUP before its handler is there would end the program.
+    run::signals::block();
     let invocation = match Invocation::parse(std::env::args_os(), &process_environment) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -21,6 +23,12 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    if !matches!(invocation.verb, Verb::Run) {
+        let _ = run::signals::unblock();
+    }
+    for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        cli::tell(&cli::table::printable(&name));
+    }
     match execute(&invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -29,7 +37,7 @@ fn main() -> ExitCode {
                 cli::tell(&faults.to_string());
                 return ExitCode::from(USAGE);
             }
-            // One line, whatever a cause of it says.
+            // One line, even where a cause has several.
             cli::tell(&cli::table::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
@@ -65,16 +73,16 @@ async fn follow(verb: &Verb, sources: &ConfigSources, config: &Config, out: &mut
     }
 }
 
-/// One thread for everything that waits; namespaces are entered by a thread of their own.
+/// One thread for all tasks; namespaces are entered by a separate thread.
 fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
-/// A node can have more namespaces than the usual soft limit of 1024 files; the hard limit is ours to use.
+/// A node can have more namespaces than the usual soft limit of 1024 files; a process may raise its soft limit up to the hard one.
 fn raise_file_limit() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(event.name = "limit.unchanged", %error, "cannot raise the limit of open files");
+        tracing::warn!(event.name = "agent.file_limit_unchanged", %error, "cannot raise the limit of open files");
     }
 }

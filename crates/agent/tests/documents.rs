@@ -12,16 +12,12 @@ use nix::sys::signal::Signal;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
 
-/// How the documents run the program from a checkout.
+/// The command with which the documents run the program from a checkout.
 const CARGO_RUN: &str = "cargo run --release --locked -p netns-agent --";
 
 fn main() -> ExitCode {
     Suite::new()
-        .tests(tests![
-            every_command_of_the_documents_works,
-            the_readme_needs_two_commands_for_all_the_set_up,
-            every_link_of_the_documents_leads_to_a_file,
-        ])
+        .tests(tests![commands_of_the_documents_work, readme_needs_two_commands, links_of_the_documents_exist,])
         .main()
 }
 
@@ -45,7 +41,7 @@ fn commands(text: &str) -> Vec<&str> {
         .collect()
 }
 
-fn every_command_of_the_documents_works() {
+fn commands_of_the_documents_work() {
     Rtnl::new().up(&["lo"]);
     let dir = NetnsDir::standard();
     let blue = dir.add("blue");
@@ -69,7 +65,7 @@ fn execute(line: &str) {
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
             assert!(!output.stdout.is_empty(), "{line} printed nothing");
         }
-        // What runs this test cannot be run by it.
+        // The script runs this test, so the test cannot run the script.
         None => {
             assert_eq!(line, "tests/run.sh", "nobody runs {line:?}");
             let mode = fs::metadata(root().join(line)).expect("it is there").permissions().mode();
@@ -87,14 +83,14 @@ fn starts_and_stops(arguments: &[&str]) {
     assert_eq!(running.ended(), Some(0));
 }
 
-fn the_readme_needs_two_commands_for_all_the_set_up() {
+fn readme_needs_two_commands() {
     let readme = read("README.md");
     let (_, after) = readme.split_once("## Two commands").expect("the heading");
     let (section, _) = after.split_once("\n## ").expect("a heading after it");
     assert_eq!(commands(section), [&format!("{CARGO_RUN} run"), "tests/run.sh"]);
 }
 
-fn every_link_of_the_documents_leads_to_a_file() {
+fn links_of_the_documents_exist() {
     for document in [
         "README.md",
         "CONTRIBUTING.md",

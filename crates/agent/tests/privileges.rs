@@ -1,4 +1,4 @@
-//! What the program sees with which capabilities: those of the chart are enough, and without any it
+//! Interfaces seen with different capabilities: the chart's are enough, and without any it
 //! says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -9,9 +9,9 @@ use netns_testbed::{Netns, NetnsDir, Suite, Veth, tests};
 fn main() -> ExitCode {
     Suite::new()
         .tests(tests![
-            net_admin_and_net_broadcast_alone_see_everything_by_nsid,
+            nsid_needs_two_capabilities,
             sys_admin_alone_sees_everything_by_setns,
-            without_capabilities_one_line_says_what_is_missing,
+            missing_capabilities_are_one_line,
             doctor_says_which_capabilities_to_add,
         ])
         .main()
@@ -66,7 +66,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn net_admin_and_net_broadcast_alone_see_everything_by_nsid() {
+fn nsid_needs_two_capabilities() {
     let _scene = scene();
     let output = with_capabilities(
         &["net_admin", "net_broadcast"],
@@ -84,7 +84,7 @@ fn sys_admin_alone_sees_everything_by_setns() {
     assert_eq!(listed(&output), everything());
 }
 
-fn without_capabilities_one_line_says_what_is_missing() {
+fn missing_capabilities_are_one_line() {
     let _scene = scene();
     let output = with_capabilities(&[], &["list", "-o", "json", "--exclude-interfaces="]);
     let own: Vec<String> = listed(&output).into_iter().map(|(_, name, _)| name).collect();

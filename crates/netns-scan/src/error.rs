@@ -1,44 +1,47 @@
+//! The errors of this crate.
+
 use std::io;
 use std::path::PathBuf;
 
-/// Why something cannot be watched or looked up.
+/// An error of a watcher or a query.
 ///
-/// None of them passes by itself while the program runs on with the same privileges.
+/// No error passes by itself while the program runs with the same privileges. The text of an error does not repeat
+/// that of its [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine asked for does not work here.
-    #[error("the {engine} engine cannot be used: {why}: {source}")]
+    /// The requested engine does not work here.
+    #[error("the {engine} engine cannot be used: {why}")]
     Engine {
         /// Its name.
         engine: &'static str,
-        /// What is missing.
+        /// The missing privilege or kernel feature.
         why: String,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
-    /// Something that is needed to follow directories or sockets cannot be had.
-    #[error("cannot {what}: {source}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
+    /// The kernel refuses a resource that following directories or sockets needs.
+    #[error("cannot {what}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
     Resource {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// A namespace cannot be entered.
-    #[error("cannot enter the network namespace {}: {source}; it must exist, and entering needs CAP_SYS_ADMIN", path.display())]
+    #[error("cannot enter the network namespace {}; it must exist, and entering needs CAP_SYS_ADMIN", path.display())]
     Enter {
         /// Its path.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// Links or addresses cannot be listed.
-    #[error("cannot list {what}: {source}")]
+    #[error("cannot list {what}")]
     List {
-        /// Links or addresses, and of which namespace.
+        /// Links or addresses, with their namespace.
         what: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// There is no interface with this name.
@@ -59,6 +62,31 @@ impl Error {
             | Self::Enter { source, .. }
             | Self::List { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             Self::NoInterface { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// Programs print an error with its sources, so a text that repeats its source would be printed twice.
+    #[test]
+    fn text_does_not_repeat_the_source() {
+        let source = || io::Error::from_raw_os_error(1);
+        let errors = [
+            Error::Engine { engine: "setns", why: "CAP_SYS_ADMIN is missing".to_owned(), source: source() },
+            Error::Resource { what: "start a thread", source: source() },
+            Error::Enter { path: "/run/netns/blue".into(), source: source() },
+            Error::List { what: "links", source: source() },
+            Error::NoInterface { name: iface_core::IfName::new("eth0").unwrap() },
+        ];
+        for error in errors {
+            let repeats = error.source().is_some_and(|source| error.to_string().contains(&source.to_string()));
+            assert!(!repeats, "{error}");
+            assert_eq!(error.source().is_some(), !matches!(error, Error::NoInterface { .. }));
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The admin server: is it alive, is it ready, what does it know.
+//! The admin server: health, metrics and interfaces over HTTP.
 //!
-//! It listens on loopback unless told otherwise, answers GET only, reads no bodies, and bounds headers,
+//! It listens on loopback by default, answers GET only, reads no bodies, and bounds headers,
 //! time and connections (see [`serve`]).
 
+mod host;
+mod places;
 mod server;
 
 use std::fmt;
@@ -21,30 +23,30 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
-use iface_core::MacAddr;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::server::serve;
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
-use crate::json::InterfaceView;
+use crate::json::{FaultView, InterfaceView, LookupView};
+use crate::lookup;
 
 /// Longest time for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// A page that takes time to make.
+/// A metrics page in the making.
 pub type Page = Pin<Box<dyn Future<Output = Result<Compressed, String>> + Send>>;
 
-/// Answers what is wanted.
-pub type Lookup = Box<dyn Fn(&Wanted) -> Option<Found> + Send + Sync>;
+/// Answers a lookup.
+pub type Lookup = Box<dyn Fn(&lookup::Query) -> Option<lookup::Answer> + Send + Sync>;
 
-/// What the server asks; each must answer at once, but for [`Handles::metrics`].
+/// The sources of the server's answers; each answers at once, but for [`Handles::metrics`].
 pub struct Handles {
-    /// Why the agent is not ready; `Ok` when it is.
+    /// `Ok` when the agent is ready, else the reason.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Every interface known now.
     pub interfaces: Box<dyn Fn() -> Vec<Arc<Interface>> + Send + Sync>,
-    /// Which interface has this index and perhaps this MAC address.
+    /// Looks up an interface by ifindex and MAC address or namespace.
     pub lookup: Lookup,
     /// The metrics' page in this format.
     pub metrics: Box<dyn Fn(Format) -> Page + Send + Sync>,
@@ -56,26 +58,6 @@ impl fmt::Debug for Handles {
     }
 }
 
-/// What `/v1/lookup` looks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its number.
-    pub ifindex: u32,
-    /// Its link-layer address.
-    pub mac: Option<MacAddr>,
-    /// The name of its namespace, or `host`.
-    pub netns: Option<String>,
-}
-
-/// What a lookup found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The interface.
-    pub interface: Arc<Interface>,
-    /// How sure that is: `exact`, `preferred` or `guess`.
-    pub certainty: &'static str,
-}
-
 /// The routes, with a limit on the time of each answer.
 pub fn router(handles: Handles) -> Router {
     Router::new()
@@ -83,7 +65,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/v1/interfaces", get(interfaces))
-        .route("/v1/lookup", get(lookup))
+        .route("/v1/lookup", get(look_up))
         .layer(middleware::from_fn(in_time))
         .with_state(Arc::new(handles))
 }
@@ -92,7 +74,7 @@ type Shared = State<Arc<Handles>>;
 
 async fn in_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(ANSWER_TIME, next.run(request)).await;
-    answer.unwrap_or_else(|_| fault(StatusCode::GATEWAY_TIMEOUT, "it took too long to find that out; try again"))
+    answer.unwrap_or_else(|_| fault(StatusCode::GATEWAY_TIMEOUT, "the answer took more than 10 s; try again"))
 }
 
 async fn ready(State(handles): Shared) -> Response {
@@ -113,18 +95,20 @@ async fn metrics(State(handles): Shared, headers: HeaderMap) -> Response {
     if text(header::ACCEPT_ENCODING).is_some_and(takes_gzip) {
         return (content_type, [(header::CONTENT_ENCODING, "gzip")], page.into_bytes()).into_response();
     }
-    // Whole, it may be tens of megabytes.
+    // In one piece the page may take tens of megabytes.
     (content_type, Body::from_stream(stream::iter(page.expand()))).into_response()
 }
 
 fn takes_gzip(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        parts.next() == Some("gzip") && !parts.any(|part| part == "q=0")
+        // RFC 9110, section 12.4.2: a weight of 0, with up to three decimals, means "not acceptable".
+        let refused = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse().ok()).is_some_and(|q: f32| q <= 0.0);
+        parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !parts.any(refused)
     })
 }
 
-/// `/v1/interfaces?namespace=&pod=&netns=`: those that match all that is given.
+/// `/v1/interfaces?namespace=&pod=&netns=`: interfaces that match all parameters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Selection {
@@ -165,13 +149,7 @@ struct LookupQuery {
     netns: Option<String>,
 }
 
-#[derive(Serialize)]
-struct FoundView<'a> {
-    certainty: &'static str,
-    interface: InterfaceView<'a>,
-}
-
-async fn lookup(State(handles): Shared, query: Result<Query<LookupQuery>, QueryRejection>) -> Response {
+async fn look_up(State(handles): Shared, query: Result<Query<LookupQuery>, QueryRejection>) -> Response {
     let Query(LookupQuery { ifindex, mac, netns }) = match query {
         Ok(query) => query,
         Err(error) => return fault(StatusCode::BAD_REQUEST, &error.body_text()),
@@ -181,17 +159,10 @@ async fn lookup(State(handles): Shared, query: Result<Query<LookupQuery>, QueryR
         Err(error) => return fault(StatusCode::BAD_REQUEST, &format!("mac: {error}")),
     };
     let netns = netns.filter(|netns| !netns.is_empty());
-    match (handles.lookup)(&Wanted { ifindex, mac, netns }) {
-        Some(Found { interface, certainty }) => {
-            axum::Json(FoundView { certainty, interface: InterfaceView::from(&*interface) }).into_response()
-        }
-        None => fault(StatusCode::NOT_FOUND, &format!("no interface has the index {ifindex} there")),
+    match (handles.lookup)(&lookup::Query { ifindex, mac, netns }) {
+        Some(answer) => axum::Json(LookupView::from(&answer)).into_response(),
+        None => fault(StatusCode::NOT_FOUND, &format!("no interface has the ifindex {ifindex}")),
     }
-}
-
-#[derive(Serialize)]
-struct FaultView<'a> {
-    error: &'a str,
 }
 
 fn fault(status: StatusCode, error: &str) -> Response {

@@ -6,22 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Connections at a time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
+use super::host::own_host;
+use super::places::{Activity, Places};
+
+/// Connections at a time. A new connection beyond ends the one that has been idle for longest, so that a probe
+/// is answered whatever else is connected.
+pub(super) const CONNECTIONS: usize = 256;
 /// Bytes and number of a request's headers.
 const HEADER_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
 /// Time for a request's headers, an idle connection's included.
-const HEADER_TIME: Duration = Duration::from_secs(30);
-/// A connection is asked to end after this, so that slow readers do not keep the place of others,
-/// and is cut after [`CUT`].
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// A connection is ended gracefully after this, and is cut after [`CUT`].
 const LIFETIME: Duration = Duration::from_secs(300);
 const CUT: Duration = Duration::from_secs(30);
 
@@ -30,27 +36,27 @@ const CUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When no connection can be accepted any more. Running out of file descriptors is waited out.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS);
+    let guarded = router.clone().layer(middleware::from_fn(own_host));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = &mut shutdown => return Ok(()),
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(Some((stream, place))) => {
-                let router = router.clone();
-                connections.spawn(async move {
-                    connection(stream, router).await;
-                    drop(place);
-                });
+            Ok((stream, _)) => {
+                let loopback = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+                let router = if loopback { &guarded } else { &router }.clone();
+                let activity = places.activity();
+                let task = connections.spawn(connection(stream, router, activity.clone()));
+                places.take(activity, task);
             }
-            Ok(None) => return Ok(()),
             Err(error) if is_passing(&error) => {
-                tracing::warn!(event.name = "admin_accept", %error, "cannot accept a connection now");
-                // A place becomes free when a connection ends, and with it a descriptor.
+                tracing::warn!(event.name = "admin.accept_failed", %error, "cannot accept a connection now");
+                // A descriptor becomes free when a connection ends.
                 let _ = tokio::time::timeout(Duration::from_secs(1), connections.join_next()).await;
             }
             Err(error) => return Err(error),
@@ -58,15 +64,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     }
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
-
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<Option<(TcpStream, Place)>> {
-    let Ok(place) = places.clone().acquire_owned().await else { return Ok(None) };
-    let (stream, _) = listener.accept().await?;
-    Ok(Some((stream, place)))
-}
-
-/// Errors of one connection or of this moment, `accept(2)`, "Error handling".
+/// Transient errors and errors of a single connection, `accept(2)`, "Error handling".
 fn is_passing(error: &std::io::Error) -> bool {
     let out_of = [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| out_of.contains(&number))
@@ -80,13 +78,26 @@ fn is_passing(error: &std::io::Error) -> bool {
         )
 }
 
-async fn connection(stream: TcpStream, router: Router) {
-    let service = TowerToHyperService::new(router);
+async fn connection(stream: TcpStream, router: Router, activity: Arc<Activity>) {
+    // The guard moves into the body, so that the connection counts as busy until the answer is complete.
+    let count = move |request, next: Next| {
+        let busy = activity.begin();
+        async move {
+            let response: Response = next.run(request).await;
+            response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _held = &busy;
+                    frame
+                }))
+            })
+        }
+    };
+    let service = TowerToHyperService::new(router.layer(middleware::from_fn(count)));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
     builder.max_buf_size(HEADER_BYTES).max_headers(HEADERS);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // What goes wrong with one connection is its client's business.
+    // Errors of one connection concern its client alone.
     if tokio::time::timeout(LIFETIME, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = tokio::time::timeout(CUT, connection).await;

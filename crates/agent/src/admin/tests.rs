@@ -1,13 +1,15 @@
 use std::future::ready as now;
 
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
-use iface_core::{NetnsName, Place};
+use iface_core::{Confidence, NetnsName, Place};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::lookup::Answer;
 use crate::testing::{at, eth0, interface, pod, pod_interface};
 
 fn handles() -> Handles {
@@ -20,7 +22,7 @@ fn handles() -> Handles {
         interfaces: Box::new(known),
         lookup: Box::new(move |wanted| {
             let interface = known().into_iter().find(|interface| interface.ifindex == wanted.ifindex)?;
-            Some(Found { interface, certainty: "exact" })
+            Some(Answer { interface, confidence: Confidence::Exact })
         }),
         metrics: Box::new(|format| {
             let page = Compressed::new(|to| (0..100).try_for_each(|_| writeln!(to, "# {format:?}")));
@@ -29,11 +31,22 @@ fn handles() -> Handles {
     }
 }
 
+/// A page of two parts, the second a second later.
+fn slow() -> axum::routing::MethodRouter {
+    axum::routing::get(async || {
+        let second = async {
+            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(1)).await;
+            Ok::<_, std::io::Error>("second")
+        };
+        Body::from_stream(stream::once(now(Ok("first"))).chain(stream::once(second)))
+    })
+}
+
 /// Serves for as long as the future `client` runs.
 async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve(listener, router(handles()), std::future::pending());
+    let server = serve(listener, router(handles()).route("/slow", slow()), std::future::pending());
     let limited = tokio::time::timeout(Duration::from_secs(20), client(address));
     tokio::select! {
         answer = limited => answer.expect("the client is done in time"),
@@ -63,7 +76,7 @@ async fn json_of(address: std::net::SocketAddr, path: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn it_is_alive_before_it_is_ready_and_says_why() {
+async fn alive_before_ready() {
     with_server(async |address| {
         assert_eq!(get(address, "/livez", &[]).await.0, 200);
         let (status, _, body) = get(address, "/readyz", &[]).await;
@@ -73,7 +86,7 @@ async fn it_is_alive_before_it_is_ready_and_says_why() {
 }
 
 #[tokio::test]
-async fn interfaces_are_chosen_by_namespace_pod_and_netns() {
+async fn interfaces_are_selected_by_parameters() {
     with_server(async |address| {
         let names = async |query: &str| {
             let (status, value) = json_of(address, &format!("/v1/interfaces{query}")).await;
@@ -96,10 +109,10 @@ async fn interfaces_are_chosen_by_namespace_pod_and_netns() {
 }
 
 #[tokio::test]
-async fn a_lookup_says_how_sure_it_is_and_what_is_wrong_with_the_question() {
+async fn lookup_has_confidence_and_errors() {
     with_server(async |address| {
         let (status, value) = json_of(address, "/v1/lookup?ifindex=9&mac=0a:58:0a:f4:00:05").await;
-        assert_eq!((status, &value["certainty"], &value["interface"]["name"]), (200, &json!("exact"), &json!("tun0")));
+        assert_eq!((status, &value["confidence"], &value["interface"]["name"]), (200, &json!("exact"), &json!("tun0")));
         assert_eq!(json_of(address, "/v1/lookup?ifindex=77").await.0, 404);
         for bad in ["", "?ifindex=x", "?ifindex=1&mac=zz"] {
             let (status, value) = json_of(address, &format!("/v1/lookup{bad}")).await;
@@ -111,7 +124,7 @@ async fn a_lookup_says_how_sure_it_is_and_what_is_wrong_with_the_question() {
 }
 
 #[tokio::test]
-async fn metrics_come_in_the_format_and_encoding_that_is_asked_for() {
+async fn metrics_are_negotiated() {
     with_server(async |address| {
         let accept = [("accept", "application/openmetrics-text"), ("accept-encoding", "deflate, gzip")];
         let (status, headers, body) = get(address, "/metrics", &accept).await;
@@ -127,11 +140,11 @@ async fn metrics_come_in_the_format_and_encoding_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn headers_that_are_too_large_are_refused() {
+async fn large_headers_are_refused() {
     with_server(async |address| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 * 1024));
-        // The server may close before it has read all of it.
+        // The server may close the connection before the whole request is read.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -140,19 +153,72 @@ async fn headers_that_are_too_large_are_refused() {
     .await;
 }
 
+/// The kubelet restarts an agent whose probes fail, so connections that send nothing must not make probes fail.
 #[tokio::test]
-async fn more_connections_than_there_are_places_wait_their_turn() {
+async fn probes_are_answered_among_idle_connections() {
     with_server(async |address| {
         let mut idle = Vec::new();
-        for _ in 0..64 {
+        for _ in 0..server::CONNECTIONS + 20 {
             idle.push(TcpStream::connect(address).await.unwrap());
         }
-        let waiting = get(address, "/livez", &[]);
-        let mut waiting = std::pin::pin!(waiting);
-        let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
-        assert!(early.is_err(), "the 65th connection is not served");
-        idle.pop();
-        assert_eq!(waiting.await.0, 200, "until one ends");
+        let answer = tokio::time::timeout(Duration::from_secs(1), get(address, "/livez", &[])).await;
+        assert_eq!(answer.expect("in time").0, 200);
+        // The oldest connection has given way.
+        assert_eq!(idle[0].read(&mut [0]).await.ok(), Some(0));
     })
     .await;
+}
+
+/// Reads up to and with this text.
+async fn read_to(stream: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "the connection has ended");
+    }
+}
+
+/// A connection whose answer is not complete yet outlives idle ones.
+#[tokio::test]
+async fn idle_connections_give_way_before_busy_ones() {
+    with_server(async |address| {
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_to(&mut kept, "first").await;
+        let mut idle = Vec::new();
+        for _ in 0..server::CONNECTIONS + 20 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+        read_to(&mut kept, "second").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn foreign_host_is_refused_on_loopback() {
+    with_server(async |address| {
+        for (path, host, status) in [
+            ("/v1/interfaces", "evil.example", 403),
+            ("/metrics", "evil.example:9465", 403),
+            ("/v1/interfaces", "localhost:9465", 200),
+            ("/livez", "evil.example", 200),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {host}: {answer}");
+        }
+    })
+    .await;
+}
+
+#[test]
+fn gzip_with_weight_zero_is_refused() {
+    for (accept, taken) in
+        [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.000", false)]
+    {
+        assert_eq!(takes_gzip(accept), taken, "{accept}");
+    }
 }

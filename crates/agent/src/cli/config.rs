@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::config::default_file;
 
-/// What to do with settings.
+/// The flags of `config`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -13,10 +13,10 @@ pub struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
-    /// Print a file of all settings, each explained and commented out at its default.
+    /// Print a file with all settings, explained and commented out at their defaults.
     #[command(after_help = DEFAULT_EXAMPLES)]
     Default,
-    /// Say whether flags, environment and file are without fault.
+    /// Check flags, environment and file for faults.
     #[command(after_help = CHECK_EXAMPLES)]
     Check,
 }
@@ -31,13 +31,13 @@ Examples:
   netns-agent config default > config.yaml";
 
 const CHECK_EXAMPLES: &str = "\
-All faults are told at once; the exit code is 2 where there is any.
+Prints all faults at once; the exit code is then 2.
 
 Examples:
   netns-agent config check --config config.yaml
   netns-agent config check --engine nsid --poll-period 5s";
 
-/// Runs after the configuration was loaded, so that there is nothing left to check.
+/// Runs after the configuration was loaded, which is the check.
 ///
 /// # Errors
 /// When `out` cannot be written.

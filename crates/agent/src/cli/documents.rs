@@ -32,13 +32,13 @@ Examples:
 /// # Errors
 /// When `out` cannot be written.
 pub fn completions(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
-    // The generator panics where it cannot write, so it writes to memory.
+    // The generator panics on write errors, so the output goes to memory first.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "netns-agent", &mut script);
     Ok(out.write_all(&script)?)
 }
 
-/// What the command line does not say of itself.
+/// Sections of the manual page that clap cannot generate.
 const AFTER: &str = r#".SH ENVIRONMENT
 Every setting is also a variable: NETNS_AGENT_ and its name in capitals, with _ for \-. Flags win over variables,
 variables over the file. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT and its like) count, too.
@@ -85,7 +85,7 @@ pub fn man(out: &mut impl Write) -> anyhow::Result<()> {
     verbs(&program, out)?;
     writeln!(out, ".SH SETTINGS")?;
     writeln!(out, "run, doctor and config check take all of them, list, watch, lookup and top those that are not")?;
-    writeln!(out, "about exporting. As keys of the file they have the same names without the dashes before them.")?;
+    writeln!(out, "about exporting. The keys of the file are the flags' names without the leading dashes.")?;
     let settings = Command::new("settings").disable_help_flag(true).args(args(&Section::ALL));
     subsections(|text| Man::new(settings).render_options_section(text), out)?;
     Ok(out.write_all(AFTER.as_bytes())?)
@@ -104,7 +104,7 @@ fn verbs(of: &Command, out: &mut impl Write) -> anyhow::Result<()> {
         subsections(|text| page.render_description_section(text), out)?;
         subsections(|text| page.render_options_section(text), out)?;
         if let Some(examples) = verb.get_after_help() {
-            // As they are: filling would join their lines.
+            // Verbatim, because filling would join the lines.
             let text = examples.to_string().replace('\\', "\\e").replace('-', "\\-").replace("\n'", "\n\\&'");
             writeln!(out, ".PP\n.nf\n{text}\n.fi")?;
         }
@@ -112,7 +112,7 @@ fn verbs(of: &Command, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is a section by itself, one level below.
+/// Renders a section as subsections.
 fn subsections(
     render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
     out: &mut impl Write,

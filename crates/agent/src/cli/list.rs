@@ -1,16 +1,16 @@
-//! `list`: every interface there is, once.
+//! `list`: prints all interfaces once.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use crate::interface::{End, Interface};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use iface_core::{IfName, Place};
 
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, printable, render};
-use super::tell_unseen;
 use super::terminal::Terminal;
+use super::{tell, tell_unseen};
 use crate::config::Config;
 use crate::json::InterfaceView;
 use crate::pipeline::Pipeline;
@@ -20,33 +20,33 @@ use crate::pipeline::Pipeline;
 pub struct Args {
     #[command(flatten)]
     selectors: Selectors,
-    /// How to print.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
-    /// Leave out the table's headings.
+    /// Print the table without headings.
     #[arg(long)]
     no_headers: bool,
 }
 
-/// How `list` prints.
+/// Output format of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A table that fits 80 columns.
+    /// A table that fits the terminal.
     Table,
-    /// A table of everything.
+    /// A table of all fields.
     Wide,
     /// An array of objects.
     Json,
-    /// The same in YAML.
+    /// An array of objects in YAML.
     Yaml,
-    /// NETNS/NAME, one a line.
+    /// NETNS/NAME, one per line.
     Name,
 }
 
-/// Prints what there is to `out`.
+/// Prints all selected interfaces to `out`.
 ///
 /// # Errors
-/// Where nothing can be seen, or `out` cannot be written.
+/// Where nothing can be seen, no interface has one of the names, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
@@ -54,10 +54,14 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     interfaces.retain(|interface| args.selectors.select(interface));
     print(args, &interfaces, out)?;
     out.flush()?;
-    if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
-        args.selectors.tell_none(&pipeline);
-    }
     tell_unseen(&pipeline);
+    // As kubectl: a name that does not exist is an error, selectors that match nothing are not.
+    if args.selectors.lack_a_name(&interfaces) {
+        bail!("{}", args.selectors.none(&pipeline, &interfaces));
+    }
+    if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
+        tell(&args.selectors.none(&pipeline, &interfaces));
+    }
     Ok(())
 }
 
@@ -202,6 +206,6 @@ An arrow before a pod marks the host's end of the pod's link.
 Examples:
   netns-agent list -n default               pods of the namespace default
   netns-agent list -l app=web net1          a secondary network of some pods
-  netns-agent list --netns host -o wide     the host's, with all that is known
+  netns-agent list --netns host -o wide     the host's, with all fields
   netns-agent list --exclude-interfaces ''  loopback interfaces, too
   netns-agent list -o json | jq '.[] | select(.pod.name == \"web-0\")'";

@@ -1,4 +1,4 @@
-//! `lookup`: which interface has this number.
+//! `lookup`: looks up an interface by index and MAC address.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -6,52 +6,45 @@ use std::sync::Arc;
 use crate::interface::{End, Interface};
 use anyhow::anyhow;
 use iface_core::MacAddr;
-use serde::Serialize;
 
 use super::table::printable;
-use crate::admin::Wanted;
 use crate::config::Config;
-use crate::json::InterfaceView;
-use crate::pipeline::{Pipeline, find};
+use crate::json::LookupView;
+use crate::lookup::{Query, find};
+use crate::pipeline::Pipeline;
 
 /// The flags of `lookup`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The interface's number.
+    /// Index of the interface (ifindex).
     index: u32,
-    /// Its link-layer address, which tells it from others with the same number.
+    /// MAC address, which tells apart interfaces with the same index.
     mac: Option<MacAddr>,
-    /// The name of its network namespace, or "host"; the answer is exact then.
+    /// Network namespace of the interface, or "host"; the answer is then exact.
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
-    /// How to print.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
 }
 
-/// How `lookup` prints.
+/// Output format of `lookup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A line for people.
+    /// One line of text.
     Text,
-    /// An object.
+    /// One JSON object.
     Json,
 }
 
 pub(super) const EXAMPLES: &str = "\
-Several namespaces can have an interface with the same number. The answer says
-how sure it is: exact, preferred (by --preferred-interface-for-mac-prefix) or
+Several namespaces can have an interface with the same index. The answer ends
+with its confidence: exact, preferred (--preferred-interface-for-mac-prefix) or
 guess.
 
 Examples:
   netns-agent lookup 2 0a:58:0a:f4:00:05
   netns-agent lookup 2 --netns blue -o json";
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    certainty: &'static str,
-    interface: InterfaceView<'a>,
-}
 
 /// Prints the answer to `out`.
 ///
@@ -60,13 +53,12 @@ struct Answer<'a> {
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(config).await?;
     pipeline.settle().await?;
-    let wanted = Wanted { ifindex: args.index, mac: args.mac, netns: args.netns.clone() };
-    let found = find(pipeline.lookup(), &wanted).ok_or_else(|| none(args, &pipeline))?;
+    let query = Query { ifindex: args.index, mac: args.mac, netns: args.netns.clone() };
+    let answer = find(pipeline.lookup(), &query).ok_or_else(|| none(args, &pipeline))?;
     match args.output {
-        Format::Text => writeln!(out, "{}, {}", line(&found.interface), found.certainty)?,
+        Format::Text => writeln!(out, "{}, {}", line(&answer.interface), answer.confidence.as_str())?,
         Format::Json => {
-            let interface = InterfaceView::from(&*found.interface);
-            serde_json::to_writer(&mut *out, &Answer { certainty: found.certainty, interface })?;
+            serde_json::to_writer(&mut *out, &LookupView::from(&answer))?;
             writeln!(out)?;
         }
     }
@@ -84,5 +76,5 @@ fn line(interface: &Arc<Interface>) -> String {
 fn none(args: &Args, pipeline: &Pipeline) -> anyhow::Error {
     let place = args.netns.as_deref().map(|name| format!(" in {name}")).unwrap_or_default();
     let unseen = pipeline.unseen().map(|unseen| format!(" ({unseen})")).unwrap_or_default();
-    anyhow!("no interface has the number {}{place}; `netns-agent list -o wide` shows all{unseen}", args.index)
+    anyhow!("no interface has the index {}{place}; `netns-agent list -o wide` shows all{unseen}", args.index)
 }

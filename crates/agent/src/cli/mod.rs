@@ -1,4 +1,4 @@
-//! The command line: a file a verb.
+//! The command line: one file per verb.
 
 pub mod config;
 pub mod doctor;
@@ -22,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Config, ConfigSources, Environment, Section, args};
 use crate::pipeline::Pipeline;
 
-/// Finds every network interface in every network namespace of a node and exports what it carries.
+/// Finds all network interfaces in all network namespaces of a node and exports their traffic counters.
 ///
 /// Exit codes: 0; 1 for a failure, with one line on standard error; 2 for wrong usage or a fault in
 /// the configuration.
@@ -33,25 +33,25 @@ struct Line {
     verb: Verb,
 }
 
-/// What to do.
+/// A verb.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
-    /// Follow, export and serve until SIGTERM: what the DaemonSet runs.
+    /// Follow, export and serve until SIGTERM: the verb of the DaemonSet.
     #[command(after_help = RUN_EXAMPLES)]
     Run,
-    /// Print every interface there is, once.
+    /// Print all interfaces once.
     #[command(after_help = list::EXAMPLES)]
     List(list::Args),
-    /// Print interfaces as they appear, change and go.
+    /// Print interfaces as they are added, updated and deleted.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
-    /// Say which interface has a number.
+    /// Look up an interface by index and MAC address.
     #[command(after_help = lookup::EXAMPLES)]
     Lookup(lookup::Args),
-    /// Say of every precondition whether it holds, and what to do where it does not.
+    /// Check kernel, capabilities, mounts, API access and the OTLP endpoint.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor,
-    /// Show interfaces by what they carry, refreshed; q quits.
+    /// Show interfaces by throughput, refreshed; q quits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
     /// Print or check settings.
@@ -67,35 +67,35 @@ pub enum Verb {
 
 const EXAMPLES: &str = "\
 Examples:
-  netns-agent list             every interface, and whose it is
+  netns-agent list             all interfaces with their pods
   netns-agent top              the busiest ones
-  netns-agent watch -o json    what happens, an object a line
-  netns-agent doctor           what keeps it from seeing more
+  netns-agent watch -o json    events, one object per line
+  netns-agent doctor           missing preconditions
   netns-agent run --otlp-endpoint http://localhost:4317
                                export to an OpenTelemetry Collector";
 
 const RUN_EXAMPLES: &str = "\
-SIGTERM ends it after a last export; SIGHUP, or a change of the file, applies
-filters, labels and annotations.
+SIGTERM ends the agent after a last export; a second one ends it at once.
+SIGHUP, or a change of the file, applies filters, labels and annotations.
 
 Examples:
   netns-agent run --config /etc/netns-agent/config.yaml
   netns-agent run --otlp-endpoint http://localhost:4317 --log-format json";
 
-/// A command line that was understood.
+/// A parsed command line.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What to do.
+    /// A verb.
     pub verb: Verb,
-    /// Where its settings come from.
+    /// Sources of its settings.
     pub sources: ConfigSources,
 }
 
 impl Invocation {
-    /// Understands a command line.
+    /// Parses a command line.
     ///
     /// # Errors
-    /// What clap says, which is also how `--help` and `--version` arrive.
+    /// Clap's error, which `--help` and `--version` are, too.
     pub fn parse(line: impl IntoIterator<Item = OsString>, environment: Environment<'_>) -> Result<Self, clap::Error> {
         let matches = command().try_get_matches_from(line)?;
         let verb = Line::from_arg_matches(&matches)?.verb;
@@ -110,8 +110,8 @@ impl Invocation {
 }
 
 impl Invocation {
-    /// What is logged. A verb whose output is the answer says itself what it cannot see, so it logs
-    /// no more than errors unless a flag asks: the file it shares with `run` is not about it.
+    /// The level of logs. Verbs other than `run` print warnings of their own, so they log errors only unless the flag
+    /// is given: the level in the file is meant for `run`.
     #[must_use]
     pub fn log_level(&self, config: &Config) -> LevelFilter {
         match self.verb {
@@ -151,14 +151,14 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Says in one line what cannot be seen, so that what is printed is not taken for everything.
+/// Reports unseen namespaces, so that nobody takes the output for complete.
 fn tell_unseen(pipeline: &Pipeline) {
     if let Some(unseen) = pipeline.unseen() {
         tell(&unseen);
     }
 }
 
-/// Writes a line to standard error; there is nobody left to tell when that fails.
+/// Writes a line to standard error, and ignores failures to do so.
 pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "netns-agent: {line}");
 }
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn every_verb_s_help_has_examples_that_are_understood_and_fit_80_columns() {
+    fn examples_in_help_parse_and_fit() {
         for (words, verb) in [vec![("netns-agent".to_owned(), command())], verbs(&command(), "netns-agent")].concat() {
             let help = verb.get_after_help().unwrap_or_else(|| panic!("{words}: no examples")).to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 80), "{words}:\n{help}");
             let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{words}: {help}"));
             let mut understood = 0;
             for line in examples.lines().filter_map(|line| line.strip_prefix("  netns-agent")) {
-                // Up to what it prints, explained after a gap, or what reads it.
+                // Without the explanation after a gap and without the rest of a pipe.
                 let line = line.split(['|', '>']).next().unwrap_or_default();
                 let line = line.split("  ").next().unwrap_or_default();
                 let arguments = line.split_whitespace().map(|word| word.trim_matches('\'').to_owned());

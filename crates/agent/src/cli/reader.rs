@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_noticed_without_writing_to_it() {
+    fn closed_pipe_is_noticed_without_writing() {
         let (reader, writer) = io::pipe().unwrap();
         block_on(async {
             let mut gone = std::pin::pin!(gone(&writer).unwrap());
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_no_reader_that_could_go() {
+    fn file_has_no_reader() {
         let file = tempfile::tempfile().unwrap();
         block_on(async { assert!(timeout(Duration::from_millis(20), gone(&file).unwrap()).await.is_err()) });
     }

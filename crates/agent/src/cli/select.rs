@@ -1,30 +1,32 @@
-//! Which interfaces a verb is about.
+//! Selects the interfaces that a verb shows.
 
-use crate::interface::Interface;
+use std::sync::Arc;
+
 use iface_core::Place;
 
 use super::label::Requirement;
-use super::tell;
+use super::table::printable;
 use crate::config::Config;
+use crate::interface::Interface;
 use crate::pipeline::Pipeline;
 
 /// Selectors that `list`, `watch` and `top` share; all of them must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selectors {
-    /// Only interfaces with one of these names.
+    /// Only interfaces with these names.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Only pods of this Kubernetes namespace.
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Pods of all Kubernetes namespaces, the host's interfaces and those nobody owns (the default).
+    /// Pods of all Kubernetes namespaces and interfaces without a pod (the default).
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     /// Only the pod with this name.
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
-    /// Only pods with these labels, as kubectl has it: KEY, KEY=VALUE or KEY!=VALUE. Labels are known
-    /// where the API server is asked.
+    /// Only pods with these labels: KEY, !KEY, KEY=VALUE or KEY!=VALUE, as in kubectl. Needs access to
+    /// the API server.
     #[arg(short = 'l', long = "selector", value_name = "LABELS", value_delimiter = ',')]
     labels: Vec<Requirement>,
     /// Only this network namespace; "host" is the host's. May be given more than once.
@@ -39,7 +41,7 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// Whether the interface is meant.
+    /// Whether the interface matches all selectors.
     #[must_use]
     pub fn select(&self, interface: &Interface) -> bool {
         let owner = interface.owner.as_deref();
@@ -56,7 +58,7 @@ impl Selectors {
 }
 
 impl Selectors {
-    /// The configuration with which the labels of pods are known that are asked for here.
+    /// The configuration with the labels that the selectors need.
     #[must_use]
     pub fn asking(&self, config: &Config) -> Config {
         let mut config = config.clone();
@@ -64,14 +66,48 @@ impl Selectors {
         config
     }
 
-    /// Says why nothing may have been selected: an empty answer looks like an empty node.
-    pub fn tell_none(&self, pipeline: &Pipeline) {
-        let unasked = pipeline.owners().borrow().pods_listed.is_none();
-        if !self.labels.is_empty() && unasked {
-            tell("no interface is selected: labels are known from the API server only, which is not asked");
-        } else {
-            tell("no interface is selected; --exclude-interfaces leaves out lo unless it says otherwise");
+    /// Whether one of the names belongs to none of these interfaces.
+    #[must_use]
+    pub fn lack_a_name(&self, found: &[Arc<Interface>]) -> bool {
+        self.lacking(found).next().is_some()
+    }
+
+    fn lacking(&self, found: &[Arc<Interface>]) -> impl Iterator<Item = &String> {
+        self.names.iter().filter(|name| !found.iter().any(|interface| interface.name == ***name))
+    }
+
+    /// Explains an empty table or a missing name, which would otherwise look like a node without interfaces.
+    #[must_use]
+    pub fn none(&self, pipeline: &Pipeline, found: &[Arc<Interface>]) -> String {
+        let unread = pipeline.owners().borrow().pods_listed.is_none();
+        let selectors = self.text(found);
+        if selectors.is_empty() {
+            return "there is no interface; --exclude-interfaces leaves out lo by default".to_owned();
         }
+        let hint = if !self.labels.is_empty() && unread {
+            "; labels need access to the API server"
+        } else if self.names.iter().any(|name| name == "lo") {
+            "; --exclude-interfaces leaves out lo by default"
+        } else {
+            ""
+        };
+        format!("no interface matches {selectors}{hint}")
+    }
+
+    /// The selectors as they could be given, without names that were found.
+    fn text(&self, found: &[Arc<Interface>]) -> String {
+        let flag = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+        let labels: Vec<_> = self.labels.iter().map(ToString::to_string).collect();
+        let flags = [
+            flag("--namespace", &self.namespace),
+            flag("--pod", &self.pod),
+            (!labels.is_empty()).then(|| format!("--selector {}", labels.join(","))),
+            (!self.netns.is_empty()).then(|| format!("--netns {}", self.netns.join(" --netns "))),
+            flag("--network", &self.network),
+            flag("--kind", &self.kind),
+        ];
+        let names = self.lacking(found).cloned();
+        printable(&names.chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Lays cells out in columns that fit a width.
+//! Tables whose columns fit a width.
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Its heading.
     pub heading: &'static str,
-    /// It is cut to no less than this where the table is too wide; `None`: never cut.
+    /// Least width of the column in a table that is too wide; `None`: never cut.
     pub shrinks_to: Option<usize>,
 }
 
@@ -16,20 +16,20 @@ pub struct Cell {
     colour: Option<Colour>,
 }
 
-/// What a field's colour says.
+/// Meaning of a field's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// All is well.
+    /// A good state.
     Good,
-    /// Something is not.
+    /// A bad state.
     Bad,
     /// Needs no attention.
     Faint,
 }
 
 impl Cell {
-    /// A field with this text. Control characters are escaped: whoever names an interface must not
-    /// write to the reader's terminal.
+    /// A field with the text. Control characters are escaped, because names of interfaces must not
+    /// control the reader's terminal.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self { text: printable(text), colour: None }
@@ -65,10 +65,10 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// How a table is written.
+/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// Columns of text there is room for; `None`: as many as it takes.
+    /// Available width in characters; `None`: unlimited.
     pub width: Option<usize>,
     /// Whether to use colours.
     pub colour: bool,
@@ -76,7 +76,7 @@ pub struct Layout {
     pub headers: bool,
 }
 
-/// How wide each column is, in characters.
+/// Width of each column in characters.
 #[must_use]
 pub fn widths(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<usize> {
     let widest = |(n, column): (usize, &Column)| {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_nothing_trails() {
+    fn columns_are_aligned_without_trailing_spaces() {
         let rows = [row(["host", "eth0", "-"]), row(["blue", "a-long-name", ""])];
         assert_eq!(
             render(&COLUMNS, &rows, plain(None)),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_too_wide_is_cut_in_the_middle_of_its_widest_columns() {
+    fn widest_columns_are_cut_in_the_middle() {
         let rows = [row(["cni-0d6c2b1a-7777-8888", "eth0", "default/web-0"])];
         let text = render(&COLUMNS, &rows, plain(Some(30)));
         assert_eq!(text.lines().map(|line| line.chars().count()).max(), Some(30), "{text}");
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_may_not_shrink_stays_whole_in_any_width() {
+    fn fixed_columns_are_never_cut() {
         let rows = [row(["cni-0d6c2b1a", "fifteen-bytes-x", "default/web-0"])];
         assert!(render(&COLUMNS, &rows, plain(Some(10))).contains("fifteen-bytes-x"));
     }
 
     #[test]
-    fn a_name_cannot_write_to_the_terminal() {
+    fn control_characters_are_escaped() {
         let rows = [row(["blue\x1b[2J", "a\nb", "-"])];
         let text = render(&COLUMNS, &rows, plain(None));
         assert_eq!(text.lines().count(), 2);

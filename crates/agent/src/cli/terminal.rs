@@ -1,4 +1,4 @@
-//! What standard output is connected to.
+//! Width and colours of standard output.
 
 use std::io::IsTerminal;
 
@@ -6,34 +6,39 @@ use ratatui::crossterm::terminal;
 
 use super::table::Layout;
 
-/// What may be written to standard output.
+/// The terminal that standard output is connected to.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
-    /// Columns of text there is room for.
-    pub width: usize,
+    /// Columns of the terminal; `None` for a pipe or a file, to which lines of any width can be written.
+    pub width: Option<usize>,
     /// Whether colours are wanted: on a terminal, unless `NO_COLOR` is set (no-color.org).
     pub colour: bool,
 }
 
-/// Room that every terminal has, and what is written to a pipe.
+/// The least width of a table on a terminal.
 const USUAL: usize = 80;
 
 impl Terminal {
-    /// Asks the terminal, if it is one.
+    /// Reads the size of the terminal that standard output is connected to.
     #[must_use]
     pub fn detect() -> Self {
         if !std::io::stdout().is_terminal() {
-            return Self { width: USUAL, colour: false };
+            return Self { width: None, colour: false };
         }
         let width = terminal::size().map_or(USUAL, |(columns, _)| usize::from(columns).max(USUAL));
-        let set = |name| std::env::var_os(name).filter(|text| !text.is_empty());
-        let colour = set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb");
-        Self { width, colour }
+        Self { width: Some(width), colour: colour_allowed() }
     }
 
     /// A table that fits.
     #[must_use]
     pub fn layout(self) -> Layout {
-        Layout { width: Some(self.width), colour: self.colour, headers: true }
+        Layout { width: self.width, colour: self.colour, headers: true }
     }
+}
+
+/// Whether the user allows colours: `NO_COLOR` is empty or unset (no-color.org), and the terminal has colours.
+#[must_use]
+pub fn colour_allowed() -> bool {
+    let set = |name| std::env::var_os(name).filter(|text| !text.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }

@@ -1,4 +1,4 @@
-//! `watch`: what happens, as it happens.
+//! `watch`: prints events.
 
 use std::io::Write;
 use std::pin::pin;
@@ -22,17 +22,17 @@ use crate::pipeline::Pipeline;
 pub struct Args {
     #[command(flatten)]
     selectors: Selectors,
-    /// How to print.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
 }
 
-/// How `watch` prints.
+/// Output format of `watch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A line for people.
+    /// One line of text per event.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -69,7 +69,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
 
 fn line(event: &Event, time: SystemTime, colour: bool) -> String {
     let (on, off) = if colour { (escape(event.kind()), "\x1b[0m") } else { ("", "") };
-    // A time that no calendar holds cannot come from a clock.
+    // A clock has no time outside of the calendar.
     let time = Timestamp::try_from(time).unwrap_or_default();
     let about = match event {
         Event::Added(interface) => format!("{} {}", place(interface), described(interface)),
@@ -137,6 +137,6 @@ fn escape(kind: EventKind) -> &'static str {
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  netns-agent watch                    what exists, \"Synced\", then what happens
+  netns-agent watch                    existing interfaces, then events
   netns-agent watch -n default eth0    eth0 of the pods of the namespace default
   netns-agent watch -o json | jq -c 'select(.event == \"Deleted\")'";

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::setting::{Section, Setting, Shape};
-use super::settings::SETTINGS;
+use super::kind::{Section, Setting, Shape};
+use super::table::SETTINGS;
 
 /// A file in which every setting is explained and commented out at its default.
 #[must_use]
@@ -30,12 +30,12 @@ pub fn default_file() -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
-         Made from the table of settings in the code; `UPDATE_DOCS=1 cargo test -p netns-agent config::` writes it anew.\n\n\
+         <!-- Generated from crates/agent/src/config/table.rs; `UPDATE_DOCS=1 cargo test -p netns-agent config::` writes this page. -->\n\n\
          Every setting is a flag (`--poll-period 10s`), a key of the YAML file that `--config` names\n\
          (`poll-period: 10s`) and a variable of the environment (`NETNS_AGENT_POLL_PERIOD=10s`). Flags win over\n\
-         the environment, the environment over the file, the file over defaults. Some settings also listen to the\n\
-         variables that other programs use for the same thing; `NETNS_AGENT_…` wins over those. A variable set to\n\
-         nothing counts as not set. All faults of a configuration are reported at once and end the program with\n\
+         the environment, the environment over the file, the file over defaults. Some settings also read the\n\
+         variables of other programs; `NETNS_AGENT_…` wins over them. An empty variable counts as unset, and an unknown\n\
+         `NETNS_AGENT_…` variable is reported and ignored. All faults of a configuration are reported at once and end the program with\n\
          exit code 2. `netns-agent config check` looks for them without starting anything.\n\n\
          Lists are separated by commas, are YAML lists in the file, and as flags may be repeated. Durations are\n\
          written like `15s`, `500ms`, `1m30s`. A change of the file, or SIGHUP, applies `interfaces`,\n\

@@ -1,4 +1,4 @@
-//! Where a setting's text comes from: flags over environment over file over defaults.
+//! Sources of settings: flags over environment over file over defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,22 +8,22 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde_json::Value;
 
-use super::setting::{Env, Setting, Shape, Unit};
-use super::settings::SETTINGS;
+use super::kind::{Env, Setting, Shape, Unit};
+use super::table::SETTINGS;
 
 /// Reads a variable of the environment; `None` where it is not set or no text.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// One setting's text and where it was said.
+/// The words of a setting and their origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
     /// One word, or the items of a list.
     pub words: Vec<String>,
-    /// Who said so.
+    /// Their origin.
     pub origin: Origin,
 }
 
-/// Who said what a setting is.
+/// Origin of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A flag.
@@ -36,7 +36,7 @@ pub enum Origin {
     Default(&'static str),
 }
 
-/// The settings one place names.
+/// The settings of one origin.
 pub type Layer = BTreeMap<&'static str, Words>;
 
 /// The settings that are among the flags given.
@@ -82,7 +82,7 @@ pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
 /// The settings in a YAML file.
 ///
 /// # Errors
-/// A line for each key that is unknown or holds no text, number, switch or list of those.
+/// A line for each key that is unknown or has a value of the wrong type.
 pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
     let parsed = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     match parsed {
@@ -93,7 +93,9 @@ pub(super) fn file(path: &Path) -> (Layer, Vec<String>) {
 
 fn parse(text: &str) -> Result<BTreeMap<String, Value>, String> {
     // An empty document is a file in which everything is commented out.
-    serde_saphyr::from_str::<Option<BTreeMap<String, Value>>>(text)
+    // A snippet of the file in the error could hold a secret.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<BTreeMap<String, Value>>>(text, options)
         .map(Option::unwrap_or_default)
         .map_err(|error| error.to_string())
 }
@@ -135,16 +137,37 @@ fn scalar(key: &str, value: &Value) -> Result<String, String> {
 }
 
 fn unknown(key: &str) -> String {
-    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
-    match near {
-        Some((shared, near)) if shared * 2 > key.len() => {
-            format!("{key}: no such setting; did you mean {near}?")
-        }
-        _ => format!("{key}: no such setting; `netns-agent config default` prints all"),
+    match nearest(key) {
+        Some(near) => format!("{key}: no such setting; did you mean {near}?"),
+        None => format!("{key}: no such setting; `netns-agent config default` prints all"),
     }
 }
 
-/// How many letter pairs two words have in common.
+fn nearest(key: &str) -> Option<&'static str> {
+    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
+    near.filter(|(shared, _)| shared * 2 > key.len()).map(|(_, near)| near)
+}
+
+/// A warning for each variable that begins like a setting's and is not one.
+///
+/// It is not a fault: the kubelet sets `NETNS_AGENT_SERVICE_HOST`, `NETNS_AGENT_PORT_…` and their like in every pod
+/// next to a Service of that name.
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let known = |name: &str| name == "NETNS_AGENT_CONFIG" || SETTINGS.iter().any(|s| s.variable() == name);
+    let of_a_service = |name: &str| ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|word| name.starts_with(word));
+    let warning = |name: String| {
+        let rest = name.strip_prefix("NETNS_AGENT_")?;
+        if known(&name) || of_a_service(rest) {
+            return None;
+        }
+        let near = nearest(&rest.to_lowercase().replace('_', "-")).and_then(Setting::named);
+        let hint = near.map(|near| format!("; did you mean {}?", near.variable())).unwrap_or_default();
+        Some(format!("the variable {name} is ignored: no setting has that name{hint}"))
+    };
+    names.into_iter().filter_map(warning).collect()
+}
+
+/// Counts the letter pairs that two words have in common.
 fn shared(a: &str, b: &str) -> usize {
     let pairs = |word: &str| word.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
     pairs(a).intersection(&pairs(b)).count()

@@ -1,12 +1,13 @@
-//! What the user wants, checked: a table of settings, read from flags, environment and file.
+//! Configuration: a table of settings, read from flags, environment and file, and validated.
 
 mod document;
+mod kind;
 mod layers;
 mod otlp;
-mod setting;
-mod settings;
+mod table;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,88 +17,101 @@ use clap::{Arg, ArgAction};
 use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
+use crate::causes::chain;
 use crate::metrics::points::Options;
 
 pub use document::{default_file, markdown};
-pub use layers::{Environment, Layer, Origin, Words, flags};
+pub use kind::{Env, Section, Setting, Shape, Unit};
+pub use layers::{Environment, Layer, Origin, Words, flags, unknown_variables};
 pub use otlp::Otlp;
-pub use setting::{Env, Section, Setting, Shape, Unit};
-pub use settings::SETTINGS;
+pub use table::SETTINGS;
 pub use value::duration;
 
-/// Everything a user can set, in the form the program uses.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which namespaces and how.
+    /// Network namespaces and the engine that reads them.
     pub scan: netns_scan::WatchOptions,
-    /// By events or by listing.
+    /// Kernel events or listings.
     pub listen: Listen,
     /// Time between two listings.
     pub poll_period: Duration,
-    /// Which interfaces.
+    /// Filter of interfaces.
     pub filter: Filter,
     filter_words: FilterWords,
     /// Preferred interfaces by MAC prefix.
     pub preferred: Preferred,
-    /// Where CNI results are; `None`: not used.
+    /// Directory of CNI results; `None`: not used.
     pub cni_cache_dir: Option<PathBuf>,
     /// This node's name in Kubernetes.
     pub node_name: Option<String>,
-    /// How to reach the API server, where it is not the pod's own.
+    /// Kubeconfig for the API server; `None`: the pod's service account.
     pub kubeconfig: Option<PathBuf>,
     /// Globs of labels to export.
     pub pod_labels: Vec<String>,
     /// Globs of annotations to export.
     pub pod_annotations: Vec<String>,
-    /// What leaves, how and when.
+    /// Exports.
     pub export: Export,
-    /// Where the admin server listens; `None`: nowhere.
+    /// Address of the admin server; `None`: none.
     pub admin_address: Option<SocketAddr>,
-    /// How long the last export may take.
+    /// Time limit of the last export.
     pub shutdown_grace: Duration,
-    /// What to log and how.
+    /// Level and format of logs.
     pub log: Log,
+    /// The words of every setting, for [`Config::needs_restart`].
+    words: SettingWords,
 }
 
-/// How changes are noticed.
+/// The words of every setting. They may hold secrets, so `Debug` shows none.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct SettingWords(BTreeMap<&'static str, Vec<String>>);
+
+impl fmt::Debug for SettingWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Source of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// By the kernel's events.
+    /// Kernel events.
     Watch,
-    /// By listing everything again and again.
+    /// Periodic listings.
     Poll,
 }
 
-/// The words interfaces are chosen by.
+/// The words of the filter's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct FilterWords {
-    /// Only these.
+    /// Included interfaces.
     interfaces: Vec<String>,
-    /// Not these.
+    /// Excluded interfaces.
     exclude: Vec<String>,
-    /// Only those with an address here.
+    /// Networks of included addresses.
     ips: Vec<String>,
 }
 
-/// What leaves, how and when.
+/// Exports.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// Time between two readings of the counters.
     pub interval: Duration,
-    /// What of them.
+    /// Selection of metrics and attributes.
     pub options: Options,
-    /// Whether scrapers see interfaces.
+    /// Interfaces on the metrics page.
     pub prometheus: Prometheus,
-    /// Whether interface events are sent as logs.
+    /// Export interface events as logs.
     pub events: bool,
-    /// Where to.
+    /// OTLP destinations.
     pub otlp: Otlp,
 }
 
-/// Whether scrapers see interfaces.
+/// Interfaces on the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prometheus {
-    /// Where nothing is sent with OTLP.
+    /// Unless OTLP exports them.
     Auto,
     /// Always.
     On,
@@ -106,7 +120,7 @@ pub enum Prometheus {
 }
 
 impl Export {
-    /// Whether scrapers see interfaces.
+    /// Interfaces on the metrics page.
     #[must_use]
     pub fn shows_interfaces(&self) -> bool {
         match self.prometheus {
@@ -117,25 +131,25 @@ impl Export {
     }
 }
 
-/// What to log and how.
+/// Level and format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The least severe level, where the user says.
+    /// Least severe level; `None`: the verb's default.
     pub level: Option<LevelFilter>,
-    /// How it is written.
+    /// Format of lines.
     pub format: LogFormat,
 }
 
-/// How log messages are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Everything that is wrong with a configuration, a line each.
+/// All faults of a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<String>);
 
@@ -147,10 +161,10 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Where the configuration is read from, kept so that it can be read again.
+/// Sources of the configuration, kept for reloads.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigSources {
-    /// What the flags say.
+    /// Settings from flags.
     pub flags: Layer,
     /// The file, if any.
     pub file: Option<PathBuf>,
@@ -165,10 +179,10 @@ impl ConfigSources {
         Self { flags: flags(matches), file }
     }
 
-    /// Reads everything and checks it.
+    /// Reads and validates all sources.
     ///
     /// # Errors
-    /// All faults of all places at once.
+    /// All faults of all sources at once.
     pub fn load(&self, environment: Environment<'_>) -> Result<Config, Faults> {
         let (variables, mut faults) = layers::environment(environment);
         let (file, unread) = self.file.as_deref().map(layers::file).unwrap_or_default();
@@ -182,13 +196,14 @@ impl ConfigSources {
             if let Err(fault) = (setting.set)(&mut config, &words) {
                 faults.push(format!("{origin}: {fault}"));
             }
+            config.words.0.insert(setting.key, words);
         }
         let words = std::mem::take(&mut config.filter_words);
         match words.filter() {
             Ok(filter) => config.filter = filter,
             Err(wrong) => faults.extend(wrong.into_iter().map(|(key, fault)| {
                 let origin = said(key).map_or(Origin::Default(key), |words| words.origin);
-                format!("{origin}: {fault}")
+                format!("{origin}: {}", chain(&fault))
             })),
         }
         match otlp::resolve(&said, environment) {
@@ -201,7 +216,7 @@ impl ConfigSources {
 
 impl FilterWords {
     /// # Errors
-    /// Each fault with the setting it is of.
+    /// Each fault with its setting.
     fn filter(&self) -> Result<Filter, Vec<(&'static str, FilterError)>> {
         const NONE: &[String] = &[];
         let alone = |key, [interfaces, exclude, ips]: [&[String]; 3]| {
@@ -220,7 +235,20 @@ impl FilterWords {
     }
 }
 
+/// The settings that a reload applies.
+pub const RELOADED: [&str; 5] = ["interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations"];
+
 impl Config {
+    /// The settings whose values differ from those of `running` and that a reload does not apply.
+    #[must_use]
+    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+        let differs = |(key, words): (&&'static str, &Vec<String>)| {
+            let differs = running.words.0.get(key) != Some(words) && !RELOADED.contains(key);
+            differs.then_some(*key)
+        };
+        self.words.0.iter().filter_map(differs).collect()
+    }
+
     /// Before any setting is applied; [`ConfigSources::load`] sets every field from the table.
     fn unset() -> Self {
         Self {
@@ -245,6 +273,7 @@ impl Config {
             admin_address: None,
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },
+            words: SettingWords::default(),
         }
     }
 }
@@ -255,7 +284,7 @@ pub fn args(sections: &'static [Section]) -> impl Iterator<Item = Arg> {
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("YAML file of settings, the same words as the flags [env: NETNS_AGENT_CONFIG]")
+        .help("YAML file of settings, with the flags' names as keys [env: NETNS_AGENT_CONFIG]")
         .help_heading(Section::Program.heading());
     SETTINGS.iter().filter(|setting| sections.contains(&setting.section)).map(arg).chain([config])
 }
@@ -270,7 +299,7 @@ fn arg(setting: &Setting) -> Arg {
         .help_heading(setting.section.heading())
 }
 
-/// The variables of this process; one that is no text counts as not set.
+/// The variables of this process; a variable that is not UTF-8 counts as unset.
 #[must_use]
 pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -1,7 +1,7 @@
 //! Joins the table's OTLP settings with OpenTelemetry's own variables.
 //!
-//! Flags and `NETNS_AGENT_…` go before `OTEL_…`, and those before the file, so what the file says
-//! is handed on as if the general variable said so where no variable does.
+//! Flags and `NETNS_AGENT_…` win over `OTEL_…`, and variables win over the file, so a value of the file
+//! stands in for the general variable where no variable is set.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use super::layers::{Environment, Origin, Words};
 use super::value::duration;
 use crate::export::settings::{self, Fault, OtlpSettings, Overrides, Signal, otlp};
 
-/// Where things are exported to.
+/// Destinations of exports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Otlp {
-    /// Metrics; `None`: nowhere.
+    /// Metrics; `None`: not exported.
     pub metrics: Option<OtlpSettings>,
-    /// Interface events; `None`: nowhere.
+    /// Interface events; `None`: not exported.
     pub logs: Option<OtlpSettings>,
-    /// On every Resource.
+    /// Attributes of every Resource.
     pub attributes: Vec<(String, String)>,
 }
 
-/// What the settings with these names say, where anybody says anything.
+/// Looks up the words of a setting by its key.
 pub(super) type Said<'a> = &'a dyn Fn(&str) -> Option<Words>;
 
 /// Reads all of them together.
@@ -49,7 +49,7 @@ pub(super) fn resolve(said: Said<'_>, environment: Environment<'_>) -> Result<Ot
 
 const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 
-/// What the file says in the place of the general variable `name`.
+/// The file's value in place of the general variable `name`.
 fn from_file(said: Said<'_>, name: &str) -> Option<String> {
     let key = key(name.strip_prefix(PREFIX)?);
     let words = said(&key).filter(|words| matches!(words.origin, Origin::Key(..)))?;
@@ -75,17 +75,17 @@ fn overrides(said: Said<'_>) -> Overrides {
     }
 }
 
-/// As OpenTelemetry's variables write it; a length of time in milliseconds.
+/// In the notation of OpenTelemetry's variables; durations in milliseconds.
 fn text(key: &str, words: &Words) -> Option<String> {
     let word = words.words.first().filter(|word| !word.is_empty())?;
     if key != "otlp-timeout" {
         return Some(word.clone());
     }
-    // One that is no length of time is told by its own row of the table.
+    // The setting's own row of the table reports a text that is not a duration.
     duration(word).ok().map(|time| time.as_millis().to_string())
 }
 
-/// Where a fault of a flag or a general variable was really said.
+/// Origin of the value behind a flag or a general variable.
 fn origin(said: Said<'_>, setting: &str) -> Option<Origin> {
     let key = match setting.strip_prefix("--") {
         Some(key) => key.to_owned(),

@@ -29,7 +29,7 @@ fn allows(config: &Config, name: &str) -> bool {
 }
 
 #[test]
-fn a_fault_of_the_filter_names_its_setting() {
+fn filter_faults_name_their_setting() {
     let text =
         faults(&["--interfaces", "/(/", "--interface-ips", "10.0.0.0/99"], &[("EXCLUDE_INTERFACES", "a,a")], None);
     for part in ["3 faults", "--interfaces: ", "--interface-ips: ", "EXCLUDE_INTERFACES: "] {
@@ -40,7 +40,7 @@ fn a_fault_of_the_filter_names_its_setting() {
 }
 
 #[test]
-fn every_default_is_a_value_the_setting_takes() {
+fn every_default_is_valid() {
     let config = load(&[], &[], None).unwrap();
     assert_eq!(config.scan.dirs, [Path::new("/var/run/netns")]);
     assert_eq!(config.export.interval, Duration::from_secs(15));
@@ -49,7 +49,7 @@ fn every_default_is_a_value_the_setting_takes() {
 }
 
 #[test]
-fn flags_win_over_environment_over_file_over_defaults() {
+fn precedence_of_flags_environment_and_file() {
     let file = Some("poll-period: 3s\nexport-interval: 3s\nlisten: poll\n");
     let variables = [("NETNS_AGENT_POLL_PERIOD", "2s"), ("NETNS_AGENT_EXPORT_INTERVAL", "2s")];
     let config = load(&["--poll-period", "1s"], &variables, file).unwrap();
@@ -60,7 +60,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_and_each_names_where_it_was_said() {
+fn all_faults_name_their_origin() {
     let text = faults(
         &["--engine", "magic", "--netns-dir", "here"],
         &[("NETNS_AGENT_LISTEN", "hard"), ("OTEL_METRIC_EXPORT_INTERVAL", "soon")],
@@ -69,7 +69,7 @@ fn all_faults_are_told_at_once_and_each_names_where_it_was_said() {
     for part in [
         "6 faults",
         "--engine: \"magic\"",
-        "--netns-dir: \"here\" is no absolute path",
+        "--netns-dir: \"here\" is not an absolute path",
         "NETNS_AGENT_LISTEN: \"hard\"",
         "OTEL_METRIC_EXPORT_INTERVAL: \"soon\"",
         "netns-agent.yaml: poll-period: \"never\"",
@@ -80,7 +80,7 @@ fn all_faults_are_told_at_once_and_each_names_where_it_was_said() {
 }
 
 #[test]
-fn other_programs_variables_are_understood_in_their_own_form() {
+fn variables_of_other_programs() {
     let variables = [
         ("OTEL_METRIC_EXPORT_INTERVAL", "60000"),
         ("LISTEN_INTERFACES", "poll"),
@@ -94,7 +94,7 @@ fn other_programs_variables_are_understood_in_their_own_form() {
 }
 
 #[test]
-fn a_variable_set_to_nothing_counts_as_not_set_but_a_flag_does_not() {
+fn empty_variable_is_unset_empty_flag_set() {
     let shows_lo =
         |flags: &[&str], variables: &[(&str, &str)], file| allows(&load(flags, variables, file).unwrap(), "lo");
     assert!(!shows_lo(&[], &[("NETNS_AGENT_EXCLUDE_INTERFACES", "")], None));
@@ -103,7 +103,7 @@ fn a_variable_set_to_nothing_counts_as_not_set_but_a_flag_does_not() {
 }
 
 #[test]
-fn a_list_is_repeated_flags_or_commas_or_a_yaml_list() {
+fn three_notations_of_a_list() {
     let want = ["/a", "/b"].map(PathBuf::from);
     assert_eq!(load(&["--netns-dir", "/a", "--netns-dir=/b"], &[], None).unwrap().scan.dirs, want);
     assert_eq!(load(&["--netns-dir", "/a,/b"], &[], None).unwrap().scan.dirs, want);
@@ -111,7 +111,7 @@ fn a_list_is_repeated_flags_or_commas_or_a_yaml_list() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_or_is_no_map_is_a_fault_that_names_it() {
+fn unreadable_file_is_a_fault() {
     assert!(faults(&["--config", "/nowhere/at.all"], &[], None).contains("/nowhere/at.all: "));
     for text in ["- a\n- b\n", "engine: [auto]\n", "engine: {a: b}\n", "engine: auto\nengine: nsid\n", "a: [\n"] {
         assert!(faults(&[], &[], Some(text)).contains("netns-agent.yaml: "), "{text}");
@@ -119,7 +119,7 @@ fn a_file_that_cannot_be_read_or_is_no_map_is_a_fault_that_names_it() {
 }
 
 #[test]
-fn the_default_file_is_read_without_fault_as_it_is_and_with_every_line_in_force() {
+fn default_file_is_valid() {
     let text = default_file();
     load(&[], &[], Some(&text)).unwrap();
     let in_force: String = text
@@ -136,7 +136,7 @@ fn endpoint(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> O
 }
 
 #[test]
-fn an_otlp_endpoint_follows_the_same_precedence_as_everything_else() {
+fn precedence_of_the_otlp_endpoint() {
     let file = Some("otlp-endpoint: http://file:4317\n");
     let variable = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://variable:4317");
     let own = ("NETNS_AGENT_OTLP_ENDPOINT", "http://own:4317");
@@ -164,7 +164,7 @@ fn every_otlp_setting_of_the_file_arrives() {
 }
 
 #[test]
-fn a_fault_of_an_otlp_setting_names_the_file_or_variable_it_was_said_in_once() {
+fn otlp_faults_name_their_origin_once() {
     let text = faults(
         &["--otlp-compression", "zip"],
         &[("NETNS_AGENT_OTLP_PROTOCOL", "smoke"), ("OTEL_EXPORTER_OTLP_HEADERS", "x")],
@@ -183,7 +183,7 @@ fn a_fault_of_an_otlp_setting_names_the_file_or_variable_it_was_said_in_once() {
 }
 
 #[test]
-fn scrapers_see_interfaces_where_otlp_does_not_unless_told_otherwise() {
+fn prometheus_interfaces_without_otlp() {
     let shown = |flags: &[&str]| load(flags, &[], None).unwrap().export.shows_interfaces();
     assert!(shown(&[]));
     assert!(!shown(&["--otlp-endpoint", "http://c:4317"]));
@@ -192,7 +192,7 @@ fn scrapers_see_interfaces_where_otlp_does_not_unless_told_otherwise() {
 }
 
 #[test]
-fn the_help_of_metrics_names_all_that_are_opt_in() {
+fn help_names_all_opt_in_metrics() {
     let help = Setting::named("metrics").unwrap().help;
     for metric in crate::metrics::catalog::INTERFACE_METRICS.iter().filter(|metric| metric.opt_in) {
         assert!(help.contains(metric.suffix), "{}", metric.suffix);
@@ -201,7 +201,7 @@ fn the_help_of_metrics_names_all_that_are_opt_in() {
 }
 
 #[test]
-fn settings_and_their_variables_are_each_there_once() {
+fn settings_and_variables_are_unique() {
     let keys: std::collections::HashSet<_> = SETTINGS.iter().map(|setting| setting.key).collect();
     let also: Vec<_> = SETTINGS.iter().flat_map(|setting| setting.also).map(|env| env.name).collect();
     let unique: std::collections::HashSet<_> = also.iter().collect();
@@ -219,4 +219,46 @@ fn the_documentation_is_what_the_table_says() {
         written == markdown(),
         "docs/configuration.md is behind: run UPDATE_DOCS=1 cargo test -p netns-agent config::"
     );
+}
+
+#[test]
+fn export_interval_is_bounded() {
+    for wrong in ["1ms", "999ms", "61m", "never"] {
+        assert!(faults(&["--export-interval", wrong], &[], None).contains("--export-interval"), "{wrong}");
+    }
+    assert_eq!(load(&["--export-interval", "1s"], &[], None).unwrap().export.interval, Duration::from_secs(1));
+}
+
+#[test]
+fn settings_that_need_a_restart_are_named() {
+    let running = load(&["--export-interval", "5s"], &[], None).unwrap();
+    let changed = load(&["--export-interval", "6s", "--interfaces", "eth0", "--listen", "poll"], &[], None).unwrap();
+    assert_eq!(changed.needs_restart(&running), ["export-interval", "listen"]);
+    assert!(running.needs_restart(&running).is_empty());
+}
+
+#[test]
+fn misspelt_variables_are_reported() {
+    let names = ["NETNS_AGENT_EXPORT_INTERVALL", "NETNS_AGENT_CONFIG", "NETNS_AGENT_ENGINE", "PATH", "NETNS_AGENT_X"];
+    let of_a_service = ["NETNS_AGENT_SERVICE_HOST", "NETNS_AGENT_PORT_9465_TCP_ADDR", "NETNS_AGENT_SERVICE_PORT_HTTP"];
+    let warnings = unknown_variables(names.into_iter().chain(of_a_service).map(str::to_owned));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("did you mean NETNS_AGENT_EXPORT_INTERVAL?"), "{warnings:?}");
+}
+
+/// Faults reach logs and terminals, so a value that may hold a secret is never quoted.
+#[test]
+fn faults_do_not_quote_secrets() {
+    let headers = "api-key=TOKEN,TOKEN,b=%ZZTOKEN";
+    let texts = [
+        faults(&["--otlp-headers", headers], &[], None),
+        faults(&[], &[("OTEL_EXPORTER_OTLP_HEADERS", headers)], None),
+        faults(&[], &[("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a b=TOKEN")], None),
+        faults(&[], &[], Some("otlp-headers: [TOKEN\nengine: {")),
+        faults(&["--otlp-endpoint", "ftp://me:TOKEN@host/?key=TOKEN"], &[], None),
+        faults(&["--otlp-endpoint", "http://me:TOKEN@ho st?key=TOKEN"], &[], None),
+    ];
+    for text in texts {
+        assert!(!text.contains("TOKEN"), "{text}");
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// A length of time as Go writes it: `15s`, `500ms`, `1m30s`; never zero.
+/// A duration in Go's notation: `15s`, `500ms`, `1m30s`; never zero.
 ///
 /// # Errors
-/// One line that names the text and shows a right one.
+/// One line with the text and a valid example.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no length of time: write one like 15s, 500ms or 1m30s");
+    let wrong = || format!("{text:?} is not a duration: write one like 15s, 500ms or 1m30s");
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
@@ -32,7 +32,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// `true` or `false`.
 ///
 /// # Errors
-/// One line that names the text.
+/// One line with the text.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_read_as_go_writes_it() {
+    fn durations_are_read_as_in_go() {
         for (text, milliseconds) in [("15s", 15_000), ("500ms", 500), ("1m30s", 90_000), ("2h", 7_200_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_by_name() {
+    fn other_texts_are_refused() {
         for text in ["", "0s", "15", "s", "1d", "-1s", "1s1", "1.5s", "99999999999999999999h", "18446744073709551615h"]
         {
             let error = duration(text).unwrap_err();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_inside_a_regular_expression_is_part_of_it() {
+    fn commas_in_regular_expressions_do_not_split() {
         assert_eq!(patterns("eth0, /^veth[0-9]{1,3}$/ ,net1"), ["eth0", "/^veth[0-9]{1,3}$/", "net1"]);
         assert_eq!(patterns("/a/,/b/,c"), ["/a/", "/b/", "c"]);
         assert_eq!(list("/run/netns, /var/run/netns"), ["/run/netns", "/var/run/netns"]);

@@ -15,6 +15,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::metrics::points::Temporality;
+use crate::secret::redacted_text;
 
 /// Exported signals; the variables of a signal take precedence over the general variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -184,8 +185,12 @@ struct Found {
 }
 
 impl Found {
+    /// Quotes the value, unless it may hold a secret.
     fn fault(&self, problem: impl fmt::Display) -> Fault {
-        fault(&self.name, format!("{:?} {problem}", self.value))
+        if self.name.to_uppercase().ends_with("HEADERS") {
+            return fault(&self.name, format!("the value {problem}"));
+        }
+        fault(&self.name, format!("{:?} {problem}", redacted_text(&self.value)))
     }
 }
 
@@ -349,9 +354,9 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
 
 fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let header = |(key, value): (String, String)| {
-        let name = HeaderName::from_str(&key).map_err(|_| format!("has the key {key:?}, which is no header name"))?;
-        let mut value =
-            HeaderValue::from_str(&value).map_err(|_| format!("has a value for {key:?} that no header can hold"))?;
+        let name = HeaderName::from_str(&key).map_err(|_| "has a key that is not a header name".to_owned())?;
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| "has a value with characters that a header must not have".to_owned())?;
         value.set_sensitive(true);
         Ok(((name), value))
     };
@@ -361,11 +366,11 @@ fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
 /// `key1=value1,key2=value2`, values percent-encoded, as in W3C Baggage.
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=').ok_or_else(|| format!("has {pair:?}, which is no key=value"))?;
+        let (key, value) = pair.split_once('=').ok_or_else(|| "has a part that is not key=value".to_owned())?;
         let [key, value] = [key, value].map(|part| percent_decoded(part.trim()));
         match (key, value) {
             (Some(key), Some(value)) if !key.is_empty() => Ok((key, value)),
-            _ => Err(format!("has {pair:?}, whose key is empty or whose percent-encoding is wrong")),
+            _ => Err("has a part whose key is empty or whose percent-encoding is wrong".to_owned()),
         }
     };
     text.split(',').filter(|pair| !pair.trim().is_empty()).map(pair).collect()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::causes::chain;
 use crate::interface::{Event, Informer};
 use futures_core::Stream;
 use futures_util::StreamExt;
@@ -217,11 +218,11 @@ impl<I: Informer> WithOwners<I> {
     }
 
     fn refused(&mut self, path: &std::path::Path, refusal: &Refusal) {
-        let path = path.display();
+        let (path, reason) = (path.display(), chain(refusal));
         if matches!(refusal, Refusal::NoPod) {
-            debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {refusal}");
+            debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {reason}");
         } else {
-            warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {refusal}");
+            warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {reason}");
             self.status.send_modify(|status| status.tallies.refused_files += 1);
         }
     }

@@ -12,12 +12,11 @@ use crate::interface::{Event, Informer, Interface, Lookup, Registerer};
 use anyhow::{Context as _, anyhow};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use iface_core::{Filter, LookupOptions, NetnsRef};
+use iface_core::{Filter, LookupOptions};
 use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::admin::{Found, Wanted};
 use crate::config::{Config, Listen};
 use crate::owner::pod::PodEvent;
 use crate::owner::{ApiServer, OwnerSources, OwnerStatus, Selection, WithOwners};
@@ -120,7 +119,13 @@ impl Pipeline {
 
     /// Applies what of a new configuration needs no restart.
     pub fn reload(&self, config: &Config) {
-        self.selection.send_replace(selection(config));
+        // Another selection lists all pods again.
+        let selection = selection(config);
+        self.selection.send_if_modified(|current| {
+            let differs = *current != selection;
+            *current = selection;
+            differs
+        });
         self.filter.send_replace(config.filter.clone());
     }
 
@@ -141,17 +146,6 @@ impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("handle", &self.handle).finish_non_exhaustive()
     }
-}
-
-/// Which interface is meant; one whose namespace is named is found exactly or not at all.
-#[must_use]
-pub fn find(lookup: &Lookup, wanted: &Wanted) -> Option<Found> {
-    let found = match wanted.netns.as_deref() {
-        Some("host") => lookup.in_netns(NetnsRef::Host, wanted.ifindex),
-        Some(name) => lookup.in_netns(name, wanted.ifindex),
-        None => lookup.for_index_and_mac(wanted.ifindex, wanted.mac.as_ref()),
-    }?;
-    Some(Found { interface: found.to_arc(), certainty: found.confidence.as_str() })
 }
 
 fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {

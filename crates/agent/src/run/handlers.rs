@@ -1,4 +1,4 @@
-//! What the admin server and the agent's own metrics ask of the rest.
+//! Callbacks of the admin server and of the agent's own metrics.
 
 use netns_scan::{Handle, Status};
 use tokio::sync::watch;
@@ -6,11 +6,12 @@ use tokio::sync::watch;
 use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
+use crate::lookup::find;
 use crate::metrics::own::Observed;
 use crate::owner::OwnerStatus;
-use crate::pipeline::{Pipeline, find};
+use crate::pipeline::Pipeline;
 
-/// What the agent's own metrics show; it answers at once.
+/// Source of the agent's own metrics; it answers at once.
 pub(super) fn observer(
     pipeline: &Pipeline,
     count: watch::Receiver<SeriesCount>,
@@ -39,7 +40,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
     }
 }
 
-/// What the admin server asks.
+/// Callbacks of the admin server.
 pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
     let (handle, owners, synced) = (shared.handle.clone(), pipeline.owners().clone(), shared.synced.clone());
     let (known, lookup) = (shared.lookup.clone(), shared.lookup.clone());
@@ -51,7 +52,7 @@ pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) ->
     }
 }
 
-/// Ready is who knows what exists, and can see all of it.
+/// The agent is ready once all interfaces are known and all namespaces are seen.
 fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), String> {
     if !synced {
         return Err("the first scan of namespaces is not done".to_owned());
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_who_has_scanned_and_listed_and_sees_everything() {
+    fn readiness_needs_scan_list_and_full_view() {
         let none = OwnerStatus::default();
         assert_eq!(ready(true, &status(Vec::new()), &none), Ok(()));
         assert!(ready(false, &status(Vec::new()), &none).unwrap_err().contains("first scan"));

@@ -1,11 +1,10 @@
-//! Gives memory back to the kernel.
+//! Returns memory to the kernel.
 
-/// Gives back what is free.
+/// Returns free memory to the kernel.
 ///
-/// An export and a page take several times the memory of what is known, for a moment. glibc keeps pages that are
-/// free between others that are not, so a node that had many pods once, and every node between two exports, would
-/// hold memory for nothing. What else glibc keeps, its tunables say, which can only be set from outside: the image
-/// does. Other allocators return memory by themselves.
+/// An export and a page briefly take several times the memory of the table. glibc keeps free pages between used
+/// ones, so the agent would hold memory for nothing between two exports, and for good after a node had many pods.
+/// glibc's tunables, which the image sets, bound the rest. Other allocators return memory by themselves.
 pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "no crate wraps it")]
@@ -22,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_free_between_what_is_used_goes_back_to_the_kernel() {
+    fn free_memory_between_used_is_returned() {
         const MIB: u64 = 1 << 20;
         let resident = || Usage::of(std::process::id()).anonymous;
         let mut blocks: Vec<Option<Box<[u8; 1024]>>> = (0..64 * 1024).map(|_| Some(Box::new([1; 1024]))).collect();

@@ -1,20 +1,22 @@
-//! The program that runs on a node: everything is built here, supervised, and ended in order.
+//! The program that runs on a node: builds all parts, supervises them and ends them in order.
 
 mod collector;
 mod handlers;
 mod link_speed;
+mod limit;
 mod memory;
 mod outage;
 mod reload;
 mod scraper;
 mod sender;
 mod settled;
+pub mod signals;
+mod sink;
 mod supervisor;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::interface::Event;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ use self::outage::Outage;
 use self::reload::Reload;
 use self::sender::{Sender, exported};
 use self::settled::Settled;
+use self::sink::EventSink;
 pub(crate) use self::supervisor::Stop;
 use self::supervisor::Supervisor;
 use crate::admin;
@@ -37,30 +40,33 @@ use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
 use crate::metrics::series::Accumulator;
 use crate::pipeline::Pipeline;
+use crate::secret::Redacted;
 
-/// Runs until SIGTERM or SIGINT, then sends everything a last time.
+/// Runs until SIGTERM or SIGINT, then exports for the last time.
 ///
 /// # Errors
-/// When something it cannot go on without cannot be started, fails or ends.
+/// When a part that the agent cannot work without cannot be started, fails or ends.
 pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new()?;
-    let mut reload = Reload::new(sources)?;
+    let mut reload = Reload::new(sources, config)?;
+    signals::unblock()?;
     let mut pipeline = Pipeline::start(config).await?;
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
     let logs = start_export(config, &shared, &mut supervisor)?;
     start_admin(config, &shared, &pipeline, &mut supervisor).await?;
     announce(config, &pipeline);
-    let mut sink = EventSink { own: shared.own.clone(), synced, logs };
+    let mut sink = EventSink::new(shared.own.clone(), synced, logs);
     let ended = loop {
         tokio::select! {
             event = pipeline.next() => sink.take(&event?, &pipeline),
             ended = supervisor.ended() => break ended,
             config = reload.next() => pipeline.reload(&config),
+            () = sink.report_omissions() => {}
         }
     };
-    // No more events are taken, so event logs end when what waits is sent. The watcher lives on
-    // until the last counters are read.
+    // Without a sink, the event export ends as soon as its queue is empty. The watcher lives on until the last
+    // counters are read.
     drop(sink);
     ended?;
     supervisor.stop(config.shutdown_grace).await
@@ -84,7 +90,7 @@ fn hostname() -> Option<String> {
     nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
-/// Starts what sends; where events are to be sent, they go into what is returned.
+/// Starts the exports; events to export go into the returned sender.
 fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -> anyhow::Result<Option<EventSender>> {
     let export = &config.export;
     if let Some(settings) = export.otlp.metrics.clone() {
@@ -129,7 +135,9 @@ async fn start_admin(
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let Some(address) = config.admin_address else { return Ok(()) };
-    let refused = || format!("cannot listen on {address}: end what does, or choose another --admin-address");
+    let refused = || {
+        format!("cannot listen on {address}; stop the program that listens there, or choose another --admin-address")
+    };
     let listener = TcpListener::bind(address).await.with_context(refused)?;
     let collector =
         Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, config.export.options.clone()));
@@ -143,70 +151,17 @@ async fn start_admin(
     Ok(())
 }
 
-/// What is to be known of a start: how it sees, where it tells.
+/// Logs the engine and the destinations of metrics.
 fn announce(config: &Config, pipeline: &Pipeline) {
     let status = pipeline.handle().status();
     tracing::info!(event.name = "engine.chosen", engine = status.engine.as_str(), "{}", status.reason);
     match &config.export.otlp.metrics {
         Some(otlp) => {
-            tracing::info!(event.name = "export.otlp", endpoint = %otlp.endpoint, interval = ?config.export.interval, "metrics are sent with OTLP")
+            tracing::info!(event.name = "export.enabled", endpoint = %Redacted(&otlp.endpoint), interval = ?config.export.interval, "metrics are sent with OTLP")
         }
-        None => tracing::info!(event.name = "export.none", "nothing is sent with OTLP: no --otlp-endpoint"),
+        None => tracing::info!(event.name = "export.disabled", "nothing is sent with OTLP: no --otlp-endpoint"),
     }
     if let Some(address) = config.admin_address {
         tracing::info!(event.name = "admin.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics");
-    }
-}
-
-/// Where events go.
-struct EventSink {
-    own: Arc<OwnMetrics>,
-    synced: watch::Sender<Option<SystemTime>>,
-    logs: Option<EventSender>,
-}
-
-impl EventSink {
-    fn take(&mut self, event: &Event, pipeline: &Pipeline) {
-        let now = SystemTime::now();
-        self.own.event(event.kind());
-        if self.logs.as_mut().is_some_and(|logs| !logs.push(event, now)) {
-            self.own.event_logs_dropped(1);
-        }
-        if *event == Event::Synced {
-            self.synced.send_replace(Some(now));
-            let status = pipeline.handle().status();
-            let untagged = pipeline.owners().borrow().tallies.untagged;
-            tracing::info!(
-                event.name = "synced",
-                namespaces = status.namespaces,
-                interfaces = status.interfaces,
-                untagged,
-                "everything that exists is known"
-            );
-            if let Some(unseen) = pipeline.unseen() {
-                tracing::warn!(event.name = "unseen", "{unseen}");
-            }
-        }
-        log(event, self.synced.borrow().is_some());
-    }
-}
-
-/// A line for what happens; what existed at the start is only of interest when something is sought.
-fn log(event: &Event, synced: bool) {
-    let Some(interface) = event.interface() else { return };
-    let (netns, name) = (&interface.netns.place, interface.name);
-    let pod = interface.owner.as_ref().map(|owner| format!("{}/{}", owner.pod.namespace, owner.pod.name));
-    match event {
-        Event::Added(_) if !synced => {
-            tracing::debug!(event.name = "interface.found", %netns, interface = %name, pod, "found");
-        }
-        Event::Added(_) => tracing::info!(event.name = "interface.added", %netns, interface = %name, pod, "added"),
-        Event::Updated(_, changes) => {
-            tracing::info!(event.name = "interface.updated", %netns, interface = %name, pod, ?changes, "updated");
-        }
-        Event::Deleted(_) => {
-            tracing::info!(event.name = "interface.deleted", %netns, interface = %name, pod, "deleted")
-        }
-        Event::Synced => {}
     }
 }

@@ -3,50 +3,67 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, ConfigSources, process_environment};
 
-/// Waits for a configuration that is worth reading again.
+/// The wait from a change to the reload, in which further changes and signals are merged.
+const MERGE_TIME: Duration = Duration::from_millis(250);
+
+/// Waits for the next change of the configuration.
 pub(super) struct Reload {
     sources: ConfigSources,
+    running: Config,
     hangup: Signal,
-    directory: Option<AsyncFd<Directory>>,
+    file: Option<ConfigFile>,
 }
 
-/// Follows the directory a file is in: a ConfigMap's files are links that change all at once when
-/// the directory `..data` is replaced, and editors put a new file in place of the old.
+/// The configuration file and its content at the last reload.
 #[derive(Debug)]
-struct Directory(Inotify);
+struct ConfigFile {
+    path: PathBuf,
+    content: Option<Vec<u8>>,
+    changes: AsyncFd<Changes>,
+}
 
-impl AsRawFd for Directory {
+/// Follows the directories of the file and of the target of its links: a ConfigMap's files are links that change all
+/// at once when the link `..data` is replaced, and editors put a new file in place of the old.
+#[derive(Debug)]
+struct Changes(Inotify);
+
+impl AsRawFd for Changes {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
     }
 }
 
 impl Reload {
-    /// Needs a runtime.
-    pub(super) fn new(sources: &ConfigSources) -> anyhow::Result<Self> {
-        let hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
-        let follow = |file: &Path| Directory::of(file).with_context(|| format!("cannot follow {}", file.display()));
-        let directory = sources.file.as_deref().map(follow).transpose()?;
-        Ok(Self { sources: sources.clone(), hangup, directory })
+    /// Needs a runtime. `running` is the configuration that the program has started with.
+    pub(super) fn new(sources: &ConfigSources, running: &Config) -> anyhow::Result<Self> {
+        let hangup = signal(SignalKind::hangup()).context("cannot install a signal handler")?;
+        let follow = |file: &Path| ConfigFile::new(file).with_context(|| format!("cannot follow {}", file.display()));
+        let file = sources.file.as_deref().map(follow).transpose()?;
+        Ok(Self { sources: sources.clone(), running: running.clone(), hangup, file })
     }
 
-    /// The next configuration without fault; one with faults is told and the last one stays.
+    /// The next valid configuration; the faults of one that is not valid are logged.
     ///
     /// Cancellation loses nothing that a later change would not bring back.
     pub(super) async fn next(&mut self) -> Config {
         loop {
             tokio::select! {
-                hangup = self.hangup.recv() => if hangup.is_none() { std::future::pending().await },
-                () = changed(self.directory.as_ref()) => {}
+                hangup = self.hangup.recv() => match hangup {
+                    Some(()) => sleep_until(Instant::now() + MERGE_TIME).await,
+                    None => std::future::pending().await,
+                },
+                () = changed(self.file.as_mut()) => {}
             }
             match self.sources.load(&process_environment) {
                 Ok(config) => {
@@ -54,42 +71,83 @@ impl Reload {
                         event.name = "config.reloaded",
                         "filters, labels and annotations are as configured now"
                     );
+                    let restart = config.needs_restart(&self.running);
+                    if !restart.is_empty() {
+                        let settings = restart.join(", ");
+                        tracing::warn!(
+                            event.name = "config.restart_needed",
+                            settings,
+                            "these settings have changed and need a restart"
+                        );
+                    }
                     return config;
                 }
                 Err(faults) => {
-                    tracing::warn!(event.name = "config.refused", "the configuration stays as it was: {faults}")
+                    tracing::warn!(event.name = "config.refused", "the configuration stays as it was: {faults}");
                 }
             }
         }
     }
 }
 
-impl Directory {
-    fn of(file: &Path) -> io::Result<AsyncFd<Self>> {
-        let directory = file.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
+impl ConfigFile {
+    fn new(path: &Path) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        inotify.add_watch(directory, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
-        #[expect(deprecated, reason = "its successor is unsafe, and `Directory` owns the descriptor that it names")]
-        AsyncFd::new(Self(inotify))
+        #[expect(deprecated, reason = "its successor is unsafe, and `Changes` owns the descriptor that it names")]
+        let changes = AsyncFd::new(Changes(inotify))?;
+        let file = Self { path: path.to_owned(), content: std::fs::read(path).ok(), changes };
+        file.follow(path)?;
+        file.follow_target();
+        Ok(file)
     }
 
-    /// Reads all that happened; whether there was anything.
-    fn drain(&self) -> bool {
-        let mut any = false;
-        while self.0.read_events().is_ok_and(|events| !events.is_empty()) {
-            any = true;
+    /// Follows the directory of this path; a directory that is followed already is not followed twice.
+    fn follow(&self, path: &Path) -> io::Result<()> {
+        let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
+        let mask = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
+        self.changes.get_ref().0.add_watch(directory, mask)?;
+        Ok(())
+    }
+
+    /// A link without a target is followed by its own directory alone.
+    fn follow_target(&self) {
+        if let Ok(target) = self.path.canonicalize() {
+            let _ = self.follow(&target);
         }
-        any
+    }
+
+    /// Whether the file has another content than at the last call; other files in its directory change often.
+    fn differs(&mut self) -> bool {
+        self.follow_target();
+        let content = std::fs::read(&self.path).ok();
+        let differs = content != self.content;
+        self.content = content;
+        differs
     }
 }
 
-/// Returns when something in the directory changed.
-async fn changed(directory: Option<&AsyncFd<Directory>>) {
-    let Some(directory) = directory else { return std::future::pending().await };
-    while let Ok(mut readable) = directory.readable().await {
-        let any = readable.get_inner().drain();
+impl Changes {
+    /// Reads all notifications; returns whether a file is complete. A new file is not, until its writer closes it.
+    fn drain(&self) -> bool {
+        let mut complete = false;
+        while let Ok(events) = self.0.read_events()
+            && !events.is_empty()
+        {
+            complete |= events.iter().any(|event| !event.mask.contains(AddWatchFlags::IN_CREATE));
+        }
+        complete
+    }
+}
+
+/// Returns when the content of the file has changed.
+async fn changed(file: Option<&mut ConfigFile>) {
+    let Some(file) = file else { return std::future::pending().await };
+    while let Ok(mut readable) = file.changes.readable().await {
+        let complete = readable.get_inner().drain();
         readable.clear_ready();
-        if any {
+        drop(readable);
+        // A new link is complete at once.
+        if (complete || file.path.is_symlink()) && file.differs() {
             return;
         }
     }

@@ -18,7 +18,7 @@ pub(crate) fn output(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the program starts")
 }
 
-/// What it prints when all is well.
+/// Standard output of a successful run.
 pub(crate) fn stdout(arguments: &[&str]) -> String {
     let output = output(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! A real OTLP receiver, and what it says it received.
+//! A real OTLP receiver and its report of received points.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 use netns_testbed::{Test, tests};
 use nix::sys::signal::Signal;
@@ -12,10 +13,15 @@ use crate::scene::{Pod, Scene};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
-        without_otlp_it_serves_the_pods_series_to_scrapers,
-        with_otlp_the_receiver_gets_each_pods_bytes_as_the_kernel_counts_them,
-        an_address_in_use_ends_the_program_with_one_line,
-        a_new_filter_is_in_force_at_once_and_a_fault_changes_nothing,
+        scrapers_get_pod_series_without_otlp,
+        otlp_bytes_equal_the_kernel_counters,
+        address_in_use_is_one_line,
+        filter_is_reloaded_and_faults_are_refused,
+        foreign_files_and_restart_settings_at_reload,
+        sighup_during_the_start_is_survived,
+        hanging_receiver_is_given_up_with_success,
+        hostile_pod_cannot_fill_the_log,
+        secrets_are_not_printed,
     ]
     .into()
 }
@@ -26,11 +32,11 @@ fn run(scene: &Scene, more: &[&str]) -> Running {
     let cni = scene.cni.display().to_string();
     let arguments = [&["run", "--log-format", "json", "--cni-cache-dir", &cni, "--node-name", "node-1"], more].concat();
     let running = Running::start(command(&arguments), Listen::Errors);
-    running.until(|line| line.contains("\"event.name\":\"synced\""));
+    running.until(|line| line.contains("\"event.name\":\"agent.synced\""));
     running
 }
 
-/// Sends some datagrams out of the pod; there is no neighbour, so give it one it need not ask.
+/// Sends some datagrams out of the pod, to the broadcast address because there is no neighbour.
 fn traffic(pod: &Pod) {
     pod.netns.inside(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -63,7 +69,7 @@ fn quiet(scene: &Scene) {
     }
 }
 
-fn without_otlp_it_serves_the_pods_series_to_scrapers() {
+fn scrapers_get_pod_series_without_otlp() {
     let scene = Scene::new();
     quiet(&scene);
     traffic(&scene.pods[0]);
@@ -82,7 +88,7 @@ fn without_otlp_it_serves_the_pods_series_to_scrapers() {
     assert_eq!(running.ended(), Some(0));
 }
 
-fn with_otlp_the_receiver_gets_each_pods_bytes_as_the_kernel_counts_them() {
+fn otlp_bytes_equal_the_kernel_counters() {
     let scene = Scene::new();
     quiet(&scene);
     scene.pods.iter().for_each(traffic);
@@ -90,7 +96,7 @@ fn with_otlp_the_receiver_gets_each_pods_bytes_as_the_kernel_counts_them() {
     let otlp = ["--otlp-endpoint", &receiver.endpoint, "--otlp-protocol", "grpc", "--export-interval", "1h"];
     let running = run(&scene, &otlp);
     receiver.pod_bytes(|bytes| scene.pods.iter().all(|pod| bytes.contains_key(&key(pod, "transmit"))));
-    // What is carried after the only tick can only be in the last export.
+    // Traffic after the only tick can only be in the last export.
     scene.pods.iter().for_each(traffic);
     let totals = |pod: &Pod| {
         let (received, sent) = kernel_bytes(pod);
@@ -107,7 +113,7 @@ fn key(pod: &Pod, direction: &str) -> (String, String) {
     (pod.uid(), direction.to_owned())
 }
 
-fn an_address_in_use_ends_the_program_with_one_line() {
+fn address_in_use_is_one_line() {
     let scene = Scene::new();
     let _taken = TcpListener::bind(ADMIN).unwrap();
     let cni = scene.cni.display().to_string();
@@ -117,7 +123,7 @@ fn an_address_in_use_ends_the_program_with_one_line() {
     assert!(said.lines().count() == 1 && said.contains(ADMIN) && said.contains("--admin-address"), "{said}");
 }
 
-fn a_new_filter_is_in_force_at_once_and_a_fault_changes_nothing() {
+fn filter_is_reloaded_and_faults_are_refused() {
     let scene = Scene::new();
     let file = "/run/netns-agent.yaml";
     fs::write(file, "exclude-interfaces: [lo]\n").unwrap();
@@ -132,4 +138,124 @@ fn a_new_filter_is_in_force_at_once_and_a_fault_changes_nothing() {
     running.signal(Signal::SIGHUP);
     running.until(|line| line.contains("config.refused"));
     assert_eq!((named("eth0"), named("veth0")), (3, 0));
+}
+
+fn foreign_files_and_restart_settings_at_reload() {
+    let scene = Scene::new();
+    let dir = "/run/netns-agent.d";
+    fs::create_dir(dir).unwrap();
+    let file = format!("{dir}/config.yaml");
+    let target = "/run/target.yaml";
+    fs::write(target, "exclude-interfaces: [lo]\n").unwrap();
+    fs::write(&file, "exclude-interfaces: [lo]\n").unwrap();
+    let running = run(&scene, &["--config", &file]);
+    // The file becomes a link with the same content.
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(target, &file).unwrap();
+    for number in 0..5 {
+        fs::write(format!("{dir}/foreign-{number}"), "x").unwrap();
+    }
+    // A change of the link's target is followed.
+    fs::write(target, "exclude-interfaces: [lo]\nexport-interval: 7s\n").unwrap();
+    let lines = running.until(|line| line.contains("config.restart_needed"));
+    assert!(lines.last().unwrap().contains("\"settings\":\"export-interval\""), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("config.reloaded")).count(), 1, "{lines:?}");
+    // Many signals at once are one reload.
+    for _ in 0..50 {
+        running.signal(Signal::SIGHUP);
+    }
+    running.until(|line| line.contains("config.reloaded"));
+    fs::write(target, "exclude-interfaces: [lo]\nexport-interval: 8s\nlisten: poll\n").unwrap();
+    let lines = running.until(|line| line.contains("export-interval, listen"));
+    let reloads = lines.iter().filter(|line| line.contains("config.reloaded")).count();
+    assert!(reloads <= 2, "{reloads} more reloads");
+}
+
+/// Whether a signal in one of the masks of /proc/PID/status, see proc_pid_status(5).
+fn has_signal(status: &str, mask: &str, signal: Signal) -> bool {
+    let bits = status.lines().find_map(|line| line.strip_prefix(mask)).unwrap().trim();
+    u64::from_str_radix(bits, 16).unwrap() & (1 << (signal as u32 - 1)) != 0
+}
+
+/// SIGHUP is blocked before anything else and from then on either blocked or caught.
+fn sighup_during_the_start_is_survived() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let arguments = ["run", "--log-format", "json", "--cni-cache-dir", &cni];
+    let running = Running::start(command(&arguments), Listen::Errors);
+    let status = || fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+    let safe =
+        |status: &str| has_signal(status, "SigBlk:", Signal::SIGHUP) || has_signal(status, "SigCgt:", Signal::SIGHUP);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !safe(&status()) {
+        assert!(Instant::now() < deadline, "SIGHUP is never blocked");
+    }
+    for _ in 0..100 {
+        running.signal(Signal::SIGHUP);
+        assert!(safe(&status()));
+    }
+    running.until(|line| line.contains("config.reloaded"));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended(), Some(0));
+}
+
+fn hanging_receiver_is_given_up_with_success() {
+    let scene = Scene::new();
+    // The kernel accepts connections, but nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let otlp = ["--otlp-endpoint", &endpoint, "--otlp-protocol", "grpc", "--export-interval", "1h"];
+    let running = run(&scene, &[&otlp[..], &["--shutdown-grace", "1s"]].concat());
+    running.signal(Signal::SIGTERM);
+    let lines = running.until(|line| line.contains("agent.stopped_early"));
+    assert!(lines.last().unwrap().contains("metrics export"), "{lines:?}");
+    assert_eq!(running.ended(), Some(0));
+    let running = run(&scene, &[&otlp[..], &["--shutdown-grace", "1h"]].concat());
+    running.signal(Signal::SIGTERM);
+    running.until(|line| line.contains("agent.stopping"));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended(), Some(0), "a second signal ends the wait");
+}
+
+/// A pod with CAP_NET_ADMIN can change its links as fast as the kernel allows.
+fn hostile_pod_cannot_fill_the_log() {
+    let scene = Scene::new();
+    let running = run(&scene, &["--log-level", "debug"]);
+    scene.pods[0].netns.inside(|| {
+        let ip = |arguments: &[&str]| std::process::Command::new("ip").args(arguments).status().unwrap();
+        for _ in 0..60 {
+            ip(&["link", "set", "eth0", "mtu", "1400"]);
+            ip(&["link", "set", "eth0", "mtu", "1401"]);
+            ip(&["link", "add", "evil0", "type", "bridge"]);
+            ip(&["link", "del", "evil0"]);
+        }
+    });
+    // The host's own interfaces are not limited with the pod's.
+    let marker = ["link", "add", "marker0", "type", "bridge"];
+    assert!(std::process::Command::new("ip").args(marker).status().unwrap().success());
+    let lines = running.until(|line| line.contains("interface.added") && line.contains("marker0"));
+    let about_interfaces = lines.iter().filter(|line| line.contains("\"event.name\":\"interface.")).count();
+    assert!((1..=26).contains(&about_interfaces), "{about_interfaces} lines");
+}
+
+fn secrets_are_not_printed() {
+    let scene = Scene::new();
+    let endpoint = "http://me:TOKEN@127.0.0.1:1/v1?key=TOKEN";
+    let cni = scene.cni.display().to_string();
+    let arguments = ["run", "--log-format", "json", "--cni-cache-dir", &cni, "--otlp-endpoint", endpoint];
+    let running = Running::start(command(&arguments), Listen::Errors);
+    let mut lines = running.until(|line| line.contains("\"event.name\":\"agent.synced\""));
+    running.signal(Signal::SIGTERM);
+    lines.extend(running.until(|line| line.contains("agent.stopping")));
+    let start = lines.iter().find(|line| line.contains("export.enabled")).unwrap();
+    assert!(start.contains("http://***@127.0.0.1:1/"), "{start}");
+    let doctor = command(&["doctor", "--otlp-endpoint", endpoint]).output().unwrap();
+    let list = command(&["list"]).env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=TOKEN,TOKEN").output().unwrap();
+    fs::write("/run/secret.yaml", "otlp-headers: \"api-key=TOKEN\n: [").unwrap();
+    let check = command(&["config", "check", "--config", "/run/secret.yaml"]).output().unwrap();
+    assert_eq!((list.status.code(), check.status.code()), (Some(2), Some(2)));
+    for output in [doctor, list, check] {
+        lines.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
+    }
+    assert!(lines.iter().all(|line| !line.contains("TOKEN")), "{lines:#?}");
 }

@@ -1,4 +1,4 @@
-//! The program where people meet it: in a terminal, which script(1) makes.
+//! The program in a terminal, which script(1) makes.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -14,10 +14,10 @@ use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
-        a_terminal_gets_colours_unless_the_user_wants_none,
+        terminal_colours_and_no_color,
         a_wide_terminal_shows_names_whole,
-        q_ends_top_and_gives_the_terminal_back,
-        a_signal_ends_top_and_gives_the_terminal_back,
+        q_restores_the_terminal,
+        signal_restores_the_terminal,
     ]
     .into()
 }
@@ -90,7 +90,7 @@ fn listed(arguments: &str, columns: u16, environment: &[(&str, &str)]) -> String
     Terminal::start(&format!("list {arguments}"), columns, environment).ended()
 }
 
-fn a_terminal_gets_colours_unless_the_user_wants_none() {
+fn terminal_colours_and_no_color() {
     let _scene = Scene::new();
     for environment in [&[][..], &[("NO_COLOR", "")]] {
         assert!(listed("eth0", 80, environment).contains("\x1b[32mup\x1b[0m"), "{environment:?}");
@@ -122,14 +122,14 @@ fn assert_given_back(shown: &str) {
     assert!(after.contains(" icanon") && after.contains(" echo "), "the terminal is raw: {shown:?}");
 }
 
-fn q_ends_top_and_gives_the_terminal_back() {
+fn q_restores_the_terminal() {
     let _scene = Scene::new();
     let mut terminal = top();
     terminal.keyboard.write_all(b"q").unwrap();
     assert_given_back(&terminal.ended());
 }
 
-fn a_signal_ends_top_and_gives_the_terminal_back() {
+fn signal_restores_the_terminal() {
     let _scene = Scene::new();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let terminal = top();

@@ -7,15 +7,15 @@ use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
-        wrong_usage_ends_with_2_and_says_what_is_known,
-        all_faults_of_a_configuration_end_the_program_with_2,
-        help_version_completions_and_manual_are_printed,
-        the_manual_has_every_verb_with_its_examples_and_every_setting_once,
-        the_default_file_passes_its_own_check,
-        a_directory_that_does_not_exist_yet_is_no_failure,
-        a_failure_ends_with_1_and_one_line,
-        doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold,
-        lookup_answers_by_number_address_and_namespace,
+        wrong_usage_exits_with_2,
+        configuration_faults_exit_with_2,
+        help_version_completions_and_manual,
+        manual_has_all_verbs_and_settings,
+        default_file_passes_the_check,
+        missing_directory_is_not_a_failure,
+        failure_exits_with_1_and_one_line,
+        doctor_prints_all_checks,
+        lookup_by_index_mac_and_namespace,
     ]
     .into()
 }
@@ -26,20 +26,20 @@ fn stderr(arguments: &[&str], code: i32) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn wrong_usage_ends_with_2_and_says_what_is_known() {
+fn wrong_usage_exits_with_2() {
     assert!(stderr(&["lisst"], 2).contains("'list'"));
     assert!(stderr(&["list", "--netns-dri", "/x"], 2).contains("--netns-dir"));
     assert!(stderr(&[], 2).contains("Usage"));
 }
 
-fn all_faults_of_a_configuration_end_the_program_with_2() {
+fn configuration_faults_exit_with_2() {
     for verb in [&["run"][..], &["list"], &["config", "check"]] {
         let said = stderr(&[verb, &["--engine", "magic", "--netns-dir", "here"]].concat(), 2);
         assert!(said.contains("2 faults") && said.contains("--engine") && said.contains("--netns-dir"), "{said}");
     }
 }
 
-fn help_version_completions_and_manual_are_printed() {
+fn help_version_completions_and_manual() {
     assert!(stdout(&["--help"]).contains("Examples:"));
     assert!(stdout(&["--version"]).starts_with("netns-agent "));
     for verb in ["run", "list", "watch", "lookup", "doctor", "top", "config", "completions", "man"] {
@@ -50,7 +50,7 @@ fn help_version_completions_and_manual_are_printed() {
     }
 }
 
-fn the_manual_has_every_verb_with_its_examples_and_every_setting_once() {
+fn manual_has_all_verbs_and_settings() {
     let man = stdout(&["man"]);
     let sections =
         |verb: &str| man.split("\n.SH ").filter(|part| part.starts_with(&format!("\"NETNS-AGENT {verb}\""))).count();
@@ -74,18 +74,18 @@ fn the_manual_has_every_verb_with_its_examples_and_every_setting_once() {
     assert_eq!(man.lines().find(odd), None);
 }
 
-fn the_default_file_passes_its_own_check() {
+fn default_file_passes_the_check() {
     fs::write("/run/netns-agent.yaml", stdout(&["config", "default"])).unwrap();
     assert!(stdout(&["config", "check", "--config", "/run/netns-agent.yaml"]).contains("without fault"));
 }
 
-fn a_directory_that_does_not_exist_yet_is_no_failure() {
+fn missing_directory_is_not_a_failure() {
     let list = stdout(&["list", "--netns-dir", "/run/nowhere", "--cni-cache-dir", "/run/nothing", "-o", "json"]);
     let list: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap();
     assert!(list.iter().all(|one| one["netns"]["host"] == true), "{list:?}");
 }
 
-fn a_failure_ends_with_1_and_one_line() {
+fn failure_exits_with_1_and_one_line() {
     let said = stderr(&["list", "--kubeconfig", "/run/nowhere"], 1);
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("/run/nowhere"), "{said}");
@@ -95,7 +95,7 @@ fn a_failure_ends_with_1_and_one_line() {
     assert!(stderr(&["top"], 1).contains("needs a terminal"));
 }
 
-fn doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold() {
+fn doctor_prints_all_checks() {
     let scene = Scene::new();
     let cni = scene.cni.display().to_string();
     let well = stdout(&["doctor", "--cni-cache-dir", &cni]);
@@ -110,10 +110,10 @@ fn doctor_tells_every_precondition_and_fails_for_one_that_does_not_hold() {
     let said = String::from_utf8(output.stdout).unwrap();
     let bad: Vec<_> = said.lines().filter(|line| line.starts_with("NOT OK")).collect();
     assert!(bad.len() == 1 && bad[0].contains("http://127.0.0.1:1/"), "{said}");
-    assert!(said.contains("what to do: "), "{said}");
+    assert!(said.contains("remedy: "), "{said}");
 }
 
-fn lookup_answers_by_number_address_and_namespace() {
+fn lookup_by_index_mac_and_namespace() {
     let scene = Scene::new();
     let cni = scene.cni.display().to_string();
     let lookup = |more: &[&str]| stdout(&[&["lookup", "--cni-cache-dir", &cni, "2"], more].concat());
@@ -124,7 +124,7 @@ fn lookup_answers_by_number_address_and_namespace() {
     let index = Rtnl::new().index_of("veth0").unwrap().to_string();
     let host = stdout(&["lookup", "--cni-cache-dir", &cni, "--netns", "host", &index]);
     assert_eq!(host, "host/veth0, the host's end of default/web-0, exact\n");
-    assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""certainty":"exact""#));
+    assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""confidence":"exact""#));
     assert!(stderr(&["lookup", "4711"], 1).contains("4711"));
     assert!(stderr(&["lookup", "2", "0a:zz"], 2).contains("0a:zz"));
 }

@@ -8,11 +8,11 @@ use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
-        everything_that_exists_comes_first_and_then_synced,
-        a_rename_is_deleted_then_added_and_a_new_mac_is_an_update,
-        the_end_of_a_namespace_deletes_its_interfaces_once,
-        a_cni_file_that_comes_late_updates_the_owner,
-        it_ends_well_when_its_reader_is_gone,
+        existing_interfaces_precede_synced,
+        rename_and_new_mac,
+        deleted_namespace_deletes_interfaces_once,
+        late_cni_file_updates_the_owner,
+        watch_ends_with_its_reader,
     ]
     .into()
 }
@@ -31,7 +31,7 @@ fn is(line: &str, event: &str, name: &str) -> bool {
     line["event"] == event && line["interface"]["name"] == name
 }
 
-fn everything_that_exists_comes_first_and_then_synced() {
+fn existing_interfaces_precede_synced() {
     let scene = Scene::new();
     let lines = watch(&scene).until(|line| parsed(line)["event"] == "Synced");
     let (last, before) = lines.split_last().unwrap();
@@ -41,7 +41,7 @@ fn everything_that_exists_comes_first_and_then_synced() {
     assert!(tagged.filter(|line| !line["interface"]["pod"].is_null()).count() == 3, "{before:?}");
 }
 
-fn a_rename_is_deleted_then_added_and_a_new_mac_is_an_update() {
+fn rename_and_new_mac() {
     let scene = Scene::new();
     let watch = watch(&scene);
     watch.until(|line| parsed(line)["event"] == "Synced");
@@ -57,27 +57,27 @@ fn a_rename_is_deleted_then_added_and_a_new_mac_is_an_update() {
     assert!(lines.iter().any(|line| is(line, "Deleted", "eth0")), "{lines:?}");
 }
 
-fn the_end_of_a_namespace_deletes_its_interfaces_once() {
+fn deleted_namespace_deletes_interfaces_once() {
     let mut scene = Scene::new();
     let watch = watch(&scene);
     watch.until(|line| parsed(line)["event"] == "Synced");
     let pod = scene.pods.remove(0);
     let (name, host) = (pod.netns.name().to_owned(), pod.veth.host().to_owned());
     pod.netns.delete();
-    // The host's end goes with the namespace, and so tells that it is dead.
+    // The deletion of the peer on the host shows that the namespace is dead.
     let lines = watch.until(|line| is(line, "Deleted", &host));
     let scene_end = watch_until_quiet(&watch, &lines, &name);
     assert_eq!(scene_end, 1, "{lines:?}");
 }
 
-/// How often `eth0` of this namespace was deleted, once it was.
+/// Counts the deletions of `eth0` of this namespace, from the first on.
 fn watch_until_quiet(watch: &Running, before: &[String], netns: &str) -> usize {
     let deleted = |line: &str| is(line, "Deleted", "eth0") && parsed(line)["interface"]["netns"]["name"] == netns;
     let count = before.iter().filter(|line| deleted(line)).count();
     if count > 0 { count } else { watch.until(deleted).iter().filter(|line| deleted(line)).count() }
 }
 
-fn a_cni_file_that_comes_late_updates_the_owner() {
+fn late_cni_file_updates_the_owner() {
     let scene = Scene::new();
     let file = scene.cni.join("cbr0-container-web-0-eth0");
     let late = fs::read(&file).unwrap();
@@ -90,7 +90,7 @@ fn a_cni_file_that_comes_late_updates_the_owner() {
     assert!(parsed(lines.last().unwrap())["changed"].as_array().unwrap().contains(&json!("owner")));
 }
 
-fn it_ends_well_when_its_reader_is_gone() {
+fn watch_ends_with_its_reader() {
     use std::io::{BufRead as _, BufReader};
     let scene = Scene::new();
     let cni = scene.cni.display().to_string();

@@ -131,7 +131,7 @@ pub enum FilterError {
         entry: String,
     },
     /// The regular expression cannot be read.
-    #[error("{entry:?} is no regular expression: {source}")]
+    #[error("{entry:?} is not a valid regular expression")]
     BadRegex {
         /// The entry.
         entry: String,
@@ -269,7 +269,7 @@ mod tests {
         let expected = [
             r#""eth0" is in the list twice"#,
             "an entry is empty",
-            r#""/[/" is no regular expression: "#,
+            r#""/[/" is not a valid regular expression"#,
             r#""/half" is no interface's name"#,
             r#""sixteen-bytes-xy" is no interface's name"#,
             r#""10.0.0.1" is no network"#,

@@ -229,7 +229,7 @@ impl Directories {
         } else if !std::mem::replace(&mut directory.missing_told, true) {
             self.warnings += 1;
             tracing::warn!(
-                event.name = "netns.directory.missing",
+                event.name = "netns.directory_missing",
                 path = %path.display(),
                 "the directory of network namespaces does not exist; it is followed as soon as it does"
             );
@@ -248,7 +248,7 @@ impl Directories {
             Err(errno) => {
                 self.warnings += 1;
                 tracing::warn!(
-                    event.name = "netns.directory.unwatched",
+                    event.name = "netns.directory_unwatched",
                     path = %path.display(),
                     "cannot watch it with inotify: {errno}; new names are found at the next change of mounts; \
                      it must be readable, and fs.inotify.max_user_watches leave room"
@@ -271,7 +271,7 @@ impl Directories {
             Err(error) => {
                 self.warnings += 1;
                 tracing::warn!(
-                    event.name = "netns.directory.unreadable",
+                    event.name = "netns.directory_unreadable",
                     path = %self.all[index].path.display(),
                     "cannot list the directory of network namespaces: {error}; it must be a directory this user may read"
                 );
@@ -324,7 +324,7 @@ impl Directories {
 
     fn warn(&mut self, path: &Path, why: &str) {
         self.warnings += 1;
-        tracing::warn!(event.name = "netns.file.refused", path = %path.display(), "not followed: {why}");
+        tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "not followed: {why}");
     }
 }
 

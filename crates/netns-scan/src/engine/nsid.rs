@@ -94,7 +94,7 @@ impl NsidEngine {
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(event.name = "netlink.receive.failed", "cannot read the netlink socket: {error}");
+                    tracing::warn!(event.name = "netlink.receive_failed", "cannot read the netlink socket: {error}");
                     self.uncertain.extend(self.by_id.keys());
                     return;
                 }
@@ -331,7 +331,7 @@ impl Engine for NsidEngine {
             _ => {}
         });
         if let Err(NoAnswer::Failed(error)) = result {
-            tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
+            tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // An ifindex may have become another interface's while the counters were read: take in
         // what was heard, and keep the counters of those that are still the same.

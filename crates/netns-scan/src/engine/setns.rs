@@ -104,7 +104,7 @@ impl SetnsEngine {
                 }
                 Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
-                    tracing::warn!(event.name = "netlink.receive.failed", "cannot read a netlink socket: {error}");
+                    tracing::warn!(event.name = "netlink.receive_failed", "cannot read a netlink socket: {error}");
                     self.uncertain.insert(connection.id);
                     break;
                 }
@@ -302,7 +302,7 @@ impl Engine for SetnsEngine {
             }
         });
         if let Err(NoAnswer::Failed(error)) = result {
-            tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
+            tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // Of a number that was given up meanwhile it is not certain whose counters these are.
         rows.retain(|(ifindex, _)| !heard.changes.contains(&Change::NoLink(*ifindex)));

@@ -7,7 +7,7 @@ use netns_scan::{EngineKind, Fault, Propagation, Status};
 
 use crate::owner::OwnerStatus;
 
-/// What one precondition looks like.
+/// Result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
     pub(super) subject: &'static str,
@@ -17,9 +17,9 @@ pub(super) struct Check {
 /// Whether a precondition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It does, and what was found.
+    /// Fulfilled, with the findings.
     Ok(String),
-    /// It is not asked for, and how it would be.
+    /// Not configured, with the setting that would.
     Off(String),
     /// It does not.
     Bad { why: String, cure: String },
@@ -83,7 +83,7 @@ pub(super) fn capabilities(status: &str) -> Check {
     Check::bad("capabilities", why, "run as root, or add NET_ADMIN and NET_BROADCAST (best) or SYS_ADMIN")
 }
 
-/// What reaches into namespaces.
+/// Checks the engine.
 pub(super) fn engine(status: &Status) -> Check {
     match status.engine {
         EngineKind::Nsid | EngineKind::Setns => Check::ok("engine", status.reason.clone()),
@@ -91,10 +91,10 @@ pub(super) fn engine(status: &Status) -> Check {
     }
 }
 
-/// How many faults of one kind are told one by one.
+/// Maximum number of faults of one kind to print.
 const TOLD: usize = 5;
 
-/// What was found, and what was not although it is there.
+/// Checks that all namespaces can be seen.
 pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     let count = |number: usize, word| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     let found = format!("{}, {}", count(status.namespaces, "namespace"), count(status.interfaces, "interface"));
@@ -103,7 +103,7 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
         Check::bad("namespaces", why, "it is tried again when it changes; the rest is followed without it")
     };
     let mut checks = vec![Check::ok("namespaces", found)];
-    // Where there is no engine, no namespace can be reached, and that is told already.
+    // Without an engine, no namespace can be reached, and the check of the engine has reported so.
     if status.engine != EngineKind::Own {
         checks.extend(status.faults.iter().take(TOLD).map(fault));
         let more = status.faults.len().saturating_sub(TOLD);
@@ -112,7 +112,7 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     checks
 }
 
-/// Whether namespaces that are mounted elsewhere, by a container runtime on the node, arrive in this directory.
+/// Checks that namespaces mounted by a container runtime on the node appear in this directory.
 pub(super) fn mounts(dir: &Path, found: io::Result<Propagation>) -> Check {
     const SUBJECT: &str = "mounts";
     let dir = dir.display();
@@ -130,7 +130,7 @@ pub(super) fn mounts(dir: &Path, found: io::Result<Propagation>) -> Check {
     }
 }
 
-/// Whether CNI results can be read, and are there for `namespaces` of which one is the host's.
+/// Checks that CNI results can be read and exist for `namespaces`, which include the host's.
 pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, owners: &OwnerStatus) -> Check {
     const SUBJECT: &str = "CNI cache";
     let Some(dir) = dir else {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_before_5_0_needs_the_engine_setns() {
+    fn kernel_before_5_0_needs_setns() {
         assert!(!kernel("6.18.44-generic\n").is_bad());
         assert!(!kernel("5.0.0\n").is_bad());
         assert!(kernel("4.19.0-27-amd64\n").is_bad());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn either_engine_s_capabilities_are_enough_and_half_of_them_are_not() {
+    fn one_engine_needs_all_its_capabilities() {
         for enough in
             ["CapEff:\t0000000000001800", "CapEff:\t0000000000200000", "Name:\tx\nCapEff:\t000001ffffffffff\n"]
         {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cni_cache_is_used_or_missing_or_at_fault() {
+    fn cni_cache_used_missing_or_faulty() {
         let fault = |text: &str| OwnerStatus { cache_faults: vec![text.into()], ..OwnerStatus::default() };
         let none = OwnerStatus::default();
         assert!(matches!(cni_cache(None, true, 1, &none).verdict, Verdict::Off(_)));
@@ -186,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_without_any_result_make_the_place_of_the_results_doubtful() {
+    fn namespaces_without_results_are_a_fault() {
         let verdict = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).verdict;
         assert!(matches!(verdict, Verdict::Off(how) if how.contains("--cni-cache-dir")));
     }
 
     #[test]
-    fn a_private_volume_is_what_keeps_namespaces_out() {
+    fn private_mount_hides_namespaces() {
         let check = |found| mounts(Path::new("/var/run/netns"), found);
         assert!(matches!(check(Ok(Propagation::Arrive)).verdict, Verdict::Ok(found) if found.contains("arrive")));
         assert!(matches!(check(Ok(Propagation::Private)).verdict, Verdict::Ok(found) if found.contains("private")));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn seeing_only_the_own_namespace_is_told_with_its_reason() {
+    fn own_namespace_only_has_a_reason() {
         let status = Status {
             engine: EngineKind::Own,
             reason: "add NET_ADMIN".into(),

@@ -1,4 +1,4 @@
-//! `doctor`: every precondition, whether it holds, and what to do where it does not.
+//! `doctor`: checks kernel, capabilities, mounts, API access and the OTLP endpoint.
 
 mod check;
 
@@ -15,13 +15,15 @@ use tokio::time::Instant;
 use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, mounts, namespaces};
 use super::table::printable;
 use super::terminal::Terminal;
+use crate::causes::chain;
 use crate::config::Config;
 use crate::export::otlp::Exporter;
 use crate::export::settings::Signal;
 use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
+use crate::secret::Redacted;
 
-/// How long an answer over the network may take.
+/// Time limit of an answer over the network.
 const ANSWER: Duration = Duration::from_secs(5);
 
 pub(super) const EXAMPLES: &str = "\
@@ -88,13 +90,15 @@ async fn api_server(config: &Config) -> Check {
     const SUBJECT: &str = "API server";
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(Some(api)) => api.page_timeout(ANSWER),
-        Ok(None) => return Check::off(SUBJECT, "this is no pod; --kubeconfig FILE asks one for workloads and labels"),
+        Ok(None) => {
+            return Check::off(SUBJECT, "not running in a pod; --kubeconfig FILE gives access to workloads and labels");
+        }
         Err(error) => {
             return Check::bad(SUBJECT, error.to_string(), "name a file that kubectl can use");
         }
     };
     let Some(node) = config.node_name.as_deref() else {
-        return Check::bad(SUBJECT, "which pods are this node's is not known", "set --node-name");
+        return Check::bad(SUBJECT, "the node's name is not known, so its pods cannot be selected", "set --node-name");
     };
     match api.check(node).await {
         Ok(()) => Check::ok(SUBJECT, format!("pods of {node} can be listed")),
@@ -107,10 +111,10 @@ async fn otlp(config: &Config) -> Check {
     let Some(settings) = config.export.otlp.metrics.clone() else {
         return Check::off(SUBJECT, "nothing is sent; --otlp-endpoint http://collector:4317 sends");
     };
-    let endpoint = settings.endpoint.clone();
+    let endpoint = Redacted(&settings.endpoint).to_string();
     let mut exporter = match Exporter::new(Signal::Metrics, settings, Arc::default()) {
         Ok(exporter) => exporter,
-        Err(error) => return Check::bad(SUBJECT, error.to_string(), "give --otlp-certificate and its like PEM files"),
+        Err(error) => return Check::bad(SUBJECT, chain(&error), "give --otlp-certificate and its like PEM files"),
     };
     // A request without points goes all the way: name, connection, TLS, headers.
     let report = exporter.export_resource(&ResourceMetrics::default(), Instant::now() + ANSWER).await;
@@ -147,7 +151,7 @@ fn text(check: &Check, colour: bool) -> String {
     let (on, off) = if colour { (escape, "\x1b[0m") } else { ("", "") };
     let line = format!("{on}{word:<6}{off}  {:<14} {}\n", check.subject, printable(found));
     match &check.verdict {
-        Verdict::Bad { cure, .. } => format!("{line}        {:<14} what to do: {}\n", "", printable(cure)),
+        Verdict::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", printable(cure)),
         Verdict::Ok(_) | Verdict::Off(_) => line,
     }
 }

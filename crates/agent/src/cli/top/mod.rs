@@ -1,4 +1,4 @@
-//! `top`: interfaces by what they carry, refreshed.
+//! `top`: interfaces by throughput, refreshed.
 
 mod rates;
 mod screen;
@@ -45,7 +45,7 @@ Examples:
   netns-agent top --netns host           the host's own interfaces
   netns-agent top --refresh 5s -l app=web";
 
-/// What is on the screen and how it came there.
+/// State of the screen.
 #[derive(Debug, Default)]
 struct View {
     /// An interface that was read only once has no rate yet.
@@ -65,7 +65,7 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     );
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
-    // Before the terminal is taken, which it must be given back after.
+    // Before the terminal is in raw mode, so that a failure leaves no raw terminal behind.
     let mut told = pin!(told_to_end()?);
     let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
     let ended = tokio::select! {
@@ -123,7 +123,7 @@ async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTermin
     }
 }
 
-/// How far the page keys scroll.
+/// Rows per page key.
 const PAGE: usize = 10;
 
 impl View {
@@ -136,7 +136,7 @@ impl View {
         self.sort();
     }
 
-    /// Does what the key asks for; whether that is to end.
+    /// Handles a key; returns whether to quit.
     fn quits(&mut self, key: KeyEvent) -> bool {
         if key.kind != KeyEventKind::Press {
             return false;
@@ -173,7 +173,7 @@ impl View {
     }
 }
 
-/// What the user types. Reading a terminal blocks, so a thread does it; it ends with the process.
+/// Keys typed by the user. Reading a terminal blocks, so a thread reads it and ends with the process.
 fn inputs() -> anyhow::Result<mpsc::Receiver<Input>> {
     let (sender, receiver) = mpsc::channel(16);
     thread::Builder::new()

@@ -1,4 +1,4 @@
-//! What each interface carries a second: two readings, subtracted. Pure.
+//! Throughput per interface: the difference of two readings. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use iface_core::{Counters, Direction, InterfaceId};
 use netns_scan::Reading;
 
-/// What goes through an interface each second.
+/// Throughput of an interface per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rate {
     pub(super) receive: Flow,
@@ -22,7 +22,7 @@ pub(super) struct Flow {
     pub(super) dropped: f64,
 }
 
-/// What interfaces are sorted by.
+/// Sort order of interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
     #[default]
@@ -53,7 +53,7 @@ impl Order {
     }
 }
 
-/// Rates of the interfaces that are in both readings; a counter that went back counts from zero.
+/// Rates of the interfaces in both readings; a counter that decreased counts from zero.
 pub(super) fn rates(before: &[Reading], now: &[Reading], between: Duration) -> HashMap<InterfaceId, Rate> {
     let earlier: HashMap<_, _> = before.iter().map(|reading| (reading.id, reading.counters)).collect();
     let seconds = between.as_secs_f64();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_read_once_has_no_rate_and_a_counter_that_went_back_counts_from_zero() {
+    fn first_reading_and_reset_counters() {
         let rates = rates(&[reading(1, 1_000)], &[reading(1, 30), reading(2, 9)], Duration::from_secs(1));
         assert_eq!(rates.len(), 1);
         assert_eq!(rates[&InterfaceId(NonZeroU64::MIN)].receive.bytes, 30.0);

@@ -11,11 +11,11 @@ use super::View;
 use super::rates::{Rate, short};
 use crate::cli::table::{self, Cell, Column};
 
-/// What a column shows of an interface.
+/// Content of a column.
 enum Field {
-    /// Who it is.
+    /// Identity of the interface.
     Text(fn(&Interface) -> String),
-    /// What it carries; `-` before there is a second reading.
+    /// Throughput; `-` before the second reading.
     Number(fn(&Rate) -> f64),
 }
 
@@ -56,7 +56,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     frame.render_widget(Table::new(rows, widths).header(header), body);
 }
 
-/// How wide the columns are that there is room for; at least who an interface is.
+/// Widths of the columns that fit; the identity of an interface is always shown.
 fn fitting(rows: &[Vec<Cell>], room: usize) -> Vec<usize> {
     const LEAST: usize = 1;
     let columns: Vec<_> = COLUMNS.iter().map(|(column, _)| *column).collect();

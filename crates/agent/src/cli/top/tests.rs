@@ -26,7 +26,7 @@ fn press(code: KeyCode) -> KeyEvent {
 }
 
 #[test]
-fn the_busiest_interface_is_shown_first_with_its_pod() {
+fn busiest_interface_comes_first() {
     let mut view =
         View { rows: vec![carrying(bare(), 5.0, 9.0), carrying(of_a_pod(), 1_200.0, 0.0)], ..View::default() };
     view.sort();
@@ -37,7 +37,7 @@ fn the_busiest_interface_is_shown_first_with_its_pod() {
 }
 
 #[test]
-fn a_key_sorts_by_another_figure_and_q_quits() {
+fn keys_sort_and_quit() {
     let mut view =
         View { rows: vec![carrying(of_a_pod(), 1_200.0, 0.0), carrying(bare(), 5.0, 9.0)], ..View::default() };
     assert!(!view.quits(press(KeyCode::Char('d'))));
@@ -68,7 +68,7 @@ fn scrolling_ends_at_the_last_row() {
 }
 
 #[test]
-fn an_interface_read_once_is_shown_without_a_rate_until_the_second_reading() {
+fn rates_need_two_readings() {
     let mut view = View::default();
     let rate = Rate { receive: Flow { bytes: 7.0, ..Flow::default() }, ..Rate::default() };
     view.show(vec![Arc::new(of_a_pod())], &HashMap::new());
@@ -80,7 +80,7 @@ fn an_interface_read_once_is_shown_without_a_rate_until_the_second_reading() {
 }
 
 #[test]
-fn a_narrow_screen_leaves_whole_columns_out_and_cuts_no_figure() {
+fn narrow_screen_omits_whole_columns() {
     let view = View { rows: vec![carrying(of_a_pod(), 1_200.0, 0.0)], ..View::default() };
     let all = drawn_in(80, 4, &view);
     assert!(all.contains("TX p/s") && all.contains("default/web-0"), "{all}");
@@ -95,7 +95,7 @@ fn a_narrow_screen_leaves_whole_columns_out_and_cuts_no_figure() {
 }
 
 #[test]
-fn names_too_long_keep_their_ends_which_tell_them_apart() {
+fn long_names_keep_their_ends() {
     let netns = |name: &str| {
         let mut interface = of_a_pod();
         interface.netns = Arc::new(Netns { place: Place::Named(NetnsName::new(name)), id: interface.netns.id });

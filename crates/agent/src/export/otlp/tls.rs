@@ -14,7 +14,7 @@ use crate::export::settings::TlsFiles;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read, or holds no such thing in PEM.
-    #[error("{path}: holds no {what} in PEM that can be read: {source}")]
+    #[error("{path}: holds no {what} in PEM that can be read")]
     File {
         /// The file.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// The certificates and keys do not work.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be used")]
     Unusable {
         /// The file.
         path: PathBuf,

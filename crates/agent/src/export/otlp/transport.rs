@@ -20,6 +20,7 @@ use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decode
 use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt;
 
+use crate::causes::chain;
 use crate::export::gzip::Compressed;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
@@ -71,7 +72,7 @@ impl Transport {
     pub(super) async fn send(&mut self, body: Bytes) -> Result<Bytes, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => AnyClient::new(&self.settings).map_err(|error| Failure::Unreachable(error.to_string()))?,
+            None => AnyClient::new(&self.settings).map_err(|error| Failure::Unreachable(chain(&error)))?,
         };
         let exchange = client.exchange(self.signal, &self.settings, body);
         let (client, answer) = tokio::time::timeout(self.settings.timeout, exchange)

@@ -83,7 +83,7 @@ impl Attachment {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// It could not be opened or read.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read")]
     Unreadable(#[from] std::io::Error),
     /// A directory, FIFO, symbolic link or device lies there.
     #[error("is no regular file; remove it from the CNI cache")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::owner::kube::glob;
 
 /// Names of labels and annotations by pattern; `*` and `?` as in a shell, over the whole name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     labels: Box<[String]>,
     annotations: Box<[String]>,

@@ -1,11 +1,13 @@
 //! The one table of settings: flags, environment, file, defaults and documentation come from it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use iface_core::PreferredError;
 use netns_scan::EngineChoice;
 
-use super::setting::{Env, Section, Setting, Shape, Unit};
+use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
 use super::{Config, Listen, LogFormat, Prometheus};
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
@@ -19,12 +21,12 @@ const fn otlp(name: &'static str) -> Env<'static> {
     Env { name, unit: Unit::Otlp }
 }
 
-/// For what says something only together with others: see `otlp.rs`.
+/// For settings that are resolved together in `otlp.rs`.
 fn together(_: &mut Config, _: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Every setting there is.
+/// All settings.
 pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "engine",
@@ -33,8 +35,8 @@ pub const SETTINGS: &[Setting] = &[
         value: "auto|setns|nsid",
         default: "auto",
         also: &[],
-        help: "How to reach into namespaces: nsid needs CAP_NET_ADMIN and CAP_NET_BROADCAST, setns needs \
-               CAP_SYS_ADMIN; auto takes nsid where it works, else setns, else sees the own namespace only.",
+        help: "Engine that reads other network namespaces: nsid needs CAP_NET_ADMIN and CAP_NET_BROADCAST, setns needs \
+               CAP_SYS_ADMIN; auto takes nsid where possible, else setns, else the own namespace only.",
         set: |config, words| {
             config.scan.engine = match one(words) {
                 "auto" => EngineChoice::Auto,
@@ -52,7 +54,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DIR",
         default: "/var/run/netns",
         also: &[],
-        help: "Directory of namespaces' names; may be given more than once. Need not exist yet.",
+        help: "Directory of named network namespaces; may be repeated, and need not exist yet.",
         set: |config, words| {
             config.scan.dirs = words.iter().map(absolute).collect::<Result<_, _>>()?;
             Ok(())
@@ -65,7 +67,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "watch|poll",
         default: "watch",
         also: &[own("LISTEN_INTERFACES")],
-        help: "Follow the kernel's events, or list everything once each poll period.",
+        help: "Follow kernel events, or list all interfaces once per poll period.",
         set: |config, words| {
             config.listen = match one(words) {
                 "watch" => Listen::Watch,
@@ -82,7 +84,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "10s",
         also: &[own("LISTEN_POLL_PERIOD")],
-        help: "Time from one listing to the next with --listen poll.",
+        help: "Time between two listings with --listen poll.",
         set: |config, words| duration(one(words)).map(|period| config.poll_period = period),
     },
     Setting {
@@ -92,7 +94,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME|/REGEX/",
         default: "",
         also: &[own("INTERFACES")],
-        help: "Only these interfaces, by name or /regular expression/; none named means all.",
+        help: "Only these interfaces, by name or /regular expression/; empty: all.",
         set: |config, words| {
             config.filter_words.interfaces = words.to_vec();
             Ok(())
@@ -105,7 +107,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME|/REGEX/",
         default: "lo",
         also: &[own("EXCLUDE_INTERFACES")],
-        help: "Not these interfaces, by name or /regular expression/; wins over --interfaces.",
+        help: "Exclude these interfaces, by name or /regular expression/; wins over --interfaces.",
         set: |config, words| {
             config.filter_words.exclude = words.to_vec();
             Ok(())
@@ -118,7 +120,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "CIDR",
         default: "",
         also: &[own("INTERFACE_IPS")],
-        help: "Only interfaces with an address in one of these networks; excludes the choice by name.",
+        help: "Only interfaces with an address in one of these networks; cannot be combined with the filters by name.",
         set: |config, words| {
             config.filter_words.ips = words.to_vec();
             Ok(())
@@ -131,7 +133,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "PREFIX=NAME,…",
         default: "",
         also: &[own("PREFERRED_INTERFACE_FOR_MAC_PREFIX")],
-        help: "Which interface a lookup answers when several have the index and none the MAC, \
+        help: "Interface that a lookup prefers among several with the same index, by MAC prefix, \
                like 0a:58=eth0,0b59=if2.",
         set: |config, words| {
             config.preferred = one(words).parse().map_err(|error: PreferredError| error.to_string())?;
@@ -145,7 +147,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DIR",
         default: "/var/lib/cni/results",
         also: &[],
-        help: "Where libcni keeps the results of CNI ADD, which name each namespace's pod; need not exist. \
+        help: "Directory of libcni's cached CNI results, which name the pod of each namespace; need not exist. \
                Empty: not used.",
         set: |config, words| {
             let dir = words.first().filter(|dir| !dir.is_empty());
@@ -160,8 +162,8 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME",
         default: "",
         also: &[own("NODE_NAME")],
-        help: "This node's name in Kubernetes: the API server is asked for its pods only, and it is the \
-               resource attribute k8s.node.name.",
+        help: "Name of this node in Kubernetes: selects the pods to list, and becomes the resource attribute \
+               k8s.node.name.",
         set: |config, words| {
             config.node_name = some(words);
             Ok(())
@@ -174,8 +176,8 @@ pub const SETTINGS: &[Setting] = &[
         value: "FILE",
         default: "",
         also: &[],
-        help: "How to reach the API server; in a pod its service account is used. With neither, no API \
-               server is asked and the CNI cache alone names owners.",
+        help: "Kubeconfig for the API server; in a pod, the service account is the default. Without either, \
+               owners come from the CNI cache alone.",
         set: |config, words| {
             config.kubeconfig = some(words).map(PathBuf::from);
             Ok(())
@@ -214,8 +216,11 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "15s",
         also: &[Env { name: "OTEL_METRIC_EXPORT_INTERVAL", unit: Unit::Milliseconds }],
-        help: "Time from one reading and export of all counters to the next.",
-        set: |config, words| duration(one(words)).map(|interval| config.export.interval = interval),
+        help: "Time from one export of all counters to the next, 1s to 1h.",
+        set: |config, words| {
+            config.export.interval = bounded(one(words), EXPORT_INTERVALS)?;
+            Ok(())
+        },
     },
     Setting {
         key: "otlp-endpoint",
@@ -224,7 +229,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "URL",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_ENDPOINT")],
-        help: "Where to send metrics with OTLP, like http://collector:4317; nothing is sent where none is named. With HTTP the path v1/metrics is appended.",
+        help: "OTLP receiver, like http://collector:4317; empty: no export. With HTTP, the path v1/metrics is appended.",
         set: together,
     },
     Setting {
@@ -234,7 +239,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "grpc|http/protobuf",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_PROTOCOL")],
-        help: "How to send; if nothing is said, gRPC to port 4317, else HTTP.",
+        help: "OTLP protocol; the default is gRPC for port 4317, else HTTP.",
         set: together,
     },
     Setting {
@@ -244,7 +249,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "KEY=VALUE,…",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_HEADERS")],
-        help: "Headers of each request, values percent-encoded.",
+        help: "Headers of each OTLP request, with percent-encoded values.",
         set: together,
     },
     Setting {
@@ -254,7 +259,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "10s",
         also: &[otlp("OTEL_EXPORTER_OTLP_TIMEOUT")],
-        help: "How long one request may take; OpenTelemetry's own variable is in milliseconds.",
+        help: "Time limit of one request; OpenTelemetry's own variable is in milliseconds.",
         set: |_, words| duration(one(words)).map(|_| ()),
     },
     Setting {
@@ -264,7 +269,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "gzip|none",
         default: "none",
         also: &[otlp("OTEL_EXPORTER_OTLP_COMPRESSION")],
-        help: "Whether requests are compressed.",
+        help: "Compression of requests.",
         set: together,
     },
     Setting {
@@ -274,7 +279,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "true|false",
         default: "false",
         also: &[otlp("OTEL_EXPORTER_OTLP_INSECURE")],
-        help: "Whether an endpoint without a scheme is http.",
+        help: "Use http for an endpoint without a scheme.",
         set: together,
     },
     Setting {
@@ -284,7 +289,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "FILE",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_CERTIFICATE")],
-        help: "Certificates of the authorities to trust, PEM; if nothing is said, the system's.",
+        help: "PEM file of trusted certificate authorities; the default is the system's.",
         set: together,
     },
     Setting {
@@ -294,7 +299,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "FILE",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")],
-        help: "The certificate to show, PEM.",
+        help: "PEM file of the client certificate.",
         set: together,
     },
     Setting {
@@ -304,7 +309,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "FILE",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_CLIENT_KEY")],
-        help: "Its key, PEM.",
+        help: "PEM file of the client certificate's key.",
         set: together,
     },
     Setting {
@@ -314,7 +319,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "cumulative|delta|lowmemory",
         default: "cumulative",
         also: &[otlp("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")],
-        help: "What counters count from: the start of the series, or the last export.",
+        help: "Start of counters: the start of the series (cumulative), or the last export (delta).",
         set: together,
     },
     Setting {
@@ -324,7 +329,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "true|false",
         default: "false",
         also: &[],
-        help: "Whether to send interfaces added, changed and gone as OTLP logs, too.",
+        help: "Export added, updated and deleted interfaces as OTLP logs.",
         set: |config, words| switch(one(words)).map(|on| config.export.events = on),
     },
     Setting {
@@ -334,7 +339,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "SUFFIX",
         default: "",
         also: &[],
-        help: "Opt-in metrics to report besides the usual ones: interface.carrier.changes, interface.mtu, interface.bandwidth.limit, interface.info.",
+        help: "Opt-in metrics to report in addition: interface.carrier.changes, interface.mtu, interface.bandwidth.limit, interface.info.",
         set: |config, words| {
             config.export.options.opt_in = words.iter().map(|word| opt_in(word)).collect::<Result<_, _>>()?;
             Ok(())
@@ -347,7 +352,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "KEY",
         default: "",
         also: &[],
-        help: "Attributes for every series besides the interface's name: network.interface.mac, netns.name, cni.network.name.",
+        help: "Attributes of every series in addition to the interface's name: network.interface.mac, netns.name, cni.network.name.",
         set: |config, words| words.iter().try_for_each(|word| attribute(&mut config.export.options.attributes, word)),
     },
     Setting {
@@ -357,7 +362,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "true|false",
         default: "false",
         also: &[],
-        help: "Whether to use kubeletstats' attribute names, interface and direction.",
+        help: "Use kubeletstats' attribute names, interface and direction.",
         set: |config, words| switch(one(words)).map(|on| config.export.options.attributes.kubeletstats_names = on),
     },
     Setting {
@@ -367,7 +372,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "",
         also: &[],
-        help: "Interfaces younger than this are not reported yet, which spares receivers the series of short-lived pods.",
+        help: "Minimum age of reported interfaces, which spares receivers the series of short-lived pods.",
         set: |config, words| {
             let age = some(words).map(|word| duration(&word)).transpose()?;
             config.export.options.min_age = age.unwrap_or_default();
@@ -381,10 +386,10 @@ pub const SETTINGS: &[Setting] = &[
         value: "NUMBER",
         default: "100000",
         also: &[],
-        help: "Most series of interfaces to report; what is left out is counted in netns_agent.series.overflow.",
+        help: "Maximum number of interface series; netns_agent.series.overflow counts omitted series.",
         set: |config, words| {
             let number = one(words);
-            let wrong = |_| format!("{number:?} is no number of series");
+            let wrong = |_| format!("{number:?} is not a number of series");
             config.export.options.max_series = number.parse().map_err(wrong)?;
             Ok(())
         },
@@ -411,7 +416,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "auto|on|off",
         default: "auto",
         also: &[],
-        help: "Whether /metrics shows interfaces, not only the agent itself; auto does where nothing is sent with OTLP.",
+        help: "Show interfaces on /metrics, not only the agent itself; auto: unless OTLP exports them.",
         set: |config, words| {
             config.export.prometheus = match one(words) {
                 "auto" => Prometheus::Auto,
@@ -429,10 +434,11 @@ pub const SETTINGS: &[Setting] = &[
         value: "IP:PORT",
         default: "127.0.0.1:9465",
         also: &[],
-        help: "Where /metrics, /livez, /readyz and /v1/… are served; empty: nowhere.",
+        help: "Address of /metrics, /livez, /readyz and /v1/…; empty: none.",
         set: |config, words| {
             let address = some(words).map(|text| {
-                text.parse().map_err(|_| format!("{text:?} is no address: write one like 127.0.0.1:9465 or [::]:9465"))
+                text.parse()
+                    .map_err(|_| format!("{text:?} is not an address: write one like 127.0.0.1:9465 or [::]:9465"))
             });
             config.admin_address = address.transpose()?;
             Ok(())
@@ -445,7 +451,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "DURATION",
         default: "10s",
         also: &[],
-        help: "How long the last export may take after SIGTERM.",
+        help: "Time limit of the last export after SIGTERM.",
         set: |config, words| duration(one(words)).map(|grace| config.shutdown_grace = grace),
     },
     Setting {
@@ -455,7 +461,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "error|warn|info|debug|trace",
         default: "",
         also: &[],
-        help: "The least severe messages to log; if nothing is said, info for run. Other verbs log errors unless a flag says more.",
+        help: "Least severe level to log; info by default for run. Other verbs log errors unless the flag is given.",
         set: |config, words| {
             let level = |word: String| match word.as_str() {
                 "error" | "warn" | "info" | "debug" | "trace" => word.parse().map_err(|_| word),
@@ -473,7 +479,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "text|json",
         default: "text",
         also: &[],
-        help: "How messages are written to standard error.",
+        help: "Format of log lines on standard error.",
         set: |config, words| {
             config.log.format = match one(words) {
                 "text" => LogFormat::Text,
@@ -485,6 +491,17 @@ pub const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// Below, exports would keep the node and the receiver busy; above, receivers take series for stale or ended.
+const EXPORT_INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+fn bounded(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if bounds.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(format!("{text:?} is not between {:?} and {:?}", bounds.start(), bounds.end()))
+}
+
 fn one(words: &[String]) -> &str {
     words.first().map_or("", String::as_str)
 }
@@ -495,7 +512,7 @@ fn some(words: &[String]) -> Option<String> {
 
 fn opt_in(word: &str) -> Result<Measure, String> {
     let metric = INTERFACE_METRICS.iter().filter(|metric| metric.opt_in).find(|metric| metric.suffix == word);
-    metric.map(|metric| metric.measure).ok_or_else(|| format!("{word:?} is no opt-in metric"))
+    metric.map(|metric| metric.measure).ok_or_else(|| format!("{word:?} is not an opt-in metric"))
 }
 
 fn attribute(attributes: &mut Attributes, word: &str) -> Result<(), String> {
@@ -515,5 +532,5 @@ fn choice(text: &str, choices: &str) -> String {
 fn absolute(text: impl AsRef<str>) -> Result<PathBuf, String> {
     let text = text.as_ref();
     let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is no absolute path")) }
+    if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is not an absolute path")) }
 }

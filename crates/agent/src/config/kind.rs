@@ -1,27 +1,27 @@
-//! What a setting is: its names, its place, how its text is read.
+//! The kind of a setting: its names, its section and its syntax.
 
 use super::Config;
-use super::settings::SETTINGS;
+use super::table::SETTINGS;
 use super::value::{list, patterns};
 
-/// One thing a user can set.
+/// One setting.
 #[derive(Debug)]
 pub struct Setting {
     /// Its name: the flag, the key in the file, upper case with `NETNS_AGENT_` in the environment.
     pub key: &'static str,
-    /// What it is about.
+    /// Its section in help and documentation.
     pub section: Section,
     /// One word or a list.
     pub shape: Shape,
-    /// What stands for the value in help: a kind of value, or the choices with `|`.
+    /// Placeholder of the value in help: a type, or the choices with `|`.
     pub value: &'static str,
-    /// As it would be written; empty where there is none.
+    /// Its text; empty for none.
     pub default: &'static str,
     /// Variables of the environment that other programs use for the same.
     pub also: &'static [Env<'static>],
     /// One or two sentences.
     pub help: &'static str,
-    /// Puts the words into the configuration, or says what is wrong with them.
+    /// Writes the words into the configuration, or returns the fault.
     pub set: fn(&mut Config, &[String]) -> Result<(), String>,
 }
 
@@ -30,11 +30,11 @@ pub struct Setting {
 pub struct Env<'a> {
     /// Its name.
     pub name: &'a str,
-    /// How its value is written.
+    /// Unit of its value.
     pub unit: Unit,
 }
 
-/// How a variable writes a value.
+/// Unit of a variable's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// As the setting itself.
@@ -45,22 +45,22 @@ pub enum Unit {
     Otlp,
 }
 
-/// What a setting is about: a heading in help and documentation.
+/// Section of a setting: a heading in help and documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// Which namespaces and how.
+    /// Network namespaces and the engine that reads them.
     Finding,
-    /// Which interfaces.
+    /// Filters of interfaces.
     Filtering,
-    /// Whose they are.
+    /// Sources of owners.
     Owners,
-    /// What leaves, how and when.
+    /// Exports.
     Export,
     /// The program itself.
     Program,
 }
 
-/// How the text of a setting is taken apart.
+/// Syntax of a setting's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One word.
@@ -86,7 +86,7 @@ impl Setting {
 }
 
 impl Shape {
-    /// The words of a text; a list that is nothing has none.
+    /// Splits a text into words; an empty list has none.
     #[must_use]
     pub fn split(self, text: &str) -> Vec<String> {
         match self {
@@ -102,13 +102,13 @@ impl Unit {
     /// The value as the setting writes it.
     ///
     /// # Errors
-    /// Says that it is no number of milliseconds.
+    /// When the text is not a number of milliseconds.
     pub fn read(self, text: &str) -> Result<String, String> {
         match self {
             Self::Own | Self::Otlp => Ok(text.to_owned()),
             Self::Milliseconds => match text.parse::<u64>() {
                 Ok(number) => Ok(format!("{number}ms")),
-                Err(_) => Err(format!("{text:?} is no number of milliseconds")),
+                Err(_) => Err(format!("{text:?} is not a number of milliseconds")),
             },
         }
     }

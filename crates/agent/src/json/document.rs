@@ -1,0 +1,132 @@
+//! `docs/api.md`: one table of fields per object, with an example.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use iface_core::{Changes, Confidence};
+use serde::Serialize;
+
+use super::{EventView, FaultView, InterfaceView, LookupView};
+use crate::interface::{Event, Interface};
+use crate::lookup::Answer;
+
+const INTRODUCTION: &str = include_str!("document/introduction.md");
+const REQUESTS: &str = include_str!("document/requests.md");
+
+/// One field of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its path from the object, with dots.
+    pub path: &'static str,
+    /// Its JSON type.
+    pub kind: &'static str,
+    /// Its meaning and its unit.
+    pub meaning: &'static str,
+}
+
+const fn field(path: &'static str, kind: &'static str, meaning: &'static str) -> Field {
+    Field { path, kind, meaning }
+}
+
+/// The fields of an interface.
+pub const INTERFACE: &[Field] = &[
+    field("id", "number", "identifies the interface from its addition to its deletion; unique in one run of the agent"),
+    field("netns", "object", "the network namespace"),
+    field("netns.name", "string or null", "file name below the directory of `--netns-dir`; `null` for the host's"),
+    field("netns.dev", "number", "device of the namespace's nsfs inode"),
+    field("netns.inode", "number", "the namespace's nsfs inode; the kernel reuses inodes of deleted namespaces"),
+    field(
+        "netns.generation",
+        "number",
+        "tells namespaces with the same inode apart; never reused in one run of the agent",
+    ),
+    field("netns.host", "boolean", "whether the namespace is the host's"),
+    field("ifindex", "number", "unique within the namespace at one time"),
+    field("name", "string", "name of the interface"),
+    field("mac", "string or null", "link-layer address"),
+    field("kind", "string or null", "kind of the link, like `veth` or `bridge`; `null` for hardware and loopback"),
+    field("oper_state", "string", "`up`, `down`, `unknown`, `dormant`, `lowerlayerdown`, `notpresent` or `testing`"),
+    field("admin_up", "boolean", "whether the interface is set up (`IFF_UP`)"),
+    field("mtu", "number", "bytes"),
+    field("addresses", "array of strings", "IP addresses with prefix lengths"),
+    field("peer", "object or null", "the peer of a veth pair"),
+    field("peer.netns", "string", "name of the peer's network namespace, or `host`"),
+    field("peer.ifindex", "number", "the peer's ifindex"),
+    field("peer.name", "string", "the peer's name"),
+    field("pod", "object or null", "the pod that owns the interface"),
+    field("pod.namespace", "string", "the pod's Kubernetes namespace"),
+    field("pod.name", "string", "the pod's name"),
+    field(
+        "pod.uid",
+        "string or null",
+        "the pod's UID; `null` where the CNI result has none and the API server is not read",
+    ),
+    field("pod.source", "string", "the source of the owner: `cni-cache` or `pod-ip`"),
+    field("pod.end", "string", "`pod` inside of the pod's namespace, `host` for the peer outside"),
+    field("pod.workload", "object or null", "the controller of the pod"),
+    field("pod.workload.kind", "string", "`Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `CronJob`"),
+    field("pod.workload.name", "string", "the controller's name"),
+    field("network", "string or null", "the CNI network of the interface"),
+    field("since", "string", "time of the addition, RFC 3339 in UTC"),
+];
+
+/// The fields of an event.
+pub const EVENT: &[Field] = &[
+    field("event", "string", "`Added`, `Updated`, `Deleted` or `Synced`"),
+    field("time", "string", "time of the event, RFC 3339 in UTC; absent in `Synced`"),
+    field("changed", "array of strings", "changed fields of an `Updated` event, else empty; absent in `Synced`"),
+    field("interface", "object", "the interface after the event; absent in `Synced`"),
+];
+
+/// The fields of a lookup.
+pub const LOOKUP: &[Field] = &[
+    field("confidence", "string", "`exact`, `preferred` (chosen by `--preferred-interface-for-mac-prefix`) or `guess`"),
+    field("interface", "object", "the interface"),
+];
+
+/// The fields of an error.
+pub const FAULT: &[Field] = &[field("error", "string", "the reason and the remedy")];
+
+/// The whole page, with this interface in all examples.
+#[must_use]
+pub fn markdown(interface: &Arc<Interface>) -> String {
+    let time = SystemTime::UNIX_EPOCH;
+    let event = Event::Updated(interface.clone(), Changes::MTU);
+    let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
+    let mut page = INTRODUCTION.to_owned();
+    object(&mut page, "Interface", "`list -o json` and `/v1/interfaces` answer an array of interfaces.", INTERFACE);
+    example(&mut page, &[InterfaceView::from(&**interface)]);
+    object(
+        &mut page,
+        "Event",
+        "`watch -o json` prints one event per line. After `Synced`, all interfaces that existed at the start have been printed.",
+        EVENT,
+    );
+    example(&mut page, &EventView::new(&event, time));
+    example(&mut page, &EventView::new(&Event::Synced, time));
+    object(&mut page, "Lookup", "`lookup -o json` and `/v1/lookup` answer one lookup.", LOOKUP);
+    example(&mut page, &LookupView::from(&answer));
+    page.push_str(REQUESTS);
+    table(&mut page, FAULT);
+    example(&mut page, &FaultView { error: "no interface has the ifindex 77" });
+    page
+}
+
+fn object(page: &mut String, heading: &str, introduction: &str, fields: &[Field]) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(page, "\n## {heading}\n\n{introduction}");
+    table(page, fields);
+}
+
+fn table(page: &mut String, fields: &[Field]) {
+    page.push_str("\n| field | type | meaning |\n|---|---|---|\n");
+    for Field { path, kind, meaning } in fields {
+        let _ = writeln!(page, "| `{path}` | {kind} | {meaning} |");
+    }
+}
+
+fn example(page: &mut String, value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let _ = write!(page, "\n```json\n{text}\n```\n");
+}

@@ -1,0 +1,122 @@
+//! An interface with its namespace, peer and pod.
+
+use iface_core::{IfName, MacAddr, Netns, NetnsName, Peer, Place};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::text::{Text, rfc3339};
+use crate::interface::{End, Interface, Owner};
+
+/// An interface as `list -o json`, `watch -o json` and `/v1/interfaces` show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceView<'a> {
+    id: u64,
+    netns: NetnsView<'a>,
+    ifindex: u32,
+    name: Text<IfName>,
+    mac: Option<Text<MacAddr>>,
+    kind: Option<&'a str>,
+    oper_state: &'static str,
+    admin_up: bool,
+    mtu: u32,
+    addresses: Vec<Text<IpNet>>,
+    peer: Option<PeerView<'a>>,
+    pod: Option<PodView<'a>>,
+    network: Option<&'a str>,
+    since: String,
+}
+
+/// A namespace; the host's has no name.
+#[derive(Clone, Debug, Serialize)]
+struct NetnsView<'a> {
+    name: Option<Text<&'a NetnsName>>,
+    dev: u64,
+    inode: u64,
+    generation: u64,
+    host: bool,
+}
+
+/// The peer of a veth; `netns` is a namespace's name or `host`.
+#[derive(Clone, Debug, Serialize)]
+struct PeerView<'a> {
+    netns: Text<&'a Place>,
+    ifindex: u32,
+    name: Text<IfName>,
+}
+
+/// The pod that owns an interface; `end` is `host` for the peer outside of the pod's namespace.
+#[derive(Clone, Debug, Serialize)]
+struct PodView<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    uid: Option<&'a str>,
+    source: &'static str,
+    end: &'static str,
+    workload: Option<WorkloadView<'a>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct WorkloadView<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
+impl<'a> From<&'a Interface> for InterfaceView<'a> {
+    fn from(interface: &'a Interface) -> Self {
+        let owner = interface.owner.as_deref();
+        Self {
+            id: interface.id.0.get(),
+            netns: NetnsView::from(&*interface.netns),
+            ifindex: interface.ifindex,
+            name: Text(interface.name),
+            mac: interface.mac.map(Text),
+            kind: interface.kind.as_ref().map(|kind| kind.as_str()),
+            oper_state: interface.oper_state.as_str(),
+            admin_up: interface.admin_up,
+            mtu: interface.mtu,
+            addresses: interface.addresses.iter().copied().map(Text).collect(),
+            peer: interface.peer.as_deref().map(PeerView::from),
+            pod: owner.map(PodView::from),
+            network: owner.and_then(|owner| owner.network.as_deref()),
+            since: rfc3339(interface.since),
+        }
+    }
+}
+
+impl<'a> From<&'a Netns> for NetnsView<'a> {
+    fn from(netns: &'a Netns) -> Self {
+        Self {
+            name: netns.name().map(Text),
+            dev: netns.id.dev,
+            inode: netns.id.inode,
+            generation: netns.id.generation,
+            host: netns.is_host(),
+        }
+    }
+}
+
+impl<'a> From<&'a Peer> for PeerView<'a> {
+    fn from(peer: &'a Peer) -> Self {
+        Self { netns: Text(&peer.netns.place), ifindex: peer.ifindex, name: Text(peer.name) }
+    }
+}
+
+impl<'a> From<&'a Owner> for PodView<'a> {
+    fn from(owner: &'a Owner) -> Self {
+        let pod = &*owner.pod;
+        Self {
+            namespace: &pod.namespace,
+            name: &pod.name,
+            uid: pod.uid.as_deref(),
+            source: owner.source.as_str(),
+            end: match owner.end {
+                End::Pod => "pod",
+                End::Host => "host",
+            },
+            workload: pod
+                .workload
+                .as_ref()
+                .map(|workload| WorkloadView { kind: workload.kind.as_str(), name: &workload.name }),
+        }
+    }
+}

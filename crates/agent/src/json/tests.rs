@@ -1,0 +1,170 @@
+//! Sample interfaces and their JSON.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use iface_core::{
+    Changes, Confidence, IfName, InterfaceId, Kind, MacAddr, Netns, NetnsId, NetnsName, OperState, Peer, Place,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::document::{EVENT, FAULT, Field, INTERFACE, LOOKUP, markdown};
+use super::*;
+use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
+use crate::lookup::Answer;
+
+fn netns(place: Place, inode: u64) -> Arc<Netns> {
+    Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 0 }, place })
+}
+
+pub(crate) fn bare() -> Interface {
+    Interface {
+        id: InterfaceId(NonZeroU64::MIN),
+        netns: netns(Place::Host, 4_026_531_833),
+        ifindex: 3,
+        name: IfName::new("tun0").unwrap(),
+        mac: None,
+        kind: None,
+        oper_state: OperState::Unknown,
+        admin_up: false,
+        mtu: 1500,
+        addresses: Box::default(),
+        peer: None,
+        owner: None,
+        since: SystemTime::UNIX_EPOCH,
+    }
+}
+
+pub(crate) fn of_a_pod() -> Interface {
+    let place = Place::Named(NetnsName::new("cni-1b2c"));
+    let pod = Pod {
+        namespace: "default".into(),
+        name: "web-0".into(),
+        uid: Some("6f".into()),
+        workload: Some(Workload { kind: WorkloadKind::StatefulSet, name: "web".into() }),
+        attributes: Vec::new(),
+    };
+    Interface {
+        netns: netns(place, 4_026_532_461),
+        ifindex: 2,
+        name: IfName::new("eth0").unwrap(),
+        mac: Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, 5])),
+        kind: Some(Kind::new("veth")),
+        oper_state: OperState::Up,
+        admin_up: true,
+        addresses: ["10.244.0.5/24".parse().unwrap()].into(),
+        peer: Some(Box::new(Peer {
+            netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 }, place: Place::Host }),
+            ifindex: 9,
+            name: IfName::new("veth3f").unwrap(),
+        })),
+        owner: Some(Arc::new(Owner {
+            pod: Arc::new(pod),
+            source: Source::CniCache,
+            network: Some("cbr0".into()),
+            end: End::Pod,
+        })),
+        ..bare()
+    }
+}
+
+fn shown(view: impl Serialize) -> Value {
+    serde_json::to_value(view).unwrap()
+}
+
+#[test]
+fn interface_of_a_pod_has_all_fields() {
+    assert_eq!(
+        shown(InterfaceView::from(&of_a_pod())),
+        json!({
+            "id": 1,
+            "netns": {"name": "cni-1b2c", "dev": 4, "inode": 4_026_532_461_u64, "generation": 0, "host": false},
+            "ifindex": 2, "name": "eth0", "mac": "0a:58:0a:f4:00:05", "kind": "veth",
+            "oper_state": "up", "admin_up": true, "mtu": 1500,
+            "addresses": ["10.244.0.5/24"],
+            "peer": {"netns": "host", "ifindex": 9, "name": "veth3f"},
+            "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod",
+                    "workload": {"kind": "StatefulSet", "name": "web"}},
+            "network": "cbr0",
+            "since": "1970-01-01T00:00:00.000000000Z",
+        })
+    );
+}
+
+#[test]
+fn absent_values_are_null() {
+    let view = shown(InterfaceView::from(&bare()));
+    for field in ["mac", "kind", "peer", "pod", "network"] {
+        assert_eq!(view.get(field), Some(&Value::Null), "{field}");
+    }
+    assert_eq!(
+        view["netns"],
+        json!({"name": null, "dev": 4, "inode": 4_026_531_833_u64, "generation": 0, "host": true})
+    );
+    assert_eq!(view["addresses"], json!([]));
+}
+
+#[test]
+fn update_has_time_and_changed_fields() {
+    let event = Event::Updated(Arc::new(bare()), Changes::MAC.union(Changes::MTU));
+    let view = shown(EventView::new(&event, SystemTime::UNIX_EPOCH + Duration::from_nanos(1_500_000_001)));
+    assert_eq!(view["event"], "Updated");
+    assert_eq!(view["time"], "1970-01-01T00:00:01.500000001Z");
+    assert_eq!(view["changed"], json!(["mac", "mtu"]));
+    assert_eq!(view["interface"]["name"], "tun0");
+}
+
+#[test]
+fn synced_has_only_its_name() {
+    assert_eq!(shown(EventView::new(&Event::Synced, SystemTime::now())), json!({"event": "Synced"}));
+}
+
+#[test]
+fn name_that_is_not_utf8_is_escaped() {
+    let interface = Interface { name: IfName::new(b"eth\xff\"").unwrap(), ..bare() };
+    assert_eq!(shown(InterfaceView::from(&interface))["name"], "eth\\xff\"");
+}
+
+/// The paths of all fields of a value, without those of an `interface`, which has its own table.
+fn paths(value: &Value, prefix: &str) -> Vec<String> {
+    let Value::Object(fields) = value else { return Vec::new() };
+    let each = fields.iter().flat_map(|(key, value)| {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let inner = if path == "interface" { Vec::new() } else { paths(value, &path) };
+        std::iter::once(path).chain(inner)
+    });
+    each.collect()
+}
+
+#[test]
+fn tables_name_every_field() {
+    let interface = Arc::new(of_a_pod());
+    let event = Event::Added(interface.clone());
+    let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
+    let objects: [(Value, &[Field]); 4] = [
+        (shown(InterfaceView::from(&*interface)), INTERFACE),
+        (shown(EventView::new(&event, SystemTime::now())), EVENT),
+        (shown(LookupView::from(&answer)), LOOKUP),
+        (shown(FaultView { error: "x" }), FAULT),
+    ];
+    for (value, fields) in objects {
+        let mut documented: Vec<_> = fields.iter().map(|field| field.path.to_owned()).collect();
+        let mut written = paths(&value, "");
+        documented.sort();
+        written.sort();
+        assert_eq!(documented, written);
+    }
+}
+
+#[test]
+fn api_page_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
+    let page = markdown(&Arc::new(of_a_pod()));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == page, "docs/api.md is old: UPDATE_DOCS=1 cargo test -p netns-agent json::");
+}
