@@ -185,12 +185,21 @@ class Architecture(unittest.TestCase):
         for crate in ["iface-core", "netns-scan", "agent"]:
             section = text.split(f"\n## crates/{crate}:")[1].split("\n## ")[0]
             rows = re.findall(r"^\| (`.*?) \|", section, flags=re.M)
-            named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+            named = [name.removesuffix(".rs") for row in rows for name in re.findall(r"`([^`]+)`", row)]
             source = ROOT / "crates" / crate / "src"
             modules = {path.stem for path in source.iterdir() if path.suffix == ".rs" or path.is_dir()} - {"lib"}
             with self.subTest(crate=crate):
                 self.assertEqual(sorted({name.split("/")[0] for name in named}), sorted(modules))
                 self.assertEqual(len(named), len(set(named)), "a module is named twice")
+            for name in named:
+                with self.subTest(crate=crate, module=name):
+                    self.assertTrue((source / name).is_dir() or (source / f"{name}.rs").is_file())
+
+    def test_every_path_of_the_page_exists(self):
+        text = (ROOT / "docs/architecture.md").read_text()
+        for path in re.findall(r"\bcrates/[\w./-]*[\w/]", text):
+            with self.subTest(path=path):
+                self.assertTrue((ROOT / path).exists())
 
 
 if __name__ == "__main__":
