@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Checks the Helm chart and what is made from it.
+"""Checks the Helm chart, the files generated from the chart, and the examples in deploy/.
 
-    tests/chart.sh            runs all of it
-    tests/chart.sh --write    writes the chart's README table and deploy/manifests anew, then checks
+    tests/chart.sh            runs all checks
+    tests/chart.sh --write    generates the table in the chart's README, the descriptions in values.schema.json and
+                              deploy/manifests, then runs all checks
 """
 import json, os, pathlib, re, shlex, shutil, subprocess, sys, tempfile, unittest
 
@@ -12,9 +13,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts/netns-agent"
 MANIFEST = ROOT / "deploy/manifests/netns-agent.yaml"
 README = CHART / "README.md"
+SCHEMA = CHART / "values.schema.json"
 BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of values -->"
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
-# Settings that are values of their own, or that no operator should change in a pod.
+# Settings with a chart value of their own, or fixed in a pod.
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
@@ -52,7 +54,7 @@ def config(documents):
 
 
 def values_table():
-    """The rows of values.yaml: `# --` starts a description (helm-docs' convention)."""
+    """Rows (path, default, description) of values.yaml; `# --` starts a description, as in helm-docs."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     rows, path, text = [], [], ""
     for line in (CHART / "values.yaml").read_text().splitlines():
@@ -77,15 +79,28 @@ def readme_values():
     return f"{BEGIN}\n| value | default | |\n|---|---|---|\n{rows}\n{END}"
 
 
+def described_schema():
+    """The text of values.schema.json with the descriptions of values.yaml."""
+    schema = json.loads(SCHEMA.read_text())
+    for path, _, text in values_table():
+        node = schema
+        for key in path.split("."):
+            node = node["properties"][key]
+        rest = {name: value for name, value in node.items() if name != "description"}
+        node.clear()
+        node.update({"description": text.replace("\\|", "|")} | rest)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 def manifest():
-    """The chart's objects without Helm's own, under a namespace that admits them."""
+    """The chart's objects without Helm's labels, in a namespace that admits the pods."""
     text = helm("template", "netns-agent", CHART, "-n", "netns-agent", "--skip-tests")
     text = re.sub(r"^# Source:.*\n", "", text, flags=re.M)
     text = re.sub(r"^ *(helm.sh/chart|app.kubernetes.io/managed-by): .*\n", "", text, flags=re.M)
     return (
         "# Rendered from charts/netns-agent by tests/chart.sh --write. Apply with: kubectl apply -f netns-agent.yaml\n"
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: netns-agent\n  labels:\n"
-        "    # hostNetwork, hostPath and added capabilities are what this level admits.\n"
+        "    # The level that admits hostNetwork, hostPath and added capabilities.\n"
         "    pod-security.kubernetes.io/enforce: privileged\n" + text
     )
 
@@ -93,13 +108,14 @@ def manifest():
 class Chart(unittest.TestCase):
     maxDiff = None
 
-    def test_lint_is_clean_for_every_ci_values_file(self):
+    def test_lint_passes_for_every_ci_file(self):
         self.assertGreaterEqual(len(CI), 5)
         for values in CI:
             with self.subTest(values.name):
                 helm("lint", "--strict", CHART, "-f", values)
 
-    def test_every_ci_values_file_renders_one_daemonset_for_every_supported_kubernetes(self):
+    def test_every_ci_file_renders_one_daemonset(self):
+        """For the oldest and a current Kubernetes."""
         for values in CI:
             for version in ("1.20.0", "1.34.0"):
                 with self.subTest(f"{values.name} on {version}"):
@@ -109,7 +125,8 @@ class Chart(unittest.TestCase):
     def test_kubernetes_before_1_20_is_refused(self):
         self.assertIn("1.20", helm("template", "x", CHART, "--kube-version", "1.19.0", fails=True))
 
-    def test_unknown_and_wrong_values_are_refused_by_name(self):
+    def test_unknown_and_invalid_values_are_refused(self):
+        """The message names the value."""
         for setting, named in {
             "imagee.tag=a": "imagee", "image.tagg=a": "tagg", "otlp.endpont=x": "endpont", "resources.limit.memory=1": "limit",
             "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
@@ -123,7 +140,7 @@ class Chart(unittest.TestCase):
             with self.subTest(setting):
                 self.assertIn(f"'{named}'", helm("template", "x", CHART, "--set", setting, fails=True))
 
-    def test_contradictions_are_refused_with_what_to_do(self):
+    def test_contradictions_are_refused_with_a_remedy(self):
         for settings, answer in {
             "hostNetwork=false": "set admin.host to 0.0.0.0",
             "serviceMonitor.enabled=true": "needs service.enabled",
@@ -135,7 +152,7 @@ class Chart(unittest.TestCase):
             with self.subTest(settings):
                 self.assertIn(answer, helm("template", "x", CHART, "--set", settings, fails=True))
 
-    def test_the_agent_may_read_pods_and_nothing_else(self):
+    def test_role_allows_reading_pods_only(self):
         (role,) = of_kind(template(), "ClusterRole")
         self.assertEqual(role["rules"], [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}])
         documents = template("--set", "watchPods=false")
@@ -143,7 +160,7 @@ class Chart(unittest.TestCase):
         (daemonset,) = of_kind(documents, "DaemonSet")
         self.assertFalse(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
 
-    def test_each_engine_gets_its_own_capabilities_and_no_others(self):
+    def test_each_engine_has_its_capabilities_only(self):
         for engine, added in {"nsid": ["NET_ADMIN", "NET_BROADCAST"], "setns": ["SYS_ADMIN"],
                               "auto": ["NET_ADMIN", "NET_BROADCAST", "SYS_ADMIN"]}.items():
             with self.subTest(engine):
@@ -152,7 +169,7 @@ class Chart(unittest.TestCase):
                 self.assertEqual(security["capabilities"], {"drop": ["ALL"], "add": added})
                 self.assertEqual(config(documents)["engine"], engine)
 
-    def test_the_pod_is_confined_but_for_what_it_needs(self):
+    def test_pod_is_confined(self):
         documents = template()
         (daemonset,) = of_kind(documents, "DaemonSet")
         pod = daemonset["spec"]["template"]["spec"]
@@ -169,7 +186,7 @@ class Chart(unittest.TestCase):
         host_paths = {v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v}
         self.assertEqual(host_paths, {"/var/run/netns", "/var/lib/cni/results"})
 
-    def test_probes_reach_the_admin_server_where_it_listens(self):
+    def test_probes_reach_the_admin_server(self):
         for settings, host in {"admin.port=9465": "127.0.0.1", "admin.host=0.0.0.0": "127.0.0.1", "admin.host=[::1]": "::1",
                                "admin.host=10.1.2.3": "10.1.2.3", "admin.host=0.0.0.0,hostNetwork=false": None}.items():
             with self.subTest(settings):
@@ -177,7 +194,7 @@ class Chart(unittest.TestCase):
                 self.assertEqual(container(documents)["readinessProbe"]["httpGet"].get("host"), host)
                 self.assertEqual(container(documents)["livenessProbe"]["httpGet"].get("host"), host)
 
-    def test_otlp_settings_become_opentelemetrys_variables_and_mounts(self):
+    def test_otlp_values_become_variables_and_mounts(self):
         documents = template("-f", CHART / "ci/otlp-tls-values.yaml")
         env = environment(documents)
         self.assertEqual(env["OTEL_EXPORTER_OTLP_ENDPOINT"], "https://collector.observability.svc:4318")
@@ -190,32 +207,36 @@ class Chart(unittest.TestCase):
         self.assertEqual(config(documents)["pod-labels"], ["app.kubernetes.io/*", "team"])
         self.assertNotIn("OTEL_EXPORTER_OTLP_ENDPOINT", environment(template()))
 
-    def test_a_changed_setting_changes_the_pods_checksum_and_an_unchanged_one_does_not(self):
+    def test_checksum_follows_the_configuration(self):
+        """A changed setting changes the pods' checksum; a label of the pods does not."""
         def checksum(*args):
             (daemonset,) = of_kind(template(*args), "DaemonSet")
             return daemonset["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
         self.assertEqual(checksum(), checksum("--set", "podLabels.a=b"))
         self.assertNotEqual(checksum(), checksum("--set", "excludeInterfaces[0]=eth9"))
 
-    def test_the_image_is_named_by_tag_or_digest(self):
+    def test_image_has_tag_or_digest(self):
         self.assertEqual(container(template())["image"], "ghcr.io/netns-agent/netns-agent:0.1.0")
         self.assertEqual(container(template("--set", "image.registry=,image.tag=v7"))["image"], "netns-agent/netns-agent:v7")
         digest = container(template("-f", CHART / "ci/setns-values.yaml"))["image"]
         self.assertRegex(digest, r"^registry.example:5000/netns-agent/netns-agent@sha256:[0-9a-f]{64}$")
 
-    def test_the_chart_knows_every_setting_of_the_program(self):
+    def test_chart_accepts_every_setting(self):
         documented = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/configuration.md").read_text(), flags=re.M))
         schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["propertyNames"]["enum"]
         self.assertEqual(sorted(documented - OWNED), sorted(schema))
         self.assertLessEqual(OWNED, documented)
 
-    def test_every_value_is_in_the_schema_and_described(self):
+    def test_schema_describes_every_value(self):
+        """The descriptions in the schema are those of values.yaml."""
         schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
         values = yaml.safe_load((CHART / "values.yaml").read_text())
         self.assertEqual(set(schema), set(values))
         self.assertEqual(set(values), {row[0].split(".")[0] for row in values_table()})
+        self.assertEqual(SCHEMA.read_text(), described_schema(), "run tests/chart.sh --write")
 
-    def test_every_value_is_read_by_a_template_and_nearly_all_are_tried_by_a_ci_file(self):
+    def test_every_value_has_an_effect(self):
+        """A template reads every value, and a CI file or the list below sets every value."""
         templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*.*"))
         for path, _, _ in values_table():
             with self.subTest(path):
@@ -233,7 +254,7 @@ class Chart(unittest.TestCase):
             with self.subTest(setting):
                 self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
 
-    def test_what_charts_of_an_umbrella_share_reaches_the_pod(self):
+    def test_umbrella_values_reach_the_pod(self):
         documents = template("-f", CHART / "ci/everything-values.yaml")
         (daemonset,) = of_kind(documents, "DaemonSet")
         pod = daemonset["spec"]["template"]["spec"]
@@ -244,7 +265,8 @@ class Chart(unittest.TestCase):
         names = [d["metadata"]["name"] for d in of_kind(documents, "ConfigMap")]
         self.assertEqual(sorted(names), ["netns-agent", "netns-agent-dashboard", "netns-agent-second"])
 
-    def test_everything_is_in_the_namespace_asked_for_and_monitors_find_it_from_another(self):
+    def test_namespace_override_applies_to_all_objects(self):
+        """Monitors in another namespace still select the agents."""
         documents = template("-f", CHART / "ci/everything-values.yaml")
         spaces = {(d["kind"], d["metadata"].get("namespace")) for d in documents if not d["metadata"]["name"].endswith(("-dashboard", "-second"))}
         elsewhere = {("PodMonitor", "prometheus"), ("PrometheusRule", "prometheus"), ("ClusterRole", None), ("ClusterRoleBinding", None)}
@@ -255,10 +277,10 @@ class Chart(unittest.TestCase):
         (binding,) = of_kind(documents, "ClusterRoleBinding")
         self.assertEqual(binding["subjects"][0]["namespace"], "monitoring")
 
-    def test_the_readme_lists_the_values_as_they_are(self):
+    def test_readme_lists_every_value(self):
         self.assertIn(readme_values(), README.read_text(), "run tests/chart.sh --write")
 
-    def test_every_documented_helm_install_is_accepted_by_the_chart(self):
+    def test_documented_helm_installs_render(self):
         commands = []
         for file in [README, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
             commands += re.findall(r"^helm install (.*)$", file.read_text().replace("\\\n", " "), flags=re.M)
@@ -268,33 +290,33 @@ class Chart(unittest.TestCase):
                 words = [str(ROOT / word) if word == "charts/netns-agent" else word for word in shlex.split(command)]
                 helm("template", *words)
 
-    def test_the_plain_manifests_are_the_charts(self):
+    def test_plain_manifests_are_current(self):
         self.assertEqual(MANIFEST.read_text(), manifest(), "run tests/chart.sh --write")
 
-    def test_chart_image_and_program_have_one_version(self):
+    def test_chart_image_and_program_share_a_version(self):
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         cargo = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), flags=re.M)[1]
         self.assertEqual((chart["version"], chart["appVersion"]), (cargo, cargo))
         dockerfile = (ROOT / "Dockerfile").read_text()
         self.assertEqual(re.search(r"^ARG VERSION=(.*)$", dockerfile, flags=re.M)[1], cargo)
-        # Another compiler in the image than the one asked for would be fetched by rustup during the build.
+        # With another compiler in the image, rustup would download the requested compiler during the build.
         rust = re.search(r"^ARG RUST_VERSION=(.*)$", dockerfile, flags=re.M)[1]
         self.assertIn(f'channel = "{rust}.', (ROOT / "rust-toolchain.toml").read_text())
 
 
 class Deploy(unittest.TestCase):
-    def test_alert_rules_are_valid_and_fire_when_they_should(self):
+    def test_alert_rules_fire_as_expected(self):
         for args in (["check", "rules", ROOT / "deploy/prometheus/alerts.yaml"], ["test", "rules", ROOT / "tests/chart/alerts_test.yaml"]):
             done = subprocess.run(["promtool", *map(str, args)], capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
-    def test_alert_rules_name_only_metrics_that_exist(self):
+    def test_alert_rules_use_documented_metrics(self):
         used = set(re.findall(r"\b(netns_agent_\w+|k8s_pod_network_\w+)", (CHART / "files/alerts.yaml").read_text()))
         documented = (ROOT / "docs/metrics.md").read_text()
         self.assertEqual([name for name in used if f"`{name}`" not in documented], [])
 
-    def test_the_prometheus_example_is_valid(self):
-        # Debian's Prometheus is built without discovery by Kubernetes: that one section is replaced.
+    def test_prometheus_example_is_valid(self):
+        # Debian's Prometheus is built without Kubernetes discovery, so the section is removed.
         example = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
         (job,) = example["scrape_configs"]
         self.assertEqual(job.pop("kubernetes_sd_configs")[0]["role"], "pod")
@@ -305,7 +327,7 @@ class Deploy(unittest.TestCase):
             done = subprocess.run(["promtool", "check", "config", file.name], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
-    def test_the_examples_are_kubernetes_objects(self):
+    def test_examples_are_kubernetes_objects(self):
         for file in ROOT.glob("deploy/collector/*.yaml"):
             for document in yaml.safe_load_all(file.read_text()):
                 with self.subTest(f"{file.name}: {document['kind']}"):
@@ -313,7 +335,7 @@ class Deploy(unittest.TestCase):
                     if document["kind"] == "ConfigMap":
                         self.assertTrue(all(yaml.safe_load(text) for text in document["data"].values()))
 
-    def test_the_plain_manifests_can_be_pinned_to_a_digest_by_kustomize(self):
+    def test_kustomize_pins_the_image_digest(self):
         digest = "sha256:" + "0123456789abcdef" * 4
         with tempfile.TemporaryDirectory() as folder:
             manifests = pathlib.Path(folder) / "netns-agent"
@@ -328,7 +350,7 @@ class Deploy(unittest.TestCase):
         self.assertEqual({d["kind"] for d in made}, {d["kind"] for d in yaml.safe_load_all(MANIFEST.read_text())})
 
 
-# Says what it was asked, as a cluster of two nodes would answer; the agent on the second fails for lookup.
+# Records its arguments and replies like a cluster of two nodes; lookup fails on the second node.
 KUBECTL = """#!/bin/sh
 printf '<%s>' "$@" >>"$ASKED"; echo >>"$ASKED"
 case "$*" in
@@ -359,7 +381,8 @@ class Plugin(unittest.TestCase):
     def asked(self):
         return (self.folder / "asked").read_text()
 
-    def test_tables_stand_under_their_nodes_and_what_programs_read_does_not(self):
+    def test_only_tables_have_node_headings(self):
+        """Output for programs (json, yaml, name) has no headings."""
         for args in (["list"], ["list", "-o", "wide"], ["list", "-owide"], ["list", "--output=table"], ["doctor"]):
             with self.subTest(args):
                 self.assertEqual(self.call(*args).stdout, "# node n1\nanswer 1\n# node n2\nanswer 2\n")
@@ -367,19 +390,21 @@ class Plugin(unittest.TestCase):
             with self.subTest(args):
                 self.assertEqual(self.call(*args).stdout, "answer 1\nanswer 2\n")
 
-    def test_flags_of_the_agent_reach_it_as_they_were_given_and_those_of_the_plugin_do_not(self):
+    def test_agent_flags_are_passed_unchanged(self):
+        """Flags of the plugin do not reach the agent."""
         done = self.call("list", "--agent-namespace", "agents", "--context=my cluster", "-n", "a b", "--node", "n1", "-o", "name", "*")
         self.assertEqual((done.returncode, done.stdout), (0, "answer 1\n"), done.stderr)
         get, ask = self.asked().splitlines()
         self.assertTrue(get.startswith("<--context=my cluster><get><pods><--namespace=agents>"), get)
         self.assertIn("<--><netns-agent><list><-n><a b><-o><name><*>", ask)
 
-    def test_a_node_that_fails_is_named_and_the_others_answer(self):
+    def test_failing_node_is_named(self):
+        """The other nodes are printed, and the exit code is 1."""
         done = self.call("lookup", "7")
         self.assertEqual((done.returncode, done.stdout), (1, "# node n1\nanswer 1\n# node n2\n"))
         self.assertEqual(done.stderr, "n2: no such interface\n")
 
-    def test_no_agent_wrong_usage_and_help_are_told_apart(self):
+    def test_exit_codes_of_errors_and_help(self):
         for args, code, said in (
             (["list", "--node", "n9"], 1, "no running pod of n9"), (["lisst"], 2, "lisst is not"), (["list", "--node"], 2, "--node needs"),
             (["top"], 2, "one of n1 n2"),
@@ -389,18 +414,19 @@ class Plugin(unittest.TestCase):
                 self.assertEqual((done.returncode, said in done.stderr), (code, True), done.stderr)
         self.assertIn("--agent-selector", self.call("--help").stdout)
 
-    def test_top_gets_a_terminal_on_the_one_node_named(self):
+    def test_top_has_a_terminal(self):
         self.assertEqual(self.call("top", "--node", "n1", "-n", "x").stdout, "answer 1\n")
         self.assertIn("<exec><-it><-n><agents><a1><-c><netns-agent><--><netns-agent><top><-n><x>", self.asked())
 
-    def test_watch_names_the_node_of_each_line_and_ends_alone_when_told_to(self):
+    def test_watch_prefixes_lines_and_stops(self):
+        """Each line has its node's name; after SIGTERM no child remains, and the process group survives."""
         lines = self.call("watch").stdout.splitlines()
         self.assertEqual(sorted(lines), ["n1: answer 1", "n2: answer 2"])
         watching = subprocess.Popen([str(ROOT / "deploy/kubectl-netns"), "watch", "hang"], env=self.environment,
                                     stdout=subprocess.PIPE, text=True)
         self.assertEqual({watching.stdout.readline() for _ in range(2)}, {"n1: started\n", "n2: started\n"})
-        watching.terminate()  # this process is in the same group and must outlive it
-        # End of file: nothing it started holds the pipe.
+        watching.terminate()  # the signal must not reach this process, which is in the same group
+        # End of file: no child of the plugin holds the pipe.
         self.assertEqual(watching.communicate(timeout=30)[0], "")
         self.assertEqual(watching.returncode, 143)
 
@@ -410,5 +436,6 @@ if __name__ == "__main__":
         sys.argv.remove("--write")
         text = README.read_text()
         README.write_text(text[: text.index(BEGIN)] + readme_values() + text[text.index(END) + len(END):])
+        SCHEMA.write_text(described_schema())
         MANIFEST.write_text(manifest())
     unittest.main(verbosity=1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the chart, the plain manifests and the examples beside them; --write
-# writes what is made from the chart. See tests/chart.py.
+# Checks the chart, the plain manifests and the examples in deploy/; --write generates
+# the files that follow from the chart. See tests/chart.py.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 "$here/tools.sh"

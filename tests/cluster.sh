@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The chart and the agent on a real Kubernetes, looked at from outside.
+# Tests the chart and the agent on a real Kubernetes, from outside.
 #
-#   tests/cluster.sh                    brings up the lab beside the checkout (../shared/lab, or
-#                                       $NETNS_AGENT_LAB; root), builds the image, tests, takes it down
+#   tests/cluster.sh                    starts the lab beside the checkout (../shared/lab, or
+#                                       $NETNS_AGENT_LAB; needs root), builds the image, tests, stops the lab
 #   KUBECONFIG=… NETNS_AGENT_IMAGE=registry/repository:tag tests/cluster.sh
 #                                       any cluster, such as kind, that has or can pull the image. OTLP_HOST
-#                                       must be an address of this machine that its nodes reach.
-#   tests/cluster.sh --can-run          says whether it could run here, and why not
+#                                       must be an address of this machine that the nodes reach.
+#   tests/cluster.sh --can-run          checks the requirements, and prints a missing one
 #
-# What needs the node itself (the kernel's own counters, killing the agent, stopping the API server) is
-# tested in the lab only. Shown nowhere here: arm64, cgroup v2, CRI-O, several nodes.
+# Tests that need the node itself (the kernel's counters, killing the agent, stopping the API server) run in the
+# lab only. The lab does not cover arm64, cgroup v2, CRI-O and several nodes.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 lab=${NETNS_AGENT_LAB:-$root/../shared/lab}
@@ -21,11 +21,11 @@ why_not() {
     [ -n "${NETNS_AGENT_IMAGE-}" ] || echo "KUBECONFIG is set, but NETNS_AGENT_IMAGE does not name the image to test"
     [ -n "${OTLP_HOST-}" ] || echo "KUBECONFIG is set, but OTLP_HOST does not name an address of this machine that nodes reach"
   elif [ ! -x "$lab/up.sh" ]; then
-    echo "there is neither a KUBECONFIG nor a lab at $lab (NETNS_AGENT_LAB names another place)"
+    echo "KUBECONFIG is not set, and there is no lab at $lab (set NETNS_AGENT_LAB)"
   elif [ "$(id -u)" != 0 ]; then
     echo "the lab needs root; set KUBECONFIG to use a cluster instead"
   elif [ -e "${LAB_DIR:-${TMPDIR:-/tmp}/k8s-lab}/pid" ] && [ -z "${KEEP_LAB-}" ]; then
-    echo "a lab is in use already at ${LAB_DIR:-${TMPDIR:-/tmp}/k8s-lab}; KEEP_LAB=1 uses it and leaves it"
+    echo "a lab is in use at ${LAB_DIR:-${TMPDIR:-/tmp}/k8s-lab}; KEEP_LAB=1 uses the running lab and keeps it"
   fi
 }
 reason=$(why_not)
@@ -57,14 +57,14 @@ if [ -z "${KUBECONFIG-}" ]; then
   export KUBECONFIG=$LAB_DIR/admin.kubeconfig LAB_DIR OTLP_HOST=$NODE_IP BUSYBOX_IMAGE=$REGISTRY/busybox:1
   agent=${NETNS_AGENT_BINARY:-$root/target/release/netns-agent}
   [ -n "${NETNS_AGENT_BINARY-}" ] || (cd "$root" && cargo build --release --locked -p netns-agent)
-  # As the Dockerfile's last stage: the program, the libraries it was linked with, nothing else.
+  # As in the Dockerfile's last stage: the program and its shared libraries.
   files=(--file "$agent:/usr/local/bin/netns-agent")
   for library in $(ldd "$agent" | grep -o '/[^ ]*' | sort -u); do files+=(--file "$library:$library"); done
   export NETNS_AGENT_IMAGE=$REGISTRY/netns-agent:test
   python3 "$lab/image.py" "$work/image.tar" "$NETNS_AGENT_IMAGE" "${files[@]}" \
     --env PATH=/usr/local/bin:/bin --env "$(sed -n 's/^ENV //p' "$root/Dockerfile")" --entrypoint /usr/local/bin/netns-agent --cmd run
   lab_ctr images import "$work/image.tar" >/dev/null
-  # Receivers: OTLP beside the node as a collector on it would be, Prometheus outside the cluster.
+  # Receivers: OTLP in the node's network like a collector on the node, Prometheus outside the cluster.
   otlp_at=(nsenter --net="$NS/node.net")
   prometheus_at=(nsenter --net="$NS/lan.net")
 else

@@ -1,7 +1,7 @@
-"""The documents say what is true: commands in console blocks are valid, links lead to files, modules are named.
+"""Checks the documents: commands in console blocks are valid, links lead to files, all modules are named.
 
-Run by tests/run.sh after the Rust tests, which build the program it asks. Those run the commands of sh blocks; the
-ones here need a cluster or long, so programs' help, values and files are asked whether they could work.
+Run by tests/run.sh after the Rust tests, which build netns-agent. The Rust tests run the commands of sh blocks. Commands
+in console blocks need a cluster or much time, so each is checked against the program's help, values and files.
 """
 
 import os
@@ -25,7 +25,7 @@ def documents():
 
 
 def commands_in(text):
-    """Commands of ```console blocks: lines after "$ ", or all lines of a block that has none."""
+    """Commands of ```console blocks: lines after "$ ", or all lines of a block without "$ "."""
     for block in re.findall(r"^```console\n(.*?)^```", text, flags=re.M | re.S):
         lines = block.replace("\\\n", " ").splitlines()
         prompted = [line[2:] for line in lines if line.startswith("$ ")]
@@ -33,15 +33,15 @@ def commands_in(text):
             words = shlex.split(line, comments=True)
             if words:
                 yield words
-    # In running text, too; what is a name and no command has no second word.
+    # Commands in running text have at least two words.
     for code in re.findall(r"(?<!`)`((?:netns-agent|cargo|helm|kubectl|tests/\S+\.sh) [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
         yield shlex.split(code.replace("…", "X"))
 
 
 @cache
 def help_of(*verbs):
-    asked = subprocess.run([AGENT, *verbs, "--help"], capture_output=True, text=True)
-    return asked.stdout if asked.returncode == 0 else None
+    done = subprocess.run([AGENT, *verbs, "--help"], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
 
 
 @cache
@@ -51,9 +51,9 @@ def kubectl_plugin_verbs():
 
 
 def fault_of_agent(words):
-    """What is wrong with the arguments of netns-agent, by its own help."""
+    """The fault in arguments of netns-agent according to its help, or None."""
     if not AGENT.is_file():
-        return f"{AGENT} is missing, so nothing can be said of it: run cargo build -p netns-agent"
+        return f"{AGENT} is missing: run cargo build -p netns-agent"
     if not words or words[0].startswith("-"):
         verbs = []
     else:
@@ -68,7 +68,7 @@ def fault_of_agent(words):
 
 
 def fault_of_helm(words):
-    """Charts that are named exist, and so do values that are set."""
+    """The fault in a helm command with a missing chart or an unknown value, or None."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     for chart in (word for word in words if word.startswith("charts/")):
         if not (ROOT / chart / "Chart.yaml").is_file():
@@ -85,16 +85,16 @@ def fault_of_helm(words):
 
 @cache
 def help_of_tool(program, *verbs):
-    asked = subprocess.run([program, *verbs, "--help"], capture_output=True, text=True)
-    text = asked.stdout + asked.stderr
-    # Flags of all verbs are told by kubectl options, and by helm's with each verb.
+    done = subprocess.run([program, *verbs, "--help"], capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    # kubectl lists global flags separately, helm lists global flags with each verb.
     if program == "kubectl":
         text += subprocess.run([program, "options"], capture_output=True, text=True).stdout
-    return text if asked.returncode == 0 else None
+    return text if done.returncode == 0 else None
 
 
 def fault_of_tool(program, words):
-    """What is wrong with the verb or a flag of helm or kubectl, by its own help."""
+    """The fault in the verb or a flag of helm or kubectl according to the help, or None."""
     words = words[: words.index("--")] if "--" in words else words
     with_value = {"-n", "--namespace", "--set", "--context"}
     verbs = [word for before, word in zip(["", *words], words) if not word.startswith("-") and before not in with_value]
@@ -119,7 +119,7 @@ def fault_of_cargo(words):
 
 
 def fault_of(words):
-    """What is wrong with a command, or None."""
+    """The fault in a command, or None."""
     while words and re.match(r"[A-Z_0-9]+=|sudo$", words[0]):
         words = words[1:]
     program, rest = words[0], words[1:]
@@ -141,16 +141,16 @@ def fault_of(words):
 
 
 class Commands(unittest.TestCase):
-    def test_every_command_in_a_document_is_valid(self):
+    def test_commands_in_documents_are_valid(self):
         seen = 0
         for path in documents():
             for words in commands_in(path.read_text()):
                 seen += 1
                 with self.subTest(document=str(path.relative_to(ROOT)), command=" ".join(words)):
                     self.assertIsNone(fault_of(words))
-        self.assertGreater(seen, 5, "no commands were found: is the pattern for blocks right?")
+        self.assertGreater(seen, 5, "no commands found; check the pattern for blocks")
 
-    def test_what_is_wrong_is_found(self):
+    def test_faults_in_commands_are_found(self):
         for command in [
             "netns-agent lsit",
             "netns-agent list --netnss x",
@@ -170,7 +170,7 @@ class Commands(unittest.TestCase):
 
 
 class Links(unittest.TestCase):
-    def test_every_relative_link_leads_to_a_file(self):
+    def test_relative_links_lead_to_files(self):
         for path in documents():
             for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
                 if re.match(r"[a-z]+:|#", target):
@@ -180,17 +180,26 @@ class Links(unittest.TestCase):
 
 
 class Architecture(unittest.TestCase):
-    def test_every_module_is_named_once_in_its_crates_table(self):
+    def test_tables_name_each_module_once(self):
         text = (ROOT / "docs/architecture.md").read_text()
         for crate in ["iface-core", "netns-scan", "agent"]:
             section = text.split(f"\n## crates/{crate}:")[1].split("\n## ")[0]
             rows = re.findall(r"^\| (`.*?) \|", section, flags=re.M)
-            named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+            named = [name.removesuffix(".rs") for row in rows for name in re.findall(r"`([^`]+)`", row)]
             source = ROOT / "crates" / crate / "src"
             modules = {path.stem for path in source.iterdir() if path.suffix == ".rs" or path.is_dir()} - {"lib"}
             with self.subTest(crate=crate):
                 self.assertEqual(sorted({name.split("/")[0] for name in named}), sorted(modules))
                 self.assertEqual(len(named), len(set(named)), "a module is named twice")
+            for name in named:
+                with self.subTest(crate=crate, module=name):
+                    self.assertTrue((source / name).is_dir() or (source / f"{name}.rs").is_file())
+
+    def test_every_path_of_the_page_exists(self):
+        text = (ROOT / "docs/architecture.md").read_text()
+        for path in re.findall(r"\bcrates/[\w./-]*[\w/]", text):
+            with self.subTest(path=path):
+                self.assertTrue((ROOT / path).exists())
 
 
 if __name__ == "__main__":

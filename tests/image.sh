@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile's last stages with Debian's buildah around a binary that is there already, on a base of
-# this machine's own glibc (no registry is asked), and checks what came out.
+# Builds the Dockerfile's last stages with Debian's buildah from an existing binary, on a base made of this machine's
+# glibc (without a registry), and checks the image.
 #   tests/image.sh [BINARY]       default: target/release/netns-agent
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ binary=$(realpath --relative-to=. "${1:-target/release/netns-agent}")
 work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 fail() { echo "image.sh: $*" >&2; exit 1; }
-# Storage of our own, without overlay mounts or a daemon: nothing is left on the machine.
+# Separate storage without overlay mounts or a daemon: nothing remains on the machine.
 in_storage() { local verb=$1; shift; buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs "$verb" "$@"; }
 
 mkdir "$work/base"
@@ -27,8 +27,8 @@ for label in title description source licenses version revision; do
   jq -e ".config.Labels.\"org.opencontainers.image.$label\"" <<<"$config" >/dev/null || fail "no label $label"
 done
 jq -e '.config | .User == "0:0" and .Entrypoint == ["/usr/local/bin/netns-agent"] and .Cmd == ["run"]' <<<"$config" >/dev/null ||
-  fail "user, entrypoint or command is another: $config"
-jq -e '.config.Env | any(startswith("GLIBC_TUNABLES=glibc.malloc."))' <<<"$config" >/dev/null || fail "memory is kept: $config"
+  fail "user, entrypoint or command differ: $config"
+jq -e '.config.Env | any(startswith("GLIBC_TUNABLES=glibc.malloc."))' <<<"$config" >/dev/null || fail "GLIBC_TUNABLES are missing: $config"
 container=$(in_storage from localhost/netns-agent:local)
 version=$(in_storage run --isolation chroot "$container" -- /usr/local/bin/netns-agent --version)
 [ "$version" = "netns-agent $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)" ] || fail "the image runs $version"

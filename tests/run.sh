@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need, once a machine, and runs every Rust test, then the documents'. No root is needed: tests
-# make a user namespace of their own. Arguments are handed to cargo test, for example: tests/run.sh -p iface-core
+# Installs the tools that the tests need, once per machine, and runs all Rust tests, then the tests of the documents.
+# Root is not needed: tests make a user namespace of their own. Arguments are passed to cargo test, for example:
+# tests/run.sh -p iface-core
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

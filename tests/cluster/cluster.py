@@ -1,12 +1,12 @@
-"""What the tests see of the cluster, each by another way than the agent: kubectl, helm, the node's own
-tools, the OTLP receiver's output and Prometheus' answers."""
+"""Views of the cluster that are independent of the agent: kubectl, helm, the node's own tools, the output of the OTLP
+receiver, and Prometheus."""
 import json, os, pathlib, re, signal, subprocess, time, urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/netns-agent"
 WORK = pathlib.Path(os.environ["WORK"])
 LAB = pathlib.Path(os.environ["LAB_DIR"]) if os.environ.get("LAB_DIR") else None
-# Kubernetes is slow to end a namespace: each run takes names of its own.
+# Kubernetes deletes namespaces slowly, so each run uses names of its own.
 RUN = f"t{int(time.time()) % 1_000_000}"
 SPACE, AGENT_SPACE = f"boxes-{RUN}", f"agent-{RUN}"
 INTERVAL = 2
@@ -28,7 +28,7 @@ def helm(*args, **how):
 
 
 def until(limit, what, look):
-    """The first answer of `look` that is true; fails with what it raised or `what` after `limit` seconds."""
+    """Returns the first true result of `look`; fails with the last error, or `what`, after `limit` seconds."""
     end = time.monotonic() + limit
     while True:
         try:
@@ -43,7 +43,7 @@ def until(limit, what, look):
 
 
 def pods(space=SPACE):
-    """The running pods of a namespace by uid, as the API server has them."""
+    """Running pods of a namespace by uid, from the API server."""
     items = json.loads(kubectl("-n", space, "get", "pods", "-o", "json"))["items"]
     return {p["metadata"]["uid"]: p for p in items
             if p["status"]["phase"] == "Running" and "deletionTimestamp" not in p["metadata"] and p["status"].get("podIP")}
@@ -71,7 +71,7 @@ def agent(*args, **how):
 
 
 def listed():
-    """What `kubectl exec ds/netns-agent -- netns-agent list` says."""
+    """Output of `kubectl exec ds/netns-agent -- netns-agent list`."""
     return json.loads(agent("list", "-o", "json"))
 
 
@@ -89,7 +89,7 @@ def prometheus(query):
 
 
 class Otlp:
-    """What the OTLP receiver printed, from where it was last read."""
+    """Output of the OTLP receiver since the last read."""
 
     def __init__(self):
         self.file = open(WORK / "otlp.log", errors="replace")
@@ -100,7 +100,7 @@ class Otlp:
         self.part = ""
 
     def resources(self):
-        """(attributes of the resource, names of metrics, names of interfaces) of each resource since."""
+        """(resource attributes, metric names, interface names) of each new resource."""
         self.part += self.file.read()
         whole, found, _rest = self.part.rpartition("ResourceMetrics #")
         self.part = found + _rest
@@ -113,16 +113,16 @@ class Otlp:
 
 def alive(pid):
     try:
-        return bool(pathlib.Path(f"/proc/{pid}/cmdline").read_text())  # a zombie's is empty
+        return bool(pathlib.Path(f"/proc/{pid}/cmdline").read_text())  # empty for a zombie
     except OSError:
         return False
 
 
 class Node:
-    """The lab's node, which a cluster elsewhere does not let us into."""
+    """The lab's node; other clusters give no access to their nodes."""
 
     def process(self):
-        """The pid of the agent that runs there."""
+        """The pid of the agent."""
         uid = agent_pod()["metadata"]["uid"]
         for proc in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -130,7 +130,7 @@ class Node:
                     if "run" in (proc / "cmdline").read_text().split("\0"):
                         return int(proc.name)
             except OSError:
-                pass  # it ended meanwhile
+                pass  # exited
         raise AssertionError(f"no process of pod {uid}")
 
     def status(self):
@@ -138,7 +138,7 @@ class Node:
         return dict(line.split(":", 1) for line in lines)
 
     def scheduled(self):
-        """Seconds the agent's threads had a CPU, and seconds they waited for one (proc(5), schedstat)."""
+        """Seconds for which the agent's threads ran, and waited for a CPU (proc(5), schedstat)."""
         ran = waited = 0
         for file in pathlib.Path(f"/proc/{self.process()}/task").glob("*/schedstat"):
             words = file.read_text().split()
@@ -146,7 +146,7 @@ class Node:
         return ran / 1e9, waited / 1e9
 
     def links(self, netns):
-        """The kernel's links of a namespace by name."""
+        """Links of a namespace by name, from the kernel."""
         return {link["ifname"]: link for link in json.loads(run("ip", "-n", netns, "-s", "-j", "link"))}
 
     def kill(self):
@@ -162,37 +162,37 @@ class Node:
             try:
                 interfaces = json.loads(file.read_text())["result"]["interfaces"]
             except (OSError, ValueError, KeyError):
-                continue  # being written, gone, or of a plugin without interfaces
+                continue  # incomplete, deleted, or of a plugin without interfaces
             found.update(i["sandbox"] for i in interfaces if i.get("sandbox"))
         return found
 
     def served_interfaces(self):
-        """What the agent's admin server says, asked on the node."""
+        """Interfaces from the agent's admin server, queried on the node."""
         return json.loads(run("nsenter", f"--net={LAB}/ns/node.net", "curl", "-sS", "-m", "10", "http://127.0.0.1:9465/v1/interfaces"))
 
     def logs(self):
-        """The directory of the agent's log, as kubelet keeps it."""
+        """Directory of the agent's log, as the kubelet keeps it."""
         (directory,) = pathlib.Path("/var/log/pods").glob(f"{AGENT_SPACE}_*_{agent_pod()['metadata']['uid']}/netns-agent")
         return directory
 
     def stop_api_server(self):
-        """Ends it at once, as a crash would; the answer starts it again, as it was."""
+        """Kills the API server; the returned function starts the server again with the same arguments."""
         file = LAB / "pid/kube-apiserver"
         pid = int(file.read_text())
         arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
         os.kill(pid, signal.SIGKILL)
-        until(60, "the API server ends", lambda: not alive(pid))
+        until(60, "the API server exits", lambda: not alive(pid))
 
         def start():
             inside = ["nsenter", f"--net={LAB}/ns/node.net", f"--mount={LAB}/ns/node.mnt", f"--wdns={LAB}"]
             with open(LAB / "log/kube-apiserver.log", "a") as log:
                 again = subprocess.Popen(inside + arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
             file.write_text(str(again.pid))
-            until(90, "the API server is back", lambda: kubectl("get", "--raw", "/readyz") == "ok")
+            until(90, "the API server is ready", lambda: kubectl("get", "--raw", "/readyz") == "ok")
         return start
 
     def second_network(self, present):
-        """Whether pods made from now on get eth1."""
+        """Adds or removes eth1 for pods created from now on."""
         config = LAB / "cni/net.d/20-lab2.conflist"
         if present:
             config.with_suffix(".off").rename(config)

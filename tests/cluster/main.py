@@ -1,5 +1,5 @@
-"""Tests of the chart and the agent on a real cluster, in the order an operator would meet them: each
-builds on the one before. Started by tests/cluster.sh, which takes names of tests to run only those."""
+"""Tests of the chart and the agent on a real cluster, in the order of an operator's work; each test builds on its
+predecessors. Started by tests/cluster.sh; arguments are names of tests to run."""
 import json, os, sys, time
 
 from cluster import (AGENT_SPACE, CHART, INTERVAL, LAB, ROOT, RUN, SPACE, WORK, Node, Otlp, agent, agent_pod, apply, deployment,
@@ -18,7 +18,7 @@ def chart_values(**more):
         "otlp": {"endpoint": f"http://{os.environ['OTLP_HOST']}:{os.environ['OTLP_PORT']}", "interval": f"{INTERVAL}s",
                  "resourceAttributes": {"k8s.cluster.name": RUN}},
         "attach": {"labels": ["app"]},
-        # A share that holds on a machine that is busy with other things, for the times that are measured.
+        # A request that is sufficient on a busy machine, for the measured times.
         "resources": {"requests": {"cpu": "500m", "memory": "32Mi"}, "limits": {"memory": "192Mi"}},
         "livenessProbe": {"periodSeconds": 2}, "readinessProbe": {"periodSeconds": 1},
     } | more
@@ -31,7 +31,7 @@ def deploy(verb, **more):
 
 
 def expected_interfaces():
-    """(uid, interface) of every pod with a network of its own."""
+    """(uid, interface) of every pod outside the node's network."""
     found = set()
     for uid, pod in pods().items():
         found.add((uid, "eth0"))
@@ -41,7 +41,7 @@ def expected_interfaces():
 
 
 def of_pods(interfaces):
-    """Those inside our pods, by (uid, name)."""
+    """Interfaces inside pods of the test, by (uid, name)."""
     return {(i["pod"]["uid"], i["name"]): i for i in interfaces
             if i["pod"] and i["pod"]["namespace"] == SPACE and i["pod"]["end"] == "pod"}
 
@@ -51,13 +51,13 @@ def series(metric="k8s_pod_network_io_bytes_total"):
     return {(s["k8s_pod_uid"], s["network_interface_name"], s.get("network_io_direction")): value for s, value in found}
 
 
-def the_chart_installs_with_its_loopback_probes():
+def chart_installs_with_loopback_probes():
     kubectl("create", "namespace", SPACE)
     apply(deployment("one" if not node else "two", 3))
     rolled_out("deploy/" + ("one" if not node else "two"))
     if node:
         node.second_network(False)
-        time.sleep(1)  # containerd notices changed networks by itself and says so to nobody
+        time.sleep(1)  # containerd reloads networks on its own, without any signal
         apply(deployment("one", 3))
         try:
             rolled_out("deploy/one")
@@ -69,19 +69,21 @@ def the_chart_installs_with_its_loopback_probes():
     figures["chart installed and ready, s"] = round(time.monotonic() - began, 1)
 
 
-def every_precondition_holds_in_a_pod_like_the_agents():
+def helm_test_passes():
+    """`helm test` checks every precondition in a pod like the agent's."""
     out = helm("test", "netns-agent", "--logs", "--timeout", "60s")
     assert "Succeeded" in out, out
 
 
-def the_agent_has_two_capabilities_and_no_way_to_more():
+def agent_has_two_capabilities():
+    """NET_ADMIN and NET_BROADCAST, and no way to gain others."""
     status = node.status()
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == (1 << 12) | (1 << 11), status
     assert status["NoNewPrivs"].strip() == "1", status
     figures["threads"] = int(status["Threads"])
 
 
-def list_shows_every_pods_interfaces_with_the_right_pod():
+def list_shows_the_right_pods():
     def right():
         mine = of_pods(listed())
         assert set(mine) == expected_interfaces(), f"{set(mine) ^ expected_interfaces()}"
@@ -91,17 +93,17 @@ def list_shows_every_pods_interfaces_with_the_right_pod():
             addresses = [a.split("/")[0] for a in eth0["addresses"]]
             assert pod["status"]["podIP"] in addresses, eth0
         return mine
-    until(20, "list is right", right)
+    until(20, "list shows the right pods", right)
     assert "eth0" in agent("list", "-n", SPACE)
 
 
-def each_interface_names_its_network():
+def interfaces_name_their_networks():
     for (_, name), interface in of_pods(listed()).items():
         assert interface["network"] == {"eth0": "k8slab", "eth1": "k8slab2"}[name], interface
         assert interface["pod"]["source"] == "cni-cache", interface
 
 
-def the_kubectl_plugin_asks_every_node():
+def kubectl_plugin_queries_every_node():
     plugin = ROOT / "deploy/kubectl-netns"
     out = run(plugin, "list", "-o", "wide", "-n", SPACE, "--agent-namespace", AGENT_SPACE)
     for uid, pod in pods().items():
@@ -111,7 +113,7 @@ def the_kubectl_plugin_asks_every_node():
     assert {i["pod"]["uid"] for i in names} == set(pods()), names
 
 
-def every_pods_series_reach_the_otlp_receiver():
+def series_reach_the_otlp_receiver():
     otlp.skip()
     seen = {}
 
@@ -135,7 +137,7 @@ def every_pods_series_reach_the_otlp_receiver():
                 "k8s.pod.network.packet.dropped", "k8s.pod.network.interface.up"} <= metrics, metrics
 
 
-def an_upgrade_opens_the_agent_to_prometheus():
+def upgrade_opens_the_admin_server():
     before = agent_pod()["metadata"]["uid"]
     deploy("upgrade", admin={"host": "0.0.0.0"}, config={"prometheus-interfaces": "on"})
     after = until(60, "one new agent", lambda: agent_pod()["metadata"]["uid"])
@@ -149,14 +151,14 @@ def series_are_complete():
     return found == expected or fail(f"too many: {found - expected}, missing: {expected - found}")
 
 
-def every_pods_series_reach_prometheus():
+def series_reach_prometheus():
     until(30, "every pod has its series", series_are_complete)
     assert prometheus('count(k8s_node_network_io_bytes_total{network_interface_name="eth0"})')
     (problems,) = [run("promtool", "check", "metrics", stdin=metrics_page(), check=False)]
     assert "error" not in problems, problems
 
 
-def counters_are_the_kernels():
+def counters_equal_the_kernels():
     interfaces = of_pods(listed())
 
     def kernels():
@@ -168,65 +170,68 @@ def counters_are_the_kernels():
 
     low = kernels()
     assert all(low.values()), low
-    time.sleep(2 * INTERVAL + 1)  # one scrape lies in between
+    time.sleep(2 * INTERVAL + 1)  # for one scrape in between
     got, high = series(), kernels()
     wrong = {key: (low[key], got.get(key), high[key]) for key in low if not low[key] <= got.get(key, -1) <= high[key]}
     assert not wrong, wrong
 
 
-def a_deleted_pods_series_end():
-    # One whose successor gets what it had: the lab's second network is on by now.
+def series_of_a_deleted_pod_end():
+    # A pod whose successor gets the same interfaces: the lab's second network is enabled by now.
     app = "two" if node else "one"
     victim = min(uid for uid, pod in pods().items() if pod["metadata"]["labels"]["app"] == app)
     name = pods()[victim]["metadata"]["name"]
     kubectl("-n", SPACE, "delete", "pod", name, "--wait=true")
-    until(30, "its series end", lambda: victim not in {uid for uid, _, _ in series()})
+    until(30, "the series of the pod end", lambda: victim not in {uid for uid, _, _ in series()})
     otlp.skip()
-    time.sleep(2 * INTERVAL)  # that two exports pass without it is what is to be shown
+    time.sleep(2 * INTERVAL)  # two exports must pass without the pod
     exported = {attributes.get("k8s.pod.uid") for attributes, _, _ in otlp.resources()}
     assert exported and victim not in exported, exported
-    until(60, "its successor is there", series_are_complete)
+    until(60, "the successor has its series", series_are_complete)
 
 
-def a_killed_agent_comes_back_with_the_same_state():
+def killed_agent_restores_its_state():
+    """After SIGKILL, interfaces and owners are as before, and no counter decreases."""
     def state():
         return {key: (i["netns"], i["ifindex"], i["mac"], i["addresses"], i["pod"], i["network"]) for key, i in of_pods(listed()).items()}
     before, counters, restarts = state(), series(), restarted()
     began = time.monotonic()
     node.kill()
-    until(90, "it is restarted", lambda: restarted() > restarts)
+    until(90, "the agent is restarted", lambda: restarted() > restarts)
     rolled_out("ds/netns-agent", AGENT_SPACE)
     figures["killed to ready again, s"] = round(time.monotonic() - began, 1)
     until(20, "list is as before", lambda: state() == before)
-    time.sleep(2 * INTERVAL + 1)  # a scrape of the new process
-    after = until(20, "every series is back", lambda: (now := series()).keys() == counters.keys() and now)
-    assert all(after[key] >= value for key, value in counters.items()), "a counter went back"
+    time.sleep(2 * INTERVAL + 1)  # for a scrape of the new process
+    after = until(20, "every series is present", lambda: (now := series()).keys() == counters.keys() and now)
+    assert all(after[key] >= value for key, value in counters.items()), "a counter decreased"
 
 
 def restarted():
     return agent_pod()["status"]["containerStatuses"][0]["restartCount"]
 
 
-def a_hundred_pods_come_and_go_with_the_api_server_stopped_and_no_tag_is_wrong():
+def no_owner_is_wrong_under_churn():
+    """A hundred pods are created and deleted while the API server is stopped."""
     figures.update(churn(node))
     figures["resident memory afterwards, MiB"] = int(node.status()["VmRSS"].split()[0]) // 1024
 
 
-def filters_change_by_an_upgrade():
+def upgrade_changes_filters():
     deploy("upgrade", admin={"host": "0.0.0.0"}, config={"prometheus-interfaces": "on"}, excludeInterfaces=["lo", "eth1"])
-    until(60, "eth1 is gone from the series", lambda: {name for _, name, _ in series()} == {"eth0"})
+    until(60, "series of eth1 end", lambda: {name for _, name, _ in series()} == {"eth0"})
 
 
-def uninstalling_leaves_nothing():
+def uninstall_leaves_nothing():
+    """No object remains, and the kernel destroys the namespaces of deleted pods."""
     before = node.namespaces() if node else None
     helm("uninstall", "netns-agent", "--wait", "--timeout", "90s")
     kinds = "ds,pod,cm,svc,sa,clusterrole,clusterrolebinding"
     selector = "app.kubernetes.io/instance=netns-agent"
-    until(60, "nothing of it is left", lambda: not kubectl("-n", AGENT_SPACE, "get", kinds, "-l", selector, "-o", "name").strip())
+    until(60, "no object of the release remains", lambda: not kubectl("-n", AGENT_SPACE, "get", kinds, "-l", selector, "-o", "name").strip())
     if node:
         assert node.namespaces() == before
         kubectl("-n", SPACE, "delete", "deploy", "--all", "--wait=false")
-        until(90, "the pods' namespaces end without us", lambda: not node.namespaces() & before)
+        until(90, "the kernel destroys the pods' namespaces", lambda: not node.namespaces() & before)
 
 
 def metrics_page():
@@ -239,26 +244,26 @@ def fail(problem):
 
 
 ANYWHERE = [
-    the_chart_installs_with_its_loopback_probes,
-    every_precondition_holds_in_a_pod_like_the_agents,
-    the_agent_has_two_capabilities_and_no_way_to_more,
-    list_shows_every_pods_interfaces_with_the_right_pod,
-    each_interface_names_its_network,
-    the_kubectl_plugin_asks_every_node,
-    every_pods_series_reach_the_otlp_receiver,
-    an_upgrade_opens_the_agent_to_prometheus,
-    every_pods_series_reach_prometheus,
-    counters_are_the_kernels,
-    a_deleted_pods_series_end,
-    a_killed_agent_comes_back_with_the_same_state,
-    a_hundred_pods_come_and_go_with_the_api_server_stopped_and_no_tag_is_wrong,
-    filters_change_by_an_upgrade,
-    uninstalling_leaves_nothing,
+    chart_installs_with_loopback_probes,
+    helm_test_passes,
+    agent_has_two_capabilities,
+    list_shows_the_right_pods,
+    interfaces_name_their_networks,
+    kubectl_plugin_queries_every_node,
+    series_reach_the_otlp_receiver,
+    upgrade_opens_the_admin_server,
+    series_reach_prometheus,
+    counters_equal_the_kernels,
+    series_of_a_deleted_pod_end,
+    killed_agent_restores_its_state,
+    no_owner_is_wrong_under_churn,
+    upgrade_changes_filters,
+    uninstall_leaves_nothing,
 ]
 LAB_ONLY = {
-    the_agent_has_two_capabilities_and_no_way_to_more, each_interface_names_its_network, counters_are_the_kernels,
-    a_killed_agent_comes_back_with_the_same_state, filters_change_by_an_upgrade,
-    a_hundred_pods_come_and_go_with_the_api_server_stopped_and_no_tag_is_wrong,
+    agent_has_two_capabilities, interfaces_name_their_networks, counters_equal_the_kernels,
+    killed_agent_restores_its_state, upgrade_changes_filters,
+    no_owner_is_wrong_under_churn,
 }
 
 

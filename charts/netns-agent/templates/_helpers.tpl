@@ -47,7 +47,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
-{{/* Where the kubelet finds the admin server: it shares the node's loopback with a hostNetwork pod. */}}
+{{/* Host for the kubelet's probes: kubelet and hostNetwork pods share the node's loopback. */}}
 {{- define "netns-agent.probe" -}}
 port: {{ .Values.admin.port }}
 {{- $host := .Values.admin.host | trimPrefix "[" | trimSuffix "]" }}
@@ -64,13 +64,13 @@ host: {{ $host | quote }}
 
 {{- define "netns-agent.refuse" -}}
 {{- if and (not .Values.hostNetwork) (include "netns-agent.onLoopback" .) }}
-{{- fail "hostNetwork: false puts admin.host 127.0.0.1 out of the kubelet's reach, whose probes would fail: set admin.host to 0.0.0.0 or [::]" }}
+{{- fail "with hostNetwork: false the kubelet's probes cannot reach admin.host 127.0.0.1: set admin.host to 0.0.0.0 or [::]" }}
 {{- end }}
 {{- if and .Values.hostNetwork (ne "0" (toString (default 0 (.Values.updateStrategy.rollingUpdate).maxSurge | toString | trimSuffix "%"))) }}
 {{- fail "updateStrategy.rollingUpdate.maxSurge: two agents cannot share the node's port, so the new pod would never start: set maxUnavailable instead" }}
 {{- end }}
 {{- if and .Values.interfaceIPs .Values.interfaces }}
-{{- fail "interfaces and interfaceIPs are two ways to choose: set one of them" }}
+{{- fail "interfaces and interfaceIPs exclude each other: set one of them" }}
 {{- end }}
 {{- end }}
 
@@ -95,7 +95,7 @@ host: {{ $host | quote }}
 {{- toYaml (mergeOverwrite $config .Values.config) }}
 {{- end }}
 
-{{/* Everything drops but what the engine needs; uid 0 owns the CNI cache (mode 0700) without CAP_DAC_OVERRIDE. */}}
+{{/* Drops all capabilities except the engine's. uid 0 reads the CNI results (mode 0700) without CAP_DAC_OVERRIDE. */}}
 {{- define "netns-agent.securityContext" -}}
 runAsUser: 0
 runAsGroup: 0
@@ -109,13 +109,13 @@ capabilities:
   drop: [ALL]
   add:
     {{- if ne .Values.engine "setns" }}
-    # To give a namespace an nsid and to list the links behind it.
+    # Assign nsids and list the links of other namespaces.
     - NET_ADMIN
-    # To hear link messages of every namespace on one socket (NETLINK_LISTEN_ALL_NSID).
+    # Receive notifications of every namespace on one socket (NETLINK_LISTEN_ALL_NSID).
     - NET_BROADCAST
     {{- end }}
     {{- if ne .Values.engine "nsid" }}
-    # To enter each namespace for a moment (setns).
+    # Enter each namespace once (setns).
     - SYS_ADMIN
     {{- end }}
 {{- end }}
@@ -174,11 +174,11 @@ capabilities:
 {{- end }}
 
 {{- define "netns-agent.volumeMounts" -}}
-# A directory, not a subPath: a changed ConfigMap must reach the agent, which reloads filters and labels.
+# A directory, not a subPath: the agent must see a changed ConfigMap to reload filters and labels.
 - name: config
   mountPath: /etc/netns-agent
   readOnly: true
-# Namespaces are mounts: without HostToContainer those made later never arrive.
+# Namespaces are mounts: without HostToContainer, later namespaces are invisible.
 - name: netns
   mountPath: /var/run/netns
   mountPropagation: HostToContainer
@@ -205,7 +205,7 @@ capabilities:
 - name: config
   configMap:
     name: {{ include "netns-agent.fullname" . }}
-# Made where it is missing, as a container runtime would: a node without pods has neither directory yet.
+# Created if missing, as by a container runtime: a node without pods has neither directory.
 - name: netns
   hostPath:
     path: {{ .Values.hostPaths.netns }}
@@ -230,7 +230,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* The pod's part that the DaemonSet and the test share. */}}
+{{/* Part of the pod spec shared by DaemonSet and test. */}}
 {{- define "netns-agent.podSpec" -}}
 serviceAccountName: {{ include "netns-agent.serviceAccountName" . }}
 {{- $secrets := .Values.imagePullSecrets }}
@@ -242,9 +242,9 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 automountServiceAccountToken: {{ .Values.watchPods }}
-# A Service named netns-agent would otherwise put NETNS_AGENT_… variables into the environment.
+# A Service named netns-agent would otherwise set NETNS_AGENT_… variables in the environment.
 enableServiceLinks: false
-# The node's own interfaces are those of the network the agent runs in.
+# The node's own interfaces are in the node's network namespace.
 hostNetwork: {{ .Values.hostNetwork }}
 dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
 {{- with .Values.dnsConfig }}
