@@ -59,10 +59,14 @@ pub(in crate::owner) enum Evidence {
 impl Attachment {
     /// Whether `interface`, in a namespace of this name, is what the file speaks of.
     ///
-    /// A name alone proves nothing, for names of namespaces are used again: the link-layer address
+    /// A random UUID in the namespace's name is proof: the pod may change its addresses, the name is never
+    /// used again. Any other name alone proves nothing, for such names are used again: the link-layer address
     /// decides, or where the plugin names none (Calico), or one that many interfaces have, an address.
     /// A file with neither is taken at its word, save containerd's own for `lo`, which would fit every namespace.
     pub(in crate::owner) fn evidence(&self, interface: &Interface) -> Evidence {
+        if is_random_uuid(&self.netns) {
+            return Evidence::For;
+        }
         let named = interface.name == self.interface;
         let fits = interface.mac.is_some_and(|mac| self.macs.contains(&mac));
         if fits && !has_parents_mac(interface) {
@@ -178,7 +182,7 @@ pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
         .ok_or_else(|| Refusal::BadInterfaceName(info.if_name.chars().take(64).collect()))?;
     let inside = interfaces.iter().filter(|one| netns_name(&one.sandbox).is_some());
     Ok(Attachment {
-        macs: inside.filter_map(|one| one.mac.parse().ok()).filter(is_set).collect(),
+        macs: inside.filter_map(|one| one.mac.parse().ok()).filter(is_link_layer).collect(),
         addresses: addresses(&result),
         delegated: false,
         network: Some(info.network_name).filter(|name| !name.is_empty() && name != MULTUS_OWN).map(Into::into),
@@ -193,13 +197,12 @@ fn pod(args: &[(String, String)]) -> Option<Pod> {
         let (_, value) = args.iter().find(|(key, _)| key == wanted)?;
         (!value.is_empty()).then(|| value.clone())
     };
-    Some(Pod {
-        namespace: arg("K8S_POD_NAMESPACE")?,
-        name: arg("K8S_POD_NAME")?,
-        uid: arg("K8S_POD_UID"),
-        workload: None,
-        attributes: Vec::new(),
-    })
+    let (namespace, name, uid) = (arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?, arg("K8S_POD_UID"));
+    // podman writes the container's name as both and no uid.
+    if uid.is_none() && namespace == name {
+        return None;
+    }
+    Some(Pod { namespace, name, uid, workload: None, attributes: Vec::new() })
 }
 
 /// The one name that `netns` and every sandbox agree on.
@@ -229,8 +232,24 @@ fn has_parents_mac(interface: &Interface) -> bool {
     interface.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "ipvlan" | "ipvtap" | "vlan"))
 }
 
-fn is_set(mac: &MacAddr) -> bool {
-    mac.as_bytes().iter().any(|byte| *byte != 0)
+/// Ethernet has 6 bytes, EUI-64 8, IP over InfiniBand 20. The AWS VPC CNI plugin writes the number of a
+/// route table into `mac` ("2" … "254"), which also parses as an address.
+fn is_link_layer(mac: &MacAddr) -> bool {
+    let bytes = mac.as_bytes();
+    matches!(bytes.len(), 6 | 8 | 20) && bytes.iter().any(|byte| *byte != 0)
+}
+
+/// Names that containerd and CRI-O draw at random for each sandbox and never use again.
+fn is_random_uuid(name: &NetnsName) -> bool {
+    let name = name.to_string();
+    let uuid = name.strip_prefix("cni-").or_else(|| name.strip_prefix("netns-")).unwrap_or(&name).as_bytes();
+    uuid.len() == 36
+        && uuid.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            14 => *byte == b'4',
+            19 => matches!(byte, b'8' | b'9' | b'a' | b'b'),
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
 }
 
 fn addresses(result: &CniResult) -> Vec<IpAddr> {
@@ -296,6 +315,35 @@ mod tests {
         assert_eq!(eth0.pod.uid.as_deref(), Some("26a5a60e-766c-44c4-8125-5b68aecf097d"));
         assert_eq!((eth0.network.as_deref(), eth1.network.as_deref()), (Some("k8slab"), Some("k8slab2")));
         assert!(lo.macs.is_empty() && lo.addresses.is_empty(), "every namespace has these");
+    }
+
+    #[test]
+    fn route_table_is_not_a_mac() {
+        let mut file = bridge();
+        for (mac, count) in [("11", 0), ("254", 0), ("0a:58:0a:f4:00:05", 1)] {
+            file["result"]["interfaces"][2]["mac"] = json!(mac);
+            assert_eq!(read(&file).unwrap().macs.len(), count, "{mac}");
+        }
+    }
+
+    #[test]
+    fn podman_container_is_not_a_pod() {
+        let mut file = bridge();
+        file["cniArgs"] = json!([["K8S_POD_NAMESPACE", "web"], ["K8S_POD_NAME", "web"]]);
+        assert!(matches!(read(&file), Err(Refusal::NoPod)));
+        file["cniArgs"] = json!([["K8S_POD_NAMESPACE", "web"], ["K8S_POD_NAME", "web"], ["K8S_POD_UID", "u-1"]]);
+        assert_eq!(read(&file).unwrap().pod.name, "web");
+    }
+
+    #[test]
+    fn only_random_uuids_prove_by_name() {
+        let uuid = "26a5a60e-766c-44c4-8125-5b68aecf097d";
+        for name in [format!("cni-{uuid}"), format!("netns-{uuid}"), uuid.to_owned()] {
+            assert!(is_random_uuid(&NetnsName::new(&name)), "{name}");
+        }
+        for name in ["cni-77", "blue", "cni-26a5a60e-766c-14c4-8125-5b68aecf097d", "é"] {
+            assert!(!is_random_uuid(&NetnsName::new(name)), "{name}");
+        }
     }
 
     #[test]
