@@ -33,6 +33,11 @@ pub(crate) trait Engine: Send {
     /// Takes in all that the kernel has said; returns the namespaces it says are dead.
     fn read(&mut self, state: &mut State) -> Vec<NetnsId>;
 
+    /// Whether [`read`](Self::read) has dead namespaces to return already.
+    fn has_dead(&self) -> bool {
+        false
+    }
+
     /// Whether the path still leads to the namespace that is followed under this identity.
     fn is_same(&mut self, wanted: &Wanted) -> bool;
 

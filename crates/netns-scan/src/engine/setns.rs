@@ -72,6 +72,10 @@ impl SetnsEngine {
     }
 
     fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
+        // A second socket would outlive the first one's close and keep the namespace alive.
+        if self.tokens.contains_key(&wanted.id) {
+            return Ok(());
+        }
         socket.set_receive_buffer(self.sockets.receive_buffer)?;
         let token = self.next_token;
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
