@@ -105,7 +105,7 @@ impl NsidEngine {
             for message in parse(&buffer[..datagram.len]) {
                 match message.map(|message| message.body) {
                     // Only the host's numbers are ours; other namespaces tell of theirs, too.
-                    Ok(Body::DelNsid(number)) if id == self.host => self.dead.extend(self.by_nsid.get(&number)),
+                    Ok(Body::DelNsid(nsid)) if id == self.host => self.release(nsid),
                     Ok(body) => self.take(id, nsid, body, state),
                     Err(_) => state.tallies.malformed += 1,
                 }
@@ -165,7 +165,8 @@ impl NsidEngine {
 
     /// How a request names a namespace; its own it does not.
     fn target(&self, id: NetnsId) -> Option<Option<i32>> {
-        self.by_id.get(&id).map(|nsid| (id != self.host).then_some(*nsid))
+        let nsid = self.by_id.get(&id).filter(|nsid| self.by_nsid.get(nsid) == Some(&id))?;
+        Some((id != self.host).then_some(*nsid))
     }
 
     fn pair(&self, link: &Link) -> Option<Pair> {
@@ -204,8 +205,19 @@ impl NsidEngine {
 
     /// Puts a listing together with what was heard meanwhile.
     fn finish(&mut self, id: NetnsId, state: &mut State) {
-        if let Some(listing) = self.listings.remove(&id) {
+        let listing = self.listings.remove(&id);
+        // Without its nsid, the namespace may have been listed as another one.
+        if let Some(listing) = listing.filter(|_| self.target(id).is_some()) {
             state.replace(id, listing.finish(), |link| self.pair(link));
+        }
+    }
+
+    /// Takes an nsid from its namespace: the kernel may assign the same nsid to another at once.
+    ///
+    /// `by_id` keeps the nsid until the caller of `read` has compared the namespace with its name.
+    fn release(&mut self, nsid: i32) {
+        if let Some(id) = self.by_nsid.remove(&nsid) {
+            self.dead.push(id);
         }
     }
 
@@ -264,7 +276,9 @@ impl Engine for NsidEngine {
     fn close(&mut self, id: NetnsId) {
         self.uncertain.remove(&id);
         self.listings.remove(&id);
-        if let Some(nsid) = self.by_id.remove(&id) {
+        if let Some(nsid) = self.by_id.remove(&id)
+            && self.by_nsid.get(&nsid) == Some(&id)
+        {
             self.by_nsid.remove(&nsid);
         }
     }
@@ -278,7 +292,17 @@ impl Engine for NsidEngine {
         let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
         let found = nsfs::open(&wanted.path, wanted.file())
             .and_then(|file| nsid_of(&mut self.requests, &mut self.answers, &file));
-        found.is_ok_and(|found| found == Some(nsid))
+        let is_same =
+            found.is_ok_and(|found| found == Some(nsid)) && self.by_nsid.get(&nsid).is_none_or(|id| *id == wanted.id);
+        if is_same && self.by_nsid.insert(nsid, wanted.id).is_none() {
+            // Notifications were dropped while the nsid belonged to no namespace.
+            self.uncertain.insert(wanted.id);
+        }
+        is_same
+    }
+
+    fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
     }
 
     fn uncertain(&self) -> Option<NetnsId> {
@@ -286,11 +310,10 @@ impl Engine for NsidEngine {
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
-        if !self.by_id.contains_key(&id) {
-            self.uncertain.remove(&id);
+        self.uncertain.remove(&id);
+        if self.target(id).is_none() {
             return Ok(());
         }
-        self.uncertain.remove(&id);
         // Before the listing starts, what is in the queue is certain to be older than it.
         self.hear(state);
         let result = self.dump_all(id, state);
@@ -336,6 +359,10 @@ impl Engine for NsidEngine {
         // An ifindex may have become another interface's while the counters were read: take in
         // what was heard, and keep the counters of those that are still the same.
         self.hear(state);
+        // The nsid was released during the dump: the counters may belong to its next namespace.
+        if self.target(id).is_none() {
+            return;
+        }
         let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| {
             state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))
