@@ -114,7 +114,8 @@ impl Scanner {
         if woken(Woken::Feed) {
             self.begin_pass();
         }
-        if woken(Woken::Inotify) {
+        // Before mounts: after an unlink, a name may lead to another namespace with the same inode.
+        if woken(Woken::Inotify) || woken(Woken::Mounts) {
             let names = self.directories.read_inotify();
             self.name_changes(names);
         }
@@ -341,14 +342,14 @@ impl Scanner {
         let events = self.state.take_events();
         let tallies = crate::Tallies { refused: self.directories.warnings(), ..self.state.tallies };
         let (namespaces, interfaces) = self.state.counts();
-        let faults_changed = self.roster.take_faults_changed();
-        let (roster, synced) = (&self.roster, self.synced);
+        let faults_changed = self.roster.take_faults_changed() | self.directories.take_faults_changed();
+        let (roster, directories, synced) = (&self.roster, &self.directories, self.synced);
         self.feed.publish(events, tallies, |status| {
             status.namespaces = namespaces;
             status.interfaces = interfaces;
             status.synced = synced;
             if faults_changed {
-                status.faults = roster.faults().cloned().collect();
+                status.faults = directories.faults().chain(roster.faults()).cloned().collect();
             }
         });
     }
