@@ -4,6 +4,7 @@ pub(crate) mod netns_thread;
 mod nsid;
 mod setns;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -41,8 +42,8 @@ pub(crate) trait Engine: Send {
     /// Whether the path still leads to the namespace that is followed under this identity.
     fn is_same(&mut self, wanted: &Wanted) -> bool;
 
-    /// The next namespace of which too little is known to be certain.
-    fn uncertain(&self) -> Option<NetnsId>;
+    /// Namespaces of which notifications were lost, until they are listed again.
+    fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 
     /// Lists a namespace again, compares, and puts what differs into the state.
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
@@ -79,6 +80,15 @@ fn uninterrupted(mut attempt: impl FnMut() -> Result<(), NoAnswer>) -> Result<()
         }
     }
     attempt()
+}
+
+/// Error of a listing that cannot be the whole namespace. Its kind is `InvalidData`.
+fn incomplete() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the kernel's list of links is incomplete; a link with many alternative names ends the list early \
+         (remove names with `ip link property del`)",
+    )
 }
 
 /// Datagrams taken from one socket before something else gets its turn.

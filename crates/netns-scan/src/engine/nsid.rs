@@ -6,7 +6,7 @@ use std::path::Path;
 
 use iface_core::{Counters, InterfaceId, NetnsId};
 
-use super::{Engine, Sockets, TURN, Unusable, Wanted, uninterrupted};
+use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::netlink::dump::{Change, Listing};
@@ -30,7 +30,7 @@ pub(crate) struct NsidEngine {
     by_id: BTreeMap<NetnsId, i32>,
     /// Namespaces being listed: what is heard of them goes there.
     listings: BTreeMap<NetnsId, Listing>,
-    uncertain: BTreeSet<NetnsId>,
+    needs_resync: BTreeSet<NetnsId>,
     /// Namespaces whose number was given up since somebody last asked.
     dead: Vec<NetnsId>,
     buffer: Box<[u8]>,
@@ -68,12 +68,16 @@ impl NsidEngine {
             by_nsid: BTreeMap::from([(host_nsid, host)]),
             by_id: BTreeMap::from([(host, host_nsid)]),
             listings: BTreeMap::new(),
-            uncertain: BTreeSet::new(),
+            needs_resync: BTreeSet::new(),
             dead: Vec::new(),
             buffer: vec![0; BUFFER_LEN].into(),
             answers,
         };
-        engine.list(host, state).map_err(unusable("cannot list the own namespace"))?;
+        match engine.list(host, state) {
+            // The next listing reports the fault; until then a part is better than nothing.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = engine.needs_resync.insert(host),
+            result => result.map_err(unusable("cannot list the own namespace"))?,
+        }
         Ok(engine)
     }
 
@@ -90,12 +94,12 @@ impl NsidEngine {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Overrun) => {
                     state.tallies.overruns += 1;
-                    self.uncertain.extend(self.by_id.keys());
+                    self.needs_resync.extend(self.by_id.keys());
                     continue;
                 }
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive.failed", "cannot read the netlink socket: {error}");
-                    self.uncertain.extend(self.by_id.keys());
+                    self.needs_resync.extend(self.by_id.keys());
                     return;
                 }
             };
@@ -203,13 +207,19 @@ impl NsidEngine {
         })
     }
 
-    /// Puts a listing together with what was heard meanwhile.
-    fn finish(&mut self, id: NetnsId, state: &mut State) {
+    /// Merges a listing with the notifications received meanwhile; returns whether it was complete.
+    fn finish(&mut self, id: NetnsId, state: &mut State) -> bool {
         let listing = self.listings.remove(&id);
         // Without its nsid, the namespace may have been listed as another one.
-        if let Some(listing) = listing.filter(|_| self.target(id).is_some()) {
-            state.replace(id, listing.finish(), |link| self.pair(link));
+        let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return true };
+        let is_complete = listing.is_complete();
+        let deleted = listing.deleted();
+        let pair = |link: &Link| self.pair(link);
+        match is_complete {
+            true => state.replace(id, listing.finish(), pair),
+            false => state.merge(id, &deleted, listing.finish(), pair),
         }
+        is_complete
     }
 
     /// Takes an nsid from its namespace: the kernel may assign the same nsid to another at once.
@@ -257,7 +267,7 @@ impl Engine for NsidEngine {
             match self.dump_all(wanted.id, state) {
                 Ok(()) => listed.push(wanted.id),
                 Err(NoAnswer::Interrupted) => {
-                    self.uncertain.insert(wanted.id);
+                    self.needs_resync.insert(wanted.id);
                     listed.push(wanted.id);
                 }
                 Err(NoAnswer::Failed(error)) => {
@@ -268,13 +278,16 @@ impl Engine for NsidEngine {
         }
         self.hear(state);
         for id in listed {
-            self.finish(id, state);
+            if !self.finish(id, state) {
+                // The next listing reports the fault; until then a part is better than nothing.
+                self.needs_resync.insert(id);
+            }
         }
         failed
     }
 
     fn close(&mut self, id: NetnsId) {
-        self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
         self.listings.remove(&id);
         if let Some(nsid) = self.by_id.remove(&id)
             && self.by_nsid.get(&nsid) == Some(&id)
@@ -296,7 +309,7 @@ impl Engine for NsidEngine {
             found.is_ok_and(|found| found == Some(nsid)) && self.by_nsid.get(&nsid).is_none_or(|id| *id == wanted.id);
         if is_same && self.by_nsid.insert(nsid, wanted.id).is_none() {
             // Notifications were dropped while the nsid belonged to no namespace.
-            self.uncertain.insert(wanted.id);
+            self.needs_resync.insert(wanted.id);
         }
         is_same
     }
@@ -305,12 +318,12 @@ impl Engine for NsidEngine {
         !self.dead.is_empty()
     }
 
-    fn uncertain(&self) -> Option<NetnsId> {
-        self.uncertain.first().copied()
+    fn needs_resync(&self) -> &BTreeSet<NetnsId> {
+        &self.needs_resync
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
-        self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
         if self.target(id).is_none() {
             return Ok(());
         }
@@ -319,10 +332,11 @@ impl Engine for NsidEngine {
         let result = self.dump_all(id, state);
         self.hear(state);
         match result {
-            Ok(()) => self.finish(id, state),
+            Ok(()) if !self.finish(id, state) => return Err(incomplete()),
+            Ok(()) => {}
             Err(NoAnswer::Interrupted) => {
                 self.listings.remove(&id);
-                self.uncertain.insert(id);
+                self.needs_resync.insert(id);
             }
             Err(NoAnswer::Failed(error)) => {
                 self.listings.remove(&id);

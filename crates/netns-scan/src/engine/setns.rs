@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
+use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
 use crate::engine::netns_thread::Enter;
@@ -31,7 +31,7 @@ pub(crate) struct SetnsEngine {
     connections: BTreeMap<u64, Connection>,
     tokens: BTreeMap<NetnsId, u64>,
     next_token: u64,
-    uncertain: BTreeSet<NetnsId>,
+    needs_resync: BTreeSet<NetnsId>,
     /// Links whose other end is in another namespace, and not the host's: which number that has
     /// in the link's.
     unplaced: BTreeMap<(NetnsId, u32), i32>,
@@ -62,7 +62,7 @@ impl SetnsEngine {
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             next_token: 0,
-            uncertain: BTreeSet::new(),
+            needs_resync: BTreeSet::new(),
             unplaced: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN].into(),
         };
@@ -83,7 +83,12 @@ impl SetnsEngine {
         let Wanted { id, path } = wanted.clone();
         self.connections.insert(token, Connection { id, path, socket, host_nsid: None });
         self.tokens.insert(id, token);
-        self.list(id, state).inspect_err(|_| self.close(id))
+        match self.list(id, state) {
+            // The next listing reports the fault; until then a part is better than nothing.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
+            result => result.inspect_err(|_| self.close(id))?,
+        }
+        Ok(())
     }
 
     /// Takes in at most this many datagrams of a socket; whether none is left.
@@ -109,7 +114,7 @@ impl SetnsEngine {
                 Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive.failed", "cannot read a netlink socket: {error}");
-                    self.uncertain.insert(connection.id);
+                    self.needs_resync.insert(connection.id);
                     break;
                 }
             }
@@ -128,7 +133,7 @@ impl SetnsEngine {
         state.tallies.malformed += heard.malformed;
         state.tallies.overruns += heard.overruns;
         if heard.overruns > 0 {
-            self.uncertain.insert(connection.id);
+            self.needs_resync.insert(connection.id);
         }
         // Once is enough: what cannot be placed now is placed when the other end appears.
         let far = heard.changes.iter().filter_map(|change| match change {
@@ -192,16 +197,25 @@ impl SetnsEngine {
             state.tallies.overruns += 1;
             return Err(NoAnswer::Interrupted);
         }
+        let (is_complete, deleted) = (listing.is_complete(), listing.deleted());
         let listed = listing.finish();
         let mut later = Heard::default();
         if listed.iter().any(|listed| is_far(&listed.link)) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
-        state.replace(connection.id, listed, |link| connection.pair(self.host, link));
+        let pair = |link: &Link| connection.pair(self.host, link);
+        match is_complete {
+            true => state.replace(connection.id, listed, pair),
+            false => state.merge(connection.id, &deleted, listed, pair),
+        }
         let overrun = later.overruns > 0;
         self.take_in(token, later, state);
-        if overrun { Err(NoAnswer::Interrupted) } else { Ok(()) }
+        match (overrun, is_complete) {
+            (true, _) => Err(NoAnswer::Interrupted),
+            (false, true) => Ok(()),
+            (false, false) => Err(NoAnswer::Failed(incomplete())),
+        }
     }
 }
 
@@ -230,7 +244,7 @@ impl Engine for SetnsEngine {
     }
 
     fn close(&mut self, id: NetnsId) {
-        self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
         if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
             // Closing would do, if no child of this process had inherited the socket.
             _ = self.epoll.delete(&connection.socket);
@@ -252,8 +266,8 @@ impl Engine for SetnsEngine {
         self.tokens.contains_key(&wanted.id) && nsfs::open(&wanted.path, wanted.file()).is_ok()
     }
 
-    fn uncertain(&self) -> Option<NetnsId> {
-        self.uncertain.first().copied()
+    fn needs_resync(&self) -> &BTreeSet<NetnsId> {
+        &self.needs_resync
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
@@ -264,12 +278,12 @@ impl Engine for SetnsEngine {
             false => Err(NoAnswer::Interrupted),
         });
         match result {
-            Err(NoAnswer::Interrupted) => _ = self.uncertain.insert(id),
+            Err(NoAnswer::Interrupted) => _ = self.needs_resync.insert(id),
             Err(NoAnswer::Failed(error)) => {
-                self.uncertain.remove(&id);
+                self.needs_resync.remove(&id);
                 return Err(error);
             }
-            Ok(()) => _ = self.uncertain.remove(&id),
+            Ok(()) => _ = self.needs_resync.remove(&id),
         }
         Ok(())
     }

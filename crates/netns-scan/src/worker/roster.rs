@@ -10,6 +10,10 @@ use crate::Fault;
 /// Pause before a failed namespace is tried again: the first, and the longest after doubling.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Shortest time between two resynchronisations of one namespace: a namespace that overruns the
+/// queue all the time must not take the turns of the others.
+const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Progress of one namespace.
 #[derive(Debug)]
 enum Progress {
@@ -29,6 +33,8 @@ pub(super) struct Roster {
     queue: VecDeque<NetnsId>,
     retries: BTreeSet<(Instant, NetnsId)>,
     faults_changed: bool,
+    /// Times of the last resynchronisations, as far as they are recent.
+    resynced: BTreeMap<NetnsId, Instant>,
 }
 
 impl Roster {
@@ -121,6 +127,26 @@ impl Roster {
         due
     }
 
+    /// The first namespace to resynchronise now, or else when the next one is due.
+    pub(super) fn next_resync(&self, needed: &BTreeSet<NetnsId>, now: Instant) -> Result<NetnsId, Option<Instant>> {
+        let mut next: Option<Instant> = None;
+        for id in needed {
+            match self.resynced.get(id).map(|last| *last + RESYNC_INTERVAL) {
+                Some(due) if due > now => next = Some(next.map_or(due, |next| next.min(due))),
+                _ => return Ok(*id),
+            }
+        }
+        Err(next)
+    }
+
+    /// Records a resynchronisation.
+    pub(super) fn resynced(&mut self, id: NetnsId, now: Instant) {
+        if self.resynced.len() > 64 {
+            self.resynced.retain(|_, last| *last + RESYNC_INTERVAL > now);
+        }
+        self.resynced.insert(id, now);
+    }
+
     /// Time of the next retry.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.retries.first().map(|(at, _)| *at)
@@ -188,6 +214,20 @@ mod tests {
         assert_eq!(roster.deadline(), Some(now + RETRY.0));
         assert_eq!(roster.retry(now + RETRY.0), [TWO]);
         assert_eq!(roster.retry(now + RETRY.1), [ONE]);
+    }
+
+    #[test]
+    fn resyncs_of_a_namespace_keep_an_interval() {
+        let mut roster = Roster::default();
+        let now = Instant::now();
+        let needed = BTreeSet::from([ONE, TWO]);
+        assert_eq!(roster.next_resync(&needed, now), Ok(ONE));
+        roster.resynced(ONE, now);
+        assert_eq!(roster.next_resync(&needed, now), Ok(TWO));
+        roster.resynced(TWO, now + RESYNC_INTERVAL / 2);
+        assert_eq!(roster.next_resync(&needed, now), Err(Some(now + RESYNC_INTERVAL)));
+        assert_eq!(roster.next_resync(&needed, now + RESYNC_INTERVAL), Ok(ONE));
+        assert_eq!(roster.next_resync(&BTreeSet::new(), now), Err(None));
     }
 
     #[test]

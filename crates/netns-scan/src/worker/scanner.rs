@@ -130,14 +130,13 @@ impl Scanner {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let busy = !self.roster.is_idle()
-            || self.engine.uncertain().is_some()
-            || self.engine.has_dead()
-            || self.pass.is_some();
+        let resync = self.roster.next_resync(self.engine.needs_resync(), Instant::now());
+        let busy = !self.roster.is_idle() || resync.is_ok() || self.engine.has_dead() || self.pass.is_some();
         if busy {
             return EpollTimeout::ZERO;
         }
-        let due = [self.directories.deadline(), self.roster.deadline(), self.poll.as_ref().and_then(|poll| poll.next)];
+        let poll = self.poll.as_ref().and_then(|poll| poll.next);
+        let due = [self.directories.deadline(), self.roster.deadline(), resync.err().flatten(), poll];
         let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up: a timer that ends early would only have to be set again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -148,7 +147,7 @@ impl Scanner {
     fn work(&mut self) {
         self.read();
         self.open_some();
-        self.list_uncertain();
+        self.resync_some();
         self.complete_pairs();
         self.count_some();
         if self.roster.is_idle() && !self.synced {
@@ -259,10 +258,12 @@ impl Scanner {
         }
     }
 
-    fn list_uncertain(&mut self) {
+    fn resync_some(&mut self) {
         for _ in 0..SLICE {
-            let Some(id) = self.engine.uncertain() else { return };
+            let now = Instant::now();
+            let Ok(id) = self.roster.next_resync(self.engine.needs_resync(), now) else { return };
             self.state.tallies.resyncs += 1;
+            self.roster.resynced(id, now);
             if self.list(id) {
                 self.roster.followed(id);
             }
