@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// unmounted name whose file stays is the one change that nothing else tells of.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
 
+/// A symbolic link to `/proc/PID/ns/net` has no mount, and no notification tells that the process
+/// terminated: such names are looked at this often, so that no engine keeps the namespace for long.
+const LINKS_EVERY: Duration = Duration::from_millis(250);
+
 /// The directories of names, followed by inotify and by the mount table.
 #[derive(Debug)]
 pub(crate) struct Directories {
@@ -39,6 +43,9 @@ pub(crate) struct Directories {
     /// Plain files that may yet become namespaces, and since when; `None` once told about.
     waiting: BTreeMap<Name, Option<Instant>>,
     sweep: Option<Instant>,
+    /// Names that are symbolic links to a namespace, and when they are looked at again.
+    links: BTreeSet<Name>,
+    links_due: Option<Instant>,
     faults: Faults,
     warnings: u64,
 }
@@ -73,6 +80,8 @@ impl Directories {
             names,
             waiting: BTreeMap::new(),
             sweep: None,
+            links: BTreeSet::new(),
+            links_due: None,
             faults: Faults::default(),
             warnings: 0,
         })
@@ -105,7 +114,7 @@ impl Directories {
     /// When [`catch_up`](Self::catch_up) has something to do next, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let told = self.waiting.values().filter_map(|since| since.map(|since| since + PATIENCE)).min();
-        [self.sweep, told, self.faults.deadline()].into_iter().flatten().min()
+        [self.sweep, told, self.links_due, self.faults.deadline()].into_iter().flatten().min()
     }
 
     /// Directories and names that cannot be read or followed.
@@ -188,6 +197,12 @@ impl Directories {
             let left: Vec<Name> =
                 self.waiting.iter().filter(|(_, since)| since.is_none()).map(|(name, _)| name.clone()).collect();
             left.into_iter().for_each(|name| self.look_at(name, &mut changes));
+        }
+        if self.links_due.is_some_and(|due| due <= now) {
+            self.links_due = Some(now + LINKS_EVERY);
+            for name in self.links.clone() {
+                self.look_at(name, &mut changes);
+            }
         }
         for subject in self.faults.due(now) {
             match subject {
@@ -360,7 +375,21 @@ impl Directories {
             }
             Err(error) => self.refuse(&name, error.to_string()),
         }
+        self.note_link(&name, sight.is_some());
         self.names.see(name, sight, changes);
+    }
+
+    /// Remembers whether a name is a symbolic link to a namespace.
+    fn note_link(&mut self, name: &Name, is_namespace: bool) {
+        if !is_namespace {
+            self.links.remove(name);
+        } else if self.path(name).is_symlink() {
+            self.links.insert(name.clone());
+            self.links_due.get_or_insert_with(|| Instant::now() + LINKS_EVERY);
+        }
+        if self.links.is_empty() {
+            self.links_due = None;
+        }
     }
 
     fn warn_of_plain_file(&mut self, name: Name) {

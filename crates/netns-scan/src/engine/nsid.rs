@@ -91,6 +91,11 @@ impl NsidEngine {
         for _ in 0..most {
             let datagram = match self.events.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => datagram,
+                Ok(Received::Truncated(datagram)) => {
+                    let nsid = datagram.nsid.unwrap_or(self.host_nsid);
+                    self.needs_resync.extend(self.by_nsid.get(&nsid));
+                    continue;
+                }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Overrun) => {
                     state.tallies.overruns += 1;

@@ -111,6 +111,7 @@ impl SetnsEngine {
                     empty = true;
                     break;
                 }
+                Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.id),
                 Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive.failed", "cannot read a netlink socket: {error}");

@@ -75,3 +75,19 @@ fn a_plain_file_becomes_a_fault() {
     directories.catch_up(Instant::now() + SWEEP_AFTER);
     assert_eq!(directories.faults().count(), 0);
 }
+
+/// The namespace of a terminated process goes without any notification.
+#[test]
+fn symbolic_links_are_looked_at_by_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = dir.path().join("process");
+    symlink(OWN, &process).unwrap();
+    let names = tempfile::tempdir().unwrap();
+    symlink(&process, names.path().join("blue")).unwrap();
+    let mut directories = follow(names.path());
+    assert_eq!(directories.list().len(), 1);
+    std::fs::remove_file(&process).unwrap();
+    let changes = directories.catch_up(directories.deadline().unwrap());
+    assert!(matches!(changes[..], [Change::Closed(_)]), "{changes:?}");
+    assert_eq!(directories.deadline(), None);
+}
