@@ -1,56 +1,59 @@
+//! Errors of watchers and queries. A message leaves out its cause: the chain of sources has it.
+
 use std::io;
 use std::path::PathBuf;
 
-/// Why something cannot be watched or looked up.
+/// Errors of [`Watcher::start`](crate::Watcher::start) and of the queries.
 ///
-/// None of them passes by itself while the program runs on with the same privileges.
+/// The message of an error does not contain its [`source`](std::error::Error::source). No error
+/// passes by itself while the program runs with the same privileges.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine asked for does not work here.
-    #[error("the {engine} engine cannot be used: {why}: {source}")]
+    /// The requested engine does not work on this host.
+    #[error("the {engine} engine cannot be used: {why}")]
     Engine {
-        /// Its name.
+        /// Name of the engine.
         engine: &'static str,
-        /// What is missing.
+        /// Missing privilege or kernel feature.
         why: String,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// Something that is needed to follow directories or sockets cannot be had.
-    #[error("cannot {what}: {source}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
+    /// A resource for directories or sockets is not available.
+    #[error("cannot {what}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
     Resource {
-        /// What was tried.
+        /// Failed operation.
         what: &'static str,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// A namespace cannot be entered.
-    #[error("cannot enter the network namespace {}: {source}; it must exist, and entering needs CAP_SYS_ADMIN", path.display())]
+    #[error("cannot enter the network namespace {}; the path must exist, and entering needs CAP_SYS_ADMIN", path.display())]
     Enter {
-        /// Its path.
+        /// Path of the namespace.
         path: PathBuf,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// Links or addresses cannot be listed.
-    #[error("cannot list {what}: {source}")]
+    #[error("cannot list {what}")]
     List {
-        /// Links or addresses, and of which namespace.
+        /// Links or addresses, and their namespace.
         what: &'static str,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// There is no interface with this name.
-    #[error("there is no interface {name} in the namespace")]
+    /// The namespace has no interface with this name.
+    #[error("the namespace has no interface {name}")]
     NoInterface {
-        /// The name.
+        /// Name of the interface.
         name: iface_core::IfName,
     },
 }
 
 impl Error {
-    /// Whether a privilege is missing.
+    /// Returns whether the cause is a missing privilege.
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {
         match self {
@@ -59,6 +62,30 @@ impl Error {
             | Self::Enter { source, .. }
             | Self::List { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             Self::NoInterface { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// A chain of sources prints each cause once.
+    #[test]
+    fn messages_leave_out_their_cause() {
+        let source = || io::Error::other("the cause");
+        let errors = [
+            Error::Engine { engine: "nsid", why: "privileges are missing".into(), source: source() },
+            Error::Resource { what: "open a file", source: source() },
+            Error::Enter { path: "/run/netns/blue".into(), source: source() },
+            Error::List { what: "links", source: source() },
+            Error::NoInterface { name: iface_core::IfName::new("eth0").unwrap() },
+        ];
+        for error in errors {
+            assert!(!error.to_string().contains("the cause"), "{error}");
+            assert_eq!(error.source().is_some(), !matches!(error, Error::NoInterface { .. }), "{error}");
         }
     }
 }
