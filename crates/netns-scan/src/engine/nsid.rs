@@ -172,6 +172,13 @@ impl NsidEngine {
         result.ok().and(link)
     }
 
+    /// Whether a link exists, as far as the kernel does not deny its existence.
+    fn exists(&mut self, id: NetnsId, ifindex: u32) -> bool {
+        let Some(target) = self.target(id) else { return false };
+        let result = self.requests.ask(Request::get_link(target, ifindex), &mut self.answers, |_| {});
+        !matches!(result, Err(NoAnswer::Failed(_)))
+    }
+
     /// How a request names a namespace; its own it does not.
     fn target(&self, id: NetnsId) -> Option<Option<i32>> {
         let nsid = self.by_id.get(&id).filter(|nsid| self.by_nsid.get(nsid) == Some(&id))?;
@@ -217,7 +224,11 @@ impl NsidEngine {
         let listing = self.listings.remove(&id);
         // Without its nsid, the namespace may have been listed as another one.
         let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return true };
-        let is_complete = listing.is_complete();
+        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
+        // the link that ended the dump early.
+        let unlisted: Vec<u32> =
+            state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !listing.mentions(*ifindex)).collect();
+        let is_complete = listing.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
         let deleted = listing.deleted();
         let pair = |link: &Link| self.pair(link);
         match is_complete {

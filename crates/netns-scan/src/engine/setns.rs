@@ -198,9 +198,21 @@ impl SetnsEngine {
             state.tallies.overruns += 1;
             return Err(NoAnswer::Interrupted);
         }
-        let (is_complete, deleted) = (listing.is_complete(), listing.deleted());
-        let listed = listing.finish();
         let mut later = Heard::default();
+        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
+        // the link that ended the dump early.
+        let unlisted: Vec<u32> = state
+            .ids(connection.id)
+            .map(|(ifindex, _)| ifindex)
+            .filter(|ifindex| !listing.mentions(*ifindex))
+            .collect();
+        let mut exists = |ifindex| {
+            let request = Request::get_link(None, ifindex);
+            !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(NoAnswer::Failed(_)))
+        };
+        let is_complete = listing.is_complete() && !unlisted.into_iter().any(&mut exists);
+        let deleted = listing.deleted();
+        let listed = listing.finish();
         if listed.iter().any(|listed| is_far(&listed.link)) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }

@@ -78,8 +78,12 @@ impl Listing {
     /// The kernel ends a dump without an error at a link whose message exceeds the dump's buffer.
     /// Every namespace has `lo` with ifindex 1, and every address belongs to a link.
     pub(crate) fn is_complete(&self) -> bool {
-        let is_known = |ifindex| self.links.contains_key(&ifindex) || self.heard_links.contains_key(&ifindex);
-        is_known(1) && self.addresses.iter().all(|address| is_known(address.ifindex))
+        self.mentions(1) && self.addresses.iter().all(|address| self.mentions(address.ifindex))
+    }
+
+    /// Whether a link was dumped, or notified during the dump.
+    pub(crate) fn mentions(&self, ifindex: u32) -> bool {
+        self.links.contains_key(&ifindex) || self.heard_links.contains_key(&ifindex)
     }
 
     /// Links that were deleted during the dump.
