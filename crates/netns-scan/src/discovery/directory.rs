@@ -19,7 +19,7 @@ use crate::discovery::mounts::{Propagation, propagation};
 use crate::discovery::names::{Change, Name, Names};
 use crate::discovery::nsfs::{Found, look};
 
-/// How long a plain file may wait for its namespace before somebody is told.
+/// Time that a plain file may wait for its namespace before a fault is reported.
 ///
 /// 17 s were seen while the kernel took another namespace down.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,12 +54,12 @@ pub(crate) struct Directories {
 struct Directory {
     path: PathBuf,
     watch: Option<WatchDescriptor>,
-    /// Which directory the path led to when it was watched; `None`: it is an ancestor's watch.
+    /// Directory that the path led to when watched; `None` where an ancestor is watched instead.
     identity: Option<(u64, u64)>,
     missing_told: bool,
 }
 
-/// What inotify asks to be looked at again.
+/// Names and directories that inotify reported.
 #[derive(Default)]
 struct Touched {
     names: BTreeSet<Name>,
@@ -91,7 +91,7 @@ impl Directories {
         &self.names
     }
 
-    /// How many files were refused, or directories missing, so far.
+    /// Count of refused files and missing directories since the start.
     pub(crate) fn warnings(&self) -> u64 {
         self.warnings
     }
@@ -111,7 +111,7 @@ impl Directories {
         self.all[*directory].path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
     }
 
-    /// When [`catch_up`](Self::catch_up) has something to do next, if nothing happens before.
+    /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let told = self.waiting.values().filter_map(|since| since.map(|since| since + PATIENCE)).min();
         [self.sweep, told, self.links_due, self.faults.deadline()].into_iter().flatten().min()
@@ -414,7 +414,7 @@ impl Directories {
     }
 }
 
-/// Which directory a path leads to.
+/// Device and inode of the directory that a path leads to.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = path.metadata().ok()?;
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))

@@ -40,14 +40,14 @@ struct Pass {
     requests: Vec<CountersRequest>,
 }
 
-/// When everything is listed again.
+/// Period and time of the next listing of everything.
 struct Poll {
     period: Duration,
     /// `None` where the clock cannot name the time: the period never passes.
     next: Option<Instant>,
 }
 
-/// What woke the loop up.
+/// Source of a wake-up.
 #[repr(u64)]
 enum Woken {
     Feed,
