@@ -1,59 +1,59 @@
-//! The errors of this crate.
+//! Errors of watchers and queries. A message leaves out its cause: the chain of sources has it.
 
 use std::io;
 use std::path::PathBuf;
 
-/// An error of a watcher or a query.
+/// Errors of [`Watcher::start`](crate::Watcher::start) and of the queries.
 ///
-/// No error passes by itself while the program runs with the same privileges. The text of an error does not repeat
-/// that of its [`source`](std::error::Error::source).
+/// The message of an error does not contain its [`source`](std::error::Error::source). No error
+/// passes by itself while the program runs with the same privileges.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The requested engine does not work here.
+    /// The requested engine does not work on this host.
     #[error("the {engine} engine cannot be used: {why}")]
     Engine {
-        /// Its name.
+        /// Name of the engine.
         engine: &'static str,
-        /// The missing privilege or kernel feature.
+        /// Missing privilege or kernel feature.
         why: String,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// The kernel refuses a resource that following directories or sockets needs.
+    /// A resource for directories or sockets is not available.
     #[error("cannot {what}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
     Resource {
-        /// The operation.
+        /// Failed operation.
         what: &'static str,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// A namespace cannot be entered.
-    #[error("cannot enter the network namespace {}; it must exist, and entering needs CAP_SYS_ADMIN", path.display())]
+    #[error("cannot enter the network namespace {}; the path must exist, and entering needs CAP_SYS_ADMIN", path.display())]
     Enter {
-        /// Its path.
+        /// Path of the namespace.
         path: PathBuf,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// Links or addresses cannot be listed.
     #[error("cannot list {what}")]
     List {
-        /// Links or addresses, with their namespace.
+        /// Links or addresses, and their namespace.
         what: &'static str,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// There is no interface with this name.
-    #[error("there is no interface {name} in the namespace")]
+    /// The namespace has no interface with this name.
+    #[error("the namespace has no interface {name}")]
     NoInterface {
-        /// The name.
+        /// Name of the interface.
         name: iface_core::IfName,
     },
 }
 
 impl Error {
-    /// Whether a privilege is missing.
+    /// Returns whether the cause is a missing privilege.
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {
         match self {
@@ -72,21 +72,20 @@ mod tests {
 
     use super::*;
 
-    /// Programs print an error with its sources, so a text that repeats its source would be printed twice.
+    /// A chain of sources prints each cause once.
     #[test]
-    fn text_does_not_repeat_the_source() {
-        let source = || io::Error::from_raw_os_error(1);
+    fn messages_leave_out_their_cause() {
+        let source = || io::Error::other("the cause");
         let errors = [
-            Error::Engine { engine: "setns", why: "CAP_SYS_ADMIN is missing".to_owned(), source: source() },
-            Error::Resource { what: "start a thread", source: source() },
+            Error::Engine { engine: "nsid", why: "privileges are missing".into(), source: source() },
+            Error::Resource { what: "open a file", source: source() },
             Error::Enter { path: "/run/netns/blue".into(), source: source() },
             Error::List { what: "links", source: source() },
             Error::NoInterface { name: iface_core::IfName::new("eth0").unwrap() },
         ];
         for error in errors {
-            let repeats = error.source().is_some_and(|source| error.to_string().contains(&source.to_string()));
-            assert!(!repeats, "{error}");
-            assert_eq!(error.source().is_some(), !matches!(error, Error::NoInterface { .. }));
+            assert!(!error.to_string().contains("the cause"), "{error}");
+            assert_eq!(error.source().is_some(), !matches!(error, Error::NoInterface { .. }), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Finds every network interface in every network namespace of a Linux host, and follows it.
+//! Finds and follows every network interface in every network namespace of a Linux host.
 //!
 //! [`Watcher`] is a stream of [`Event`](iface_core::Event)s for any async runtime:
 //!
@@ -16,10 +16,9 @@
 //! # }
 //! ```
 //!
-//! How an event gets there, file by file: names in [`directory`](WatchOptions::dirs) become namespaces
-//! (`names.rs`), an engine reaches into each (`engine/`), its netlink messages (`message.rs`) become
-//! the state of every link (`state.rs`), and what differs is merged with what is not read yet and
-//! handed out (`feed.rs`). `scanner.rs` is the loop around it.
+//! The way of an event: `discovery` turns names in [`dirs`](WatchOptions::dirs) into namespaces, an
+//! `engine` reaches into each namespace, `netlink` reads the messages, `state` holds all links and
+//! emits differences, and `worker` runs the loop and passes events to the reader.
 
 mod discovery;
 mod engine;

@@ -1,15 +1,17 @@
+//! Status, faults, tallies and counters of a running watcher or poller.
+
 use std::path::PathBuf;
 
 use iface_core::{Counters, InterfaceId};
 
-/// What reaches into namespaces.
+/// Engine that reaches into namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
-    /// One socket that hears every namespace.
+    /// One socket for all namespaces.
     Nsid,
     /// A socket in every namespace.
     Setns,
-    /// Nothing: only the own namespace is seen.
+    /// No engine: only the own namespace is visible.
     Own,
 }
 
@@ -25,59 +27,59 @@ impl EngineKind {
     }
 }
 
-/// How a watcher or poller stands.
+/// Status of a watcher or poller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// What reaches into namespaces.
+    /// Engine in use.
     pub engine: EngineKind,
-    /// Why this engine, and what to add for a better one; one line for the log.
+    /// Reason for the engine, and the privileges for a better engine; one line for the log.
     pub reason: String,
-    /// Everything that existed at the start has been put into the stream.
+    /// All interfaces that existed at the start are in the stream.
     pub synced: bool,
-    /// Namespaces that are followed, the host's among them.
+    /// Number of followed namespaces, including the host's.
     pub namespaces: usize,
-    /// Interfaces in them.
+    /// Number of interfaces in the followed namespaces.
     pub interfaces: usize,
-    /// What cannot be seen now and is tried again; empty when all is well.
+    /// Directories and namespaces that are not visible now; empty when all is well. Each fault is retried.
     pub faults: Vec<Fault>,
 }
 
-/// Something that cannot be seen, and why.
+/// A directory or namespace that is not visible, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The path of the namespace or directory.
     pub subject: PathBuf,
-    /// What happened and what to do.
+    /// Reason and remedy.
     pub error: String,
 }
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
-    /// Receive queues that ran over.
+    /// Overruns of receive queues.
     pub overruns: u64,
-    /// Namespaces that were listed again because something was lost.
+    /// Namespaces listed again after lost notifications.
     pub resyncs: u64,
-    /// Events merged into an earlier one that was not read yet.
+    /// Events merged into an earlier unread event.
     pub merged: u64,
-    /// Events not read yet.
+    /// Unread events.
     pub unread: u64,
-    /// Netlink messages that made no sense.
+    /// Malformed netlink messages.
     pub malformed: u64,
-    /// Files and directories that were refused with a warning.
+    /// Warnings about refused files and directories.
     pub refused: u64,
 }
 
 /// The counters of one interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// Whose they are.
+    /// Interface that the counters belong to.
     pub id: InterfaceId,
-    /// What it has carried.
+    /// Counters of the interface.
     pub counters: Counters,
 }
 
-/// The watcher or poller has ended.
+/// Error of a request to a watcher or poller that has terminated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the watcher has ended")]
+#[error("the watcher has terminated")]
 pub struct Stopped;

@@ -1,3 +1,5 @@
+//! Public front: options, `Watcher`, `Poller` and `Handle`.
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -12,15 +14,15 @@ use crate::worker::event_channel::Feed;
 use crate::worker::scanner::Scanner;
 use crate::{Error, Reading, Status, Stopped, Tallies};
 
-/// What to watch, and how.
+/// Options of a [`Watcher`] or [`Poller`].
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
-    /// Directories of namespaces' names. They need not exist yet, and may come and go.
+    /// Directories of namespace names. A directory may be missing at the start, and come and go.
     pub dirs: Vec<PathBuf>,
-    /// How to reach into namespaces.
+    /// Engine to reach into namespaces.
     pub engine: EngineChoice,
-    /// Receive buffer of each socket that hears events, bytes. Without CAP_NET_ADMIN it ends at
-    /// `net.core.rmem_max`. Nothing is reserved: it bounds what the kernel may keep unread.
+    /// Receive buffer of each socket for notifications, in bytes, limited to `net.core.rmem_max`
+    /// without CAP_NET_ADMIN. The kernel reserves no memory: the size bounds the unread messages.
     pub receive_buffer: usize,
 }
 
@@ -30,34 +32,34 @@ impl Default for WatchOptions {
     }
 }
 
-/// How to reach into namespaces.
+/// Engine to reach into namespaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The best that kernel and capabilities allow: nsid, else setns, else the own namespace only.
+    /// The best engine that kernel and capabilities allow: nsid, else setns, else the own namespace only.
     #[default]
     Auto,
-    /// Enter each for a socket of its own (CAP_SYS_ADMIN).
+    /// Enter each namespace for a socket of its own (CAP_SYS_ADMIN).
     Setns,
-    /// Hear all by their nsid (CAP_NET_ADMIN and CAP_NET_BROADCAST, Linux 5.0).
+    /// Receive notifications of all namespaces by nsid (CAP_NET_ADMIN and CAP_NET_BROADCAST, Linux 5.0).
     Nsid,
 }
 
-/// Follows every interface of every namespace as the kernel tells of it.
+/// Follows every interface of every namespace by notifications of the kernel.
 ///
-/// An [`Informer`](iface_core::Informer): a stream of events for any async runtime. It owns one
-/// operating system thread (two with the setns engine), which takes in what the kernel says
-/// whether the stream is read or not. Dropping it stops the thread and closes everything.
+/// An [`Informer`](iface_core::Informer): a stream of events for any async runtime. A watcher owns
+/// one operating system thread (two with the setns engine), which receives notifications whether
+/// the stream is read or not. Dropping the watcher stops the thread and closes all sockets.
 #[derive(Debug)]
 pub struct Watcher(Running);
 
-/// As [`Watcher`], but lists everything each period instead of hearing of changes.
+/// As [`Watcher`], but lists all namespaces each period instead of receiving notifications.
 ///
-/// Names are followed all the same: a new namespace is listed at once, and one whose name is gone
-/// is let go of at once.
+/// Names are followed all the same: a new namespace is listed at once, and a namespace without a
+/// name is closed at once. A period longer than the clock counts never passes.
 #[derive(Debug)]
 pub struct Poller(Running);
 
-/// Asks a running [`Watcher`] or [`Poller`]. Cheap to clone; keeps nothing running.
+/// Handle to a running [`Watcher`] or [`Poller`]. Cheap to clone; keeps no thread running.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Feed>);
 
@@ -66,13 +68,13 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// When not even the own namespace can be seen, or when an engine was asked for by name that
-    /// does not work here.
+    /// When the own namespace cannot be listed, or when the requested engine does not work on this
+    /// host.
     pub fn start(settings: WatchOptions) -> Result<Self, Error> {
         Running::start(settings, None).map(Self)
     }
 
-    /// For questions while it runs.
+    /// Returns a handle for requests while the thread runs.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(self.0.0.clone())
@@ -89,7 +91,7 @@ impl Poller {
         Running::start(settings, Some(period)).map(Self)
     }
 
-    /// For questions while it runs.
+    /// Returns a handle for requests while the thread runs.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(self.0.0.clone())
@@ -99,13 +101,12 @@ impl Poller {
 impl Handle {
     /// Reads the counters of every interface in one pass.
     ///
-    /// `reuse` is cleared and filled; hand it in again the next time, and no memory is taken from
-    /// pass to pass. A namespace that dies meanwhile is left out. Dropping the future forgets the
-    /// readings, not the pass.
+    /// `reuse` is cleared and filled; passing the same vector again saves allocations. A namespace
+    /// deleted during the pass is left out. Dropping the future discards the readings, not the pass.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] once the watcher has ended.
+    /// [`Stopped`] once the watcher has terminated.
     pub fn counters(
         &self,
         reuse: Vec<Reading>,
@@ -114,7 +115,7 @@ impl Handle {
         async move { answer?.await.map_err(|_| Stopped) }
     }
 
-    /// How it stands.
+    /// Present status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status()
@@ -143,7 +144,7 @@ impl Stream for Poller {
     }
 }
 
-/// A thread that scans, as long as this exists.
+/// The scanning thread; dropping the value stops the thread.
 #[derive(Debug)]
 struct Running(Arc<Feed>);
 
@@ -151,7 +152,7 @@ impl Running {
     fn start(settings: WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
         let scanner = Scanner::new(&settings, poll)?;
         let feed = scanner.feed();
-        // The thread is not waited for: it may be inside the kernel, behind somebody else's lock.
+        // Nobody joins the thread: a system call may block on a lock of the kernel.
         std::thread::Builder::new()
             .name("netns-scan".into())
             .stack_size(512 * 1024)

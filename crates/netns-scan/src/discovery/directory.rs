@@ -1,3 +1,5 @@
+//! Directories of names, followed by inotify and by the mount table.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -11,11 +13,13 @@ use iface_core::NetnsName;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
+use crate::Fault;
+use crate::discovery::faults::{Faults, Subject};
 use crate::discovery::mounts::{Propagation, propagation};
 use crate::discovery::names::{Change, Name, Names};
 use crate::discovery::nsfs::{Found, look};
 
-/// How long a plain file may wait for its namespace before somebody is told.
+/// Time that a plain file may wait for its namespace before a fault is reported.
 ///
 /// 17 s were seen while the kernel took another namespace down.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// After a change of mounts every name is looked at again, but not more often than this: an
 /// unmounted name whose file stays is the one change that nothing else tells of.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
+
+/// A symbolic link to `/proc/PID/ns/net` has no mount, and no notification tells that the process
+/// terminated: such names are looked at this often, so that no engine keeps the namespace for long.
+const LINKS_EVERY: Duration = Duration::from_millis(250);
 
 /// The directories of names, followed by inotify and by the mount table.
 #[derive(Debug)]
@@ -35,6 +43,10 @@ pub(crate) struct Directories {
     /// Plain files that may yet become namespaces, and since when; `None` once told about.
     waiting: BTreeMap<Name, Option<Instant>>,
     sweep: Option<Instant>,
+    /// Names that are symbolic links to a namespace, and when they are looked at again.
+    links: BTreeSet<Name>,
+    links_due: Option<Instant>,
+    faults: Faults,
     warnings: u64,
 }
 
@@ -42,15 +54,17 @@ pub(crate) struct Directories {
 struct Directory {
     path: PathBuf,
     watch: Option<WatchDescriptor>,
-    /// Which directory the path led to when it was watched; `None`: it is an ancestor's watch.
+    /// Directory that the path led to when watched; `None` where an ancestor is watched instead.
     identity: Option<(u64, u64)>,
     missing_told: bool,
 }
 
-/// What inotify asks to be looked at again.
+/// Names and directories that inotify reported.
 #[derive(Default)]
 struct Touched {
     names: BTreeSet<Name>,
+    /// Names that were unlinked since the last read, whether they exist again or not.
+    unlinked: BTreeSet<Name>,
     directories: BTreeSet<usize>,
 }
 
@@ -66,6 +80,9 @@ impl Directories {
             names,
             waiting: BTreeMap::new(),
             sweep: None,
+            links: BTreeSet::new(),
+            links_due: None,
+            faults: Faults::default(),
             warnings: 0,
         })
     }
@@ -74,7 +91,7 @@ impl Directories {
         &self.names
     }
 
-    /// How many files were refused, or directories missing, so far.
+    /// Count of refused files and missing directories since the start.
     pub(crate) fn warnings(&self) -> u64 {
         self.warnings
     }
@@ -94,10 +111,20 @@ impl Directories {
         self.all[*directory].path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
     }
 
-    /// When [`catch_up`](Self::catch_up) has something to do next, if nothing happens before.
+    /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let told = self.waiting.values().filter_map(|since| since.map(|since| since + PATIENCE)).min();
-        [self.sweep, told].into_iter().flatten().min()
+        [self.sweep, told, self.links_due, self.faults.deadline()].into_iter().flatten().min()
+    }
+
+    /// Directories and names that cannot be read or followed.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.all()
+    }
+
+    /// Whether [`faults`](Self::faults) differs since the last call of this method.
+    pub(crate) fn take_faults_changed(&mut self) -> bool {
+        self.faults.take_changed()
     }
 
     /// Looks at everything.
@@ -121,6 +148,11 @@ impl Directories {
             }
         }
         let mut changes = Vec::new();
+        // A namespace made again under a name often gets the same inode: only the unlink of the
+        // name tells the two apart.
+        for name in &touched.unlinked {
+            self.names.forget(name, &mut changes);
+        }
         for directory in touched.directories {
             self.watch(directory);
             self.list_directory(directory, &mut changes);
@@ -143,7 +175,9 @@ impl Directories {
                 self.list_directory(directory, &mut changes);
             }
         }
-        let waiting: Vec<Name> = self.waiting.keys().cloned().collect();
+        // A file that stayed plain for long is left to the sweep.
+        let waiting = self.waiting.iter().filter(|(_, since)| since.is_some());
+        let waiting: Vec<Name> = waiting.map(|(name, _)| name.clone()).collect();
         for name in waiting {
             self.look_at(name, &mut changes);
         }
@@ -159,6 +193,24 @@ impl Directories {
                 for name in self.names.of_directory(directory) {
                     self.look_at(name, &mut changes);
                 }
+            }
+            let left: Vec<Name> =
+                self.waiting.iter().filter(|(_, since)| since.is_none()).map(|(name, _)| name.clone()).collect();
+            left.into_iter().for_each(|name| self.look_at(name, &mut changes));
+        }
+        if self.links_due.is_some_and(|due| due <= now) {
+            self.links_due = Some(now + LINKS_EVERY);
+            for name in self.links.clone() {
+                self.look_at(name, &mut changes);
+            }
+        }
+        for subject in self.faults.due(now) {
+            match subject {
+                Subject::Directory(directory) => {
+                    self.watch(directory);
+                    self.list_directory(directory, &mut changes);
+                }
+                Subject::Name(name) => self.look_at(name, &mut changes),
             }
         }
         let due = |since: &Option<Instant>| since.is_some_and(|since| since + PATIENCE <= now);
@@ -192,7 +244,11 @@ impl Directories {
         for (index, directory) in watched {
             match &event.name {
                 Some(name) if directory.identity.is_some() => {
-                    touched.names.insert((index, NetnsName::new(name.as_bytes())));
+                    let name = (index, NetnsName::new(name.as_bytes()));
+                    if event.mask.intersects(AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM) {
+                        touched.unlinked.insert(name.clone());
+                    }
+                    touched.names.insert(name);
                 }
                 // The directory itself, or something in the ancestor that is watched for it.
                 _ => _ = touched.directories.insert(index),
@@ -215,7 +271,7 @@ impl Directories {
         while found.is_none() {
             found = path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
             let Some(there) = &found else { break };
-            watch = self.add_watch(there, mask);
+            watch = self.add_watch(index, there, mask);
             if *there != path && path.ancestors().find(|path| path.is_dir()) != Some(there) {
                 found = None;
             }
@@ -240,19 +296,18 @@ impl Directories {
         }
     }
 
-    fn add_watch(&mut self, path: &Path, mask: AddWatchFlags) -> Option<WatchDescriptor> {
+    fn add_watch(&mut self, index: usize, path: &Path, mask: AddWatchFlags) -> Option<WatchDescriptor> {
         match self.inotify.add_watch(path, mask) {
             Ok(watch) => Some(watch),
-            // Gone since it was looked for.
+            // Deleted after the lookup.
             Err(Errno::ENOENT | Errno::ENOTDIR) => None,
             Err(errno) => {
-                self.warnings += 1;
-                tracing::warn!(
-                    event.name = "netns.directory_unwatched",
-                    path = %path.display(),
-                    "cannot watch it with inotify: {errno}; new names are found at the next change of mounts; \
-                     it must be readable, and fs.inotify.max_user_watches leave room"
+                let error = format!(
+                    "cannot watch {} with inotify: {errno}; new names are found at the next change of mounts; \
+                     the directory must be readable, and fs.inotify.max_user_watches leave room",
+                    path.display()
                 );
+                self.directory_failed(index, "netns.directory_unwatched", error);
                 None
             }
         }
@@ -261,75 +316,109 @@ impl Directories {
     fn list_directory(&mut self, index: usize, changes: &mut Vec<Change>) {
         let mut gone: BTreeSet<Name> = self.names.of_directory(index).into_iter().collect();
         gone.extend(self.waiting.keys().filter(|(directory, _)| *directory == index).cloned());
+        gone.extend(self.faults.names_of(index));
         let mut there = Vec::new();
-        match fs::read_dir(&self.all[index].path) {
-            Ok(entries) => {
-                let name = |entry: fs::DirEntry| (index, NetnsName::new(entry.file_name().into_vec()));
-                there.extend(entries.filter_map(Result::ok).map(name));
+        let entries = fs::read_dir(&self.all[index].path).and_then(|entries| {
+            for entry in entries {
+                there.push((index, NetnsName::new(entry?.file_name().into_vec())));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                self.warnings += 1;
-                tracing::warn!(
-                    event.name = "netns.directory_unreadable",
-                    path = %self.all[index].path.display(),
-                    "cannot list the directory of network namespaces: {error}; it must be a directory this user may read"
+            Ok(())
+        });
+        match entries {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let error = format!(
+                    "cannot list the directory of network namespaces: {error}; the user must be allowed to read the \
+                     directory (under SELinux: seLinuxOptions.type spc_t), and the limit on open files leave room"
                 );
+                self.directory_failed(index, "netns.directory_unreadable", error);
             }
+            _ if self.all[index].watch.is_some() || self.all[index].identity.is_none() => {
+                self.faults.cleared(&Subject::Directory(index));
+            }
+            _ => {}
         }
         there.iter().for_each(|name| _ = gone.remove(name));
-        // First what is gone: an inode may have moved on to a new name.
+        // Deleted names come first: an inode may have moved on to a new name.
         for name in gone.into_iter().chain(there) {
             self.look_at(name, changes);
         }
     }
 
-    fn look_at(&mut self, name: Name, changes: &mut Vec<Change>) {
-        let path = self.path(&name);
-        let (sight, waits) = match look(&path) {
-            Ok(Found::Namespace(file)) => (Some(file), false),
-            Ok(Found::PlainFile) => (None, true),
-            Ok(Found::SomethingElse) => {
-                self.warn(&path, "it is neither a network namespace nor a file that one could be mounted over");
-                (None, false)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
-            Err(error) => {
-                self.warn(&path, &error.to_string());
-                (None, false)
-            }
-        };
-        if waits {
-            self.waiting.entry(name.clone()).or_insert_with(|| Some(Instant::now()));
-        } else {
-            self.waiting.remove(&name);
+    fn directory_failed(&mut self, index: usize, event: &str, error: String) {
+        let path = self.all[index].path.clone();
+        if self.faults.failed(Subject::Directory(index), Fault { subject: path.clone(), error: error.clone() }) {
+            self.warnings += 1;
+            tracing::warn!(event.name = event, path = %path.display(), "{error}");
         }
+    }
+
+    fn look_at(&mut self, name: Name, changes: &mut Vec<Change>) {
+        let found = look(&self.path(&name));
+        let sight = match &found {
+            Ok(Found::Namespace(file)) => Some(*file),
+            _ => None,
+        };
+        match &found {
+            Ok(Found::PlainFile) => _ = self.waiting.entry(name.clone()).or_insert_with(|| Some(Instant::now())),
+            _ => _ = self.waiting.remove(&name),
+        }
+        match found {
+            // The fault of a file that stayed plain remains as long as the file does.
+            Ok(Found::PlainFile) if self.waiting.get(&name) == Some(&None) => {}
+            Ok(Found::Namespace(_) | Found::PlainFile) => self.faults.cleared(&Subject::Name(name.clone())),
+            Ok(Found::SomethingElse) => {
+                let why = "neither a network namespace nor a file that a namespace could be mounted over";
+                self.refuse(&name, why.to_owned());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.faults.cleared(&Subject::Name(name.clone()));
+            }
+            Err(error) => self.refuse(&name, error.to_string()),
+        }
+        self.note_link(&name, sight.is_some());
         self.names.see(name, sight, changes);
     }
 
-    fn warn_of_plain_file(&mut self, name: Name) {
-        let path = self.path(&name);
-        let directory = &self.all[name.0].path;
-        if !matches!(propagation(directory), Ok(Propagation::Volume | Propagation::Private)) {
-            self.warn(&path, "it is a plain file, no namespace was mounted over it");
-        } else {
-            self.warn(
-                &path,
-                "it is a plain file here, and mounts made outside this container never arrive in the directory: \
-                 mount it with mountPropagation: HostToContainer",
-            );
+    /// Remembers whether a name is a symbolic link to a namespace.
+    fn note_link(&mut self, name: &Name, is_namespace: bool) {
+        if !is_namespace {
+            self.links.remove(name);
+        } else if self.path(name).is_symlink() {
+            self.links.insert(name.clone());
+            self.links_due.get_or_insert_with(|| Instant::now() + LINKS_EVERY);
         }
+        if self.links.is_empty() {
+            self.links_due = None;
+        }
+    }
+
+    fn warn_of_plain_file(&mut self, name: Name) {
+        let why = match propagation(&self.all[name.0].path) {
+            Ok(Propagation::Volume | Propagation::Private) => {
+                "a plain file here, and mounts made outside this container never arrive in the directory: \
+                 mount it with mountPropagation: HostToContainer"
+            }
+            _ => "a plain file, no namespace was mounted over it",
+        };
+        self.refuse(&name, why.to_owned());
         self.waiting.insert(name, None);
     }
 
-    fn warn(&mut self, path: &Path, why: &str) {
-        self.warnings += 1;
-        tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "not followed: {why}");
+    fn refuse(&mut self, name: &Name, why: String) {
+        let path = self.path(name);
+        let error = format!("not followed: {why}");
+        if self.faults.failed(Subject::Name(name.clone()), Fault { subject: path.clone(), error: error.clone() }) {
+            self.warnings += 1;
+            tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "{error}");
+        }
     }
 }
 
-/// Which directory a path leads to.
+/// Device and inode of the directory that a path leads to.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = path.metadata().ok()?;
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,8 +148,9 @@ mod tests {
         assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(id(7, 2), name("a"))]);
     }
 
+    /// The first name stays the primary one as long as it exists.
     #[test]
-    fn a_namespace_with_two_names_is_one_and_keeps_the_first_as_long_as_it_exists() {
+    fn two_names_make_one_namespace() {
         let mut names = Names::new(HOST);
         see(&mut names, "b", Some(7));
         assert_eq!(see(&mut names, "a", Some(7)), []);
@@ -158,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_the_hosts_namespace_makes_no_second_one() {
+    fn the_hosts_namespace_stays_one() {
         let mut names = Names::new(HOST);
         assert_eq!(see(&mut names, "host", Some(1)), []);
         assert_eq!(see(&mut names, "host", None), []);
     }
 
     #[test]
-    fn a_name_that_leads_elsewhere_closes_before_it_opens() {
+    fn a_moved_name_closes_before_it_opens() {
         let mut names = Names::new(HOST);
         see(&mut names, "a", Some(7));
         let changes = see(&mut names, "a", Some(8));
@@ -174,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_open_is_always_what_the_names_lead_to(
+        fn open_namespaces_are_the_named_ones(
             sights in proptest::collection::vec((0..6_u8, proptest::option::of(0..5_u64)), 0..200)
         ) {
             let mut names = Names::new(HOST);

@@ -4,6 +4,7 @@ pub(crate) mod netns_thread;
 mod nsid;
 mod setns;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -24,25 +25,30 @@ pub(crate) trait Engine: Send {
     /// Readable when [`read`](Self::read) has something to take in.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Begins to follow namespaces and puts what is in them into the state; says which cannot be.
+    /// Follows namespaces and adds their links to the state; returns the namespaces that failed.
     fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)>;
 
-    /// Lets go of a namespace.
+    /// Closes a namespace.
     fn close(&mut self, id: NetnsId);
 
-    /// Takes in all that the kernel has said; returns the namespaces it says are dead.
+    /// Receives notifications; returns the namespaces that the kernel reports as deleted.
     fn read(&mut self, state: &mut State) -> Vec<NetnsId>;
 
-    /// Whether the path still leads to the namespace that is followed under this identity.
+    /// Returns whether [`read`](Self::read) has dead namespaces to return already.
+    fn has_dead(&self) -> bool {
+        false
+    }
+
+    /// Returns whether the path still leads to the namespace that is followed under this identity.
     fn is_same(&mut self, wanted: &Wanted) -> bool;
 
-    /// The next namespace of which too little is known to be certain.
-    fn uncertain(&self) -> Option<NetnsId>;
+    /// Namespaces of which notifications were lost, until they are listed again.
+    fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 
     /// Lists a namespace again, compares, and puts what differs into the state.
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
 
-    /// Asks a link that named no other end when it appeared for it.
+    /// Requests the peer of a link whose first notification named none.
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State);
 
     /// Reads the counters of a namespace's links. One that died is no error: it has none.
@@ -62,7 +68,7 @@ impl Wanted {
     }
 }
 
-/// How many dumps in a row may be interrupted before something else gets its turn.
+/// Interrupted dumps in a row before another namespace gets its turn.
 const ATTEMPTS: usize = 8;
 
 /// Attempts until nothing interrupts, and at most so often.
@@ -76,6 +82,15 @@ fn uninterrupted(mut attempt: impl FnMut() -> Result<(), NoAnswer>) -> Result<()
     attempt()
 }
 
+/// Error of a listing that cannot be the whole namespace. Its kind is `InvalidData`.
+fn incomplete() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the kernel's list of links is incomplete; a link with many alternative names ends the list early \
+         (remove names with `ip link property del`)",
+    )
+}
+
 /// Datagrams taken from one socket before something else gets its turn.
 const TURN: usize = 256;
 
@@ -86,10 +101,10 @@ pub(crate) struct Chosen {
     pub(crate) reason: String,
 }
 
-/// How the sockets are to be.
+/// Properties of the sockets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sockets {
-    /// Whether they hear of changes; a poller's do not.
+    /// Join multicast groups; a poller does not.
     pub(crate) hear: bool,
     /// Bytes.
     pub(crate) receive_buffer: usize,
@@ -130,12 +145,12 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
     Ok(Chosen { engine, kind: EngineKind::Own, reason })
 }
 
-/// Why an engine cannot work here.
+/// Reason why an engine does not work on this host.
 #[derive(Debug)]
 pub(crate) struct Unusable {
-    /// What is missing.
+    /// Missing privilege or kernel feature.
     pub(crate) why: String,
-    /// What the kernel said.
+    /// Error of the kernel.
     pub(crate) source: io::Error,
 }
 

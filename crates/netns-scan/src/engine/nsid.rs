@@ -6,7 +6,7 @@ use std::path::Path;
 
 use iface_core::{Counters, InterfaceId, NetnsId};
 
-use super::{Engine, Sockets, TURN, Unusable, Wanted, uninterrupted};
+use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::netlink::dump::{Change, Listing};
@@ -30,7 +30,7 @@ pub(crate) struct NsidEngine {
     by_id: BTreeMap<NetnsId, i32>,
     /// Namespaces being listed: what is heard of them goes there.
     listings: BTreeMap<NetnsId, Listing>,
-    uncertain: BTreeSet<NetnsId>,
+    needs_resync: BTreeSet<NetnsId>,
     /// Namespaces whose number was given up since somebody last asked.
     dead: Vec<NetnsId>,
     buffer: Box<[u8]>,
@@ -68,12 +68,16 @@ impl NsidEngine {
             by_nsid: BTreeMap::from([(host_nsid, host)]),
             by_id: BTreeMap::from([(host, host_nsid)]),
             listings: BTreeMap::new(),
-            uncertain: BTreeSet::new(),
+            needs_resync: BTreeSet::new(),
             dead: Vec::new(),
             buffer: vec![0; BUFFER_LEN].into(),
             answers,
         };
-        engine.list(host, state).map_err(unusable("cannot list the own namespace"))?;
+        match engine.list(host, state) {
+            // The next listing reports the fault; until then a part is better than nothing.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = engine.needs_resync.insert(host),
+            result => result.map_err(unusable("cannot list the own namespace"))?,
+        }
         Ok(engine)
     }
 
@@ -87,15 +91,20 @@ impl NsidEngine {
         for _ in 0..most {
             let datagram = match self.events.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => datagram,
+                Ok(Received::Truncated(datagram)) => {
+                    let nsid = datagram.nsid.unwrap_or(self.host_nsid);
+                    self.needs_resync.extend(self.by_nsid.get(&nsid));
+                    continue;
+                }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Overrun) => {
                     state.tallies.overruns += 1;
-                    self.uncertain.extend(self.by_id.keys());
+                    self.needs_resync.extend(self.by_id.keys());
                     continue;
                 }
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive_failed", "cannot read the netlink socket: {error}");
-                    self.uncertain.extend(self.by_id.keys());
+                    self.needs_resync.extend(self.by_id.keys());
                     return;
                 }
             };
@@ -105,7 +114,7 @@ impl NsidEngine {
             for message in parse(&buffer[..datagram.len]) {
                 match message.map(|message| message.body) {
                     // Only the host's numbers are ours; other namespaces tell of theirs, too.
-                    Ok(Body::DelNsid(number)) if id == self.host => self.dead.extend(self.by_nsid.get(&number)),
+                    Ok(Body::DelNsid(nsid)) if id == self.host => self.release(nsid),
                     Ok(body) => self.take(id, nsid, body, state),
                     Err(_) => state.tallies.malformed += 1,
                 }
@@ -163,9 +172,17 @@ impl NsidEngine {
         result.ok().and(link)
     }
 
+    /// Whether a link exists, as far as the kernel does not deny its existence.
+    fn exists(&mut self, id: NetnsId, ifindex: u32) -> bool {
+        let Some(target) = self.target(id) else { return false };
+        let result = self.requests.ask(Request::get_link(target, ifindex), &mut self.answers, |_| {});
+        !matches!(result, Err(NoAnswer::Failed(_)))
+    }
+
     /// How a request names a namespace; its own it does not.
     fn target(&self, id: NetnsId) -> Option<Option<i32>> {
-        self.by_id.get(&id).map(|nsid| (id != self.host).then_some(*nsid))
+        let nsid = self.by_id.get(&id).filter(|nsid| self.by_nsid.get(nsid) == Some(&id))?;
+        Some((id != self.host).then_some(*nsid))
     }
 
     fn pair(&self, link: &Link) -> Option<Pair> {
@@ -202,10 +219,31 @@ impl NsidEngine {
         })
     }
 
-    /// Puts a listing together with what was heard meanwhile.
-    fn finish(&mut self, id: NetnsId, state: &mut State) {
-        if let Some(listing) = self.listings.remove(&id) {
-            state.replace(id, listing.finish(), |link| self.pair(link));
+    /// Merges a listing with the notifications received meanwhile; returns whether it was complete.
+    fn finish(&mut self, id: NetnsId, state: &mut State) -> bool {
+        let listing = self.listings.remove(&id);
+        // Without its nsid, the namespace may have been listed as another one.
+        let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return true };
+        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
+        // the link that ended the dump early.
+        let unlisted: Vec<u32> =
+            state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !listing.mentions(*ifindex)).collect();
+        let is_complete = listing.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
+        let deleted = listing.deleted();
+        let pair = |link: &Link| self.pair(link);
+        match is_complete {
+            true => state.replace(id, listing.finish(), pair),
+            false => state.merge(id, &deleted, listing.finish(), pair),
+        }
+        is_complete
+    }
+
+    /// Takes an nsid from its namespace: the kernel may assign the same nsid to another at once.
+    ///
+    /// `by_id` keeps the nsid until the caller of `read` has compared the namespace with its name.
+    fn release(&mut self, nsid: i32) {
+        if let Some(id) = self.by_nsid.remove(&nsid) {
+            self.dead.push(id);
         }
     }
 
@@ -245,7 +283,7 @@ impl Engine for NsidEngine {
             match self.dump_all(wanted.id, state) {
                 Ok(()) => listed.push(wanted.id),
                 Err(NoAnswer::Interrupted) => {
-                    self.uncertain.insert(wanted.id);
+                    self.needs_resync.insert(wanted.id);
                     listed.push(wanted.id);
                 }
                 Err(NoAnswer::Failed(error)) => {
@@ -256,15 +294,20 @@ impl Engine for NsidEngine {
         }
         self.hear(state);
         for id in listed {
-            self.finish(id, state);
+            if !self.finish(id, state) {
+                // The next listing reports the fault; until then a part is better than nothing.
+                self.needs_resync.insert(id);
+            }
         }
         failed
     }
 
     fn close(&mut self, id: NetnsId) {
-        self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
         self.listings.remove(&id);
-        if let Some(nsid) = self.by_id.remove(&id) {
+        if let Some(nsid) = self.by_id.remove(&id)
+            && self.by_nsid.get(&nsid) == Some(&id)
+        {
             self.by_nsid.remove(&nsid);
         }
     }
@@ -278,28 +321,38 @@ impl Engine for NsidEngine {
         let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
         let found = nsfs::open(&wanted.path, wanted.file())
             .and_then(|file| nsid_of(&mut self.requests, &mut self.answers, &file));
-        found.is_ok_and(|found| found == Some(nsid))
+        let is_same =
+            found.is_ok_and(|found| found == Some(nsid)) && self.by_nsid.get(&nsid).is_none_or(|id| *id == wanted.id);
+        if is_same && self.by_nsid.insert(nsid, wanted.id).is_none() {
+            // Notifications were dropped while the nsid belonged to no namespace.
+            self.needs_resync.insert(wanted.id);
+        }
+        is_same
     }
 
-    fn uncertain(&self) -> Option<NetnsId> {
-        self.uncertain.first().copied()
+    fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
+    }
+
+    fn needs_resync(&self) -> &BTreeSet<NetnsId> {
+        &self.needs_resync
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
-        if !self.by_id.contains_key(&id) {
-            self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
+        if self.target(id).is_none() {
             return Ok(());
         }
-        self.uncertain.remove(&id);
         // Before the listing starts, what is in the queue is certain to be older than it.
         self.hear(state);
         let result = self.dump_all(id, state);
         self.hear(state);
         match result {
-            Ok(()) => self.finish(id, state),
+            Ok(()) if !self.finish(id, state) => return Err(incomplete()),
+            Ok(()) => {}
             Err(NoAnswer::Interrupted) => {
                 self.listings.remove(&id);
-                self.uncertain.insert(id);
+                self.needs_resync.insert(id);
             }
             Err(NoAnswer::Failed(error)) => {
                 self.listings.remove(&id);
@@ -336,6 +389,10 @@ impl Engine for NsidEngine {
         // An ifindex may have become another interface's while the counters were read: take in
         // what was heard, and keep the counters of those that are still the same.
         self.hear(state);
+        // The nsid was released during the dump: the counters may belong to its next namespace.
+        if self.target(id).is_none() {
+            return;
+        }
         let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| {
             state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
+use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
 use crate::engine::netns_thread::Enter;
@@ -31,7 +31,7 @@ pub(crate) struct SetnsEngine {
     connections: BTreeMap<u64, Connection>,
     tokens: BTreeMap<NetnsId, u64>,
     next_token: u64,
-    uncertain: BTreeSet<NetnsId>,
+    needs_resync: BTreeSet<NetnsId>,
     /// Links whose other end is in another namespace, and not the host's: which number that has
     /// in the link's.
     unplaced: BTreeMap<(NetnsId, u32), i32>,
@@ -62,7 +62,7 @@ impl SetnsEngine {
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             next_token: 0,
-            uncertain: BTreeSet::new(),
+            needs_resync: BTreeSet::new(),
             unplaced: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN].into(),
         };
@@ -72,6 +72,10 @@ impl SetnsEngine {
     }
 
     fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
+        // A second socket would outlive the first one's close and keep the namespace alive.
+        if self.tokens.contains_key(&wanted.id) {
+            return Ok(());
+        }
         socket.set_receive_buffer(self.sockets.receive_buffer)?;
         let token = self.next_token;
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
@@ -79,7 +83,12 @@ impl SetnsEngine {
         let Wanted { id, path } = wanted.clone();
         self.connections.insert(token, Connection { id, path, socket, host_nsid: None });
         self.tokens.insert(id, token);
-        self.list(id, state).inspect_err(|_| self.close(id))
+        match self.list(id, state) {
+            // The next listing reports the fault; until then a part is better than nothing.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
+            result => result.inspect_err(|_| self.close(id))?,
+        }
+        Ok(())
     }
 
     /// Takes in at most this many datagrams of a socket; whether none is left.
@@ -102,10 +111,11 @@ impl SetnsEngine {
                     empty = true;
                     break;
                 }
+                Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.id),
                 Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive_failed", "cannot read a netlink socket: {error}");
-                    self.uncertain.insert(connection.id);
+                    self.needs_resync.insert(connection.id);
                     break;
                 }
             }
@@ -124,7 +134,7 @@ impl SetnsEngine {
         state.tallies.malformed += heard.malformed;
         state.tallies.overruns += heard.overruns;
         if heard.overruns > 0 {
-            self.uncertain.insert(connection.id);
+            self.needs_resync.insert(connection.id);
         }
         // Once is enough: what cannot be placed now is placed when the other end appears.
         let far = heard.changes.iter().filter_map(|change| match change {
@@ -188,16 +198,37 @@ impl SetnsEngine {
             state.tallies.overruns += 1;
             return Err(NoAnswer::Interrupted);
         }
-        let listed = listing.finish();
         let mut later = Heard::default();
+        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
+        // the link that ended the dump early.
+        let unlisted: Vec<u32> = state
+            .ids(connection.id)
+            .map(|(ifindex, _)| ifindex)
+            .filter(|ifindex| !listing.mentions(*ifindex))
+            .collect();
+        let mut exists = |ifindex| {
+            let request = Request::get_link(None, ifindex);
+            !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(NoAnswer::Failed(_)))
+        };
+        let is_complete = listing.is_complete() && !unlisted.into_iter().any(&mut exists);
+        let deleted = listing.deleted();
+        let listed = listing.finish();
         if listed.iter().any(|listed| is_far(&listed.link)) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
-        state.replace(connection.id, listed, |link| connection.pair(self.host, link));
+        let pair = |link: &Link| connection.pair(self.host, link);
+        match is_complete {
+            true => state.replace(connection.id, listed, pair),
+            false => state.merge(connection.id, &deleted, listed, pair),
+        }
         let overrun = later.overruns > 0;
         self.take_in(token, later, state);
-        if overrun { Err(NoAnswer::Interrupted) } else { Ok(()) }
+        match (overrun, is_complete) {
+            (true, _) => Err(NoAnswer::Interrupted),
+            (false, true) => Ok(()),
+            (false, false) => Err(NoAnswer::Failed(incomplete())),
+        }
     }
 }
 
@@ -226,7 +257,7 @@ impl Engine for SetnsEngine {
     }
 
     fn close(&mut self, id: NetnsId) {
-        self.uncertain.remove(&id);
+        self.needs_resync.remove(&id);
         if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
             // Closing would do, if no child of this process had inherited the socket.
             _ = self.epoll.delete(&connection.socket);
@@ -248,8 +279,8 @@ impl Engine for SetnsEngine {
         self.tokens.contains_key(&wanted.id) && nsfs::open(&wanted.path, wanted.file()).is_ok()
     }
 
-    fn uncertain(&self) -> Option<NetnsId> {
-        self.uncertain.first().copied()
+    fn needs_resync(&self) -> &BTreeSet<NetnsId> {
+        &self.needs_resync
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
@@ -260,12 +291,12 @@ impl Engine for SetnsEngine {
             false => Err(NoAnswer::Interrupted),
         });
         match result {
-            Err(NoAnswer::Interrupted) => _ = self.uncertain.insert(id),
+            Err(NoAnswer::Interrupted) => _ = self.needs_resync.insert(id),
             Err(NoAnswer::Failed(error)) => {
-                self.uncertain.remove(&id);
+                self.needs_resync.remove(&id);
                 return Err(error);
             }
-            Ok(()) => _ = self.uncertain.remove(&id),
+            Ok(()) => _ = self.needs_resync.remove(&id),
         }
         Ok(())
     }

@@ -72,6 +72,26 @@ impl Listing {
     }
 }
 
+impl Listing {
+    /// Whether the dump can be the whole namespace.
+    ///
+    /// The kernel ends a dump without an error at a link whose message exceeds the dump's buffer.
+    /// Every namespace has `lo` with ifindex 1, and every address belongs to a link.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.mentions(1) && self.addresses.iter().all(|address| self.mentions(address.ifindex))
+    }
+
+    /// Whether a link was dumped, or notified during the dump.
+    pub(crate) fn mentions(&self, ifindex: u32) -> bool {
+        self.links.contains_key(&ifindex) || self.heard_links.contains_key(&ifindex)
+    }
+
+    /// Links that were deleted during the dump.
+    pub(crate) fn deleted(&self) -> Vec<u32> {
+        self.heard_links.iter().filter(|(_, link)| link.is_none()).map(|(ifindex, _)| *ifindex).collect()
+    }
+}
+
 /// What one message changes in its namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
@@ -147,6 +167,21 @@ mod tests {
         let listed = listing.finish();
         assert_eq!(listed.len(), 1);
         assert_eq!((listed[0].link.ifindex, listed[0].addresses.len()), (6, 0));
+    }
+
+    /// A link with many alternative names ends the kernel's dump without an error.
+    #[test]
+    fn a_dump_cut_short_is_incomplete() {
+        let mut listing = Listing::default();
+        listing.listed(Change::Link(link(2, "eth0")));
+        assert!(!listing.is_complete(), "no loopback");
+        listing.listed(Change::Link(link(1, "lo")));
+        assert!(listing.is_complete());
+        listing.listed(Change::Address(address(3, "10.0.0.1/24")));
+        assert!(!listing.is_complete(), "an address without its link");
+        listing.heard(Change::NoLink(3));
+        assert!(listing.is_complete(), "the link was deleted between the two dumps");
+        assert_eq!(listing.deleted(), [3]);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) struct RouteSocket {
 pub(crate) enum Received {
     /// This many bytes of the buffer, from this namespace.
     Datagram(Datagram),
+    /// A datagram longer than the buffer: one namespace has changed in an unknown way.
+    Truncated(Datagram),
     /// Nothing is there now.
     Nothing,
     /// Messages were lost: what is known of this socket's namespaces is no longer certain.
@@ -126,7 +128,7 @@ impl RouteSocket {
         loop {
             match receive(self.socket.as_fd(), buffer) {
                 Ok(datagram) if !datagram.from_kernel => {}
-                Ok(datagram) if datagram.truncated => return Ok(Received::Overrun),
+                Ok(datagram) if datagram.truncated => return Ok(Received::Truncated(datagram)),
                 Ok(datagram) => return Ok(Received::Datagram(datagram)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -155,7 +157,7 @@ impl RouteSocket {
         loop {
             let len = match self.receive(buffer).map_err(NoAnswer::Failed)? {
                 Received::Datagram(datagram) => datagram.len,
-                Received::Overrun => {
+                Received::Overrun | Received::Truncated(_) => {
                     take(Said::Overrun);
                     continue;
                 }

@@ -133,8 +133,19 @@ impl State {
             let there = |ifindex: &u32| listed.binary_search_by_key(ifindex, |listed| listed.link.ifindex).is_ok();
             namespace.links.keys().filter(|ifindex| !there(ifindex)).copied().collect()
         };
-        for ifindex in gone {
-            self.remove(id, ifindex);
+        self.merge(id, &gone, listed, pair);
+    }
+
+    /// Takes in a part of a namespace: links outside the part stay as they are.
+    pub(crate) fn merge(
+        &mut self,
+        id: NetnsId,
+        deleted: &[u32],
+        listed: Vec<Listed>,
+        pair: impl Fn(&Link) -> Option<Pair>,
+    ) {
+        for ifindex in deleted {
+            self.remove(id, *ifindex);
         }
         for Listed { link, addresses } in listed {
             let pair = pair(&link);

@@ -48,8 +48,9 @@ fn said(state: &mut State) -> Vec<String> {
     std::iter::from_fn(|| events.pop()).map(word).collect()
 }
 
+/// `since` stays.
 #[test]
-fn a_rename_is_deleted_then_added_and_keeps_since() {
+fn a_rename_is_deleted_then_added() {
     let mut state = State::new(HOST);
     put(&mut state, HOST, link(2, "old"), None);
     let Some(Event::Added(old)) = state.take_events().pop() else { panic!("no Added") };
@@ -77,8 +78,9 @@ fn only_what_differs_is_an_update() {
     assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
 }
 
+/// Interfaces inside are deleted, their peers outside lose the peer.
 #[test]
-fn the_end_of_a_namespace_deletes_what_is_in_it_and_unpairs_what_is_not() {
+fn closing_a_namespace_deletes_and_unpairs() {
     let mut state = State::new(HOST);
     state.open(netns(7), place("blue"));
     state.set_nsid(netns(7), 3);
@@ -93,8 +95,9 @@ fn the_end_of_a_namespace_deletes_what_is_in_it_and_unpairs_what_is_not() {
     assert_eq!(said(&mut state), ["Deleted blue/eth0", "Updated host/veth9 peer"]);
 }
 
+/// Only one end knows the nsid of the other.
 #[test]
-fn a_peer_whose_number_only_it_knows_is_found_by_its_claim() {
+fn a_claim_finds_the_peer() {
     let mut state = State::new(HOST);
     state.open(netns(7), place("blue"));
     put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
@@ -103,8 +106,9 @@ fn a_peer_whose_number_only_it_knows_is_found_by_its_claim() {
     assert_eq!(said(&mut state), ["Added host/veth9", "Updated blue/eth0 peer"]);
 }
 
+/// Only while the link is the same.
 #[test]
-fn half_a_pair_is_asked_about_once_and_completed_only_while_it_is_the_same() {
+fn half_a_pair_is_completed_once() {
     let mut state = State::new(HOST);
     for (ifindex, name) in [(8, "first"), (9, "second")] {
         put(&mut state, HOST, link(ifindex, name), None);
@@ -123,7 +127,7 @@ fn half_a_pair_is_asked_about_once_and_completed_only_while_it_is_the_same() {
 }
 
 #[test]
-fn two_that_claim_one_end_are_told_of_neither() {
+fn two_claims_give_no_peer() {
     let mut state = State::new(HOST);
     for inode in [7, 8] {
         state.open(netns(inode), place(&inode.to_string()));
@@ -136,7 +140,7 @@ fn two_that_claim_one_end_are_told_of_neither() {
 }
 
 #[test]
-fn a_namespaces_other_name_is_another_key_for_each_of_its_interfaces() {
+fn another_name_rekeys_every_interface() {
     let mut state = State::new(HOST);
     state.open(netns(7), place("blue"));
     put(&mut state, netns(7), link(1, "lo"), None);

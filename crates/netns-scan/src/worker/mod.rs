@@ -1,4 +1,5 @@
 //! The thread that scans, and the channel to its reader.
 
 pub(crate) mod event_channel;
+mod roster;
 pub(crate) mod scanner;

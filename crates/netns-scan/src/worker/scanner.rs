@@ -1,4 +1,6 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! The loop of the scanning thread: names to namespaces to links to events.
+
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,13 +14,11 @@ use crate::discovery::nsfs::{self, NsFile, OWN};
 use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
+use crate::worker::roster::Roster;
 use crate::{EngineKind, Error, Fault, Status, WatchOptions};
 
 /// Namespaces opened or read in one go; between two, what was heard is taken in.
 const SLICE: usize = 32;
-
-/// How long until a namespace that could not be opened is tried again, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// The loop: names to namespaces to links to events.
 pub(crate) struct Scanner {
@@ -28,10 +28,7 @@ pub(crate) struct Scanner {
     engine: Box<dyn Engine>,
     kind: EngineKind,
     state: State,
-    to_open: VecDeque<NetnsId>,
-    /// What could not be opened, and why.
-    failed: BTreeMap<NetnsId, Fault>,
-    retry: Option<(Instant, Duration)>,
+    roster: Roster,
     pass: Option<Pass>,
     poll: Option<Poll>,
     synced: bool,
@@ -43,13 +40,14 @@ struct Pass {
     requests: Vec<CountersRequest>,
 }
 
-/// When everything is listed again.
+/// Period and time of the next listing of everything.
 struct Poll {
     period: Duration,
-    next: Instant,
+    /// `None` where the clock cannot name the time: the period never passes.
+    next: Option<Instant>,
 }
 
-/// What woke the loop up.
+/// Source of a wake-up.
 #[repr(u64)]
 enum Woken {
     Feed,
@@ -79,11 +77,9 @@ impl Scanner {
             engine,
             kind,
             state,
-            to_open: VecDeque::new(),
-            failed: BTreeMap::new(),
-            retry: None,
+            roster: Roster::default(),
             pass: None,
-            poll: poll.map(|period| Poll { period, next: Instant::now() + period }),
+            poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
             synced: false,
         })
     }
@@ -118,7 +114,8 @@ impl Scanner {
         if woken(Woken::Feed) {
             self.begin_pass();
         }
-        if woken(Woken::Inotify) {
+        // Before mounts: after an unlink, a name may lead to another namespace with the same inode.
+        if woken(Woken::Inotify) || woken(Woken::Mounts) {
             let names = self.directories.read_inotify();
             self.name_changes(names);
         }
@@ -128,16 +125,18 @@ impl Scanner {
         }
         let names = self.directories.catch_up(now);
         self.name_changes(names);
-        self.retry_failed(now);
+        self.roster.retry(now);
         self.poll_again(now);
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let busy = !self.to_open.is_empty() || self.engine.uncertain().is_some() || self.pass.is_some();
+        let resync = self.roster.next_resync(self.engine.needs_resync(), Instant::now());
+        let busy = !self.roster.is_idle() || resync.is_ok() || self.engine.has_dead() || self.pass.is_some();
         if busy {
             return EpollTimeout::ZERO;
         }
-        let due = [self.directories.deadline(), self.retry.map(|(at, _)| at), self.poll.as_ref().map(|poll| poll.next)];
+        let poll = self.poll.as_ref().and_then(|poll| poll.next);
+        let due = [self.directories.deadline(), self.roster.deadline(), resync.err().flatten(), poll];
         let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up: a timer that ends early would only have to be set again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -148,10 +147,10 @@ impl Scanner {
     fn work(&mut self) {
         self.read();
         self.open_some();
-        self.list_uncertain();
+        self.resync_some();
         self.complete_pairs();
         self.count_some();
-        if self.to_open.is_empty() && !self.synced {
+        if self.roster.is_idle() && !self.synced {
             self.synced = true;
             self.state.synced();
         }
@@ -174,7 +173,7 @@ impl Scanner {
     fn name_changes(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
-                Change::Opened(id, _) => self.to_open.push_back(id),
+                Change::Opened(id, _) => self.roster.add(id),
                 Change::Renamed(id, (_, name)) => {
                     if self.state.place(id).is_some() {
                         self.state.open(id, Place::Named(name));
@@ -183,20 +182,23 @@ impl Scanner {
                 Change::Closed(id) => {
                     self.engine.close(id);
                     self.state.close(id);
-                    self.failed.remove(&id);
+                    self.roster.remove(id);
                 }
             }
         }
     }
 
     fn open_some(&mut self) {
-        let slice: Vec<NetnsId> = self.to_open.drain(..self.to_open.len().min(SLICE)).collect();
-        if self.to_open.is_empty() {
-            self.to_open = VecDeque::new();
-        }
+        let slice = self.roster.next_to_open(SLICE);
         let mut wanted = Vec::with_capacity(slice.len());
         for id in slice {
-            // Closed again meanwhile.
+            // The host's namespace, and every namespace whose last listing failed, is open already.
+            if self.state.place(id).is_some() {
+                if self.list(id) {
+                    self.roster.followed(id);
+                }
+                continue;
+            }
             let Some(name) = self.directories.names().primary(id).cloned() else { continue };
             let path = self.directories.path(&name);
             if self.kind == EngineKind::Own {
@@ -215,7 +217,7 @@ impl Scanner {
             self.state.close(wanted.id);
             self.open_failed(wanted, &error);
         }
-        self.failed.retain(|id, _| !opened.contains(id));
+        opened.into_iter().for_each(|id| self.roster.followed(id));
     }
 
     fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
@@ -240,43 +242,31 @@ impl Scanner {
         );
     }
 
-    /// Remembers what cannot be seen now. It is told once, however often it is tried again.
+    /// Records a fault and schedules the next attempt. A repeated fault is logged once.
     fn try_again(&mut self, id: NetnsId, fault: Fault) {
-        if self.failed.get(&id) != Some(&fault) {
-            let Fault { subject, error } = &fault;
+        let Fault { subject, error } = fault.clone();
+        if self.roster.failed(id, fault, Instant::now()) {
             tracing::warn!(event.name = "netns.unseen", path = %subject.display(), "{error}; it is tried again");
         }
-        self.failed.insert(id, fault);
-        self.retry.get_or_insert((Instant::now() + RETRY.0, RETRY.0));
     }
 
-    /// Without an engine that reaches it, trying again is of no use.
+    /// Without an engine that reaches the namespace, another attempt fails the same way.
     fn unreachable(&mut self, id: NetnsId) {
         if let Some(name) = self.directories.names().primary(id) {
             let error = "no engine reaches it with the privileges there are".to_owned();
-            self.failed.insert(id, Fault { subject: self.directories.path(name), error });
+            self.roster.unreachable(id, Fault { subject: self.directories.path(name), error });
         }
     }
 
-    fn retry_failed(&mut self, now: Instant) {
-        let Some((_, pause)) = self.retry.filter(|(due, _)| *due <= now) else { return };
-        self.retry = None;
-        let host = self.state.host();
-        if self.failed.remove(&host).is_some() {
-            self.list(host);
-        }
-        self.to_open.extend(self.failed.keys().copied().filter(|id| *id != host));
-        if !self.failed.is_empty() {
-            let pause = (pause * 2).min(RETRY.1);
-            self.retry = Some((now + pause, pause));
-        }
-    }
-
-    fn list_uncertain(&mut self) {
+    fn resync_some(&mut self) {
         for _ in 0..SLICE {
-            let Some(id) = self.engine.uncertain() else { return };
+            let now = Instant::now();
+            let Ok(id) = self.roster.next_resync(self.engine.needs_resync(), now) else { return };
             self.state.tallies.resyncs += 1;
-            self.list(id);
+            self.roster.resynced(id, now);
+            if self.list(id) {
+                self.roster.followed(id);
+            }
         }
     }
 
@@ -286,16 +276,22 @@ impl Scanner {
         }
     }
 
-    fn list(&mut self, id: NetnsId) {
-        let Err(error) = self.engine.list(id, &mut self.state) else { return };
+    /// Lists a namespace again; returns whether the listing succeeded.
+    fn list(&mut self, id: NetnsId) -> bool {
+        let Err(error) = self.engine.list(id, &mut self.state) else { return true };
         if id == self.state.host() {
-            return self.try_again(id, Fault { subject: OWN.into(), error: format!("cannot list it: {error}") });
+            self.try_again(id, Fault { subject: OWN.into(), error: format!("cannot list it: {error}") });
+            return false;
         }
-        let Some(name) = self.directories.names().primary(id) else { return };
+        let Some(name) = self.directories.names().primary(id) else { return false };
         let wanted = Wanted { id, path: self.directories.path(name) };
-        self.engine.close(id);
-        self.state.close(id);
+        // The listing was incomplete, so the interfaces known so far are the better answer.
+        if error.kind() != io::ErrorKind::InvalidData {
+            self.engine.close(id);
+            self.state.close(id);
+        }
         self.open_failed(wanted, &error);
+        false
     }
 
     fn begin_pass(&mut self) {
@@ -327,17 +323,19 @@ impl Scanner {
 
     fn poll_again(&mut self, now: Instant) {
         // What is new goes first: a short period must not keep it waiting.
-        if !self.to_open.is_empty() || self.poll.as_ref().is_none_or(|poll| poll.next > now) {
+        if !self.roster.is_idle() || self.poll.as_ref().and_then(|poll| poll.next).is_none_or(|next| next > now) {
             return;
         }
         let names = self.directories.list();
         self.name_changes(names);
         let known: Vec<NetnsId> = self.state.namespaces().collect();
         for id in known {
-            self.list(id);
+            if self.list(id) {
+                self.roster.followed(id);
+            }
         }
         if let Some(poll) = &mut self.poll {
-            poll.next = Instant::now() + poll.period;
+            poll.next = Instant::now().checked_add(poll.period);
         }
     }
 
@@ -345,13 +343,14 @@ impl Scanner {
         let events = self.state.take_events();
         let tallies = crate::Tallies { refused: self.directories.warnings(), ..self.state.tallies };
         let (namespaces, interfaces) = self.state.counts();
-        let (failed, synced) = (&self.failed, self.synced);
+        let faults_changed = self.roster.take_faults_changed() | self.directories.take_faults_changed();
+        let (roster, directories, synced) = (&self.roster, &self.directories, self.synced);
         self.feed.publish(events, tallies, |status| {
             status.namespaces = namespaces;
             status.interfaces = interfaces;
             status.synced = synced;
-            if !status.faults.iter().eq(failed.values()) {
-                status.faults = failed.values().cloned().collect();
+            if faults_changed {
+                status.faults = directories.faults().chain(roster.faults()).cloned().collect();
             }
         });
     }
