@@ -64,6 +64,7 @@ mod testing;
 pub use coalesce::Coalesce;
 pub use counters::{Counters, Direction};
 pub use event::{Changes, Event, EventKind};
+pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError};
 pub use informer::Informer;

@@ -4,27 +4,49 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::interface::Lookup;
+use crate::interface::{Interface, Lookup};
+use iface_core::FilterHandle;
 use netns_scan::{Handle, Reading};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::admin::{Found, Wanted};
 use crate::export::resource::Identity;
 use crate::metrics::bandwidth;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Options, Points};
 use crate::metrics::series::Accumulator;
+use crate::pipeline::find;
 
 /// What every reader of series needs.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) handle: Handle,
+    /// Every interface that exists.
     pub(super) lookup: Lookup,
+    /// Narrows what is exported.
+    pub(super) filter: FilterHandle,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
     /// When everything that existed at the start was known.
     pub(super) synced: watch::Receiver<Option<SystemTime>>,
     pub(super) count: watch::Sender<SeriesCount>,
+}
+
+impl Shared {
+    /// The interfaces to show; none before everything that existed at the start is known.
+    pub(super) fn interfaces(&self) -> Vec<Arc<Interface>> {
+        if self.synced.borrow().is_none() {
+            return Vec::new();
+        }
+        self.filter.select(&self.lookup)
+    }
+
+    /// Looks up among all interfaces; nothing is found before all are known, as no answer is exact then.
+    pub(super) fn find(&self, wanted: &Wanted) -> Option<Found> {
+        self.synced.borrow().as_ref()?;
+        find(&self.lookup, wanted)
+    }
 }
 
 /// How many series of interfaces the last reading made.
@@ -60,7 +82,7 @@ impl Collector {
         if let Some(at) = *self.shared.synced.borrow() {
             self.accumulator.synced(at);
         }
-        let interfaces = self.shared.lookup.interfaces();
+        let interfaces = self.shared.interfaces();
         let mut points = self.accumulator.collect(&interfaces, &self.readings, SystemTime::now());
         bandwidth::add(&mut points, Path::new(bandwidth::SYSFS));
         let Points { series, overflow, duplicates, .. } = points;

@@ -64,6 +64,7 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
     Shared {
         handle: pipeline.handle().clone(),
         lookup: pipeline.lookup().clone(),
+        filter: pipeline.filter().clone(),
         own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe()))),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
         synced,

@@ -1,5 +1,6 @@
 //! Filters over interfaces, by name and by address.
 
+pub(crate) mod filtered;
 pub(crate) mod stream;
 
 use ipnet::IpNet;

@@ -1,6 +1,9 @@
+//! Narrowed streams of events under a fixed condition.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -76,37 +79,43 @@ impl<I: Informer, F: Fn(&Interface) -> bool + Unpin> Stream for Only<I, F> {
 
 impl<I: fmt::Debug, F> fmt::Debug for Only<I, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Only").field("inner", &self.inner).field("shown", &self.shown.0.len()).finish_non_exhaustive()
+        f.debug_struct("Only").field("inner", &self.inner).field("shown", &self.shown.len()).finish_non_exhaustive()
     }
 }
 
-/// The interfaces the reader believes to exist.
+/// The interfaces that the reader of a narrowed stream believes to exist.
 #[derive(Debug, Default)]
-struct Shown(BTreeSet<InterfaceId>);
+pub(super) struct Shown(BTreeSet<InterfaceId>);
 
 impl Shown {
-    /// What the reader hears of an event about an interface that is wanted now, or is not.
-    fn pass(&mut self, event: Event, wanted: bool) -> Option<Event> {
+    pub(super) fn contains(&self, id: InterfaceId) -> bool {
+        self.0.contains(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Shows an interface that was hidden, or hides one that was shown.
+    pub(super) fn turn(&mut self, interface: Arc<Interface>, wanted: bool) -> Event {
+        if wanted {
+            self.0.insert(interface.id);
+            Event::Added(interface)
+        } else {
+            self.0.remove(&interface.id);
+            Event::Deleted(interface)
+        }
+    }
+
+    /// The event to emit for one of the informer, about an interface that is wanted now or is not.
+    pub(super) fn pass(&mut self, event: Event, wanted: bool) -> Option<Event> {
         match event {
             Event::Synced => Some(event),
             Event::Deleted(interface) => self.0.remove(&interface.id).then_some(Event::Deleted(interface)),
-            Event::Added(interface) => {
-                if !wanted {
-                    return None;
-                }
-                self.0.insert(interface.id);
-                Some(Event::Added(interface))
-            }
-            Event::Updated(interface, changes) => match (self.0.contains(&interface.id), wanted) {
+            Event::Added(interface) => wanted.then(|| self.turn(interface, true)),
+            Event::Updated(interface, changes) => match (self.contains(interface.id), wanted) {
                 (true, true) => Some(Event::Updated(interface, changes)),
-                (false, true) => {
-                    self.0.insert(interface.id);
-                    Some(Event::Added(interface))
-                }
-                (true, false) => {
-                    self.0.remove(&interface.id);
-                    Some(Event::Deleted(interface))
-                }
+                (false, true) | (true, false) => Some(self.turn(interface, wanted)),
                 (false, false) => None,
             },
         }
@@ -116,7 +125,6 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use futures_util::{FutureExt, StreamExt, stream};
     use proptest::prelude::*;
