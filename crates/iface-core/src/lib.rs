@@ -57,7 +57,6 @@ mod lookup;
 mod mac;
 mod name;
 mod netns;
-mod owner;
 #[cfg(test)]
 mod testing;
 
@@ -75,4 +74,3 @@ pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
 pub use name::{IfName, NetnsName};
 pub use netns::{Netns, NetnsId, Place};
-pub use owner::{End, Owner, Pod, Source, Workload, WorkloadKind};

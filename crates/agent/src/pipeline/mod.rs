@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::interface::{Event, Informer, Interface, Lookup, Registerer};
+use crate::interface::{Event, Filtered, Interface, Lookup, Registerer};
 use anyhow::{Context as _, anyhow};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use iface_core::{FilterHandle, Filtered, LookupOptions, NetnsRef};
+use iface_core::{FilterHandle, Informer, LookupOptions, NetnsRef};
 use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};

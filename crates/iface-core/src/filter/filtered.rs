@@ -38,23 +38,23 @@ use crate::{Coalesce, Event, Filter, Informer, Interface, Lookup, Registerer};
 /// }
 /// # });
 /// ```
-pub struct Filtered<I> {
+pub struct Filtered<I, O = ()> {
     // Owned, so that the table is never ahead of the events that arrive here.
-    inner: Registerer<I>,
-    lookup: Lookup,
+    inner: Registerer<I, O>,
+    lookup: Lookup<O>,
     handle: FilterHandle,
     /// The filter that `shown` and `unread` follow.
     filter: Arc<Filter>,
     shown: Shown,
-    unread: Coalesce,
+    unread: Coalesce<O>,
     synced: bool,
     ended: bool,
 }
 
-impl<I: Informer> Filtered<I> {
+impl<O, I: Informer<O>> Filtered<I, O> {
     /// Narrows the events of a table that holds every interface.
     #[must_use]
-    pub fn new(inner: Registerer<I>, filter: Filter) -> Self {
+    pub fn new(inner: Registerer<I, O>, filter: Filter) -> Self {
         let handle = FilterHandle::new(filter);
         let (lookup, filter) = (inner.lookup(), handle.filter());
         let (shown, unread) = (Shown::default(), Coalesce::default());
@@ -69,7 +69,7 @@ impl<I: Informer> Filtered<I> {
 
     /// A handle to look up any interface, allowed or not.
     #[must_use]
-    pub fn lookup(&self) -> Lookup {
+    pub fn lookup(&self) -> Lookup<O> {
         self.lookup.clone()
     }
 
@@ -102,7 +102,7 @@ impl<I: Informer> Filtered<I> {
     }
 
     /// Takes the informer's next event in; returns the event to emit at once.
-    fn take(&mut self, event: Option<Event>) -> Option<Event> {
+    fn take(&mut self, event: Option<Event<O>>) -> Option<Event<O>> {
         match event {
             Some(Event::Synced) => {
                 self.synced = true;
@@ -127,10 +127,10 @@ impl<I: Informer> Filtered<I> {
     }
 }
 
-impl<I: Informer> Stream for Filtered<I> {
-    type Item = Event;
+impl<O, I: Informer<O>> Stream for Filtered<I, O> {
+    type Item = Event<O>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<O>>> {
         let this = self.get_mut();
         // Registered before the filter is read, so that a filter set in between wakes the reader.
         this.handle.0.reader.register(cx.waker());
@@ -150,7 +150,7 @@ impl<I: Informer> Stream for Filtered<I> {
     }
 }
 
-impl<I: fmt::Debug> fmt::Debug for Filtered<I> {
+impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for Filtered<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filtered")
             .field("inner", &self.inner)
@@ -191,13 +191,13 @@ impl FilterHandle {
 
     /// Whether the current filter allows the interface.
     #[must_use]
-    pub fn allows(&self, interface: &Interface) -> bool {
+    pub fn allows<O>(&self, interface: &Interface<O>) -> bool {
         self.0.filter.load().allows(interface)
     }
 
     /// The interfaces of a table that the current filter allows, in no particular order.
     #[must_use]
-    pub fn select(&self, lookup: &Lookup) -> Vec<Arc<Interface>> {
+    pub fn select<O>(&self, lookup: &Lookup<O>) -> Vec<Arc<Interface<O>>> {
         let filter = self.filter();
         let mut allowed = Vec::new();
         lookup.for_each(|interface| {

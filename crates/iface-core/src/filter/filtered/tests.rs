@@ -168,7 +168,7 @@ fn new_filter_wakes_the_reader() {
     }
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
-    let mut events = Filtered::new(Registerer::new(stream::pending()), Filter::default());
+    let mut events = Filtered::new(Registerer::new(stream::pending::<Event>()), Filter::default());
     assert!(Pin::new(&mut events).poll_next(&mut Context::from_waker(&waker)).is_pending());
     let handle = events.handle();
     std::thread::spawn(move || handle.set(Filter::everything())).join().unwrap();
