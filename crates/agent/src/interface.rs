@@ -1,3 +1,14 @@
-//! Interfaces as the agent sees them: the types of iface-core with a pod as owner.
+//! The types of iface-core with a pod as owner.
 
-pub use iface_core::{End, Event, Informer, Interface, Lookup, Owner, Pod, Registerer, Source, Workload, WorkloadKind};
+pub use crate::owner::model::{End, Owner, Pod, Source, Workload, WorkloadKind};
+
+/// An interface and the pod that owns it.
+pub type Interface = iface_core::Interface<Owner>;
+/// An event about an interface and its owner.
+pub type Event = iface_core::Event<Owner>;
+/// Lookups of interfaces with their owners.
+pub type Lookup = iface_core::Lookup<Owner>;
+/// The table of all interfaces with their owners.
+pub type Registerer<I> = iface_core::Registerer<I, Owner>;
+/// The events of interfaces that a filter allows, with their owners.
+pub type Filtered<I> = iface_core::Filtered<I, Owner>;

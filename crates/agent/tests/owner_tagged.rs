@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
 use iface_core::{Changes, NetnsName, Place};
-use netns_agent::interface::{Event, Interface, Pod, Workload, WorkloadKind};
+use netns_agent::interface::{Event, Pod, Workload, WorkloadKind};
 use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{OwnerSources, OwnerStatus, WithOwners};
 use netns_agent::testing;
@@ -17,15 +17,17 @@ use tokio::sync::mpsc;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-type Inner = stream::BoxStream<'static, Event>;
+/// An event before its interface has an owner.
+type Incoming = iface_core::Event;
+type Inner = stream::BoxStream<'static, Incoming>;
 
-fn informer() -> (mpsc::UnboundedSender<Event>, Inner) {
+fn informer() -> (mpsc::UnboundedSender<Incoming>, Inner) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
 }
 
-fn eth0(netns: &str) -> Arc<Interface> {
-    Arc::new(testing::interface(1, "eth0", Place::Named(NetnsName::new(netns)), UNIX_EPOCH))
+fn eth0(netns: &str) -> Arc<iface_core::Interface> {
+    Arc::new(testing::interface(1, "eth0", Place::Named(NetnsName::new(netns)), UNIX_EPOCH).with_owner(None))
 }
 
 fn write(dir: &Path, netns: &str, uid: &str) {
@@ -52,8 +54,8 @@ async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "cni-a", "u1");
     let (sender, inner) = informer();
-    sender.send(Event::Added(eth0("cni-a"))).unwrap();
-    sender.send(Event::Synced).unwrap();
+    sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
+    sender.send(Incoming::Synced).unwrap();
     let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     let added = next(&mut tagged).await;
     assert!(matches!(added, Event::Added(_)));
@@ -65,7 +67,7 @@ async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
 async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, inner) = informer();
-    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
     let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     let status = tagged.status();
     assert_eq!(uid(&next(&mut tagged).await), None);
@@ -80,8 +82,8 @@ async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
 #[tokio::test]
 async fn an_api_server_that_never_answers_keeps_nothing_back() {
     let (sender, inner) = informer();
-    sender.send(Event::Added(eth0("cni-a"))).unwrap();
-    sender.send(Event::Synced).unwrap();
+    sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
+    sender.send(Incoming::Synced).unwrap();
     let mut tagged = WithOwners::new(inner, OwnerSources::default().pods(stream::pending()));
     assert!(matches!(next(&mut tagged).await, Event::Added(_)));
     assert_eq!(next(&mut tagged).await, Event::Synced);
@@ -93,8 +95,8 @@ async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
     let (sender, inner) = informer();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "cni-a", "u1");
-    let second = Interface { id: testing::id(2), ifindex: 2, ..(*eth0("cni-a")).clone() };
-    for event in [Event::Added(eth0("cni-a")), Event::Added(Arc::new(second)), Event::Synced] {
+    let second = iface_core::Interface { id: testing::id(2), ifindex: 2, ..(*eth0("cni-a")).clone() };
+    for event in [Incoming::Added(eth0("cni-a")), Incoming::Added(Arc::new(second)), Incoming::Synced] {
         sender.send(event).unwrap();
     }
     let workload = Workload { kind: WorkloadKind::Deployment, name: "web".into() };
@@ -157,7 +159,7 @@ async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
     let faults = stream::iter([PodEvent::Fault("the API server is away".into())]).chain(stream::pending());
     let sources = OwnerSources::default().cni_dir(dir.path()).unwrap().cni_dir(dir.path().join("absent")).unwrap();
     let mut tagged = WithOwners::new(inner, sources.pods(faults));
-    sender.send(Event::Synced).unwrap();
+    sender.send(Incoming::Synced).unwrap();
     assert_eq!(next(&mut tagged).await, Event::Synced);
     let status = until(&mut tagged, |status| status.pod_fault.is_some()).await;
     assert_eq!((status.tallies.refused_files, status.tallies.pod_faults), (1, 1));
@@ -169,7 +171,7 @@ async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
 async fn it_ends_when_the_informer_does() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, inner) = informer();
-    sender.send(Event::Added(eth0("cni-a"))).unwrap();
+    sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
     drop(sender);
     let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     assert!(matches!(next(&mut tagged).await, Event::Added(_)));

@@ -7,17 +7,23 @@ use crate::{Changes, Event, InterfaceId};
 /// `Added` then `Deleted` cancel out, several `Updated` become one, so what is held is bounded by
 /// what exists plus what the reader still believes to exist. Order is that of each interface's
 /// first unread event; per interface it is always kept.
-#[derive(Debug, Default)]
-pub struct Coalesce {
-    unread: BTreeMap<u64, Event>,
+#[derive(Debug)]
+pub struct Coalesce<O = ()> {
+    unread: BTreeMap<u64, Event<O>>,
     place: BTreeMap<InterfaceId, u64>,
     next: u64,
     merged: u64,
 }
 
-impl Coalesce {
+impl<O> Default for Coalesce<O> {
+    fn default() -> Self {
+        Self { unread: BTreeMap::new(), place: BTreeMap::new(), next: 0, merged: 0 }
+    }
+}
+
+impl<O> Coalesce<O> {
     /// Takes one more event in.
-    pub fn push(&mut self, event: Event) {
+    pub fn push(&mut self, event: Event<O>) {
         let Some(id) = event.interface().map(|interface| interface.id) else {
             self.append(event);
             return;
@@ -39,7 +45,7 @@ impl Coalesce {
     }
 
     /// Takes the oldest event out.
-    pub fn pop(&mut self) -> Option<Event> {
+    pub fn pop(&mut self) -> Option<Event<O>> {
         let (_, event) = self.unread.pop_first()?;
         if let Some(interface) = event.interface() {
             self.place.remove(&interface.id);
@@ -65,7 +71,7 @@ impl Coalesce {
         self.merged
     }
 
-    fn append(&mut self, event: Event) -> u64 {
+    fn append(&mut self, event: Event<O>) -> u64 {
         let place = self.next;
         self.next += 1;
         self.unread.insert(place, event);
@@ -74,7 +80,7 @@ impl Coalesce {
 }
 
 /// One event that says what both said, or none when they cancel out.
-fn merge(earlier: &Event, later: Event) -> Option<Event> {
+fn merge<O>(earlier: &Event<O>, later: Event<O>) -> Option<Event<O>> {
     match (earlier, later) {
         (Event::Added(_), Event::Deleted(_)) => None,
         (Event::Added(_), Event::Updated(now, _)) => Some(Event::Added(now)),
@@ -130,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_comes_out_leads_to_the_same_as_what_went_in(history in read_now_and_then()) {
-            let (mut coalesce, mut truth, mut reader) = (Coalesce::default(), State::new(), State::new());
+            let (mut coalesce, mut truth, mut reader) = (Coalesce::<()>::default(), State::new(), State::new());
             for (event, reads) in history {
                 apply(&mut truth, &event);
                 coalesce.push(event);

@@ -8,23 +8,26 @@ use crate::Interface;
 /// Of one [`InterfaceId`](crate::InterfaceId) a consumer hears `Added` once, then any number of
 /// `Updated`, then `Deleted` once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<O = ()> {
     /// It exists, up or not.
-    Added(Arc<Interface>),
+    Added(Arc<Interface<O>>),
     /// It is another than before.
-    Updated(Arc<Interface>, Changes),
+    Updated(Arc<Interface<O>>, Changes),
     /// It is gone; as it was last.
-    Deleted(Arc<Interface>),
+    Deleted(Arc<Interface<O>>),
     /// Everything that existed at the start has been said. Comes once.
     Synced,
 }
 
-impl Event {
+impl<O> Event<O> {
     /// The event that leads from one state of an existence to the next, if there is anything to say.
     ///
     /// Both states, where there are two, have the same [`InterfaceId`](crate::InterfaceId).
     #[must_use]
-    pub fn between(before: Option<&Arc<Interface>>, now: Option<&Arc<Interface>>) -> Option<Self> {
+    pub fn between(before: Option<&Arc<Interface<O>>>, now: Option<&Arc<Interface<O>>>) -> Option<Self>
+    where
+        O: PartialEq,
+    {
         match (before, now) {
             (None, None) => None,
             (None, Some(now)) => Some(Self::Added(now.clone())),
@@ -33,6 +36,17 @@ impl Event {
                 let changes = before.changes_to(now);
                 (!changes.is_empty()).then(|| Self::Updated(now.clone(), changes))
             }
+        }
+    }
+
+    /// The same event about another view of its interface, for example with an owner.
+    #[must_use]
+    pub fn map<P>(self, view: impl FnOnce(&Arc<Interface<O>>) -> Arc<Interface<P>>) -> Event<P> {
+        match self {
+            Self::Added(interface) => Event::Added(view(&interface)),
+            Self::Updated(interface, changes) => Event::Updated(view(&interface), changes),
+            Self::Deleted(interface) => Event::Deleted(view(&interface)),
+            Self::Synced => Event::Synced,
         }
     }
 
@@ -49,7 +63,7 @@ impl Event {
 
     /// The interface it is about.
     #[must_use]
-    pub fn interface(&self) -> Option<&Arc<Interface>> {
+    pub fn interface(&self) -> Option<&Arc<Interface<O>>> {
         match self {
             Self::Added(interface) | Self::Updated(interface, _) | Self::Deleted(interface) => Some(interface),
             Self::Synced => None,

@@ -10,6 +10,6 @@ use crate::Event;
 ///
 /// Ends only when the source cannot go on. Dropping it stops everything behind it; an event that
 /// was taken out of the stream is delivered, one that was not is forgotten.
-pub trait Informer: Stream<Item = Event> + Send + Unpin {}
+pub trait Informer<O = ()>: Stream<Item = Event<O>> + Send + Unpin {}
 
-impl<S: Stream<Item = Event> + Send + Unpin + ?Sized> Informer for S {}
+impl<O, S: Stream<Item = Event<O>> + Send + Unpin + ?Sized> Informer<O> for S {}

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use crate::{Changes, IfName, MacAddr, Netns, NetnsId, Owner};
+use crate::{Changes, IfName, MacAddr, Netns, NetnsId};
 
 /// Numbers one existence of an interface under one name, from its `Added` to its `Deleted`.
 ///
@@ -28,7 +28,7 @@ pub struct InterfaceKey {
 
 /// A network interface of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
+pub struct Interface<O = ()> {
     /// Which existence of the interface this is.
     pub id: InterfaceId,
     /// The namespace it is in.
@@ -51,13 +51,13 @@ pub struct Interface {
     pub addresses: Box<[IpNet]>,
     /// The other end of a veth, where it is in a known namespace.
     pub peer: Option<Box<Peer>>,
-    /// The pod it belongs to.
-    pub owner: Option<Arc<Owner>>,
+    /// The owner, for programs that know one; the informers of netns-scan leave it empty.
+    pub owner: Option<Arc<O>>,
     /// When it was made, or first seen if that was before; a rename keeps it.
     pub since: SystemTime,
 }
 
-impl Interface {
+impl<O> Interface<O> {
     /// Namespace, number and name together.
     #[must_use]
     pub fn key(&self) -> InterfaceKey {
@@ -79,7 +79,10 @@ impl Interface {
 
     /// What differs between two states of one existence: `self` before, `new` after.
     #[must_use]
-    pub fn changes_to(&self, new: &Self) -> Changes {
+    pub fn changes_to(&self, new: &Self) -> Changes
+    where
+        O: PartialEq,
+    {
         [
             (Changes::MAC, self.mac != new.mac),
             (Changes::MTU, self.mtu != new.mtu),
@@ -92,6 +95,29 @@ impl Interface {
         .into_iter()
         .filter_map(|(change, differs)| differs.then_some(change))
         .fold(Changes::default(), Changes::union)
+    }
+}
+
+impl<O> Interface<O> {
+    /// The same interface with an owner of any type, or with none.
+    #[must_use]
+    pub fn with_owner<P>(&self, owner: Option<Arc<P>>) -> Interface<P> {
+        let Self { id, ref netns, ifindex, name, mac, ref kind, oper_state, admin_up, mtu, .. } = *self;
+        Interface {
+            id,
+            netns: netns.clone(),
+            ifindex,
+            name,
+            mac,
+            kind: kind.clone(),
+            oper_state,
+            admin_up,
+            mtu,
+            addresses: self.addresses.clone(),
+            peer: self.peer.clone(),
+            owner,
+            since: self.since,
+        }
     }
 }
 

@@ -21,7 +21,7 @@
 //! use iface_core::{Event, Filter, InformerExt, NetnsRef, Registerer, LookupOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let watcher = stream::iter([Event::Synced]);
+//! # let watcher = stream::iter([<Event>::Synced]);
 //! let settings = LookupOptions { preferred: "0a:58=eth0".parse()?, ..LookupOptions::default() };
 //! let registerer = Registerer::with_options(watcher, settings);
 //! let lookup = registerer.lookup();
@@ -57,13 +57,13 @@ mod lookup;
 mod mac;
 mod name;
 mod netns;
-mod owner;
 #[cfg(test)]
 mod testing;
 
 pub use coalesce::Coalesce;
 pub use counters::{Counters, Direction};
 pub use event::{Changes, Event, EventKind};
+pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError};
 pub use informer::Informer;
@@ -74,4 +74,3 @@ pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
 pub use name::{IfName, NetnsName};
 pub use netns::{Netns, NetnsId, Place};
-pub use owner::{End, Owner, Pod, Source, Workload, WorkloadKind};

@@ -5,6 +5,7 @@
 
 pub mod cni;
 pub mod kube;
+pub mod model;
 pub mod pod;
 pub mod tagger;
 pub mod with_owners;

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::causes::chain;
-use crate::interface::{Event, Informer};
+use crate::interface::Event;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use iface_core::Informer;
 use nix::errno::Errno;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -172,7 +174,8 @@ impl<I: Informer> WithOwners<I> {
         // has it must be known by then.
         if !self.inner_ended {
             match self.inner.poll_next_unpin(cx) {
-                Poll::Ready(Some(event)) => self.tagger.event(event),
+                // The tagger finds the owner; the informer knows none.
+                Poll::Ready(Some(event)) => self.tagger.event(event.map(|new| Arc::new(new.with_owner(None)))),
                 Poll::Ready(None) => self.inner_ended = true,
                 Poll::Pending => return self.take_pods(cx),
             }

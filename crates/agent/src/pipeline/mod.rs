@@ -1,18 +1,18 @@
-//! From namespaces to a table of interfaces that says whose each is.
+//! From network namespaces to a table of interfaces with their owners, and to filtered events.
 //!
-//! Watcher or Poller → owners → filter → registerer: each wraps the one before.
-
-pub mod filtered;
+//! `Watcher` or `Poller` → [`WithOwners`] → [`Registerer`] → [`Filtered`]: each wraps its predecessor.
+//! The table of the `Registerer` holds every interface, so lookups are exact whatever the filter
+//! hides. Outputs (`list`, `top`, `watch`, exporters, `/v1/interfaces`) show what the filter allows.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::interface::{Event, Informer, Interface, Lookup, Registerer};
+use crate::interface::{Event, Filtered, Interface, Lookup, Registerer};
 use anyhow::{Context as _, anyhow};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use iface_core::{Filter, LookupOptions};
+use iface_core::{FilterHandle, Informer, LookupOptions};
 use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -20,21 +20,20 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::config::{Config, Listen};
 use crate::owner::pod::PodEvent;
 use crate::owner::{ApiServer, OwnerSources, OwnerStatus, Selection, WithOwners};
-use crate::pipeline::filtered::Filtered;
 
 /// How long the first listing may take; 10,000 namespaces need less than a second.
 const FIRST_LISTING: Duration = Duration::from_secs(30);
 /// How long a verb that prints once waits for the API server's first answer.
 const FIRST_PODS: Duration = Duration::from_secs(3);
 
-/// The events of the interfaces a configuration asks for, and what is known of them.
+/// Events of the interfaces that the configured filter allows, and lookups of all interfaces.
 pub struct Pipeline {
-    events: Registerer<Filtered<WithOwners<Box<dyn Informer>>>>,
+    events: Filtered<WithOwners<Box<dyn Informer>>>,
     handle: Handle,
     lookup: Lookup,
     owners: watch::Receiver<OwnerStatus>,
     selection: watch::Sender<Selection>,
-    filter: watch::Sender<Filter>,
+    filter: FilterHandle,
 }
 
 impl Pipeline {
@@ -49,9 +48,8 @@ impl Pipeline {
         let owners = tagged.status();
         let kernel = |ifindex| name_for_index(ifindex).ok().flatten();
         let settings = LookupOptions { preferred: config.preferred.clone(), kernel: Some(Box::new(kernel)) };
-        let (filter, filters) = watch::channel(config.filter.clone());
-        let events = Registerer::with_options(Filtered::new(tagged, filters), settings);
-        let lookup = events.lookup();
+        let events = Filtered::new(Registerer::with_options(tagged, settings), config.filter.clone());
+        let (lookup, filter) = (events.lookup(), events.handle());
         Ok(Self { events, handle, lookup, owners, selection, filter })
     }
 
@@ -91,10 +89,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Every interface known now: the host's first, then by namespace, then by number.
+    /// Every interface that the filter allows: the host's first, then by namespace, then by ifindex.
     #[must_use]
     pub fn sorted(&self) -> Vec<Arc<Interface>> {
-        let mut all = self.lookup.interfaces();
+        let mut all = self.filter.select(&self.lookup);
         all.sort_by(|a, b| (&a.netns.place, a.netns.id, a.ifindex).cmp(&(&b.netns.place, b.netns.id, b.ifindex)));
         all
     }
@@ -105,10 +103,16 @@ impl Pipeline {
         &self.handle
     }
 
-    /// Looks interfaces up.
+    /// Looks up interfaces, allowed by the filter or not.
     #[must_use]
     pub fn lookup(&self) -> &Lookup {
         &self.lookup
+    }
+
+    /// The filter of all outputs.
+    #[must_use]
+    pub fn filter(&self) -> &FilterHandle {
+        &self.filter
     }
 
     /// How the sources of owners stand.
@@ -126,7 +130,7 @@ impl Pipeline {
             *current = selection;
             differs
         });
-        self.filter.send_replace(config.filter.clone());
+        self.filter.set(config.filter.clone());
     }
 
     /// What cannot be seen, in one line; `None` where all is seen.

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::interface::Lookup;
+use crate::interface::{Interface, Lookup};
+use iface_core::FilterHandle;
 use netns_scan::{Handle, Reading};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use super::link_speed;
 use super::settled::Settled;
 use crate::export::resource::Identity;
+use crate::lookup::{Answer, Query, find};
 use crate::metrics::clock::Clock;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::Points;
@@ -23,13 +25,32 @@ use crate::metrics::series::Accumulator;
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) handle: Handle,
+    /// Every interface that exists.
     pub(super) lookup: Lookup,
+    /// Narrows what is exported.
+    pub(super) filter: FilterHandle,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
     /// Time at which everything that existed at the start was known.
     pub(super) synced: watch::Receiver<Option<SystemTime>>,
     pub(super) settled: Settled,
     pub(super) count: watch::Sender<SeriesCount>,
+}
+
+impl Shared {
+    /// The interfaces to show; none before everything that existed at the start is known.
+    pub(super) fn interfaces(&self) -> Vec<Arc<Interface>> {
+        if self.synced.borrow().is_none() {
+            return Vec::new();
+        }
+        self.filter.select(&self.lookup)
+    }
+
+    /// Looks up among all interfaces; nothing is found before all are known, as no answer is exact then.
+    pub(super) fn find(&self, query: &Query) -> Option<Answer> {
+        self.synced.borrow().as_ref()?;
+        find(&self.lookup, query)
+    }
 }
 
 /// Number of series in the last reading.
@@ -68,7 +89,7 @@ impl Collector {
         if let Some(at) = *self.shared.synced.borrow() {
             self.accumulator.synced(at);
         }
-        let interfaces = self.shared.lookup.interfaces();
+        let interfaces = self.shared.interfaces();
         let now = SystemTime::now();
         if let Some(by) = self.clock.set_back(now, std::time::Instant::now()) {
             tracing::warn!(event.name = "clock.set_back", ?by, "the clock was set back: every series starts anew");

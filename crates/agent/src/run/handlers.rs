@@ -6,7 +6,6 @@ use tokio::sync::watch;
 use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
-use crate::lookup::find;
 use crate::metrics::own::Observed;
 use crate::owner::OwnerStatus;
 use crate::pipeline::Pipeline;
@@ -43,11 +42,11 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
 /// Callbacks of the admin server.
 pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
     let (handle, owners, synced) = (shared.handle.clone(), pipeline.owners().clone(), shared.synced.clone());
-    let (known, lookup) = (shared.lookup.clone(), shared.lookup.clone());
+    let (shown, known) = (shared.clone(), shared.clone());
     Handles {
         ready: Box::new(move || ready(synced.borrow().is_some(), &handle.status(), &owners.borrow())),
-        interfaces: Box::new(move || known.interfaces()),
-        lookup: Box::new(move |wanted| find(&lookup, wanted)),
+        interfaces: Box::new(move || shown.interfaces()),
+        lookup: Box::new(move |wanted| known.find(wanted)),
         metrics: Box::new(move |format| scrapes.page(format)),
     }
 }

@@ -2,8 +2,8 @@
 
 mod collector;
 mod handlers;
-mod link_speed;
 mod limit;
+mod link_speed;
 mod memory;
 mod outage;
 mod reload;
@@ -78,6 +78,7 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
     Shared {
         handle: pipeline.handle().clone(),
         lookup: pipeline.lookup().clone(),
+        filter: pipeline.filter().clone(),
         own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe()))),
         settled: Settled::new(synced.clone(), pipeline.owners().clone()),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),

@@ -2,7 +2,7 @@ use std::fs;
 
 use netns_testbed::{Rtnl, Test, tests};
 
-use crate::program::{output, stdout};
+use crate::program::{listed, output, stdout};
 use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         failure_exits_with_1_and_one_line,
         doctor_prints_all_checks,
         lookup_by_index_mac_and_namespace,
+        lookup_finds_filtered_interfaces,
     ]
     .into()
 }
@@ -127,4 +128,19 @@ fn lookup_by_index_mac_and_namespace() {
     assert!(lookup(&["--netns", "host", "-o", "json"]).contains(r#""confidence":"exact""#));
     assert!(stderr(&["lookup", "4711"], 1).contains("4711"));
     assert!(stderr(&["lookup", "2", "0a:zz"], 2).contains("0a:zz"));
+}
+
+// The filter narrows outputs, not lookups: an interface that `list` hides still has an exact answer.
+fn lookup_finds_filtered_interfaces() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let filtered =
+        |verb: &[&str]| stdout(&[verb, &["--cni-cache-dir", &cni, "--exclude-interfaces", "lo,/^veth/"]].concat());
+    assert!(!filtered(&["list", "-o", "name"]).contains("veth"));
+    let index = Rtnl::new().index_of("veth0").unwrap().to_string();
+    let mac = listed(&scene.cni, &["--netns", "host", "veth0"])[0]["mac"].as_str().unwrap().to_owned();
+    let by_mac = filtered(&["lookup", &index, &mac]);
+    assert_eq!(by_mac, "host/veth0, the host's end of default/web-0, exact\n");
+    assert_eq!(filtered(&["lookup", "1", "--netns", "host"]), "host/lo, exact\n");
+    assert!(filtered(&["lookup", "1"]).ends_with(", guess\n"), "every namespace has a lo");
 }

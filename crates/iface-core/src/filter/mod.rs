@@ -1,5 +1,6 @@
 //! Filters over interfaces, by name and by address.
 
+pub(crate) mod filtered;
 pub(crate) mod stream;
 
 use ipnet::IpNet;
@@ -82,7 +83,7 @@ impl Filter {
 
     /// Whether the interface is one to care for, as it is now.
     #[must_use]
-    pub fn allows(&self, interface: &Interface) -> bool {
+    pub fn allows<O>(&self, interface: &Interface<O>) -> bool {
         match &self.0 {
             Way::Names { allowed, excluded } => {
                 let matches = |pattern: &Pattern| pattern.matches(&interface.name);

@@ -1,6 +1,9 @@
+//! Narrowed streams of events under a fixed condition.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -12,9 +15,9 @@ use crate::{Event, Filter, Informer, Interface, InterfaceId};
 /// To whoever reads the narrowed stream, an interface exists while it is of those wanted: it is
 /// `Added` when it becomes one and `Deleted` when it ceases to be one, so each `Added` has its
 /// `Deleted`, and one that comes back keeps its [`InterfaceId`]. `Synced` passes through.
-pub trait InformerExt: Informer + Sized {
+pub trait InformerExt<O = ()>: Informer<O> + Sized {
     /// Only interfaces for which `wanted` holds.
-    fn only<F: Fn(&Interface) -> bool>(self, wanted: F) -> Only<Self, F> {
+    fn only<F: Fn(&Interface<O>) -> bool>(self, wanted: F) -> Only<Self, F> {
         Only { inner: self, wanted, shown: Shown::default() }
     }
 
@@ -38,17 +41,17 @@ pub trait InformerExt: Informer + Sized {
     /// # use futures_util::{FutureExt, stream};
     /// # attach_to_all(stream::empty()).now_or_never().unwrap();
     /// ```
-    fn up_only(self) -> Only<Self, fn(&Interface) -> bool> {
+    fn up_only(self) -> Only<Self, fn(&Interface<O>) -> bool> {
         self.only(Interface::is_up)
     }
 
     /// Only interfaces that the filter allows, whose addresses may change.
-    fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface) -> bool + Send + Unpin> {
+    fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface<O>) -> bool + Send + Unpin> {
         self.only(move |interface| filter.allows(interface))
     }
 }
 
-impl<I: Informer> InformerExt for I {}
+impl<O, I: Informer<O>> InformerExt<O> for I {}
 
 /// An [`Informer`] of some interfaces of another; see [`InformerExt`].
 pub struct Only<I, F> {
@@ -57,10 +60,10 @@ pub struct Only<I, F> {
     shown: Shown,
 }
 
-impl<I: Informer, F: Fn(&Interface) -> bool + Unpin> Stream for Only<I, F> {
-    type Item = Event;
+impl<O, I: Stream<Item = Event<O>> + Unpin, F: Fn(&Interface<O>) -> bool + Unpin> Stream for Only<I, F> {
+    type Item = Event<O>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<O>>> {
         let this = self.get_mut();
         loop {
             let Some(event) = std::task::ready!(Pin::new(&mut this.inner).poll_next(cx)) else {
@@ -76,37 +79,43 @@ impl<I: Informer, F: Fn(&Interface) -> bool + Unpin> Stream for Only<I, F> {
 
 impl<I: fmt::Debug, F> fmt::Debug for Only<I, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Only").field("inner", &self.inner).field("shown", &self.shown.0.len()).finish_non_exhaustive()
+        f.debug_struct("Only").field("inner", &self.inner).field("shown", &self.shown.len()).finish_non_exhaustive()
     }
 }
 
-/// The interfaces the reader believes to exist.
+/// The interfaces that the reader of a narrowed stream believes to exist.
 #[derive(Debug, Default)]
-struct Shown(BTreeSet<InterfaceId>);
+pub(super) struct Shown(BTreeSet<InterfaceId>);
 
 impl Shown {
-    /// What the reader hears of an event about an interface that is wanted now, or is not.
-    fn pass(&mut self, event: Event, wanted: bool) -> Option<Event> {
+    pub(super) fn contains(&self, id: InterfaceId) -> bool {
+        self.0.contains(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Shows an interface that was hidden, or hides one that was shown.
+    pub(super) fn turn<O>(&mut self, interface: Arc<Interface<O>>, wanted: bool) -> Event<O> {
+        if wanted {
+            self.0.insert(interface.id);
+            Event::Added(interface)
+        } else {
+            self.0.remove(&interface.id);
+            Event::Deleted(interface)
+        }
+    }
+
+    /// The event to emit for one of the informer, about an interface that is wanted now or is not.
+    pub(super) fn pass<O>(&mut self, event: Event<O>, wanted: bool) -> Option<Event<O>> {
         match event {
             Event::Synced => Some(event),
             Event::Deleted(interface) => self.0.remove(&interface.id).then_some(Event::Deleted(interface)),
-            Event::Added(interface) => {
-                if !wanted {
-                    return None;
-                }
-                self.0.insert(interface.id);
-                Some(Event::Added(interface))
-            }
-            Event::Updated(interface, changes) => match (self.0.contains(&interface.id), wanted) {
+            Event::Added(interface) => wanted.then(|| self.turn(interface, true)),
+            Event::Updated(interface, changes) => match (self.contains(interface.id), wanted) {
                 (true, true) => Some(Event::Updated(interface, changes)),
-                (false, true) => {
-                    self.0.insert(interface.id);
-                    Some(Event::Added(interface))
-                }
-                (true, false) => {
-                    self.0.remove(&interface.id);
-                    Some(Event::Deleted(interface))
-                }
+                (false, true) | (true, false) => Some(self.turn(interface, wanted)),
                 (false, false) => None,
             },
         }
@@ -116,7 +125,6 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use futures_util::{FutureExt, StreamExt, stream};
     use proptest::prelude::*;

@@ -27,7 +27,7 @@ use crate::{IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, 
 /// use iface_core::{MacAddr, Registerer};
 ///
 /// # futures_util::FutureExt::now_or_never(async {
-/// # let events = stream::empty();
+/// # let events = stream::empty::<iface_core::Event>();
 /// let mut registerer = Registerer::new(events);
 /// let lookup = registerer.lookup();
 /// let mac = MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, 5]);
@@ -39,13 +39,20 @@ use crate::{IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, 
 /// while let Some(_event) = registerer.next().await {}
 /// # });
 /// ```
-#[derive(Clone, Debug)]
-pub struct Lookup {
-    pub(crate) shared: Arc<Shared>,
+#[derive(Debug)]
+pub struct Lookup<O = ()> {
+    pub(crate) shared: Arc<Shared<O>>,
     pub(crate) kernel: Option<Arc<KernelNames>>,
 }
 
-impl Lookup {
+// Derived, it would ask for an owner that can be cloned.
+impl<O> Clone for Lookup<O> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), kernel: self.kernel.clone() }
+    }
+}
+
+impl<O> Lookup<O> {
     /// The name of the interface with this number, told from others with the same by its MAC
     /// address.
     ///
@@ -60,7 +67,7 @@ impl Lookup {
 
     /// Answers as this does, a little faster: for a thread that asks for every packet.
     #[must_use]
-    pub fn reader(&self) -> Reader {
+    pub fn reader(&self) -> Reader<O> {
         Reader { kept: CachedTable::new(&self.shared), lookup: self.clone() }
     }
 
@@ -74,13 +81,13 @@ impl Lookup {
     /// Where 2 or 3 leave several, they are told apart as in 4. A packet's MAC is often the other
     /// end's or a router's, so 1 and 4 do not ask for a match.
     #[must_use]
-    pub fn for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Found> {
+    pub fn for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Found<O>> {
         let found = |row, confidence| Found { row, confidence };
         self.shared.settled(&mut LoadEachTime, |view| self.pick(view, ifindex, mac, found))
     }
 
     #[inline(always)]
-    fn name(&self, tables: &mut impl Tables, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
+    fn name(&self, tables: &mut impl Tables<O>, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
         let named = |name, confidence| Answer { name, confidence };
         let known = self.shared.settled(tables, |view| self.pick(view, ifindex, mac, named));
         if known.is_some() {
@@ -91,13 +98,13 @@ impl Lookup {
     }
 
     #[inline(always)]
-    fn pick<O: Occupant, T>(
+    fn pick<T: Occupant<O>, A>(
         &self,
-        view: &View<'_>,
+        view: &View<'_, O>,
         ifindex: u32,
         mac: Option<&MacAddr>,
-        answer: impl Fn(O, Confidence) -> T,
-    ) -> ControlFlow<Option<T>, Option<T>> {
+        answer: impl Fn(T, Confidence) -> A,
+    ) -> ControlFlow<Option<A>, Option<A>> {
         if let Some(mac) = mac
             && let Some(Hit { found, alone }) = view.find(&Key::IfindexMac(ifindex, mac))
         {
@@ -123,36 +130,36 @@ impl Lookup {
     /// The interface with this number in this namespace.
     ///
     /// ```
-    /// # let lookup = iface_core::Registerer::new(futures_util::stream::empty()).lookup();
+    /// # let lookup = iface_core::Registerer::new(futures_util::stream::empty::<iface_core::Event>()).lookup();
     /// use iface_core::NetnsRef;
     ///
     /// let host = lookup.in_netns(NetnsRef::Host, 2);
     /// let blue = lookup.in_netns("blue", 2);
     /// ```
     #[must_use]
-    pub fn in_netns<'a>(&self, netns: impl Into<NetnsRef<'a>>, ifindex: u32) -> Option<Found> {
+    pub fn in_netns<'a>(&self, netns: impl Into<NetnsRef<'a>>, ifindex: u32) -> Option<Found<O>> {
         self.by(&Key::Netns(netns.into(), ifindex))
     }
 
     /// The interface with this name; a guess when several namespaces have one.
     #[must_use]
-    pub fn by_name(&self, name: &IfName) -> Option<Found> {
+    pub fn by_name(&self, name: &IfName) -> Option<Found<O>> {
         self.by(&Key::Name(name))
     }
 
     /// The interface with this MAC address; a guess when several have it.
     #[must_use]
-    pub fn by_mac(&self, mac: &MacAddr) -> Option<Found> {
+    pub fn by_mac(&self, mac: &MacAddr) -> Option<Found<O>> {
         self.by(&Key::Mac(mac))
     }
 
     /// The interface with this id, while it exists.
     #[must_use]
-    pub fn get(&self, id: InterfaceId) -> Option<Found> {
+    pub fn get(&self, id: InterfaceId) -> Option<Found<O>> {
         self.by(&Key::Id(id))
     }
 
-    fn by(&self, key: &Key<'_>) -> Option<Found> {
+    fn by(&self, key: &Key<'_>) -> Option<Found<O>> {
         let Hit { found: row, alone } = self.shared.find(key)?;
         Some(Found { row, confidence: if alone { Confidence::Exact } else { Confidence::Guess } })
     }
@@ -160,13 +167,13 @@ impl Lookup {
     /// Visits every interface, in no particular order.
     ///
     /// One that exists throughout is visited once; one that comes or goes meanwhile, at most once.
-    pub fn for_each(&self, visit: impl FnMut(&Arc<Interface>)) {
+    pub fn for_each(&self, visit: impl FnMut(&Arc<Interface<O>>)) {
         self.shared.for_each(visit);
     }
 
     /// Every interface, as [`for_each`](Self::for_each) visits them. Allocates the vector.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<Arc<Interface>> {
+    pub fn interfaces(&self) -> Vec<Arc<Interface<O>>> {
         let mut all = Vec::with_capacity(self.len());
         self.for_each(|interface| all.push(interface.clone()));
         all
@@ -191,17 +198,23 @@ impl Lookup {
 /// asks, memory of what is gone stays with it.
 ///
 /// ```
-/// # let lookup = iface_core::Registerer::new(futures_util::stream::empty()).lookup();
+/// # let lookup = iface_core::Registerer::new(futures_util::stream::empty::<iface_core::Event>()).lookup();
 /// let mut reader = lookup.reader();
 /// std::thread::spawn(move || reader.name_for_index_and_mac(2, None));
 /// ```
-#[derive(Clone, Debug)]
-pub struct Reader {
-    lookup: Lookup,
-    kept: CachedTable,
+#[derive(Debug)]
+pub struct Reader<O = ()> {
+    lookup: Lookup<O>,
+    kept: CachedTable<O>,
 }
 
-impl Reader {
+impl<O> Clone for Reader<O> {
+    fn clone(&self) -> Self {
+        Self { lookup: self.lookup.clone(), kept: self.kept.clone() }
+    }
+}
+
+impl<O> Reader<O> {
     /// As [`Lookup::name_for_index_and_mac`].
     #[must_use]
     pub fn name_for_index_and_mac(&mut self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
@@ -213,21 +226,21 @@ impl Reader {
 ///
 /// Reads as the [`Interface`]. It is meant to be looked at and dropped; to keep the interface,
 /// take the [`Arc`].
-pub struct Found {
+pub struct Found<O = ()> {
     // Never `None`: a lookup that meets an empty slot goes on.
-    row: Row,
+    row: Row<O>,
     /// What the answer rests on.
     pub confidence: Confidence,
 }
 
-impl Found {
+impl<O> Found<O> {
     /// The interface, to be kept.
     #[must_use]
-    pub fn to_arc(&self) -> Arc<Interface> {
+    pub fn to_arc(&self) -> Arc<Interface<O>> {
         self.arc().clone()
     }
 
-    fn arc(&self) -> &Arc<Interface> {
+    fn arc(&self) -> &Arc<Interface<O>> {
         match &*self.row {
             Some(interface) => interface,
             None => unreachable!("a row is found by what is in it"),
@@ -235,15 +248,15 @@ impl Found {
     }
 }
 
-impl Deref for Found {
-    type Target = Interface;
+impl<O> Deref for Found<O> {
+    type Target = Interface<O>;
 
-    fn deref(&self) -> &Interface {
+    fn deref(&self) -> &Interface<O> {
         self.arc()
     }
 }
 
-impl fmt::Debug for Found {
+impl<O: fmt::Debug> fmt::Debug for Found<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found").field("confidence", &self.confidence).field("interface", self.arc()).finish()
     }

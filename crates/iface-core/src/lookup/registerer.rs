@@ -17,10 +17,10 @@ use crate::{Event, IfName, Informer, Lookup, Preferred};
 ///
 /// Dropping it drops the informer; every [`Lookup`] then stays as it was.
 #[derive(Debug)]
-pub struct Registerer<I> {
+pub struct Registerer<I, O = ()> {
     inner: I,
-    writer: Writer,
-    lookup: Lookup,
+    writer: Writer<O>,
+    lookup: Lookup<O>,
 }
 
 /// What lookups do when events do not settle the answer. The default is no rule and no kernel.
@@ -45,7 +45,7 @@ impl fmt::Debug for LookupOptions {
     }
 }
 
-impl<I: Informer> Registerer<I> {
+impl<O, I: Informer<O>> Registerer<I, O> {
     /// A table of what this informer tells.
     #[must_use]
     pub fn new(inner: I) -> Self {
@@ -62,15 +62,15 @@ impl<I: Informer> Registerer<I> {
 
     /// A handle to look interfaces up with, from any thread.
     #[must_use]
-    pub fn lookup(&self) -> Lookup {
+    pub fn lookup(&self) -> Lookup<O> {
         self.lookup.clone()
     }
 }
 
-impl<I: Informer> Stream for Registerer<I> {
-    type Item = Event;
+impl<O, I: Informer<O>> Stream for Registerer<I, O> {
+    type Item = Event<O>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<O>>> {
         let this = self.get_mut();
         let event = std::task::ready!(Pin::new(&mut this.inner).poll_next(cx));
         if let Some(event) = &event {

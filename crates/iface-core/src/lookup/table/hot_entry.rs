@@ -71,8 +71,8 @@ impl HotEntry {
     }
 }
 
-impl From<&Interface> for Seen {
-    fn from(interface: &Interface) -> Self {
+impl<O> From<&Interface<O>> for Seen {
+    fn from(interface: &Interface<O>) -> Self {
         let Interface { ifindex, mac, name, .. } = interface;
         Self { ifindex: *ifindex, mac: MacWord::of(mac.as_ref()), name: *name }
     }

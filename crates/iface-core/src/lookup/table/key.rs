@@ -24,7 +24,7 @@ pub(super) const KINDS: usize = 8;
 pub(super) type Keys<'a> = [Option<Key<'a>>; KINDS];
 
 impl<'a> Key<'a> {
-    pub(super) fn all_of(interface: &'a Interface, preferred: &Preferred) -> Keys<'a> {
+    pub(super) fn all_of<O>(interface: &'a Interface<O>, preferred: &Preferred) -> Keys<'a> {
         let Interface { id, netns, ifindex, name, mac, .. } = interface;
         let mac = mac.as_ref();
         [
@@ -54,7 +54,7 @@ impl<'a> Key<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn fits(&self, interface: &Interface) -> bool {
+    pub(super) fn fits<O>(&self, interface: &Interface<O>) -> bool {
         match *self {
             Self::Id(id) => interface.id == id,
             Self::Ifindex(ifindex) => interface.ifindex == ifindex,

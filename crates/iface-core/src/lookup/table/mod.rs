@@ -37,8 +37,8 @@ const LOOKS: usize = 4;
 
 /// What the writer and all readers have in common.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    table: ArcSwap<Table>,
+pub(crate) struct Shared<O = ()> {
+    table: ArcSwap<Table<O>>,
     /// How many tables there were before this one.
     replaced: AtomicU64,
     /// Odd while the writer changes what a lookup could find.
@@ -49,39 +49,45 @@ pub(crate) struct Shared {
 }
 
 /// Where a reader has the table from.
-pub(crate) trait Tables {
+pub(crate) trait Tables<O> {
     /// The table as it is now.
-    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>>;
+    fn current(&mut self, shared: &Shared<O>) -> impl Deref<Target = Arc<Table<O>>>;
 }
 
 /// Takes it anew each time, and keeps nothing.
 pub(crate) struct LoadEachTime;
 
-impl Tables for LoadEachTime {
+impl<O> Tables<O> for LoadEachTime {
     #[inline(always)]
-    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+    fn current(&mut self, shared: &Shared<O>) -> impl Deref<Target = Arc<Table<O>>> {
         shared.table.load()
     }
 }
 
 /// Keeps it until there is another: what one thread asks often need not count references.
-#[derive(Clone, Debug)]
-pub(crate) struct CachedTable {
-    table: Arc<Table>,
+#[derive(Debug)]
+pub(crate) struct CachedTable<O = ()> {
+    table: Arc<Table<O>>,
     replaced: u64,
 }
 
-impl CachedTable {
-    pub(crate) fn new(shared: &Shared) -> Self {
+impl<O> Clone for CachedTable<O> {
+    fn clone(&self) -> Self {
+        Self { table: self.table.clone(), replaced: self.replaced }
+    }
+}
+
+impl<O> CachedTable<O> {
+    pub(crate) fn new(shared: &Shared<O>) -> Self {
         // In this order: a table that comes in between is taken at the next look, and not missed.
         let replaced = shared.replaced.load(Ordering::Acquire);
         Self { table: shared.table.load_full(), replaced }
     }
 }
 
-impl Tables for CachedTable {
+impl<O> Tables<O> for CachedTable<O> {
     #[inline(always)]
-    fn current(&mut self, shared: &Shared) -> impl Deref<Target = Arc<Table>> {
+    fn current(&mut self, shared: &Shared<O>) -> impl Deref<Target = Arc<Table<O>>> {
         if shared.replaced.load(Ordering::Acquire) != self.replaced {
             *self = Self::new(shared);
         }
@@ -89,7 +95,7 @@ impl Tables for CachedTable {
     }
 }
 
-impl Shared {
+impl<O> Shared<O> {
     pub(crate) fn new(preferred: Preferred) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::with_room(0, [0; KINDS])),
@@ -111,7 +117,7 @@ impl Shared {
 
     /// The best interface with this key.
     #[inline(always)]
-    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit<Row>> {
+    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Hit<Row<O>>> {
         self.settled(&mut LoadEachTime, |view| match view.find(key) {
             Some(hit) => ControlFlow::Break(Some(hit)),
             None => ControlFlow::Continue(None),
@@ -121,7 +127,11 @@ impl Shared {
     /// Looks until `look` breaks with an answer that holds whatever the writer did meanwhile, or
     /// continues with one while the writer did nothing.
     #[inline(always)]
-    pub(crate) fn settled<T>(&self, tables: &mut impl Tables, look: impl Fn(&View<'_>) -> ControlFlow<T, T>) -> T {
+    pub(crate) fn settled<T>(
+        &self,
+        tables: &mut impl Tables<O>,
+        look: impl Fn(&View<'_, O>) -> ControlFlow<T, T>,
+    ) -> T {
         let mut looks = 0;
         loop {
             yield_point();
@@ -142,7 +152,7 @@ impl Shared {
     }
 
     /// Visits every interface that exists throughout the call, once.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Interface>)) {
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Interface<O>>)) {
         yield_point();
         let table = self.table.load();
         for slot in 0..table.rows.len() {
@@ -152,7 +162,7 @@ impl Shared {
         }
     }
 
-    fn replace(&self, table: Arc<Table>) {
+    fn replace(&self, table: Arc<Table<O>>) {
         yield_point();
         self.table.store(table);
         yield_point();
@@ -161,36 +171,36 @@ impl Shared {
 }
 
 /// What one look at the table sees.
-pub(crate) struct View<'a> {
-    table: &'a Table,
+pub(crate) struct View<'a, O> {
+    table: &'a Table<O>,
     hasher: &'a Hasher,
 }
 
-impl View<'_> {
+impl<O> View<'_, O> {
     /// The best interface with this key.
     #[inline(always)]
-    pub(crate) fn find<O: Occupant>(&self, key: &Key<'_>) -> Option<Hit<O>> {
+    pub(crate) fn find<T: Occupant<O>>(&self, key: &Key<'_>) -> Option<Hit<T>> {
         let (_, entry, found) = self.table.probe(key, self.hasher.hash(key)).ok()?;
         Some(Hit { found, alone: entry.is_alone() })
     }
 }
 
 /// What a key led to.
-pub(crate) struct Hit<O> {
-    pub(crate) found: O,
+pub(crate) struct Hit<T> {
+    pub(crate) found: T,
     /// No other interface has this key.
     pub(crate) alone: bool,
 }
 
 /// Slots, and what leads to them.
 #[derive(Debug)]
-pub(crate) struct Table {
-    rows: Box<[ArcSwapOption<Interface>]>,
+pub(crate) struct Table<O = ()> {
+    rows: Box<[ArcSwapOption<Interface<O>>]>,
     faces: Box<[HotEntry]>,
     indexes: [Index; KINDS],
 }
 
-impl Table {
+impl<O> Table<O> {
     fn with_room(slots: usize, keys: [usize; KINDS]) -> Self {
         Self {
             rows: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
@@ -200,50 +210,50 @@ impl Table {
     }
 
     #[inline(always)]
-    fn probe<O: Occupant>(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, O), Absent> {
-        self.indexes[key.kind()].probe(hash, |slot| O::of(self, slot, key))
+    fn probe<T: Occupant<O>>(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, T), Absent> {
+        self.indexes[key.kind()].probe(hash, |slot| T::of(self, slot, key))
     }
 
     #[inline(always)]
-    fn row(&self, slot: usize) -> Row {
+    fn row(&self, slot: usize) -> Row<O> {
         yield_point();
         self.rows[slot].load()
     }
 
     /// Changes a slot's interface. Every reader sees that at one moment, whatever it reads: while
     /// the face is written, readers turn to the row.
-    fn set(&self, slot: u32, interface: Option<Arc<Interface>>) {
+    fn set(&self, slot: u32, interface: Option<Arc<Interface<O>>>) {
         let seen = interface.as_deref().map_or(Seen::VACANT, Seen::from);
         self.faces[slot as usize].write(seen, || self.set_row(slot, interface));
     }
 
     /// Changes a slot's interface where nothing differs that the face shows.
-    fn set_row(&self, slot: u32, interface: Option<Arc<Interface>>) {
+    fn set_row(&self, slot: u32, interface: Option<Arc<Interface<O>>>) {
         yield_point();
         self.rows[slot as usize].store(interface);
     }
 }
 
 /// What a reader takes from a slot.
-pub(crate) trait Occupant: Sized {
+pub(crate) trait Occupant<O>: Sized {
     /// It, if the slot's interface has the key.
-    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self>;
+    fn of(table: &Table<O>, slot: usize, key: &Key<'_>) -> Option<Self>;
 }
 
 /// An interface as it was when it was read.
-pub(crate) type Row = Guard<Option<Arc<Interface>>>;
+pub(crate) type Row<O = ()> = Guard<Option<Arc<Interface<O>>>>;
 
-impl Occupant for Row {
+impl<O> Occupant<O> for Row<O> {
     #[inline(always)]
-    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+    fn of(table: &Table<O>, slot: usize, key: &Key<'_>) -> Option<Self> {
         let row = table.row(slot);
         row.as_deref().is_some_and(|interface| key.fits(interface)).then_some(row)
     }
 }
 
-impl Occupant for IfName {
+impl<O> Occupant<O> for IfName {
     #[inline(always)]
-    fn of(table: &Table, slot: usize, key: &Key<'_>) -> Option<Self> {
+    fn of(table: &Table<O>, slot: usize, key: &Key<'_>) -> Option<Self> {
         if let Some(seen) = table.faces[slot].read()
             && let Some(fits) = seen.fits(key)
         {

@@ -12,9 +12,9 @@ const MIN_SLOTS: usize = 16;
 
 /// The one that changes the table.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    shared: Arc<Shared>,
-    table: Arc<Table>,
+pub(crate) struct Writer<O = ()> {
+    shared: Arc<Shared<O>>,
+    table: Arc<Table<O>>,
     /// By its kind and place, each key that several interfaces have: their slots, the best first.
     several: HashMap<KeyPlace, Vec<u32>>,
     /// Slots that were given back.
@@ -37,14 +37,14 @@ struct Used {
     ever: usize,
 }
 
-impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+impl<O> Writer<O> {
+    pub(crate) fn new(shared: Arc<Shared<O>>) -> Self {
         let table = shared.table.load_full();
         Self { shared, table, several: HashMap::new(), free: Vec::new(), fresh: 0, used: Default::default() }
     }
 
     /// Makes lookups answer as after this event.
-    pub(crate) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Event<O>) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.put(interface),
             Event::Deleted(interface) => self.delete(interface.id),
@@ -52,7 +52,7 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, new: &Arc<Interface>) {
+    fn put(&mut self, new: &Arc<Interface<O>>) {
         let Some((slot, old)) = self.known(new.id) else {
             if self.shared.len() < Entry::SLOTS {
                 self.changing(|writer| writer.add(new));
@@ -98,7 +98,7 @@ impl Writer {
         self.shared.hasher.hash(key)
     }
 
-    fn probe(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, Row), Absent> {
+    fn probe(&self, key: &Key<'_>, hash: u64) -> Result<(usize, Entry, Row<O>), Absent> {
         self.table.probe(key, hash)
     }
 
@@ -107,13 +107,13 @@ impl Writer {
         self.probe(key, self.hash(key)).ok().map(|(at, ..)| (key.kind(), at))
     }
 
-    fn known(&self, id: InterfaceId) -> Option<(u32, Arc<Interface>)> {
+    fn known(&self, id: InterfaceId) -> Option<(u32, Arc<Interface<O>>)> {
         let key = Key::Id(id);
         let (_, entry, row) = self.probe(&key, self.hash(&key)).ok()?;
         Some((entry.slot()? as u32, row.clone()?))
     }
 
-    fn add(&mut self, new: &Arc<Interface>) {
+    fn add(&mut self, new: &Arc<Interface<O>>) {
         if self.is_full() || (self.free.is_empty() && self.fresh == self.table.rows.len()) {
             self.rebuild();
         }
@@ -121,7 +121,7 @@ impl Writer {
     }
 
     /// Adds where there is room.
-    fn settle(&mut self, new: &Arc<Interface>) {
+    fn settle(&mut self, new: &Arc<Interface<O>>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.fresh += 1;
             self.fresh as u32 - 1
@@ -133,7 +133,7 @@ impl Writer {
         }
     }
 
-    fn remove(&mut self, slot: u32, old: &Interface) {
+    fn remove(&mut self, slot: u32, old: &Interface<O>) {
         let shared = self.shared.clone();
         for key in Key::all_of(old, &shared.preferred).iter().flatten() {
             self.leave(key, slot);
@@ -144,7 +144,7 @@ impl Writer {
 
     /// Changes an interface's keys. It is found by the old ones up to the moment it changes and by
     /// the new ones from then on, so that a reader needs no second look.
-    fn rekey(&mut self, slot: u32, new: &Arc<Interface>, before: &Keys<'_>, after: &Keys<'_>) {
+    fn rekey(&mut self, slot: u32, new: &Arc<Interface<O>>, before: &Keys<'_>, after: &Keys<'_>) {
         if self.is_full() {
             self.rebuild();
             // Its slot is another now, and there is room.
@@ -238,7 +238,7 @@ impl Writer {
     }
 }
 
-impl Table {
+impl<O> Table<O> {
     fn ranks_before(&self, slot: u32, other: u32) -> bool {
         let [slot, other] = [slot, other].map(|slot| self.row(slot as usize));
         slot.as_deref().map(rank) < other.as_deref().map(rank)
@@ -247,6 +247,6 @@ impl Table {
 
 /// Which of several interfaces with one key is the best, as a total order: the host's, then by the
 /// namespace's name, then by number; of two existences of one, the newer.
-fn rank(interface: &Interface) -> (&Place, u32, Reverse<InterfaceId>) {
+fn rank<O>(interface: &Interface<O>) -> (&Place, u32, Reverse<InterfaceId>) {
     (&interface.netns.place, interface.ifindex, Reverse(interface.id))
 }

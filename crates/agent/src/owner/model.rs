@@ -1,3 +1,5 @@
+//! Owners of interfaces: pods, their workloads, and the evidence for them.
+
 use std::fmt;
 use std::sync::Arc;
 
