@@ -119,7 +119,7 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         if lost > 0 {
             own.event_logs_dropped(lost as u64);
             tracing::warn!(
-                event.name = "export.otlp.events_lost",
+                event.name = "export.events_lost",
                 lost,
                 "the OTLP receiver did not take the last events"
             );

@@ -43,16 +43,16 @@ impl Outage {
         let (accepted, bytes) = (report.accepted, report.bytes);
         match (change, &report.failure) {
             (Change::Began, Some(failure)) => {
-                tracing::warn!(event.name = "export.otlp.failed", signal, %endpoint, accepted, "the OTLP receiver {failure}; every interval tries again");
+                tracing::warn!(event.name = "export.failed", signal, %endpoint, accepted, "the OTLP receiver {failure}; every interval tries again");
             }
             (_, Some(failure)) => {
-                tracing::debug!(event.name = "export.otlp.still_failing", signal, %endpoint, accepted, "the OTLP receiver {failure}");
+                tracing::debug!(event.name = "export.still_failing", signal, %endpoint, accepted, "the OTLP receiver {failure}");
             }
             (Change::Ended { exports }, None) => {
                 let after = since.map(|since| since.elapsed());
-                tracing::info!(event.name = "export.otlp.recovered", signal, %endpoint, ?after, failed_exports = exports, "the OTLP receiver takes exports again");
+                tracing::info!(event.name = "export.recovered", signal, %endpoint, ?after, failed_exports = exports, "the OTLP receiver takes exports again");
             }
-            (_, None) => tracing::debug!(event.name = "export.otlp.delivered", signal, accepted, bytes, "exported"),
+            (_, None) => tracing::debug!(event.name = "export.delivered", signal, accepted, bytes, "exported"),
         }
     }
 

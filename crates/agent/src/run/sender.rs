@@ -53,7 +53,7 @@ impl Sender {
         let failure = self.send(self.grace.mul_f32(0.9)).await?;
         if let Some(failure) = failure {
             tracing::warn!(
-                event.name = "export.otlp.last_export_lost",
+                event.name = "export.last_export_lost",
                 "the counters since the last export are lost: the OTLP receiver {failure}"
             );
         }
@@ -87,7 +87,7 @@ impl Sender {
         exported(own, &mut self.outage, Signal::Metrics, &report, start.elapsed());
         let about_itself = own_metrics(own, self.exporter.identity());
         let report = self.exporter.export_resource(&about_itself, deadline).await;
-        tracing::debug!(event.name = "export.otlp.own_metrics", accepted = report.accepted, failure = ?report.failure, "exported the agent's own metrics");
+        tracing::debug!(event.name = "export.own_metrics", accepted = report.accepted, failure = ?report.failure, "exported the agent's own metrics");
         Ok(failure)
     }
 }

@@ -307,7 +307,7 @@ impl Directories {
                      the directory must be readable, and fs.inotify.max_user_watches leave room",
                     path.display()
                 );
-                self.directory_failed(index, "netns.directory_unwatched", error);
+                self.directory_failed(index, error);
                 None
             }
         }
@@ -330,7 +330,7 @@ impl Directories {
                     "cannot list the directory of network namespaces: {error}; the user must be allowed to read the \
                      directory (under SELinux: seLinuxOptions.type spc_t), and the limit on open files leave room"
                 );
-                self.directory_failed(index, "netns.directory_unreadable", error);
+                self.directory_failed(index, error);
             }
             _ if self.all[index].watch.is_some() || self.all[index].identity.is_none() => {
                 self.faults.cleared(&Subject::Directory(index));
@@ -344,11 +344,11 @@ impl Directories {
         }
     }
 
-    fn directory_failed(&mut self, index: usize, event: &str, error: String) {
+    fn directory_failed(&mut self, index: usize, error: String) {
         let path = self.all[index].path.clone();
         if self.faults.failed(Subject::Directory(index), Fault { subject: path.clone(), error: error.clone() }) {
             self.warnings += 1;
-            tracing::warn!(event.name = event, path = %path.display(), "{error}");
+            tracing::warn!(event.name = "netns.directory_failed", path = %path.display(), "{error}");
         }
     }
 

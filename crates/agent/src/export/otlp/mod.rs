@@ -148,7 +148,7 @@ impl Exporter {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(wait) = failure.wait(tries, left, random()) else { return Err(failure) };
             tracing::debug!(
-                event.name = "export.otlp.retried",
+                event.name = "export.retried",
                 signal = self.signal.as_str(),
                 tries,
                 ?wait,
@@ -188,7 +188,7 @@ impl Exporter {
         if rejected > 0 || !message.is_empty() {
             let signal = self.signal.as_str();
             tracing::warn!(
-                event.name = "export.otlp.rejected",
+                event.name = "export.rejected",
                 signal,
                 rejected,
                 message,
