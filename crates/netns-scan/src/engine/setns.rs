@@ -11,9 +11,9 @@ use super::{Engine, Sockets, TURN, Wanted, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
 use crate::engine::netns_thread::Enter;
-use crate::netlink::dump::{Change, Listing};
+use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, Request, parse};
-use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
 use crate::state::{Pair, PairPlace, State};
 
 /// Datagrams taken from a socket before it counts as never empty.
@@ -92,7 +92,7 @@ impl SetnsEngine {
                 Ok(Received::Datagram(datagram)) => {
                     for message in parse(&self.buffer[..datagram.len]) {
                         match message {
-                            Ok(message) if connection.socket.is_answer(&message) => {}
+                            Ok(_) if !datagram.multicast => {}
                             Ok(message) => heard.note(message.body),
                             Err(_) => heard.malformed += 1,
                         }
@@ -165,20 +165,20 @@ impl SetnsEngine {
     }
 
     /// One attempt to list a namespace.
-    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), NoAnswer> {
+    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), RequestError> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-        let mut listing = Listing::default();
+        let mut listing = Dump::default();
         let mut overrun = false;
         for request in [Request::list_links(None), Request::list_addresses(None)] {
             connection.socket.ask(request, &mut self.buffer, |said| {
                 let (body, answer) = match said {
-                    Said::Answer(body) => (body, true),
-                    Said::Heard(body) => (body, false),
-                    Said::Overrun => return overrun = true,
+                    Incoming::Reply(body) => (body, true),
+                    Incoming::Notification(body) => (body, false),
+                    Incoming::Overrun => return overrun = true,
                 };
                 match Change::of(body) {
-                    Ok(Some(change)) if answer => listing.listed(change),
-                    Ok(Some(change)) => listing.heard(change),
+                    Ok(Some(change)) if answer => listing.dumped(change),
+                    Ok(Some(change)) => listing.notified(change),
                     Ok(None) => {}
                     Err(_) => state.tallies.malformed += 1,
                 }
@@ -186,7 +186,7 @@ impl SetnsEngine {
         }
         if overrun {
             state.tallies.overruns += 1;
-            return Err(NoAnswer::Interrupted);
+            return Err(RequestError::Incomplete(Incomplete::Overrun));
         }
         let listed = listing.finish();
         let mut later = Heard::default();
@@ -197,7 +197,7 @@ impl SetnsEngine {
         state.replace(connection.id, listed, |link| connection.pair(self.host, link));
         let overrun = later.overruns > 0;
         self.take_in(token, later, state);
-        if overrun { Err(NoAnswer::Interrupted) } else { Ok(()) }
+        if overrun { Err(RequestError::Incomplete(Incomplete::Overrun)) } else { Ok(()) }
     }
 }
 
@@ -257,11 +257,11 @@ impl Engine for SetnsEngine {
         // An overrun is over when the queue is empty: listed before, it would hide another.
         let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
             true => self.list_once(token, state),
-            false => Err(NoAnswer::Interrupted),
+            false => Err(RequestError::Incomplete(Incomplete::Overrun)),
         });
         match result {
-            Err(NoAnswer::Interrupted) => _ = self.uncertain.insert(id),
-            Err(NoAnswer::Failed(error)) => {
+            Err(RequestError::Incomplete(_)) => _ = self.uncertain.insert(id),
+            Err(RequestError::Failed(error)) => {
                 self.uncertain.remove(&id);
                 return Err(error);
             }
@@ -301,7 +301,7 @@ impl Engine for SetnsEngine {
                 rows.push((ifindex, counters));
             }
         });
-        if let Err(NoAnswer::Failed(error)) = result {
+        if let Err(RequestError::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters.failed", "cannot read counters: {error}");
         }
         // Of a number that was given up meanwhile it is not certain whose counters these are.
@@ -336,11 +336,11 @@ impl Connection {
         buffer: &mut [u8],
         heard: &mut Heard,
         mut answer: impl FnMut(Body<'_>),
-    ) -> Result<(), NoAnswer> {
+    ) -> Result<(), RequestError> {
         self.socket.ask(request, buffer, |said| match said {
-            Said::Answer(body) => answer(body),
-            Said::Heard(body) => heard.note(body),
-            Said::Overrun => heard.overruns += 1,
+            Incoming::Reply(body) => answer(body),
+            Incoming::Notification(body) => heard.note(body),
+            Incoming::Overrun => heard.overruns += 1,
         })
     }
 
