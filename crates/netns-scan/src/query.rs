@@ -1,3 +1,5 @@
+//! Single lookups without a [`Watcher`](crate::Watcher): the addresses and the name of an interface.
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,18 +9,23 @@ use iface_core::IfName;
 use crate::Error;
 use crate::discovery::nsfs::{Found, look};
 use crate::engine::netns_thread::Enter;
-use crate::netlink::dump::{Change, Listed, Listing};
+use crate::netlink::dump::{Change, Dump, DumpedLink};
 use crate::netlink::message::{Body, Request};
-use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, RouteSocket, Said};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, RouteSocket};
+
+/// Attempts of a dump that concurrent changes interrupt.
+const ATTEMPTS: usize = 64;
 
 /// The addresses of an interface.
 ///
-/// `netns` is the path of the namespace it is in; `None` means the calling thread's own. Entering
-/// another needs CAP_SYS_ADMIN. Blocks for some tens of microseconds.
+/// `netns` is the path of the interface's namespace; `None` means the calling thread's own. Entering
+/// another namespace needs `CAP_SYS_ADMIN`. Blocks for some tens of microseconds.
 ///
 /// # Errors
 ///
-/// When the namespace cannot be entered or listed, or has no such interface.
+/// When the namespace cannot be entered or dumped, or has no such interface. A dump that changes
+/// interrupt is repeated; after 64 interrupted dumps the error has the source
+/// [`io::ErrorKind::Interrupted`], and never does the answer lack an address that was there throughout.
 pub fn ips_from_interface(netns: Option<&Path>, name: &IfName) -> Result<Vec<IpAddr>, Error> {
     let socket = match netns {
         None => RouteSocket::open(Groups::NONE),
@@ -28,60 +35,106 @@ pub fn ips_from_interface(netns: Option<&Path>, name: &IfName) -> Result<Vec<IpA
         Some(path) => Error::Enter { path: path.to_owned(), source },
         None => Error::List { what: "addresses of the own namespace", source },
     })?;
-    let list = || -> io::Result<Vec<Listed>> {
-        let mut buffer = vec![0; BUFFER_LEN];
-        let mut listing = Listing::default();
-        for request in [Request::list_links(None), Request::list_addresses(None)] {
-            let mut take = |said: Said<'_>| {
-                if let Said::Answer(body) = said {
-                    Change::of(body).into_iter().flatten().for_each(|change| listing.listed(change));
-                }
-            };
-            match socket.ask(request, &mut buffer, &mut take) {
-                // Of an interrupted dump only what changed may be missing, and that is nobody's loss.
-                Ok(()) | Err(NoAnswer::Interrupted) => {}
-                Err(NoAnswer::Failed(error)) => return Err(error),
-            }
-        }
-        Ok(listing.finish())
-    };
-    let mut list = list;
-    let listed = list().map_err(|source| Error::List { what: "links and addresses", source })?;
-    let of_name = listed.iter().find(|listed| listed.link.name == *name);
-    let addresses = &of_name.ok_or(Error::NoInterface { name: *name })?.addresses;
+    let links = repeat(|| dump(&mut socket));
+    let links = links.map_err(|error| Error::List { what: "links and addresses", source: error.into() })?;
+    let link = links.iter().find(|dumped| dumped.link.name == *name);
+    let addresses = &link.ok_or(Error::NoInterface { name: *name })?.addresses;
     Ok(addresses.iter().map(ipnet::IpNet::addr).collect())
 }
 
-/// The name of the interface with this number in the calling thread's namespace, asked of the
-/// kernel; `None` where there is none.
+/// Repeats an attempt while its reply is incomplete.
+fn repeat<T>(mut attempt: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(RequestError::Incomplete(_)) => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+    attempt()
+}
+
+/// One attempt to dump the links and addresses of the socket's namespace.
+fn dump(socket: &mut RouteSocket) -> Result<Vec<DumpedLink>, RequestError> {
+    let mut buffer = vec![0; BUFFER_LEN];
+    let mut dump = Dump::default();
+    for request in [Request::list_links(None), Request::list_addresses(None)] {
+        let mut malformed = None;
+        socket.ask(request, &mut buffer, |incoming| {
+            let Incoming::Reply(body) = incoming else { return };
+            match Change::of(body) {
+                Ok(change) => change.into_iter().for_each(|change| dump.dumped(change)),
+                Err(error) => malformed = Some(error),
+            }
+        })?;
+        if let Some(error) = malformed {
+            return Err(RequestError::Failed(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+    }
+    Ok(dump.finish())
+}
+
+/// Looks up the name of an interface by index in the calling thread's namespace; `None` when no
+/// interface has the index. Asks the kernel on each call.
 ///
 /// # Errors
 ///
-/// When the kernel cannot be asked.
+/// When no netlink socket can be opened or the kernel refuses the request.
 pub fn name_for_index(ifindex: u32) -> Result<Option<IfName>, Error> {
-    let ask = || -> Result<Option<IfName>, NoAnswer> {
+    let request = || -> Result<Option<IfName>, RequestError> {
         let mut name = None;
-        RouteSocket::open(Groups::NONE).map_err(NoAnswer::Failed)?.ask(
+        RouteSocket::open(Groups::NONE).map_err(RequestError::Failed)?.ask(
             Request::get_link(None, ifindex),
             &mut vec![0; BUFFER_LEN],
-            |said| {
-                if let Said::Answer(Body::NewLink(message)) = said {
+            |incoming| {
+                if let Incoming::Reply(Body::NewLink(message)) = incoming {
                     name = message.link().ok().flatten().map(|link| link.name);
                 }
             },
         )?;
         Ok(name)
     };
-    match ask() {
+    match request() {
         Ok(name) => Ok(name),
-        Err(NoAnswer::Failed(error)) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(RequestError::Failed(error)) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
         Err(error) => Err(Error::List { what: "the own namespace's links", source: error.into() }),
     }
 }
 
 fn open_inside(path: &Path) -> io::Result<RouteSocket> {
     let Found::Namespace(file) = look(path)? else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a network namespace"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
     };
     Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), file)])?.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::socket::Incomplete;
+
+    fn interrupted() -> RequestError {
+        RequestError::Incomplete(Incomplete::Changed)
+    }
+
+    #[test]
+    fn interrupted_dump_is_repeated() {
+        let mut attempts = 0;
+        let result = repeat(|| {
+            attempts += 1;
+            if attempts < 4 { Err(interrupted()) } else { Ok(attempts) }
+        });
+        assert_eq!(result.unwrap(), 4);
+    }
+
+    #[test]
+    fn endless_interruption_is_an_error() {
+        let mut attempts = 0;
+        let result: Result<(), RequestError> = repeat(|| {
+            attempts += 1;
+            Err(interrupted())
+        });
+        assert_eq!(attempts, ATTEMPTS);
+        let error = io::Error::from(result.unwrap_err());
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
 }

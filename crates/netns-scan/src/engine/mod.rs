@@ -14,7 +14,7 @@ use iface_core::NetnsId;
 pub(crate) use self::nsid::NsidEngine;
 pub(crate) use self::setns::SetnsEngine;
 use crate::discovery::nsfs::NsFile;
-use crate::netlink::socket::NoAnswer;
+use crate::netlink::socket::RequestError;
 use crate::state::State;
 use crate::{EngineChoice, EngineKind, Error, Reading};
 
@@ -72,10 +72,10 @@ impl Wanted {
 const ATTEMPTS: usize = 8;
 
 /// Attempts until nothing interrupts, and at most so often.
-fn uninterrupted(mut attempt: impl FnMut() -> Result<(), NoAnswer>) -> Result<(), NoAnswer> {
+fn uninterrupted(mut attempt: impl FnMut() -> Result<(), RequestError>) -> Result<(), RequestError> {
     for _ in 1..ATTEMPTS {
         match attempt() {
-            Err(NoAnswer::Interrupted) => {}
+            Err(RequestError::Incomplete(_)) => {}
             result => return result,
         }
     }
@@ -154,11 +154,11 @@ pub(crate) struct Unusable {
     pub(crate) source: io::Error,
 }
 
-impl From<NoAnswer> for io::Error {
-    fn from(error: NoAnswer) -> Self {
+impl From<RequestError> for io::Error {
+    fn from(error: RequestError) -> Self {
         match error {
-            NoAnswer::Failed(error) => error,
-            NoAnswer::Interrupted => Self::new(io::ErrorKind::Interrupted, "it changes faster than it can be listed"),
+            RequestError::Failed(error) => error,
+            RequestError::Incomplete(cause) => Self::new(io::ErrorKind::Interrupted, cause),
         }
     }
 }

@@ -9,9 +9,9 @@ use iface_core::{Counters, InterfaceId, NetnsId};
 use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
-use crate::netlink::dump::{Change, Listing};
+use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, PairEnd, Request, parse};
-use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Received, RequestError, RouteSocket};
 use crate::state::{Pair, PairPlace, State};
 
 /// One socket in the host's namespace that hears every namespace with an nsid there.
@@ -29,7 +29,7 @@ pub(crate) struct NsidEngine {
     by_nsid: BTreeMap<i32, NetnsId>,
     by_id: BTreeMap<NetnsId, i32>,
     /// Namespaces being listed: what is heard of them goes there.
-    listings: BTreeMap<NetnsId, Listing>,
+    listings: BTreeMap<NetnsId, Dump>,
     needs_resync: BTreeSet<NetnsId>,
     /// Namespaces whose number was given up since somebody last asked.
     dead: Vec<NetnsId>,
@@ -51,7 +51,7 @@ impl NsidEngine {
         requests.check_strictly().map_err(unusable("listing by nsid needs Linux 5.0"))?;
         let mut answers: Box<[u8]> = vec![0; BUFFER_LEN].into();
         match requests.ask(Request::probe_assign(), &mut answers, |_| {}) {
-            Err(NoAnswer::Failed(source)) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Err(RequestError::Failed(source)) if source.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(Unusable { why: "assigning an nsid needs CAP_NET_ADMIN".into(), source });
             }
             _ => {}
@@ -135,7 +135,7 @@ impl NsidEngine {
             link.pair = self.seen_from_host(id, nsid, link, state);
         }
         match self.listings.get_mut(&id) {
-            Some(listing) => listing.heard(change),
+            Some(listing) => listing.notified(change),
             None => state.apply(id, change, |link| self.pair(link)),
         }
     }
@@ -165,7 +165,7 @@ impl NsidEngine {
     fn ask_for(&mut self, nsid: Option<i32>, ifindex: u32) -> Option<Link> {
         let mut link = None;
         let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.answers, |said| {
-            if let Said::Answer(Body::NewLink(message)) = said {
+            if let Incoming::Reply(Body::NewLink(message)) = said {
                 link = message.link().ok().flatten();
             }
         });
@@ -176,7 +176,7 @@ impl NsidEngine {
     fn exists(&mut self, id: NetnsId, ifindex: u32) -> bool {
         let Some(target) = self.target(id) else { return false };
         let result = self.requests.ask(Request::get_link(target, ifindex), &mut self.answers, |_| {});
-        !matches!(result, Err(NoAnswer::Failed(_)))
+        !matches!(result, Err(RequestError::Failed(_)))
     }
 
     /// How a request names a namespace; its own it does not.
@@ -196,14 +196,14 @@ impl NsidEngine {
     }
 
     /// Lists a namespace into its listing.
-    fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
+    fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let listing = self.listings.entry(id).or_default();
         for request in [Request::list_links(target), Request::list_addresses(target)] {
             self.requests.ask(request, &mut self.answers, |said| {
-                let (Said::Answer(body) | Said::Heard(body)) = said else { return };
+                let (Incoming::Reply(body) | Incoming::Notification(body)) = said else { return };
                 match Change::of(body) {
-                    Ok(change) => change.into_iter().for_each(|change| listing.listed(change)),
+                    Ok(change) => change.into_iter().for_each(|change| listing.dumped(change)),
                     Err(_) => state.tallies.malformed += 1,
                 }
             })?;
@@ -212,7 +212,7 @@ impl NsidEngine {
     }
 
     /// Lists a namespace until nothing interrupts it; what is heard from now on is kept beside.
-    fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), NoAnswer> {
+    fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         uninterrupted(|| {
             self.listings.entry(id).or_default().start_again();
             self.dump(id, state)
@@ -254,7 +254,7 @@ impl NsidEngine {
             self.dead.push(before);
         }
         self.by_id.insert(id, nsid);
-        self.listings.insert(id, Listing::default());
+        self.listings.insert(id, Dump::default());
         state.set_nsid(id, nsid);
     }
 }
@@ -282,11 +282,11 @@ impl Engine for NsidEngine {
         for (wanted, _) in numbered {
             match self.dump_all(wanted.id, state) {
                 Ok(()) => listed.push(wanted.id),
-                Err(NoAnswer::Interrupted) => {
+                Err(RequestError::Incomplete(_)) => {
                     self.needs_resync.insert(wanted.id);
                     listed.push(wanted.id);
                 }
-                Err(NoAnswer::Failed(error)) => {
+                Err(RequestError::Failed(error)) => {
                     self.close(wanted.id);
                     failed.push((wanted, error));
                 }
@@ -350,11 +350,11 @@ impl Engine for NsidEngine {
         match result {
             Ok(()) if !self.finish(id, state) => return Err(incomplete()),
             Ok(()) => {}
-            Err(NoAnswer::Interrupted) => {
+            Err(RequestError::Incomplete(_)) => {
                 self.listings.remove(&id);
                 self.needs_resync.insert(id);
             }
-            Err(NoAnswer::Failed(error)) => {
+            Err(RequestError::Failed(error)) => {
                 self.listings.remove(&id);
                 return Err(error);
             }
@@ -376,14 +376,14 @@ impl Engine for NsidEngine {
             Some(_) => Request::list_links(target),
         };
         let result = self.requests.ask(request, &mut self.answers, |said| match said {
-            Said::Answer(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
-            Said::Answer(Body::NewLink(message)) => {
+            Incoming::Reply(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
+            Incoming::Reply(Body::NewLink(message)) => {
                 let counters = message.counters().ok().flatten();
                 rows.extend(counters.map(|counters| (message.ifindex, counters)));
             }
             _ => {}
         });
-        if let Err(NoAnswer::Failed(error)) = result {
+        if let Err(RequestError::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // An ifindex may have become another interface's while the counters were read: take in
@@ -413,7 +413,7 @@ fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: 
     }
     match requests.ask(Request::assign_nsid(file.as_raw_fd()), buffer, |_| {}) {
         // Somebody else was faster: a veth that reaches into it is enough.
-        Err(NoAnswer::Failed(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(RequestError::Failed(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => result?,
     }
     nsid_of(requests, buffer, &file)?.ok_or_else(|| io::Error::other("the kernel gave the namespace no nsid"))
@@ -422,7 +422,7 @@ fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: 
 fn nsid_of(requests: &mut RouteSocket, buffer: &mut [u8], file: &File) -> io::Result<Option<i32>> {
     let mut nsid = None;
     requests.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |said| {
-        if let Said::Answer(Body::NewNsid(number)) = said {
+        if let Incoming::Reply(Body::NewNsid(number)) = said {
             nsid = Some(number);
         }
     })?;

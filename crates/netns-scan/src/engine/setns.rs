@@ -11,9 +11,9 @@ use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
 use crate::engine::netns_thread::Enter;
-use crate::netlink::dump::{Change, Listing};
+use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, Request, parse};
-use crate::netlink::socket::{BUFFER_LEN, Groups, NoAnswer, Received, RouteSocket, Said};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
 use crate::state::{Pair, PairPlace, State};
 
 /// Datagrams taken from a socket before it counts as never empty.
@@ -101,7 +101,7 @@ impl SetnsEngine {
                 Ok(Received::Datagram(datagram)) => {
                     for message in parse(&self.buffer[..datagram.len]) {
                         match message {
-                            Ok(message) if connection.socket.is_answer(&message) => {}
+                            Ok(_) if !datagram.multicast => {}
                             Ok(message) => heard.note(message.body),
                             Err(_) => heard.malformed += 1,
                         }
@@ -175,20 +175,20 @@ impl SetnsEngine {
     }
 
     /// One attempt to list a namespace.
-    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), NoAnswer> {
+    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), RequestError> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-        let mut listing = Listing::default();
+        let mut listing = Dump::default();
         let mut overrun = false;
         for request in [Request::list_links(None), Request::list_addresses(None)] {
             connection.socket.ask(request, &mut self.buffer, |said| {
                 let (body, answer) = match said {
-                    Said::Answer(body) => (body, true),
-                    Said::Heard(body) => (body, false),
-                    Said::Overrun => return overrun = true,
+                    Incoming::Reply(body) => (body, true),
+                    Incoming::Notification(body) => (body, false),
+                    Incoming::Overrun => return overrun = true,
                 };
                 match Change::of(body) {
-                    Ok(Some(change)) if answer => listing.listed(change),
-                    Ok(Some(change)) => listing.heard(change),
+                    Ok(Some(change)) if answer => listing.dumped(change),
+                    Ok(Some(change)) => listing.notified(change),
                     Ok(None) => {}
                     Err(_) => state.tallies.malformed += 1,
                 }
@@ -196,7 +196,7 @@ impl SetnsEngine {
         }
         if overrun {
             state.tallies.overruns += 1;
-            return Err(NoAnswer::Interrupted);
+            return Err(RequestError::Incomplete(Incomplete::Overrun));
         }
         let mut later = Heard::default();
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
@@ -208,7 +208,7 @@ impl SetnsEngine {
             .collect();
         let mut exists = |ifindex| {
             let request = Request::get_link(None, ifindex);
-            !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(NoAnswer::Failed(_)))
+            !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
         };
         let is_complete = listing.is_complete() && !unlisted.into_iter().any(&mut exists);
         let deleted = listing.deleted();
@@ -225,9 +225,9 @@ impl SetnsEngine {
         let overrun = later.overruns > 0;
         self.take_in(token, later, state);
         match (overrun, is_complete) {
-            (true, _) => Err(NoAnswer::Interrupted),
+            (true, _) => Err(RequestError::Incomplete(Incomplete::Overrun)),
             (false, true) => Ok(()),
-            (false, false) => Err(NoAnswer::Failed(incomplete())),
+            (false, false) => Err(RequestError::Failed(incomplete())),
         }
     }
 }
@@ -288,11 +288,11 @@ impl Engine for SetnsEngine {
         // An overrun is over when the queue is empty: listed before, it would hide another.
         let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
             true => self.list_once(token, state),
-            false => Err(NoAnswer::Interrupted),
+            false => Err(RequestError::Incomplete(Incomplete::Overrun)),
         });
         match result {
-            Err(NoAnswer::Interrupted) => _ = self.needs_resync.insert(id),
-            Err(NoAnswer::Failed(error)) => {
+            Err(RequestError::Incomplete(_)) => _ = self.needs_resync.insert(id),
+            Err(RequestError::Failed(error)) => {
                 self.needs_resync.remove(&id);
                 return Err(error);
             }
@@ -332,7 +332,7 @@ impl Engine for SetnsEngine {
                 rows.push((ifindex, counters));
             }
         });
-        if let Err(NoAnswer::Failed(error)) = result {
+        if let Err(RequestError::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // Of a number that was given up meanwhile it is not certain whose counters these are.
@@ -367,11 +367,11 @@ impl Connection {
         buffer: &mut [u8],
         heard: &mut Heard,
         mut answer: impl FnMut(Body<'_>),
-    ) -> Result<(), NoAnswer> {
+    ) -> Result<(), RequestError> {
         self.socket.ask(request, buffer, |said| match said {
-            Said::Answer(body) => answer(body),
-            Said::Heard(body) => heard.note(body),
-            Said::Overrun => heard.overruns += 1,
+            Incoming::Reply(body) => answer(body),
+            Incoming::Notification(body) => heard.note(body),
+            Incoming::Overrun => heard.overruns += 1,
         })
     }
 

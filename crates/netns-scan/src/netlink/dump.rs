@@ -1,39 +1,40 @@
+//! Dumps of a namespace, merged with the notifications received meanwhile. Pure.
+
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::netlink::message::{Address, Body, Link};
+use crate::netlink::message::{Address, Body, Link, Malformed};
 
-/// A namespace's links and addresses, put together from a dump and from what was heard since
-/// before it began. Pure.
+/// Links and addresses of a namespace, from a dump and the notifications since before its start.
 ///
-/// A dump and the events around it come in no reliable order: an event may be older than the
-/// dump, or a part of the dump older than an event. But every change makes an event, so what was
-/// heard about wins over what was listed, and the last word heard is the state.
+/// A dump and the notifications around it arrive in no reliable order: a notification may be older
+/// than the dump, or a part of the dump older than a notification. Because every change causes a
+/// notification, a notification overrules the dump and the last notification is the current state.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
+pub(crate) struct Dump {
     links: BTreeMap<u32, Link>,
     addresses: Vec<Address>,
-    heard_links: BTreeMap<u32, Option<Link>>,
-    heard_addresses: BTreeMap<(u32, IpNet), bool>,
+    notified_links: BTreeMap<u32, Option<Link>>,
+    notified_addresses: BTreeMap<(u32, IpNet), bool>,
 }
 
-/// A link with its addresses, sorted, each once.
+/// A link with its addresses, sorted and without duplicates.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Listed {
+pub(crate) struct DumpedLink {
     pub(crate) link: Link,
     pub(crate) addresses: Box<[IpNet]>,
 }
 
-impl Listing {
-    /// Forgets what was listed, for a dump that begins anew; what was heard stays.
+impl Dump {
+    /// Discards the dumped objects before another attempt; notifications stay.
     pub(crate) fn start_again(&mut self) {
         self.links.clear();
         self.addresses.clear();
     }
 
-    /// Takes in a part of the dump.
-    pub(crate) fn listed(&mut self, part: Change) {
+    /// Adds a part of the dump.
+    pub(crate) fn dumped(&mut self, part: Change) {
         match part {
             Change::Link(link) => _ = self.links.insert(link.ifindex, link),
             Change::Address(address) => self.addresses.push(address),
@@ -41,38 +42,39 @@ impl Listing {
         }
     }
 
-    /// Takes in an event.
-    pub(crate) fn heard(&mut self, change: Change) {
+    /// Adds a notification.
+    pub(crate) fn notified(&mut self, change: Change) {
+        let addresses = &mut self.notified_addresses;
         match change {
-            Change::Link(link) => _ = self.heard_links.insert(link.ifindex, Some(link)),
-            Change::NoLink(ifindex) => _ = self.heard_links.insert(ifindex, None),
-            Change::Address(Address { ifindex, net }) => _ = self.heard_addresses.insert((ifindex, net), true),
-            Change::NoAddress(Address { ifindex, net }) => _ = self.heard_addresses.insert((ifindex, net), false),
+            Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Some(link)),
+            Change::NoLink(ifindex) => _ = self.notified_links.insert(ifindex, None),
+            Change::Address(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), true),
+            Change::NoAddress(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), false),
         }
     }
 
-    /// What there is, by ifindex.
-    pub(crate) fn finish(mut self) -> Vec<Listed> {
-        for (ifindex, heard) in self.heard_links {
-            match heard {
+    /// Merges dump and notifications; ordered by ifindex.
+    pub(crate) fn finish(mut self) -> Vec<DumpedLink> {
+        for (ifindex, link) in self.notified_links {
+            match link {
                 Some(link) => _ = self.links.insert(ifindex, link),
                 None => _ = self.links.remove(&ifindex),
             }
         }
         let mut addresses: BTreeMap<(u32, IpNet), bool> =
             self.addresses.iter().map(|address| ((address.ifindex, address.net), true)).collect();
-        addresses.append(&mut self.heard_addresses);
+        addresses.append(&mut self.notified_addresses);
         let of_link = |ifindex| {
-            // All prefixes lie between those of this ifindex and the next.
+            // The default prefix sorts before every other prefix of the ifindex.
             let after = addresses.range((ifindex, IpNet::default())..);
             let own = after.take_while(|((of, _), _)| *of == ifindex);
-            own.filter_map(|((_, net), there)| there.then_some(*net)).collect()
+            own.filter_map(|((_, net), exists)| exists.then_some(*net)).collect()
         };
-        self.links.into_values().map(|link| Listed { addresses: of_link(link.ifindex), link }).collect()
+        self.links.into_values().map(|link| DumpedLink { addresses: of_link(link.ifindex), link }).collect()
     }
 }
 
-impl Listing {
+impl Dump {
     /// Whether the dump can be the whole namespace.
     ///
     /// The kernel ends a dump without an error at a link whose message exceeds the dump's buffer.
@@ -83,31 +85,31 @@ impl Listing {
 
     /// Whether a link was dumped, or notified during the dump.
     pub(crate) fn mentions(&self, ifindex: u32) -> bool {
-        self.links.contains_key(&ifindex) || self.heard_links.contains_key(&ifindex)
+        self.links.contains_key(&ifindex) || self.notified_links.contains_key(&ifindex)
     }
 
     /// Links that were deleted during the dump.
     pub(crate) fn deleted(&self) -> Vec<u32> {
-        self.heard_links.iter().filter(|(_, link)| link.is_none()).map(|(ifindex, _)| *ifindex).collect()
+        self.notified_links.iter().filter(|(_, link)| link.is_none()).map(|(ifindex, _)| *ifindex).collect()
     }
 }
 
-/// What one message changes in its namespace.
+/// Change of a namespace by one message.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
-    /// This link exists, like this.
+    /// The link exists with these properties.
     Link(Link),
-    /// The link with this number is gone.
+    /// The link with this ifindex was deleted.
     NoLink(u32),
-    /// The link has this address.
+    /// The link has the address.
     Address(Address),
-    /// The link no longer has this address.
+    /// The link no longer has the address.
     NoAddress(Address),
 }
 
 impl Change {
-    /// The change a message tells of, if it tells of one; `Err` when it makes no sense.
-    pub(crate) fn of(body: Body<'_>) -> Result<Option<Self>, crate::netlink::message::Malformed> {
+    /// The change that a message reports, if any.
+    pub(crate) fn of(body: Body<'_>) -> Result<Option<Self>, Malformed> {
         Ok(match body {
             Body::NewLink(message) => message.link()?.map(Self::Link),
             Body::DelLink { ifindex } => Some(Self::NoLink(ifindex)),
@@ -142,60 +144,60 @@ mod tests {
         Address { ifindex, net: net.parse().unwrap() }
     }
 
-    fn names(listing: Listing) -> Vec<String> {
-        listing.finish().iter().map(|listed| listed.link.name.to_string()).collect()
+    fn names(dump: Dump) -> Vec<String> {
+        dump.finish().iter().map(|dumped| dumped.link.name.to_string()).collect()
     }
 
     #[test]
-    fn a_stale_event_about_a_listed_link_is_overruled_by_the_next_event() {
-        let mut listing = Listing::default();
-        listing.listed(Change::Link(link(5, "new")));
-        listing.heard(Change::Link(link(5, "old")));
-        listing.heard(Change::NoLink(5));
-        listing.heard(Change::Link(link(5, "new")));
-        assert_eq!(names(listing), ["new"]);
+    fn last_notification_of_a_link_wins() {
+        let mut dump = Dump::default();
+        dump.dumped(Change::Link(link(5, "new")));
+        dump.notified(Change::Link(link(5, "old")));
+        dump.notified(Change::NoLink(5));
+        dump.notified(Change::Link(link(5, "new")));
+        assert_eq!(names(dump), ["new"]);
     }
 
     #[test]
-    fn what_was_heard_gone_is_not_brought_back_by_an_older_part_of_the_dump() {
-        let mut listing = Listing::default();
-        listing.heard(Change::NoLink(5));
-        listing.heard(Change::NoAddress(address(6, "10.0.0.1/24")));
-        listing.listed(Change::Link(link(5, "ghost")));
-        listing.listed(Change::Link(link(6, "real")));
-        listing.listed(Change::Address(address(6, "10.0.0.1/24")));
-        let listed = listing.finish();
-        assert_eq!(listed.len(), 1);
-        assert_eq!((listed[0].link.ifindex, listed[0].addresses.len()), (6, 0));
+    fn dump_revives_nothing_notified_as_deleted() {
+        let mut dump = Dump::default();
+        dump.notified(Change::NoLink(5));
+        dump.notified(Change::NoAddress(address(6, "10.0.0.1/24")));
+        dump.dumped(Change::Link(link(5, "ghost")));
+        dump.dumped(Change::Link(link(6, "real")));
+        dump.dumped(Change::Address(address(6, "10.0.0.1/24")));
+        let dumped = dump.finish();
+        assert_eq!(dumped.len(), 1);
+        assert_eq!((dumped[0].link.ifindex, dumped[0].addresses.len()), (6, 0));
     }
 
     /// A link with many alternative names ends the kernel's dump without an error.
     #[test]
     fn a_dump_cut_short_is_incomplete() {
-        let mut listing = Listing::default();
-        listing.listed(Change::Link(link(2, "eth0")));
+        let mut listing = Dump::default();
+        listing.dumped(Change::Link(link(2, "eth0")));
         assert!(!listing.is_complete(), "no loopback");
-        listing.listed(Change::Link(link(1, "lo")));
+        listing.dumped(Change::Link(link(1, "lo")));
         assert!(listing.is_complete());
-        listing.listed(Change::Address(address(3, "10.0.0.1/24")));
+        listing.dumped(Change::Address(address(3, "10.0.0.1/24")));
         assert!(!listing.is_complete(), "an address without its link");
-        listing.heard(Change::NoLink(3));
+        listing.notified(Change::NoLink(3));
         assert!(listing.is_complete(), "the link was deleted between the two dumps");
         assert_eq!(listing.deleted(), [3]);
     }
 
     #[test]
-    fn each_link_gets_its_own_addresses_sorted_and_once() {
-        let mut listing = Listing::default();
+    fn addresses_are_grouped_without_duplicates() {
+        let mut dump = Dump::default();
         for ifindex in [1, 2, 3] {
-            listing.listed(Change::Link(link(ifindex, "x")));
+            dump.dumped(Change::Link(link(ifindex, "x")));
         }
         for net in ["fe80::1/64", "10.0.0.1/8", "0.0.0.0/0"] {
-            listing.listed(Change::Address(address(2, net)));
-            listing.heard(Change::Address(address(2, net)));
+            dump.dumped(Change::Address(address(2, net)));
+            dump.notified(Change::Address(address(2, net)));
         }
-        listing.heard(Change::Address(address(9, "10.0.0.9/32")));
-        let counts: Vec<usize> = listing.finish().iter().map(|listed| listed.addresses.len()).collect();
+        dump.notified(Change::Address(address(9, "10.0.0.9/32")));
+        let counts: Vec<usize> = dump.finish().iter().map(|dumped| dumped.addresses.len()).collect();
         assert_eq!(counts, [0, 3, 0]);
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod dump;
 pub mod message;
+mod missing;
 pub(crate) mod recvmsg;
 pub(crate) mod socket;

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use self::pairs::peer_key;
 pub(crate) use self::pairs::{Pair, PairPlace};
 
-use crate::netlink::dump::{Change, Listed};
+use crate::netlink::dump::{Change, DumpedLink};
 use crate::netlink::message::Link;
 use crate::{Reading, Tallies};
 
@@ -127,7 +127,7 @@ impl State {
     }
 
     /// Takes in a whole namespace: what is not listed does not exist.
-    pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<Listed>, pair: impl Fn(&Link) -> Option<Pair>) {
+    pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<DumpedLink>, pair: impl Fn(&Link) -> Option<Pair>) {
         let Some(namespace) = self.namespaces.get(&id) else { return };
         let gone: Vec<u32> = {
             let there = |ifindex: &u32| listed.binary_search_by_key(ifindex, |listed| listed.link.ifindex).is_ok();
@@ -141,13 +141,13 @@ impl State {
         &mut self,
         id: NetnsId,
         deleted: &[u32],
-        listed: Vec<Listed>,
+        listed: Vec<DumpedLink>,
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
         for ifindex in deleted {
             self.remove(id, *ifindex);
         }
-        for Listed { link, addresses } in listed {
+        for DumpedLink { link, addresses } in listed {
             let pair = pair(&link);
             self.put(id, &link, pair, Some(addresses));
         }

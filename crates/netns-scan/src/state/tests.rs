@@ -221,7 +221,7 @@ proptest! {
                 }
                 Step::Close { netns } => state.close(id_of(netns)),
                 Step::Replace { netns, links } => {
-                    let listed = |(ifindex, name, mtu): (u32, u8, u32)| Listed {
+                    let listed = |(ifindex, name, mtu): (u32, u8, u32)| DumpedLink {
                         link: Link { mtu, ..link(ifindex, &name.to_string()) },
                         addresses: Box::default(),
                     };

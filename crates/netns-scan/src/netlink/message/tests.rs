@@ -1,15 +1,24 @@
+use iface_core::{IfName, Kind, MacAddr, OperState};
+use libc::{
+    AF_INET, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID,
+    IFLA_LINKINFO, IFLA_MTU, IFLA_OPERSTATE, IFLA_STATS64,
+};
 use proptest::prelude::*;
 
+use super::link::LINK_LEN;
 use super::*;
 
-/// A message as the kernel would write it.
+/// `struct nlmsghdr`.
+const HEADER_LEN: usize = 16;
+
+/// Writes a message as the kernel does.
 fn message(kind: u16, fixed: &[u8], attributes: &[(u16, &[u8])]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN];
     bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
     bytes.extend_from_slice(fixed);
-    for (number, value) in attributes {
+    for (attribute, value) in attributes {
         bytes.extend_from_slice(&(value.len() as u16 + 4).to_ne_bytes());
-        bytes.extend_from_slice(&number.to_ne_bytes());
+        bytes.extend_from_slice(&attribute.to_ne_bytes());
         bytes.extend_from_slice(value);
         bytes.resize(align(bytes.len()), 0);
     }
@@ -27,14 +36,14 @@ fn link_fixed(family: i32, device_type: u16, ifindex: u32) -> [u8; LINK_LEN] {
     fixed
 }
 
-fn only(bytes: &[u8]) -> Body<'_> {
+fn single(bytes: &[u8]) -> Body<'_> {
     let messages: Vec<_> = parse(bytes).collect();
     assert_eq!(messages.len(), 1);
     messages[0].clone().expect("well formed").body
 }
 
-fn only_link(bytes: &[u8]) -> Option<Link> {
-    match only(bytes) {
+fn single_link(bytes: &[u8]) -> Option<Link> {
+    match single(bytes) {
         Body::NewLink(message) => message.link().expect("well formed"),
         other => panic!("not a link: {other:?}"),
     }
@@ -43,7 +52,7 @@ fn only_link(bytes: &[u8]) -> Option<Link> {
 const MTU: (u16, &[u8]) = (IFLA_MTU, &1500_u32.to_ne_bytes());
 
 #[test]
-fn a_veth_is_read_with_its_other_end() {
+fn veth_names_its_peer() {
     const ETHERNET: u16 = 1;
     let (peer, nsid) = (9_u32.to_ne_bytes(), 3_i32.to_ne_bytes());
     let attributes: [(u16, &[u8]); 8] = [
@@ -53,7 +62,7 @@ fn a_veth_is_read_with_its_other_end() {
         (IFLA_OPERSTATE, &[6]),
         (IFLA_LINK, &peer),
         (IFLA_LINK_NETNSID, &nsid),
-        // Nested, with the bit that says so.
+        // With NLA_F_NESTED.
         (IFLA_LINKINFO | 0x8000, &[9, 0, 1, 0, b'v', b'e', b't', b'h', 0, 0, 0, 0]),
         (IFLA_CARRIER_CHANGES, &7_u32.to_ne_bytes()),
     ];
@@ -69,46 +78,46 @@ fn a_veth_is_read_with_its_other_end() {
         pair: Some(PairEnd { ifindex: 9, nsid: Some(3) }),
         carrier_changes: 7,
     };
-    assert_eq!(only_link(&bytes), Some(expected));
+    assert_eq!(single_link(&bytes), Some(expected));
 }
 
 #[test]
-fn a_bridges_word_about_its_port_is_no_links_end() {
+fn bridge_port_removal_deletes_no_link() {
     let bytes = message(RTM_DELLINK, &link_fixed(libc::AF_BRIDGE, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
-    assert_eq!(only(&bytes), Body::Other);
+    assert_eq!(single(&bytes), Body::Other);
     let bytes = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
-    assert_eq!(only(&bytes), Body::DelLink { ifindex: 2 });
+    assert_eq!(single(&bytes), Body::DelLink { ifindex: 2 });
 }
 
 #[test]
-fn a_message_without_an_mtu_describes_no_link() {
+fn message_without_mtu_has_no_link() {
     let bytes = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_IFNAME, b"wlan0\0")]);
-    assert_eq!(only_link(&bytes), None);
+    assert_eq!(single_link(&bytes), None);
 }
 
 #[test]
-fn a_tunnels_ip_address_is_no_mac_and_an_infiniband_address_is_whole() {
+fn tunnel_has_no_mac_infiniband_has() {
     const IPIP: u16 = 768;
     const INFINIBAND: u16 = 32;
     let named = (IFLA_IFNAME, b"x\0".as_slice());
     let tunnel = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, IPIP, 2), &[named, MTU, (IFLA_ADDRESS, &[10, 0, 0, 1])]);
-    assert_eq!(only_link(&tunnel).unwrap().mac, None);
+    assert_eq!(single_link(&tunnel).unwrap().mac, None);
     let long: Vec<u8> = (0..20).collect();
     let infiniband = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, INFINIBAND, 2), &[named, MTU, (IFLA_ADDRESS, &long)]);
-    assert_eq!(only_link(&infiniband).unwrap().mac, MacAddr::new(&long));
+    assert_eq!(single_link(&infiniband).unwrap().mac, MacAddr::new(&long));
 }
 
 #[test]
-fn a_point_to_point_address_is_the_own_end() {
+fn point_to_point_address_is_local() {
     let fixed = [AF_INET as u8, 32, 0, 0, 2, 0, 0, 0];
     let attributes: [(u16, &[u8]); 2] = [(IFA_ADDRESS, &[10, 0, 0, 2]), (IFA_LOCAL, &[10, 0, 0, 1])];
     let bytes = message(RTM_NEWADDR, &fixed, &attributes);
     let address = Address { ifindex: 2, net: "10.0.0.1/32".parse().unwrap() };
-    assert_eq!(only(&bytes), Body::NewAddress(address));
+    assert_eq!(single(&bytes), Body::NewAddress(address));
 }
 
 #[test]
-fn counters_come_from_links_and_from_stats_alike() {
+fn links_and_stats_carry_equal_counters() {
     let values: Vec<u8> = (1..=25_u64).flat_map(u64::to_ne_bytes).collect();
     let expected = Counters {
         receive: Direction { packets: 1, bytes: 3, errors: 5, dropped: 7 },
@@ -116,41 +125,80 @@ fn counters_come_from_links_and_from_stats_alike() {
         carrier_changes: 0,
     };
     let link = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_STATS64, &values)]);
-    let Body::NewLink(link) = only(&link) else { panic!("not a link") };
+    let Body::NewLink(link) = single(&link) else { panic!("not a link") };
     assert_eq!(link.counters(), Ok(Some(expected)));
     let mut fixed = [0; STATS_LEN];
     fixed[4] = 2;
     let stats = message(RTM_NEWSTATS, &fixed, &[(IFLA_STATS_LINK_64, &values)]);
-    assert_eq!(only(&stats), Body::Stats { ifindex: 2, counters: expected });
+    assert_eq!(single(&stats), Body::Stats { ifindex: 2, counters: expected });
 }
 
 #[test]
-fn what_is_cut_off_is_malformed_and_ends_the_datagram() {
+fn truncated_message_ends_the_datagram() {
     let whole = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_IFNAME, b"eth0\0"), MTU]);
     for len in 1..whole.len() {
         let cut: Vec<_> = parse(&whole[..len]).collect();
         assert!(matches!(cut.as_slice(), [Err(_)]), "{len}: {cut:?}");
     }
-    // An attribute that claims more than there is.
+    // An attribute longer than the message.
     let mut long = whole.clone();
     long[HEADER_LEN + LINK_LEN] = 0xff;
-    let Body::NewLink(link) = only(&long) else { panic!("not a link") };
+    let Body::NewLink(link) = single(&long) else { panic!("not a link") };
     assert!(link.link().is_err());
 }
 
-#[test]
-fn a_request_is_what_it_says_it_is() {
-    let mut request = Request::list_links(Some(-2));
+/// The message after `struct nlmsghdr`.
+fn body_of(mut request: Request, kind: u16, flags: i32) -> Vec<u8> {
     let bytes = request.bytes(77).to_vec();
-    assert_eq!(u32_at(&bytes, 0), Some(bytes.len() as u32));
-    assert_eq!((u16_at(&bytes, 4), u32_at(&bytes, 8)), (Some(RTM_GETLINK), Some(77)));
-    let attributes: Vec<_> = Attributes(&bytes[HEADER_LEN + LINK_LEN..]).map(Result::unwrap).collect();
-    assert_eq!(attributes, [(IFLA_TARGET_NETNSID, (-2_i32).to_ne_bytes().as_slice())]);
+    let header = NetlinkBuffer::new_checked(&bytes).expect("well formed");
+    assert_eq!(header.length() as usize, bytes.len());
+    assert_eq!((header.message_type(), i32::from(header.flags())), (kind, libc::NLM_F_REQUEST | flags));
+    assert_eq!((header.sequence_number(), header.port_number()), (77, 0));
+    header.payload().to_vec()
+}
+
+/// A fixed header followed by attributes of four bytes.
+fn layout(fixed: &[u8], attributes: &[(u16, i32)]) -> Vec<u8> {
+    let mut bytes = fixed.to_vec();
+    for (attribute, value) in attributes {
+        bytes.extend_from_slice(&8_u16.to_ne_bytes());
+        bytes.extend_from_slice(&attribute.to_ne_bytes());
+        bytes.extend_from_slice(&value.to_ne_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn requests_have_the_kernels_layout() {
+    const RTM_GETNSID: u16 = 90;
+    const RTM_GETSTATS: u16 = 94;
+    const IFLA_TARGET_NETNSID: u16 = 46;
+    const IFA_TARGET_NETNSID: u16 = 10;
+    const SKIP_STATS: (u16, i32) = (libc::IFLA_EXT_MASK, 1 << 3);
+    const NETNSA_FD: u16 = 3;
+    let (dump, ack) = (libc::NLM_F_DUMP, libc::NLM_F_ACK);
+    let mut by_index = [0; LINK_LEN];
+    by_index[4..8].copy_from_slice(&9_u32.to_ne_bytes());
+    let mut filter = [0; STATS_LEN];
+    filter[8] = 1;
+    let links = body_of(Request::list_links(Some(-2)), libc::RTM_GETLINK, dump);
+    assert_eq!(links, layout(&[0; LINK_LEN], &[(IFLA_TARGET_NETNSID, -2)]));
+    assert_eq!(body_of(Request::list_links(None), libc::RTM_GETLINK, dump), [0; LINK_LEN]);
+    let link = body_of(Request::get_link(Some(3), 9), libc::RTM_GETLINK, ack);
+    assert_eq!(link, layout(&by_index, &[SKIP_STATS, (IFLA_TARGET_NETNSID, 3)]));
+    let addresses = body_of(Request::list_addresses(Some(3)), libc::RTM_GETADDR, dump);
+    assert_eq!(addresses, layout(&[0; ADDRESS_LEN], &[(IFA_TARGET_NETNSID, 3)]));
+    assert_eq!(body_of(Request::list_stats(), RTM_GETSTATS, dump), filter);
+    let nsid = body_of(Request::get_nsid_of_fd(5), RTM_GETNSID, ack);
+    assert_eq!(nsid, layout(&[0; NSID_LEN], &[(NETNSA_FD, 5)]));
+    let assign = body_of(Request::assign_nsid(5), RTM_NEWNSID, ack);
+    assert_eq!(assign, layout(&[0; NSID_LEN], &[(NETNSA_FD, 5), (NETNSA_NSID, -1)]));
+    assert_eq!(body_of(Request::probe_assign(), RTM_NEWNSID, ack), [0; NSID_LEN]);
 }
 
 proptest! {
     #[test]
-    fn nothing_the_kernel_could_send_is_a_panic(
+    fn arbitrary_bytes_never_panic(
         kind in prop_oneof![Just(RTM_NEWLINK), Just(RTM_NEWADDR), Just(RTM_NEWNSID), Just(RTM_NEWSTATS), any::<u16>()],
         rest in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
