@@ -118,11 +118,7 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         let lost = exporter.run(interval, give_up, report).await;
         if lost > 0 {
             own.event_logs_dropped(lost as u64);
-            tracing::warn!(
-                event.name = "export.events_lost",
-                lost,
-                "the OTLP receiver did not take the last events"
-            );
+            tracing::warn!(event.name = "export.events_lost", lost, "the OTLP receiver did not take the last events");
         }
         Ok(())
     });
