@@ -207,8 +207,8 @@ fn hanging_receiver_is_given_up_with_success() {
     let otlp = ["--otlp-endpoint", &endpoint, "--otlp-protocol", "grpc", "--export-interval", "1h"];
     let running = run(&scene, &[&otlp[..], &["--shutdown-grace", "1s"]].concat());
     running.signal(Signal::SIGTERM);
-    let lines = running.until(|line| line.contains("agent.stopped_early"));
-    assert!(lines.last().unwrap().contains("metrics export"), "{lines:?}");
+    let lines = running.until(|line| line.contains("export.last_export_lost"));
+    assert!(lines.last().unwrap().contains("did not answer"), "{lines:?}");
     assert_eq!(running.ended(), Some(0));
     let running = run(&scene, &[&otlp[..], &["--shutdown-grace", "1h"]].concat());
     running.signal(Signal::SIGTERM);
