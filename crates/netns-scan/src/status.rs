@@ -47,10 +47,23 @@ pub struct Status {
 /// A directory or namespace that is not visible, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
+    /// Kind of the subject.
+    pub kind: FaultKind,
     /// The path of the namespace or directory.
     pub subject: PathBuf,
     /// Reason and remedy.
     pub error: String,
+}
+
+/// Subject of a [`Fault`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A directory of names cannot be listed or watched, so any number of namespaces may be missing.
+    Directory,
+    /// A name has no network namespace behind it: a file left over by a runtime, or another kind of file.
+    Name,
+    /// A network namespace cannot be followed or listed.
+    Namespace,
 }
 
 /// Counts since the start.

@@ -1,6 +1,6 @@
 //! Callbacks of the admin server and of the agent's own metrics.
 
-use netns_scan::{Handle, Status};
+use netns_scan::{FaultKind, Handle, Status};
 use tokio::sync::watch;
 
 use super::collector::{SeriesCount, Shared};
@@ -60,7 +60,8 @@ fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), Stri
         let why = owners.pod_fault.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         return Err(format!("the first list of pods is not here{why}"));
     }
-    match status.faults.first() {
+    // A name that never gets a namespace is a fault to mend, but hides nothing of the others.
+    match status.faults.iter().find(|fault| fault.kind != FaultKind::Name) {
         Some(fault) => Err(format!("{}: {}", fault.subject.display(), fault.error)),
         None => Ok(()),
     }
@@ -83,7 +84,12 @@ mod tests {
         assert!(ready(false, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
         let asked = OwnerStatus { pods_listed: Some(false), pod_fault: Some("403".into()), ..none.clone() };
         assert!(ready(true, &status(Vec::new()), &asked).unwrap_err().contains("pods is not here: 403"));
-        let fault = Fault { subject: "/run/netns/a".into(), error: "too many open files".into() };
-        assert!(ready(true, &status(vec![fault]), &none).unwrap_err().contains("/run/netns/a: too many"));
+        let fault = |kind| Fault { kind, subject: "/run/netns/a".into(), error: "too many open files".into() };
+        assert_eq!(ready(true, &status(vec![fault(FaultKind::Name)]), &none), Ok(()));
+        assert!(
+            ready(true, &status(vec![fault(FaultKind::Namespace)]), &none)
+                .unwrap_err()
+                .contains("/run/netns/a: too many")
+        );
     }
 }

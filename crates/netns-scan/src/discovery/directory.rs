@@ -13,11 +13,11 @@ use iface_core::NetnsName;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use crate::Fault;
 use crate::discovery::faults::{Faults, Subject};
 use crate::discovery::mounts::{Propagation, propagation};
 use crate::discovery::names::{Change, Name, Names};
 use crate::discovery::nsfs::{Found, look};
+use crate::{Fault, FaultKind};
 
 /// Time that a plain file may wait for its namespace before a fault is reported.
 ///
@@ -346,7 +346,10 @@ impl Directories {
 
     fn directory_failed(&mut self, index: usize, error: String) {
         let path = self.all[index].path.clone();
-        if self.faults.failed(Subject::Directory(index), Fault { subject: path.clone(), error: error.clone() }) {
+        if self.faults.failed(
+            Subject::Directory(index),
+            Fault { kind: FaultKind::Directory, subject: path.clone(), error: error.clone() },
+        ) {
             self.warnings += 1;
             tracing::warn!(event.name = "netns.directory_failed", path = %path.display(), "{error}");
         }
@@ -407,7 +410,10 @@ impl Directories {
     fn refuse(&mut self, name: &Name, why: String) {
         let path = self.path(name);
         let error = format!("not followed: {why}");
-        if self.faults.failed(Subject::Name(name.clone()), Fault { subject: path.clone(), error: error.clone() }) {
+        if self.faults.failed(
+            Subject::Name(name.clone()),
+            Fault { kind: FaultKind::Name, subject: path.clone(), error: error.clone() },
+        ) {
             self.warnings += 1;
             tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "{error}");
         }

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn faults_are_retried_with_growing_pauses() {
         let mut faults = Faults::default();
-        let fault = Fault { subject: "/run/netns".into(), error: "EACCES".into() };
+        let fault = Fault { kind: crate::FaultKind::Directory, subject: "/run/netns".into(), error: "EACCES".into() };
         assert!(faults.failed(Subject::Directory(0), fault.clone()));
         let first = faults.deadline().unwrap();
         assert_eq!(faults.due(first), [Subject::Directory(0)]);

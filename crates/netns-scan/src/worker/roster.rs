@@ -174,7 +174,7 @@ mod tests {
     const TWO: NetnsId = NetnsId { dev: 4, inode: 2, generation: 2 };
 
     fn fault(error: &str) -> Fault {
-        Fault { subject: "/run/netns/x".into(), error: error.into() }
+        Fault { kind: crate::FaultKind::Namespace, subject: "/run/netns/x".into(), error: error.into() }
     }
 
     /// A second retry while the first still waits in the queue opened a namespace twice and leaked

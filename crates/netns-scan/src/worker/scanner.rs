@@ -15,7 +15,7 @@ use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
 use crate::worker::roster::Roster;
-use crate::{EngineKind, Error, Fault, Status, WatchOptions};
+use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
 
 /// Namespaces opened or read in one go; between two, what was heard is taken in.
 const SLICE: usize = 32;
@@ -238,13 +238,17 @@ impl Scanner {
         };
         self.try_again(
             wanted.id,
-            Fault { error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path },
+            Fault {
+                kind: FaultKind::Namespace,
+                error: format!("cannot follow it: {error}{what_to_do}"),
+                subject: wanted.path,
+            },
         );
     }
 
     /// Records a fault and schedules the next attempt. A repeated fault is logged once.
     fn try_again(&mut self, id: NetnsId, fault: Fault) {
-        let Fault { subject, error } = fault.clone();
+        let Fault { subject, error, .. } = fault.clone();
         if self.roster.failed(id, fault, Instant::now()) {
             tracing::warn!(event.name = "netns.unseen", path = %subject.display(), "{error}; it is tried again");
         }
@@ -254,7 +258,8 @@ impl Scanner {
     fn unreachable(&mut self, id: NetnsId) {
         if let Some(name) = self.directories.names().primary(id) {
             let error = "no engine reaches it with the privileges there are".to_owned();
-            self.roster.unreachable(id, Fault { subject: self.directories.path(name), error });
+            self.roster
+                .unreachable(id, Fault { kind: FaultKind::Namespace, subject: self.directories.path(name), error });
         }
     }
 
@@ -280,7 +285,10 @@ impl Scanner {
     fn list(&mut self, id: NetnsId) -> bool {
         let Err(error) = self.engine.list(id, &mut self.state) else { return true };
         if id == self.state.host() {
-            self.try_again(id, Fault { subject: OWN.into(), error: format!("cannot list it: {error}") });
+            self.try_again(
+                id,
+                Fault { kind: FaultKind::Namespace, subject: OWN.into(), error: format!("cannot list it: {error}") },
+            );
             return false;
         }
         let Some(name) = self.directories.names().primary(id) else { return false };
