@@ -6,6 +6,9 @@ use netns_scan::netlink::message::{Body, Request, parse};
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Rtnl, Test, Tun, Veth, tests};
 use nix::libc;
 
+#[path = "../corpus/reference.rs"]
+mod reference;
+
 /// A directory to write what was captured to: one file a datagram, as the fuzzer wants them.
 const TO: &str = "NETNS_CAPTURE_TO";
 
@@ -44,6 +47,8 @@ fn every_message_the_kernel_sends_is_understood() {
         }
     }
     assert!(links > 20, "only {links} links were described");
+    let compared: usize = datagrams.iter().map(|datagram| reference::compare(datagram)).sum();
+    assert!(compared > 30, "only {compared} messages were compared with netlink-packet-route");
     if let Ok(to) = std::env::var(TO) {
         for (n, datagram) in datagrams.iter().enumerate() {
             std::fs::write(Path::new(&to).join(format!("{n:03}")), datagram).unwrap();

@@ -1,8 +1,8 @@
 //! Iteration over the attributes of a link, the hottest loop of the crate.
 //!
-//! `NlasIterator` of `netlink-packet-core` reads the same layout and reads all other messages, but
-//! takes 2.6 times as long for the link dump in `benches/message.rs`: each integer passes through a
-//! `Result` with a heap-allocated error.
+//! `NlasIterator` of `netlink-packet-core` reads the same layout, and reads all other messages here,
+//! but takes 2.6 times as long for a dump of links (docs/benchmarks.md): each integer passes through
+//! a `Result` with a heap-allocated error.
 
 use super::{Malformed, align};
 use netlink_packet_core::{NLA_HEADER_SIZE, NLA_TYPE_MASK};

@@ -1,12 +1,14 @@
-//! What the fuzzer starts from, in every run of the tests.
+//! Replay of the fuzzer's corpus, as recorded and with changed bytes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod reference;
 
 use std::fs;
 
 use netns_scan::netlink::message::{Body, parse};
 use proptest::prelude::*;
 
-/// Datagrams captured from a kernel, and what the fuzzer made of them.
+/// Datagrams captured from a kernel, and the fuzzer's mutations of them.
 fn corpus() -> Vec<Vec<u8>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/netlink_message");
     let files = fs::read_dir(path).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
@@ -15,7 +17,7 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus
 }
 
-/// Reads all of it; how many links it describes.
+/// Reads a datagram; returns the number of links in it.
 fn read(datagram: &[u8]) -> usize {
     let links = parse(datagram).filter_map(Result::ok).filter_map(|message| match message.body {
         Body::NewLink(link) => {
@@ -28,13 +30,13 @@ fn read(datagram: &[u8]) -> usize {
 }
 
 #[test]
-fn the_corpus_is_read_and_describes_links() {
+fn corpus_describes_links() {
     let links: usize = corpus().iter().map(|datagram| read(datagram)).sum();
     assert!(links > 20, "only {links}");
 }
 
 #[test]
-fn a_datagram_cut_off_anywhere_is_no_panic() {
+fn truncated_datagrams_never_panic() {
     for datagram in corpus() {
         for len in 0..datagram.len() {
             read(&datagram[..len]);
@@ -42,9 +44,16 @@ fn a_datagram_cut_off_anywhere_is_no_panic() {
     }
 }
 
+/// The reader and the full parser of `netlink-packet-route` agree on every recorded message.
+#[test]
+fn corpus_agrees_with_netlink_packet_route() {
+    let compared: usize = corpus().iter().map(|datagram| reference::compare(datagram)).sum();
+    assert!(compared > 50, "only {compared} messages were compared");
+}
+
 proptest! {
     #[test]
-    fn a_datagram_with_wrong_bytes_is_no_panic(
+    fn corrupted_datagrams_never_panic(
         which in any::<prop::sample::Index>(),
         wrong in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
@@ -57,5 +66,6 @@ proptest! {
             }
         }
         read(&datagram);
+        reference::compare(&datagram);
     }
 }

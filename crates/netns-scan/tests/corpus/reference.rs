@@ -1,0 +1,190 @@
+//! Comparison of this crate's message reader with the full parser of `netlink-packet-route`.
+//!
+//! Shared with the exactness suite and the fuzz target `netlink_differential`.
+
+use std::panic::catch_unwind;
+
+use iface_core::{Counters, Direction, IfName, Kind, MacAddr, OperState};
+use ipnet::IpNet;
+use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage as ReferenceLink, Stats64,
+};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netns_scan::netlink::message::{Address, Body, Link, PairEnd, parse};
+
+/// A decoded message.
+#[derive(Debug, PartialEq)]
+enum Content {
+    Link(Option<Link>, Option<Counters>),
+    NoLink(u32),
+    Address(bool, Address),
+    Nsid(bool, i32),
+    Stats(u32, Counters),
+    End(i32),
+    Other,
+}
+
+/// Compares both readings of every message in a datagram; returns the number of compared messages.
+///
+/// A message that one of the readers refuses is not compared: the full parser refuses names that
+/// are not UTF-8, this crate refuses counters and names of a wrong length.
+///
+/// # Panics
+///
+/// When the two readings of a message differ.
+pub(crate) fn compare(datagram: &[u8]) -> usize {
+    let mut compared = 0;
+    let mut rest = datagram;
+    while let Ok(buffer) = NetlinkBuffer::new_checked(rest) {
+        let message = &rest[..buffer.length() as usize];
+        if let (Some(own), Some(reference)) = (own(message), reference(message)) {
+            assert_eq!(own, reference, "own reading and reference differ for {message:?}");
+            compared += 1;
+        }
+        rest = rest.get(message.len().next_multiple_of(4)..).unwrap_or_default();
+    }
+    compared
+}
+
+fn own(message: &[u8]) -> Option<Content> {
+    Some(match parse(message).next()?.ok()?.body {
+        Body::NewLink(link) => Content::Link(link.link().ok()?, link.counters().ok()?),
+        Body::DelLink { ifindex } => Content::NoLink(ifindex),
+        Body::NewAddress(address) => Content::Address(true, address),
+        Body::DelAddress(address) => Content::Address(false, address),
+        Body::NewNsid(nsid) => Content::Nsid(true, nsid),
+        Body::DelNsid(nsid) => Content::Nsid(false, nsid),
+        Body::Stats { ifindex, counters } => Content::Stats(ifindex, counters),
+        Body::End(result) => Content::End(result),
+        Body::Other => Content::Other,
+    })
+}
+
+/// `None` where the full parser refuses the message, or panics on it.
+fn reference(message: &[u8]) -> Option<Content> {
+    let message = catch_unwind(|| NetlinkMessage::<RouteNetlinkMessage>::deserialize(message)).ok()?.ok()?;
+    let message = match message.payload {
+        NetlinkPayload::Done(done) => return Some(Content::End(done.code)),
+        NetlinkPayload::Error(error) => return Some(Content::End(error.code.map_or(0, i32::from))),
+        NetlinkPayload::InnerMessage(message) => message,
+        _ => return Some(Content::Other),
+    };
+    match message {
+        RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?, counters(&link))),
+        RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(link.header.index)),
+        RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
+        RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),
+        RouteNetlinkMessage::NewNsId(nsid) => Some(read_nsid(true, &nsid)),
+        RouteNetlinkMessage::DelNsId(nsid) => Some(read_nsid(false, &nsid)),
+        RouteNetlinkMessage::NewStats(stats) => Some(read_stats(&stats)),
+        _ => Some(Content::Other),
+    }
+}
+
+fn is_link(link: &ReferenceLink) -> bool {
+    link.header.interface_family == AddressFamily::Unspec
+}
+
+/// `None` for a name that an `IfName` cannot hold.
+fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
+    use LinkLayerType::{Ip6gre, Ipgre, Sit, Tunnel, Tunnel6};
+    let is_tunnel = matches!(message.header.link_layer_type, Tunnel | Tunnel6 | Sit | Ipgre | Ip6gre);
+    let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
+    let (mut oper_state, mut lower, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(value) => name = Some(IfName::new(text(value))?),
+            LinkAttribute::Mtu(value) => mtu = Some(*value),
+            LinkAttribute::Address(value) if !is_tunnel => mac = MacAddr::new(value),
+            LinkAttribute::OperState(value) => oper_state = OperState::from_kernel((*value).into()),
+            LinkAttribute::Link(value) => lower = *value,
+            LinkAttribute::LinkNetNsId(value) => nsid = Some(*value),
+            LinkAttribute::CarrierChanges(value) => carrier_changes = *value,
+            LinkAttribute::LinkInfo(infos) => kind = infos.iter().find_map(info_kind),
+            _ => {}
+        }
+    }
+    let (Some(name), Some(mtu)) = (name, mtu) else { return Some(None) };
+    let paired = kind.as_ref().is_some_and(|kind: &Kind| ["veth", "netkit", "vxcan"].contains(&kind.as_str()));
+    Some(Some(Link {
+        ifindex: message.header.index,
+        name,
+        mac,
+        kind,
+        oper_state,
+        admin_up: message.header.flags.contains(LinkFlags::Up),
+        mtu,
+        pair: (paired && lower != 0).then_some(PairEnd { ifindex: lower, nsid }),
+        carrier_changes,
+    }))
+}
+
+fn info_kind(info: &LinkInfo) -> Option<Kind> {
+    let LinkInfo::Kind(kind) = info else { return None };
+    Some(Kind::new(text(&kind.to_string())))
+}
+
+fn text(value: &str) -> &str {
+    value.split('\0').next().unwrap_or_default()
+}
+
+fn counters(message: &ReferenceLink) -> Option<Counters> {
+    let (mut counters, mut changes) = (None, 0);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Stats64(stats) => counters = Some(read_counters(stats)),
+            LinkAttribute::CarrierChanges(value) => changes = *value,
+            _ => {}
+        }
+    }
+    counters.map(|counters| Counters { carrier_changes: changes, ..counters })
+}
+
+fn read_counters(stats: &Stats64) -> Counters {
+    let direction = |packets, bytes, errors, dropped| Direction { packets, bytes, errors, dropped };
+    Counters {
+        receive: direction(stats.rx_packets, stats.rx_bytes, stats.rx_errors, stats.rx_dropped),
+        transmit: direction(stats.tx_packets, stats.tx_bytes, stats.tx_errors, stats.tx_dropped),
+        carrier_changes: 0,
+    }
+}
+
+/// `None` for a prefix length that an `IpNet` cannot hold.
+fn read_address(exists: bool, message: &AddressMessage) -> Option<Content> {
+    let of_family = |address: &std::net::IpAddr| match message.header.family {
+        AddressFamily::Inet => address.is_ipv4().then_some(*address),
+        AddressFamily::Inet6 => address.is_ipv6().then_some(*address),
+        _ => None,
+    };
+    let (mut local, mut any) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = of_family(address),
+            AddressAttribute::Address(address) => any = of_family(address),
+            _ => {}
+        }
+    }
+    let Some(address) = local.or(any) else { return Some(Content::Other) };
+    let net = IpNet::new(address, message.header.prefix_len).ok()?;
+    Some(Content::Address(exists, Address { ifindex: message.header.index, net }))
+}
+
+fn read_nsid(exists: bool, message: &NsidMessage) -> Content {
+    let nsid = message.attributes.iter().find_map(|attribute| match attribute {
+        NsidAttribute::Id(nsid) => Some(*nsid),
+        _ => None,
+    });
+    nsid.map_or(Content::Other, |nsid| Content::Nsid(exists, nsid))
+}
+
+fn read_stats(message: &StatsMessage) -> Content {
+    let stats = message.attributes.iter().find_map(|attribute| match attribute {
+        StatsAttribute::Link64(stats) => Some(read_counters(stats)),
+        _ => None,
+    });
+    stats.map_or(Content::Other, |counters| Content::Stats(message.header.ifindex, counters))
+}
