@@ -26,6 +26,7 @@ mod error;
 #[doc(hidden)]
 pub mod netlink;
 mod query;
+mod retry;
 mod state;
 mod status;
 mod watcher;

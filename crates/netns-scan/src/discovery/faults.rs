@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::names::Name;
 use crate::Fault;
-
-/// Pause before a subject is looked at again: the first, and the longest after doubling.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+use crate::retry::{RETRY, longer};
 
 /// The subject of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +60,7 @@ impl Faults {
     pub(super) fn due(&mut self, now: Instant) -> Vec<Subject> {
         let mut due = Vec::new();
         for (subject, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.at <= now) {
-            entry.pause = (entry.pause * 2).min(RETRY.1);
+            entry.pause = longer(entry.pause);
             entry.at = now + entry.pause;
             due.push(subject.clone());
         }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use iface_core::NetnsId;
 
 use crate::Fault;
-
-/// Pause before a failed namespace is tried again: the first, and the longest after doubling.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+use crate::retry::{RETRY, longer};
 
 /// Shortest time between two resynchronisations of one namespace: a namespace that overruns the
 /// queue all the time must not take the turns of the others.
@@ -98,7 +96,7 @@ impl Roster {
             }
             Some(Progress::Followed) | None => None,
         };
-        let pause = before.as_ref().map_or(RETRY.0, |(_, pause)| (*pause * 2).min(RETRY.1));
+        let pause = before.as_ref().map_or(RETRY.0, |(_, pause)| longer(*pause));
         let is_new = before.is_none_or(|(before, _)| before != fault);
         self.retries.insert((now + pause, id));
         self.namespaces.insert(id, Progress::Failed { fault, retry: Some((now + pause, pause)) });
