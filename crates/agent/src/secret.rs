@@ -49,6 +49,10 @@ mod tests {
         for (text, shown) in [
             ("http://me:TOKEN@host:4318/v1/metrics?key=TOKEN", "http://***@host:4318/v1/metrics?***"),
             ("https://host/", "https://host/"),
+            (
+                "https://user:pass@otel.example:4318/v1/metrics?key=secret",
+                "https://***@otel.example:4318/v1/metrics?***",
+            ),
         ] {
             let uri: Uri = text.parse().unwrap();
             assert_eq!(Redacted(&uri).to_string(), shown);
