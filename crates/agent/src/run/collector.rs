@@ -31,8 +31,6 @@ pub(super) struct Shared {
     pub(super) filter: FilterHandle,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
-    /// Time at which everything that existed at the start was known.
-    pub(super) synced: watch::Receiver<Option<SystemTime>>,
     pub(super) settled: Settled,
     pub(super) count: watch::Sender<SeriesCount>,
 }
@@ -40,7 +38,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The interfaces to show; none before everything that existed at the start is known.
     pub(super) fn interfaces(&self) -> Vec<Arc<Interface>> {
-        if self.synced.borrow().is_none() {
+        if !self.settled.is_synced() {
             return Vec::new();
         }
         self.filter.select(&self.lookup)
@@ -48,8 +46,7 @@ impl Shared {
 
     /// Looks up among all interfaces; nothing is found before all are known, as no answer is exact then.
     pub(super) fn find(&self, query: &Query) -> Option<Answer> {
-        self.synced.borrow().as_ref()?;
-        find(&self.lookup, query)
+        self.settled.is_synced().then(|| find(&self.lookup, query))?
     }
 }
 
@@ -86,7 +83,7 @@ impl Collector {
         self.readings = self.shared.handle.counters(std::mem::take(&mut self.readings)).await?;
         self.readings.shrink_to(2 * self.readings.len());
         self.shared.own.collected(start.elapsed());
-        if let Some(at) = *self.shared.synced.borrow() {
+        if let Some(at) = self.shared.settled.synced_at() {
             self.accumulator.synced(at);
         }
         let interfaces = self.shared.interfaces();

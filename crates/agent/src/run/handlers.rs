@@ -41,10 +41,10 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
 
 /// Callbacks of the admin server.
 pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
-    let (handle, owners, synced) = (shared.handle.clone(), pipeline.owners().clone(), shared.synced.clone());
+    let (handle, owners, settled) = (shared.handle.clone(), pipeline.owners().clone(), shared.settled.clone());
     let (shown, known) = (shared.clone(), shared.clone());
     Handles {
-        ready: Box::new(move || ready(synced.borrow().is_some(), &handle.status(), &owners.borrow())),
+        ready: Box::new(move || ready(settled.is_synced(), &handle.status(), &owners.borrow())),
         interfaces: Box::new(move || shown.interfaces()),
         lookup: Box::new(move |wanted| known.find(wanted)),
         metrics: Box::new(move |format| scrapes.page(format)),

@@ -15,7 +15,7 @@ mod sink;
 mod supervisor;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -80,9 +80,8 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
         lookup: pipeline.lookup().clone(),
         filter: pipeline.filter().clone(),
         own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe()))),
-        settled: Settled::new(synced.clone(), pipeline.owners().clone()),
+        settled: Settled::new(synced, pipeline.owners().clone()),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
-        synced,
         count,
     }
 }
@@ -101,13 +100,13 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
             Temporality::Delta => Reader::Deltas,
         };
         let collector = Collector::new(shared.clone(), Accumulator::for_reader(reader, export.options.clone()));
-        let sender = Sender::new(collector, exporter, export.interval, config.shutdown_grace);
+        let sender = Sender::new(collector, exporter, export.interval, last_export_grace(config.shutdown_grace));
         supervisor.start("metrics export", sender.run(supervisor.stopping()));
     }
     let Some(settings) = export.otlp.logs.clone().filter(|_| export.events) else { return Ok(None) };
     let mut outage = Outage::new(Signal::Logs, &settings);
     let (sender, exporter) = events::channel(Exporter::new(Signal::Logs, settings, shared.identity.clone())?);
-    let (own, interval, grace) = (shared.own.clone(), export.interval, config.shutdown_grace.mul_f32(0.9));
+    let (own, interval, grace) = (shared.own.clone(), export.interval, last_export_grace(config.shutdown_grace));
     let mut stop = supervisor.stopping();
     supervisor.start("event export", async move {
         let give_up = async move {
@@ -123,6 +122,11 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         Ok(())
     });
     Ok(Some(sender))
+}
+
+/// Time limit of the last exports, which end a little before the agent has to.
+fn last_export_grace(shutdown_grace: Duration) -> Duration {
+    shutdown_grace.mul_f32(0.9)
 }
 
 async fn start_admin(

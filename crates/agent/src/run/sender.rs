@@ -19,15 +19,20 @@ pub(super) struct Sender {
     exporter: Exporter,
     deltas: Option<Deltas>,
     interval: Duration,
-    grace: Duration,
+    last_export_grace: Duration,
     outage: Outage,
 }
 
 impl Sender {
-    pub(super) fn new(collector: Collector, exporter: Exporter, interval: Duration, grace: Duration) -> Self {
+    pub(super) fn new(
+        collector: Collector,
+        exporter: Exporter,
+        interval: Duration,
+        last_export_grace: Duration,
+    ) -> Self {
         let deltas = (exporter.settings().temporality == Temporality::Delta).then(Deltas::default);
         let outage = Outage::new(Signal::Metrics, exporter.settings());
-        Self { collector, exporter, deltas, interval, grace, outage }
+        Self { collector, exporter, deltas, interval, last_export_grace, outage }
     }
 
     /// Exports at every interval until the agent stops, and then once more.
@@ -49,8 +54,7 @@ impl Sender {
             () = stop.asked() => Ok(()),
         };
         ended?;
-        // The last export ends a little before the program has to.
-        let failure = self.send(self.grace.mul_f32(0.9)).await?;
+        let failure = self.send(self.last_export_grace).await?;
         if let Some(failure) = failure {
             tracing::warn!(
                 event.name = "export.last_export_lost",

@@ -35,7 +35,12 @@ impl Settled {
 
     /// Whether everything that existed at the start is known.
     pub(super) fn is_synced(&self) -> bool {
-        self.synced.borrow().is_some()
+        self.synced_at().is_some()
+    }
+
+    /// Time at which everything that existed at the start was known.
+    pub(super) fn synced_at(&self) -> Option<SystemTime> {
+        *self.synced.borrow()
     }
 
     /// Returns when series can be exported; `false` where the first scan will never end.
