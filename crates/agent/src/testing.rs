@@ -31,7 +31,7 @@ pub fn interface(number: u64, name: impl AsRef<[u8]>, place: Place, since: Syste
     };
     Interface {
         id: id(number),
-        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 1 }, place }),
+        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 1 }, place, cookie: None }),
         ifindex: u32::try_from(number).unwrap_or(u32::MAX),
         name: IfName::new(name).unwrap_or_default(),
         mac: "0a:58:0a:f4:00:05".parse().ok(),

@@ -32,7 +32,7 @@ fn interface(number: u32, netns: u32, ifindex: u32) -> Arc<Interface> {
     };
     Arc::new(Interface {
         id: InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number))),
-        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place }),
+        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place, cookie: None }),
         ifindex,
         name: IfName::new("eth0").unwrap_or_default(),
         mac: Some(mac(number)),

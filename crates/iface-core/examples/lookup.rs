@@ -20,7 +20,7 @@ fn eth0(number: u8, netns: &str) -> Arc<Interface> {
     let id = NetnsId { dev: 4, inode: u64::from(number), generation: 1 };
     Arc::new(Interface {
         id: InterfaceId(NonZeroU64::MIN.saturating_add(number.into())),
-        netns: Arc::new(Netns { id, place: Place::Named(NetnsName::new(netns)) }),
+        netns: Arc::new(Netns { id, place: Place::Named(NetnsName::new(netns)), cookie: None }),
         ifindex: 2,
         name: IfName::new("eth0").unwrap_or_default(),
         mac: Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, number])),

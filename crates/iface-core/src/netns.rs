@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU64;
 
 use crate::NetnsName;
 
@@ -23,6 +24,10 @@ pub struct Netns {
     pub id: NetnsId,
     /// Where it was found.
     pub place: Place,
+    /// Id of the namespace that the kernel never reuses until reboot: `SO_NETNS_COOKIE` of
+    /// `socket(7)`, and `bpf_get_netns_cookie` in eBPF programs. `None` before Linux 6.18, and where
+    /// the source of the namespace tells no cookie.
+    pub cookie: Option<NonZeroU64>,
 }
 
 /// Where a namespace is found.

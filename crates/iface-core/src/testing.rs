@@ -23,7 +23,7 @@ pub(crate) fn netns(number: u8) -> Arc<Netns> {
         0 => Place::Host,
         n => Place::Named(NetnsName::new([b'a' + n])),
     };
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place })
+    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place, cookie: None })
 }
 
 pub(crate) fn interface(id: u64, in_netns: u8, ifindex: u32, named: &str, its_mac: Option<u8>) -> Interface {

@@ -48,7 +48,7 @@ fn netns(number: u32) -> Arc<Netns> {
         0 => Place::Host,
         n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
     };
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place })
+    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place, cookie: None })
 }
 
 /// What one pod adds to a node: `lo` and `eth0` inside, the end of its veth on the host.

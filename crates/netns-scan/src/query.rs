@@ -101,10 +101,10 @@ pub fn name_for_index(ifindex: u32) -> Result<Option<IfName>, Error> {
 }
 
 fn open_inside(path: &Path) -> io::Result<RouteSocket> {
-    let Found::Namespace(file) = look(path)? else {
+    let Found::Namespace(sight) = look(path, None)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
     };
-    Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), file)])?.next()
+    Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), sight.file)])?.next()
 }
 
 #[cfg(test)]

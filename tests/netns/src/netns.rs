@@ -130,6 +130,14 @@ impl Netns {
         File::open(&self.path).unwrap_or_else(|e| panic!("cannot open {}: {e}", self.path.display()))
     }
 
+    /// Mounts a new namespace over the same file, which must have lost its mount.
+    #[must_use]
+    pub fn mount_again(self) -> Self {
+        let path = self.path.clone();
+        std::mem::forget(self);
+        Reserved { path }.mount_new()
+    }
+
     /// Takes its name away, as `ip netns del` does.
     pub fn delete(self) {
         drop(self);

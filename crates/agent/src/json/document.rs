@@ -33,9 +33,18 @@ const fn field(path: &'static str, kind: &'static str, meaning: &'static str) ->
 pub const INTERFACE: &[Field] = &[
     field("id", "number", "identifies the interface from its addition to its deletion; unique in one run of the agent"),
     field("netns", "object", "the network namespace"),
-    field("netns.name", "string or null", "file name below the directory of `--netns-dir`; `null` for the host's"),
+    field(
+        "netns.name",
+        "string or null",
+        "file name below the directory of `--netns-dir`, or the whole path where the file name is `host` or means another namespace in an earlier directory; `null` for the host's",
+    ),
     field("netns.dev", "number", "device of the namespace's nsfs inode"),
     field("netns.inode", "number", "the namespace's nsfs inode; the kernel reuses inodes of deleted namespaces"),
+    field(
+        "netns.cookie",
+        "number or null",
+        "the namespace's `SO_NETNS_COOKIE`, as `bpf_get_netns_cookie` returns it; never reused; `null` before Linux 6.18",
+    ),
     field(
         "netns.generation",
         "number",

@@ -1,5 +1,7 @@
 //! An interface with its namespace, peer and pod.
 
+use std::num::NonZeroU64;
+
 use iface_core::{IfName, MacAddr, Netns, NetnsName, Peer, Place};
 use ipnet::IpNet;
 use serde::Serialize;
@@ -32,6 +34,7 @@ struct NetnsView<'a> {
     name: Option<Text<&'a NetnsName>>,
     dev: u64,
     inode: u64,
+    cookie: Option<u64>,
     generation: u64,
     host: bool,
 }
@@ -89,6 +92,7 @@ impl<'a> From<&'a Netns> for NetnsView<'a> {
             name: netns.name().map(Text),
             dev: netns.id.dev,
             inode: netns.id.inode,
+            cookie: netns.cookie.map(NonZeroU64::get),
             generation: netns.id.generation,
             host: netns.is_host(),
         }

@@ -16,7 +16,7 @@ use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, Work
 use crate::lookup::Answer;
 
 fn netns(place: Place, inode: u64) -> Arc<Netns> {
-    Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 0 }, place })
+    Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 0 }, place, cookie: NonZeroU64::new(5) })
 }
 
 pub(crate) fn bare() -> Interface {
@@ -56,7 +56,11 @@ pub(crate) fn of_a_pod() -> Interface {
         admin_up: true,
         addresses: ["10.244.0.5/24".parse().unwrap()].into(),
         peer: Some(Box::new(Peer {
-            netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 }, place: Place::Host }),
+            netns: Arc::new(Netns {
+                id: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 },
+                place: Place::Host,
+                cookie: None,
+            }),
             ifindex: 9,
             name: IfName::new("veth3f").unwrap(),
         })),
@@ -80,7 +84,7 @@ fn interface_of_a_pod_has_all_fields() {
         shown(InterfaceView::from(&of_a_pod())),
         json!({
             "id": 1,
-            "netns": {"name": "cni-1b2c", "dev": 4, "inode": 4_026_532_461_u64, "generation": 0, "host": false},
+            "netns": {"name": "cni-1b2c", "dev": 4, "inode": 4_026_532_461_u64, "cookie": 5, "generation": 0, "host": false},
             "ifindex": 2, "name": "eth0", "mac": "0a:58:0a:f4:00:05", "kind": "veth",
             "oper_state": "up", "admin_up": true, "mtu": 1500,
             "addresses": ["10.244.0.5/24"],
@@ -101,7 +105,7 @@ fn absent_values_are_null() {
     }
     assert_eq!(
         view["netns"],
-        json!({"name": null, "dev": 4, "inode": 4_026_531_833_u64, "generation": 0, "host": true})
+        json!({"name": null, "dev": 4, "inode": 4_026_531_833_u64, "cookie": 5, "generation": 0, "host": true})
     );
     assert_eq!(view["addresses"], json!([]));
 }

@@ -9,14 +9,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use iface_core::NetnsName;
+use iface_core::{Netns, NetnsId, NetnsName, Place};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use crate::discovery::faults::{Faults, Subject};
 use crate::discovery::mounts::{Propagation, propagation};
 use crate::discovery::names::{Change, Name, Names};
-use crate::discovery::nsfs::{Found, look};
+use crate::discovery::nsfs::{Found, Sight, look};
 use crate::{Fault, FaultKind};
 
 /// Time that a plain file may wait for its namespace before a fault is reported.
@@ -109,6 +109,20 @@ impl Directories {
     /// The path of a name.
     pub(crate) fn path(&self, (directory, name): &Name) -> PathBuf {
         self.all[*directory].path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
+    }
+
+    /// A namespace as outputs name it: the path where the name alone could mean another namespace.
+    pub(crate) fn netns(&self, id: NetnsId) -> Option<Netns> {
+        let cookie = self.names.cookie(id);
+        if id == self.names.host() {
+            return Some(Netns { id, place: Place::Host, cookie });
+        }
+        let name = self.names.primary(id)?;
+        let printed = match self.names.is_ambiguous(id) {
+            true => NetnsName::new(self.path(name).as_os_str().as_bytes()),
+            false => name.1.clone(),
+        };
+        Some(Netns { id, place: Place::Named(printed), cookie })
     }
 
     /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
@@ -356,30 +370,53 @@ impl Directories {
     }
 
     fn look_at(&mut self, name: Name, changes: &mut Vec<Change>) {
-        let found = look(&self.path(&name));
-        let sight = match &found {
-            Ok(Found::Namespace(file)) => Some(*file),
-            _ => None,
-        };
+        let sight = self.observe(&name);
+        // Without a cookie, an equal inode proves one namespace only while the other names last.
+        let unproven = sight.map(|sight| self.names.unproven(&name, &sight)).unwrap_or_default();
+        for other in unproven {
+            let sight = self.observe(&other);
+            self.names.see(other, sight, changes);
+        }
+        self.names.see(name, sight, changes);
+    }
+
+    /// Looks at a name, and notes what to do about the name later.
+    fn observe(&mut self, name: &Name) -> Option<Sight> {
+        // The namespaces of all processes are behind one mount, so a symbolic link proves nothing.
+        let known = self.names.seen(name).filter(|_| !self.links.contains(name));
+        let found = look(&self.path(name), known);
         match &found {
             Ok(Found::PlainFile) => _ = self.waiting.entry(name.clone()).or_insert_with(|| Some(Instant::now())),
-            _ => _ = self.waiting.remove(&name),
+            _ => _ = self.waiting.remove(name),
         }
+        let mut sight = None;
         match found {
             // The fault of a file that stayed plain remains as long as the file does.
-            Ok(Found::PlainFile) if self.waiting.get(&name) == Some(&None) => {}
-            Ok(Found::Namespace(_) | Found::PlainFile) => self.faults.cleared(&Subject::Name(name.clone())),
+            Ok(Found::PlainFile) if self.waiting.get(name) == Some(&None) => {}
+            Ok(Found::PlainFile) => self.faults.cleared(&Subject::Name(name.clone())),
+            Ok(Found::Namespace(found)) => {
+                sight = Some(found);
+                self.faults.cleared(&Subject::Name(name.clone()));
+            }
+            Ok(Found::OtherNamespace(kind)) => {
+                self.refuse(name, FaultKind::Name, format!("a namespace of type {kind}, not a network namespace"));
+            }
             Ok(Found::SomethingElse) => {
                 let why = "neither a network namespace nor a file that a namespace could be mounted over";
-                self.refuse(&name, why.to_owned());
+                self.refuse(name, FaultKind::Name, why.to_owned());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.faults.cleared(&Subject::Name(name.clone()));
             }
-            Err(error) => self.refuse(&name, error.to_string()),
+            Err(error) => {
+                let (kind, cure) = unreadable(&error);
+                // A lack of descriptors proves nothing about a namespace that is followed already.
+                sight = self.names.seen(name).filter(|_| kind == FaultKind::Namespace);
+                self.refuse(name, kind, format!("{error}{cure}"));
+            }
         }
-        self.note_link(&name, sight.is_some());
-        self.names.see(name, sight, changes);
+        self.note_link(name, sight.is_some());
+        sight
     }
 
     /// Remembers whether a name is a symbolic link to a namespace.
@@ -403,20 +440,31 @@ impl Directories {
             }
             _ => "a plain file, no namespace was mounted over it",
         };
-        self.refuse(&name, why.to_owned());
+        self.refuse(&name, FaultKind::Name, why.to_owned());
         self.waiting.insert(name, None);
     }
 
-    fn refuse(&mut self, name: &Name, why: String) {
+    fn refuse(&mut self, name: &Name, kind: FaultKind, why: String) {
         let path = self.path(name);
         let error = format!("not followed: {why}");
-        if self.faults.failed(
-            Subject::Name(name.clone()),
-            Fault { kind: FaultKind::Name, subject: path.clone(), error: error.clone() },
-        ) {
+        if self.faults.failed(Subject::Name(name.clone()), Fault { kind, subject: path.clone(), error: error.clone() })
+        {
             self.warnings += 1;
             tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "{error}");
         }
+    }
+}
+
+/// The kind of the fault of a name that cannot be looked at, and the remedy.
+fn unreadable(error: &io::Error) -> (FaultKind, &'static str) {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => (FaultKind::Namespace, "; raise the limit on open files (ulimit -n)"),
+        Some(libc::EACCES | libc::EPERM) => (
+            FaultKind::Namespace,
+            "; the user must be allowed to read the file (under SELinux: seLinuxOptions.type spc_t)",
+        ),
+        Some(libc::ENOMEM) => (FaultKind::Namespace, ""),
+        _ => (FaultKind::Name, ""),
     }
 }
 

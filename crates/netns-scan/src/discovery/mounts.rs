@@ -4,26 +4,25 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Whether namespaces that somebody mounts elsewhere, such as a container runtime on the node, arrive
-/// in a directory.
+/// Effect of mounts made elsewhere, such as by a container runtime on the node, on a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
-    /// They do: its mount is shared, or a slave of one that is.
+    /// Mounts arrive: the mount of the directory is shared, or a slave of a shared mount.
     Arrive,
-    /// They never do: it is a private bind mount, as a container's volume is without propagation.
+    /// Mounts never arrive: the directory is a private bind mount, as a container's volume without propagation.
     Volume,
-    /// They do not, but it is no volume: whoever makes namespaces here makes them right here.
+    /// Mounts do not arrive, but the directory is not a volume either: namespaces are made in this mount namespace.
     Private,
 }
 
-/// How mounts made elsewhere reach a directory (`proc_pid_mountinfo(5)`).
+/// Returns the effect of mounts made elsewhere on a directory (`proc_pid_mountinfo(5)`).
 ///
 /// # Errors
 ///
-/// When the directory is not there, or `/proc` does not tell which mount it is on.
+/// When the directory is missing, or `/proc` does not name the mount of the directory.
 pub fn propagation(directory: &Path) -> io::Result<Propagation> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(directory)?;
-    // Asked by number: on one path there may be several mounts, below others that cover them.
+    // Looked up by id: a path can have several mounts, all covered but the last.
     let info = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
     let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
@@ -33,7 +32,7 @@ pub fn propagation(directory: &Path) -> io::Result<Propagation> {
 fn of_mount(number: &str, mountinfo: &str) -> Option<Propagation> {
     let mut fields =
         mountinfo.lines().map(|line| line.split(' ')).find(|fields| fields.clone().next() == Some(number))?;
-    // Number, parent, device, the directory of its file system that is mounted, where, options, tags.
+    // Mount id, parent, device, root within the file system, mount point, options, tags.
     let root = fields.nth(3)?;
     let mut tags = fields.skip(2).take_while(|tag| *tag != "-");
     Some(if tags.any(|tag| tag.starts_with("shared:") || tag.starts_with("master:")) {
@@ -56,7 +55,7 @@ mod tests {
         250 30 0:24 / /run rw - tmpfs shared:1 rw\n";
 
     #[test]
-    fn mounts_arrive_through_a_shared_or_slave_mount_and_never_in_a_private_volume() {
+    fn shared_and_slave_mounts_arrive() {
         for (number, expected) in [
             ("25", Some(Propagation::Arrive)),
             ("42", Some(Propagation::Volume)),
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_an_error() {
+    fn a_missing_directory_is_an_error() {
         assert!(propagation(Path::new("/")).is_ok());
         assert_eq!(propagation(Path::new("/nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -1,66 +1,82 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use iface_core::{NetnsId, NetnsName};
 
-use crate::discovery::nsfs::NsFile;
+use crate::discovery::nsfs::{NsFile, Sight};
 
 /// A name in one of the directories, by the directory's place in the settings.
 pub(crate) type Name = (usize, NetnsName);
 
-/// Which names lead to which namespaces. Pure: sights in, changes out.
+/// The file and the cookie of a namespace; without a cookie, the file alone.
+type Key = (NsFile, Option<NonZeroU64>);
+
+/// Names and their namespaces. Pure: sights in, changes out.
 ///
-/// A namespace exists from its first name to its last. One whose names all went and came back
-/// is another, whatever its inode number: those are reused.
+/// A namespace exists from its first name to its last. A namespace whose names were all deleted and
+/// made again is another namespace, whatever its inode: inodes are reused.
 #[derive(Debug)]
 pub(crate) struct Names {
-    host: NsFile,
-    seen: BTreeMap<Name, NsFile>,
-    namespaces: BTreeMap<NsFile, Named>,
+    host: Sight,
+    seen: BTreeMap<Name, Sight>,
+    ids: BTreeMap<Key, NetnsId>,
+    namespaces: BTreeMap<NetnsId, Named>,
     generation: u64,
 }
 
 #[derive(Debug)]
 struct Named {
-    id: NetnsId,
-    /// The name it goes by, as long as that exists.
+    cookie: Option<NonZeroU64>,
+    /// The name in all outputs, as long as the name exists.
     primary: Name,
+    /// Whether outputs need the path, as the name alone means another namespace.
+    is_ambiguous: bool,
     names: BTreeSet<Name>,
 }
 
-/// What a name's change means.
+/// Consequence of a changed name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A namespace is there.
+    /// A namespace has its first name.
     Opened(NetnsId, Name),
-    /// A namespace goes by another of its names now.
+    /// The primary name of a namespace changed, or needs the path from now on, or no longer.
     Renamed(NetnsId, Name),
-    /// A namespace has no name any more.
+    /// A namespace has lost its last name.
     Closed(NetnsId),
 }
 
 impl Names {
-    /// No names yet; the host's namespace is known without one.
-    pub(crate) fn new(host: NsFile) -> Self {
-        Self { host, seen: BTreeMap::new(), namespaces: BTreeMap::new(), generation: 0 }
+    /// No names yet; the host's namespace is known without a name.
+    pub(crate) fn new(host: Sight) -> Self {
+        Self { host, seen: BTreeMap::new(), ids: BTreeMap::new(), namespaces: BTreeMap::new(), generation: 0 }
     }
 
     /// The host's namespace, always the first generation.
     pub(crate) fn host(&self) -> NetnsId {
-        NetnsId { dev: self.host.dev, inode: self.host.inode, generation: 0 }
+        NetnsId { dev: self.host.file.dev, inode: self.host.file.inode, generation: 0 }
     }
 
-    /// Takes in what a name leads to now; `None`: to no namespace, or the name is gone.
-    pub(crate) fn see(&mut self, name: Name, sight: Option<NsFile>, changes: &mut Vec<Change>) {
-        if self.seen.get(&name).copied() == sight {
-            return;
+    /// Takes in the namespace that a name leads to now; `None` without a namespace or name.
+    pub(crate) fn see(&mut self, name: Name, sight: Option<Sight>, changes: &mut Vec<Change>) {
+        let before = self.seen.get(&name).copied();
+        match (before, sight) {
+            (None, None) => return,
+            (Some(before), Some(now)) if before.is_same(&now) => return,
+            _ => {}
         }
         if let Some(before) = self.seen.remove(&name) {
             self.lose(before, &name, changes);
         }
         if let Some(now) = sight {
+            self.seen.insert(name.clone(), now);
             self.gain(now, &name, changes);
-            self.seen.insert(name, now);
         }
+        self.disambiguate(&name, changes);
+    }
+
+    /// The last sight of a name that leads to a namespace.
+    pub(crate) fn seen(&self, name: &Name) -> Option<Sight> {
+        self.seen.get(name).copied()
     }
 
     /// The names of a directory that lead to a namespace.
@@ -68,138 +84,101 @@ impl Names {
         self.seen.keys().filter(|(of, _)| *of == directory).cloned().collect()
     }
 
-    /// Forgets that a name leads anywhere, so that the next look at it counts as the first.
+    /// Forgets a name, so that the next look at the name counts as the first.
     pub(crate) fn forget(&mut self, name: &Name, changes: &mut Vec<Change>) {
         self.see(name.clone(), None, changes);
     }
 
-    /// The name a namespace goes by.
+    /// The primary name of a namespace.
     pub(crate) fn primary(&self, id: NetnsId) -> Option<&Name> {
-        let file = NsFile { dev: id.dev, inode: id.inode };
-        self.namespaces.get(&file).filter(|named| named.id == id).map(|named| &named.primary)
+        self.namespaces.get(&id).map(|named| &named.primary)
+    }
+
+    /// Whether another namespace is, or could be, printed under the same name.
+    pub(crate) fn is_ambiguous(&self, id: NetnsId) -> bool {
+        self.namespaces.get(&id).is_some_and(|named| named.is_ambiguous)
+    }
+
+    /// The cookie of a namespace, where the kernel tells cookies.
+    pub(crate) fn cookie(&self, id: NetnsId) -> Option<NonZeroU64> {
+        if id == self.host() { self.host.cookie } else { self.namespaces.get(&id)?.cookie }
     }
 
     /// Every name of a namespace.
     pub(crate) fn all(&self, id: NetnsId) -> Vec<Name> {
-        let file = NsFile { dev: id.dev, inode: id.inode };
-        let named = self.namespaces.get(&file).filter(|named| named.id == id);
-        named.map(|named| named.names.iter().cloned().collect()).unwrap_or_default()
+        self.namespaces.get(&id).map(|named| named.names.iter().cloned().collect()).unwrap_or_default()
     }
 
-    fn gain(&mut self, file: NsFile, name: &Name, changes: &mut Vec<Change>) {
-        if file == self.host {
+    /// Names that a new name with this sight would join without proof of one common namespace.
+    pub(crate) fn unproven(&self, name: &Name, sight: &Sight) -> Vec<Name> {
+        let is_known = |id: &&NetnsId| sight.cookie.is_none() && !self.namespaces[*id].names.contains(name);
+        self.ids.get(&sight.key()).filter(is_known).map(|id| self.all(*id)).unwrap_or_default()
+    }
+
+    fn gain(&mut self, sight: Sight, name: &Name, changes: &mut Vec<Change>) {
+        if sight.file == self.host.file {
             return;
         }
-        if let Some(named) = self.namespaces.get_mut(&file) {
+        if let Some(named) = self.ids.get(&sight.key()).and_then(|id| self.namespaces.get_mut(id)) {
             named.names.insert(name.clone());
             return;
         }
         self.generation += 1;
-        let id = NetnsId { dev: file.dev, inode: file.inode, generation: self.generation };
+        let id = NetnsId { dev: sight.file.dev, inode: sight.file.inode, generation: self.generation };
+        self.ids.insert(sight.key(), id);
+        let is_ambiguous = self.means_another(name, &sight);
         let names = BTreeSet::from([name.clone()]);
-        self.namespaces.insert(file, Named { id, primary: name.clone(), names });
+        self.namespaces.insert(id, Named { cookie: sight.cookie, primary: name.clone(), is_ambiguous, names });
         changes.push(Change::Opened(id, name.clone()));
     }
 
-    fn lose(&mut self, file: NsFile, name: &Name, changes: &mut Vec<Change>) {
-        let Some(named) = self.namespaces.get_mut(&file) else { return };
+    fn lose(&mut self, sight: Sight, name: &Name, changes: &mut Vec<Change>) {
+        let Some(&id) = self.ids.get(&sight.key()) else { return };
+        let Some(named) = self.namespaces.get_mut(&id) else { return };
         named.names.remove(name);
-        match named.names.first() {
+        match named.names.first().cloned() {
             None => {
-                changes.push(Change::Closed(named.id));
-                self.namespaces.remove(&file);
+                changes.push(Change::Closed(id));
+                self.namespaces.remove(&id);
+                self.ids.remove(&sight.key());
             }
             Some(next) if named.primary == *name => {
                 named.primary = next.clone();
-                changes.push(Change::Renamed(named.id, next.clone()));
+                let is_ambiguous = self.means_another(&next, &sight);
+                self.namespaces.entry(id).and_modify(|named| named.is_ambiguous = is_ambiguous);
+                changes.push(Change::Renamed(id, next));
             }
             Some(_) => {}
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const HOST: NsFile = NsFile { dev: 4, inode: 1 };
-
-    fn name(text: &str) -> Name {
-        (0, NetnsName::new(text))
-    }
-
-    fn see(names: &mut Names, text: &str, inode: Option<u64>) -> Vec<Change> {
-        let mut changes = Vec::new();
-        names.see(name(text), inode.map(|inode| NsFile { dev: 4, inode }), &mut changes);
-        changes
-    }
-
-    fn id(inode: u64, generation: u64) -> NetnsId {
-        NetnsId { dev: 4, inode, generation }
-    }
-
-    #[test]
-    fn a_reused_inode_is_another_namespace() {
-        let mut names = Names::new(HOST);
-        assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(id(7, 1), name("a"))]);
-        assert_eq!(see(&mut names, "a", None), [Change::Closed(id(7, 1))]);
-        assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(id(7, 2), name("a"))]);
-    }
-
-    /// The first name stays the primary one as long as it exists.
-    #[test]
-    fn two_names_make_one_namespace() {
-        let mut names = Names::new(HOST);
-        see(&mut names, "b", Some(7));
-        assert_eq!(see(&mut names, "a", Some(7)), []);
-        assert_eq!(see(&mut names, "b", None), [Change::Renamed(id(7, 1), name("a"))]);
-        assert_eq!(see(&mut names, "a", None), [Change::Closed(id(7, 1))]);
-    }
-
-    #[test]
-    fn the_hosts_namespace_stays_one() {
-        let mut names = Names::new(HOST);
-        assert_eq!(see(&mut names, "host", Some(1)), []);
-        assert_eq!(see(&mut names, "host", None), []);
-    }
-
-    #[test]
-    fn a_moved_name_closes_before_it_opens() {
-        let mut names = Names::new(HOST);
-        see(&mut names, "a", Some(7));
-        let changes = see(&mut names, "a", Some(8));
-        assert_eq!(changes, [Change::Closed(id(7, 1)), Change::Opened(id(8, 2), name("a"))]);
-    }
-
-    proptest! {
-        #[test]
-        fn open_namespaces_are_the_named_ones(
-            sights in proptest::collection::vec((0..6_u8, proptest::option::of(0..5_u64)), 0..200)
-        ) {
-            let mut names = Names::new(HOST);
-            let mut truth: BTreeMap<u8, u64> = BTreeMap::new();
-            let mut open: BTreeMap<NetnsId, Name> = BTreeMap::new();
-            for (which, inode) in sights {
-                for change in see(&mut names, &which.to_string(), inode) {
-                    match change {
-                        Change::Opened(id, name) => prop_assert!(open.insert(id, name).is_none()),
-                        Change::Renamed(id, name) => prop_assert!(open.insert(id, name).is_some()),
-                        Change::Closed(id) => prop_assert!(open.remove(&id).is_some()),
-                    }
-                }
-                match inode {
-                    Some(inode) => _ = truth.insert(which, inode),
-                    None => _ = truth.remove(&which),
-                }
-                let named: BTreeSet<u64> = truth.values().copied().filter(|inode| *inode != HOST.inode).collect();
-                prop_assert_eq!(open.keys().map(|id| id.inode).collect::<BTreeSet<_>>(), named);
-                for (id, (_, name)) in &open {
-                    let which: u8 = name.to_string().parse().unwrap();
-                    prop_assert_eq!(truth.get(&which), Some(&id.inode));
-                }
+    /// Looks again at namespaces with the same name in later directories.
+    fn disambiguate(&mut self, (directory, text): &Name, changes: &mut Vec<Change>) {
+        let last = self.seen.last_key_value().map_or(0, |((last, _), _)| *last);
+        for later in directory + 1..=last {
+            let name = (later, text.clone());
+            let Some(sight) = self.seen(&name) else { continue };
+            let is_ambiguous = self.means_another(&name, &sight);
+            let Some(&id) = self.ids.get(&sight.key()) else { continue };
+            let Some(named) = self.namespaces.get_mut(&id).filter(|named| named.primary == name) else { continue };
+            if std::mem::replace(&mut named.is_ambiguous, is_ambiguous) != is_ambiguous {
+                changes.push(Change::Renamed(id, name));
             }
         }
     }
+
+    /// Whether the name means the host's namespace, or another namespace in an earlier directory.
+    fn means_another(&self, (directory, text): &Name, sight: &Sight) -> bool {
+        let is_another = |other: Sight| other.key() != sight.key() && other.file != self.host.file;
+        *text == *"host" || (0..*directory).any(|earlier| self.seen(&(earlier, text.clone())).is_some_and(is_another))
+    }
 }
+
+impl Sight {
+    fn key(&self) -> Key {
+        (self.file, self.cookie)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl State {
             now: SystemTime::now(),
             tallies: Tallies::default(),
         };
-        state.open(host, Place::Host);
+        state.open(Netns { id: host, place: Place::Host, cookie: None });
         state
     }
 
@@ -96,8 +96,8 @@ impl State {
     }
 
     /// Begins with a namespace, or gives one another name.
-    pub(crate) fn open(&mut self, id: NetnsId, place: Place) {
-        let netns = Arc::new(Netns { id, place });
+    pub(crate) fn open(&mut self, netns: Netns) {
+        let (id, netns) = (netns.id, Arc::new(netns));
         let Some(namespace) = self.namespaces.get_mut(&id) else {
             self.namespaces.insert(id, Namespace { netns, links: BTreeMap::new() });
             return;

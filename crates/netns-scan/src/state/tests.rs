@@ -16,6 +16,10 @@ fn place(name: &str) -> Place {
     Place::Named(iface_core::NetnsName::new(name))
 }
 
+fn named(inode: u64, name: &str) -> Netns {
+    Netns { id: netns(inode), place: place(name), cookie: None }
+}
+
 fn link(ifindex: u32, name: &str) -> Link {
     Link {
         ifindex,
@@ -82,7 +86,7 @@ fn only_what_differs_is_an_update() {
 #[test]
 fn closing_a_namespace_deletes_and_unpairs() {
     let mut state = State::new(HOST);
-    state.open(netns(7), place("blue"));
+    state.open(named(7, "blue"));
     state.set_nsid(netns(7), 3);
     put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
@@ -99,7 +103,7 @@ fn closing_a_namespace_deletes_and_unpairs() {
 #[test]
 fn a_claim_finds_the_peer() {
     let mut state = State::new(HOST);
-    state.open(netns(7), place("blue"));
+    state.open(named(7, "blue"));
     put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     said(&mut state);
     put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
@@ -130,7 +134,7 @@ fn half_a_pair_is_completed_once() {
 fn two_claims_give_no_peer() {
     let mut state = State::new(HOST);
     for inode in [7, 8] {
-        state.open(netns(inode), place(&inode.to_string()));
+        state.open(named(inode, &inode.to_string()));
         put(&mut state, netns(inode), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     }
     put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
@@ -142,10 +146,10 @@ fn two_claims_give_no_peer() {
 #[test]
 fn another_name_rekeys_every_interface() {
     let mut state = State::new(HOST);
-    state.open(netns(7), place("blue"));
+    state.open(named(7, "blue"));
     put(&mut state, netns(7), link(1, "lo"), None);
     said(&mut state);
-    state.open(netns(7), place("green"));
+    state.open(named(7, "green"));
     assert_eq!(said(&mut state), ["Deleted blue/lo", "Added green/lo"]);
 }
 
@@ -205,7 +209,8 @@ proptest! {
         for step in steps.into_iter().chain([Step::Read]) {
             if let Step::Put { netns, .. } | Step::Replace { netns, .. } = &step {
                 let name = Place::Named(iface_core::NetnsName::new(netns.to_string()));
-                state.open(id_of(*netns), if *netns == 1 { Place::Host } else { name });
+                let place = if *netns == 1 { Place::Host } else { name };
+                state.open(Netns { id: id_of(*netns), place, cookie: None });
                 state.set_nsid(id_of(*netns), *netns as i32);
             }
             match step {

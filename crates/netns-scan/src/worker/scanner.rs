@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use iface_core::{NetnsId, Place};
+use iface_core::NetnsId;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
 use crate::discovery::names::{Change, Names};
-use crate::discovery::nsfs::{self, NsFile, OWN};
+use crate::discovery::nsfs::{self, Found, NsFile, OWN};
 use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
@@ -60,11 +60,15 @@ impl Scanner {
     /// Opens what the loop needs, with the host's namespace already listed.
     pub(crate) fn new(settings: &WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
         let resource = |what| move |source: io::Error| Error::Resource { what, source };
-        let own = std::fs::File::open(OWN).map_err(resource("open the own network namespace"))?;
-        let host = nsfs::identify(&own).map_err(resource("identify the own network namespace"))?;
+        let Found::Namespace(host) =
+            nsfs::look(OWN.as_ref(), None).map_err(resource("open the own network namespace"))?
+        else {
+            return Err(resource("identify the own network namespace")(io::ErrorKind::Unsupported.into()));
+        };
         let names = Names::new(host);
         let mut state = State::new(names.host());
         let directories = Directories::new(&settings.dirs, names).map_err(resource("follow directories"))?;
+        directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
         let sockets = Sockets { hear: poll.is_none(), receive_buffer: settings.receive_buffer };
         let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
         let status = Status { engine: kind, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() };
@@ -174,9 +178,11 @@ impl Scanner {
         for change in changes {
             match change {
                 Change::Opened(id, _) => self.roster.add(id),
-                Change::Renamed(id, (_, name)) => {
-                    if self.state.place(id).is_some() {
-                        self.state.open(id, Place::Named(name));
+                Change::Renamed(id, _) => {
+                    if self.state.place(id).is_some()
+                        && let Some(netns) = self.directories.netns(id)
+                    {
+                        self.state.open(netns);
                     }
                 }
                 Change::Closed(id) => {
@@ -199,13 +205,13 @@ impl Scanner {
                 }
                 continue;
             }
-            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
-            let path = self.directories.path(&name);
+            let Some(name) = self.directories.names().primary(id) else { continue };
+            let path = self.directories.path(name);
             if self.kind == EngineKind::Own {
                 self.unreachable(id);
                 continue;
             }
-            self.state.open(id, Place::Named(name.1));
+            self.directories.netns(id).into_iter().for_each(|netns| self.state.open(netns));
             wanted.push(Wanted { id, path });
         }
         if wanted.is_empty() {
@@ -223,7 +229,7 @@ impl Scanner {
     fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
         // The name leads elsewhere by now, or nowhere: looking again tells.
         let file = NsFile { dev: wanted.id.dev, inode: wanted.id.inode };
-        if nsfs::look(&wanted.path).ok() != Some(nsfs::Found::Namespace(file)) {
+        if !nsfs::look(&wanted.path, None).is_ok_and(|found| found.is(file)) {
             let names = self.directories.names().all(wanted.id);
             let changes = self.directories.reopen(names);
             self.name_changes(changes);

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use netns_scan::FaultKind;
 use netns_testbed::{NetnsDir, Test, Veth, tests};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -15,6 +16,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_directory_replaced_by_another_mount_is_followed,
         a_directory_below_one_that_does_not_exist_is_found,
         several_directories_are_one_view,
+        other_types_of_namespaces_are_refused,
     ]
 }
 
@@ -114,4 +116,22 @@ fn several_directories_are_one_view(subject: Subject) {
     drop((a, again));
     observer.until("the first is gone", EXACT, |replay| replay.at("a").count() == 0);
     assert_exact(&mut observer, [&b]);
+}
+
+/// A name of a uts namespace is a fault of its own: nothing waits for it, and nothing is hidden.
+fn other_types_of_namespaces_are_refused(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let odd = dir.alias("odd", "/proc/self/ns/uts".as_ref());
+    let mut observer = subject.synced();
+    let _pod = dir.add("pod");
+    observer.until("the pod is found", EXACT, |replay| replay.find("pod", "lo").is_some());
+    let handle = observer.informer().handle();
+    let [fault] = &handle.status().faults[..] else { panic!("{:?}", handle.status()) };
+    assert_eq!((fault.kind, &*fault.subject), (FaultKind::Name, odd.path()));
+    assert!(fault.error.contains("uts"), "{}", fault.error);
+    drop(odd);
+    let _last = dir.add("last");
+    observer.until("the last is found", EXACT, |replay| replay.find("last", "lo").is_some());
+    assert_eq!(handle.status().faults, []);
+    assert!(observer.replay().find("pod", "lo").is_some());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use iface_core::EventKind;
 use netns_testbed::{LinkChange, NetnsDir, Rtnl, Test, Veth, tests};
+use nix::mount::{MntFlags, umount2};
 
 use crate::subject::{EXACT, Subject, assert_exact};
 
@@ -18,6 +19,8 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         an_ifindex_used_again_at_once_is_another_interface,
         a_name_used_ten_times_is_ten_namespaces,
         a_namespace_of_another_user_namespace_is_reached,
+        a_remounted_name_is_another_namespace,
+        equal_names_stay_apart,
     ]
 }
 
@@ -174,4 +177,43 @@ fn a_namespace_of_another_user_namespace_is_reached(subject: Subject) {
     child.wait().unwrap();
     drop(pod);
     observer.until("it is gone", EXACT, |replay| replay.at("pod").count() == 0);
+}
+
+/// A namespace mounted over the file of its predecessor is another namespace: the file is never
+/// unlinked, and inode and nsid are often equal.
+fn a_remounted_name_is_another_namespace(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let mut pod = dir.add("pod");
+    let mut observer = subject.synced();
+    for round in 0..5 {
+        let bridge = format!("br{round}");
+        pod.rtnl().add_link("bridge", &bridge);
+        observer.until("the bridge is there", EXACT, |replay| replay.find("pod", &bridge).is_some());
+        umount2(pod.path(), MntFlags::MNT_DETACH).unwrap();
+        pod = pod.mount_again();
+        // No name tells of a change of mounts: the next sweep finds the difference.
+        observer.until("the bridge is gone", 5 * EXACT, |replay| {
+            replay.find("pod", &bridge).is_none() && replay.find("pod", "lo").is_some()
+        });
+        assert_exact(&mut observer, [&pod]);
+    }
+}
+
+/// Two directories with one name, and a namespace called `host`, have different printed names.
+fn equal_names_stay_apart(subject: Subject) {
+    let (one, two) = (NetnsDir::standard(), NetnsDir::at("/run/other"));
+    let _second = two.add("blue");
+    let mut observer = subject.start_with(vec![one.path().into(), two.path().into()], |_| {});
+    observer.synced();
+    assert_eq!(observer.replay().at("blue").count(), 1);
+    let (first, _host) = (one.add("blue"), one.add("host"));
+    first.rtnl().add_link("bridge", "br0");
+    observer.until("each has a name of its own", EXACT, |replay| {
+        let count = |place| replay.at(place).count();
+        (count("blue"), count("/run/other/blue"), count("/run/netns/host"), count("host")) == (2, 1, 1, 1)
+    });
+    first.delete();
+    observer.until("the path is needed no longer", EXACT, |replay| {
+        replay.at("blue").count() == 1 && replay.at("/run/other/blue").count() == 0
+    });
 }

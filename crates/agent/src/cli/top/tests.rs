@@ -98,7 +98,8 @@ fn narrow_screen_omits_whole_columns() {
 fn long_names_keep_their_ends() {
     let netns = |name: &str| {
         let mut interface = of_a_pod();
-        interface.netns = Arc::new(Netns { place: Place::Named(NetnsName::new(name)), id: interface.netns.id });
+        interface.netns =
+            Arc::new(Netns { place: Place::Named(NetnsName::new(name)), id: interface.netns.id, cookie: None });
         carrying(interface, 1.0, 0.0)
     };
     let rows =

@@ -4,7 +4,7 @@ use super::*;
 use crate::discovery::nsfs::{NsFile, OWN};
 
 /// Stands for a host's namespace that no name leads to.
-const HOST: NsFile = NsFile { dev: 0, inode: 1 };
+const HOST: Sight = Sight { file: NsFile { dev: 0, inode: 1 }, cookie: None, mount: 0 };
 
 fn follow(path: &Path) -> Directories {
     Directories::new(&[path.to_owned()], Names::new(HOST)).unwrap()

@@ -15,11 +15,11 @@ use crate::owner::pod::Life;
 
 fn netns(number: u64, name: &str) -> Arc<Netns> {
     let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
-    Arc::new(Netns { id, place: Place::Named(NetnsName::new(name)) })
+    Arc::new(Netns { id, place: Place::Named(NetnsName::new(name)), cookie: None })
 }
 
 fn host() -> Arc<Netns> {
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host })
+    Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host, cookie: None })
 }
 
 fn interface(id: u64, netns: &Arc<Netns>, name: &str, mac: u8, address: &str) -> Arc<Interface> {

@@ -114,7 +114,8 @@ impl Node {
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead).map(|pod| pod.netns.place.clone());
         let place =
             dead.filter(|_| reuse_name).unwrap_or_else(|| Place::Named(NetnsName::new(format!("cni-{number}"))));
-        let netns = Arc::new(Netns { id: NetnsId { dev: 4, inode: 100 + number, generation: number }, place });
+        let netns =
+            Arc::new(Netns { id: NetnsId { dev: 4, inode: 100 + number, generation: number }, place, cookie: None });
         let uid: Arc<str> = format!("uid-{number}").into();
         let interfaces = interfaces(&netns, number, address);
         let file = attachment(&uid, &name, &netns, &interfaces[1]);
@@ -368,7 +369,7 @@ fn attachment(uid: &str, name: &str, netns: &Netns, eth0: &Interface) -> Attachm
 }
 
 fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface>> {
-    let host = Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host });
+    let host = Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host, cookie: None });
     let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
     let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
     let peer = Peer { netns: netns.clone(), ifindex: eth0.ifindex, name: eth0.name };
