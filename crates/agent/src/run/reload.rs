@@ -22,6 +22,8 @@ pub(super) struct Reload {
     sources: ConfigSources,
     running: Config,
     hangup: Signal,
+    /// The end of the merge time of a signal: outlives the cancellation of `next`.
+    due: Option<Instant>,
     file: Option<ConfigFile>,
 }
 
@@ -50,21 +52,23 @@ impl Reload {
         let hangup = signal(SignalKind::hangup()).context("cannot install a signal handler")?;
         let follow = |file: &Path| ConfigFile::new(file).with_context(|| format!("cannot follow {}", file.display()));
         let file = sources.file.as_deref().map(follow).transpose()?;
-        Ok(Self { sources: sources.clone(), running: running.clone(), hangup, file })
+        Ok(Self { sources: sources.clone(), running: running.clone(), hangup, due: None, file })
     }
 
     /// The next valid configuration; the faults of one that is not valid are logged.
     ///
-    /// Cancellation loses nothing that a later change would not bring back.
+    /// Cancellation loses nothing: a signal that has arrived is remembered.
     pub(super) async fn next(&mut self) -> Config {
         loop {
             tokio::select! {
-                hangup = self.hangup.recv() => match hangup {
-                    Some(()) => sleep_until(Instant::now() + MERGE_TIME).await,
-                    None => std::future::pending().await,
-                },
+                Some(()) = self.hangup.recv() => {
+                    self.due.get_or_insert_with(|| Instant::now() + MERGE_TIME);
+                    continue;
+                }
+                () = at(self.due) => {}
                 () = changed(self.file.as_mut()) => {}
             }
+            self.due = None;
             match self.sources.load(&process_environment) {
                 Ok(config) => {
                     tracing::info!(
@@ -139,6 +143,13 @@ impl Changes {
     }
 }
 
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Returns when the content of the file has changed.
 async fn changed(file: Option<&mut ConfigFile>) {
     let Some(file) = file else { return std::future::pending().await };
@@ -150,5 +161,24 @@ async fn changed(file: Option<&mut ConfigFile>) {
         if (complete || file.path.is_symlink()) && file.differs() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{self, raise};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Each event of the pipeline cancels the wait, and events can come faster than the merge time ends.
+    #[tokio::test]
+    async fn cancelled_wait_keeps_the_signal() {
+        let sources = ConfigSources::default();
+        let config = sources.load(&|_| None).unwrap();
+        let mut reload = Reload::new(&sources, &config).unwrap();
+        raise(signal::Signal::SIGHUP).unwrap();
+        let reloaded = async { while timeout(MERGE_TIME / 10, reload.next()).await.is_err() {} };
+        timeout(Duration::from_secs(30), reloaded).await.unwrap();
     }
 }
