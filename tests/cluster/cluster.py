@@ -1,6 +1,6 @@
 """Views of the cluster that are independent of the agent: kubectl, helm, the node's own tools, the output of the OTLP
 receiver, and Prometheus."""
-import json, os, pathlib, re, signal, subprocess, time, urllib.parse
+import json, os, pathlib, re, shutil, signal, subprocess, time, urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/netns-agent"
@@ -137,10 +137,17 @@ class Node:
         lines = pathlib.Path(f"/proc/{self.process()}/status").read_text().splitlines()
         return dict(line.split(":", 1) for line in lines)
 
-    def scheduled(self):
-        """Seconds for which the agent's threads ran, and waited for a CPU (proc(5), schedstat)."""
+    def start(self, *args, **how):
+        """Starts the agent's program in its container, with the container's environment."""
+        pid = self.process()
+        environment = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")[:-1]
+        inside = [shutil.which("nsenter"), f"--target={pid}", "--mount", "--net", "/usr/local/bin/netns-agent"]
+        return subprocess.Popen([*inside, *args], env=dict(e.split("=", 1) for e in environment), stdin=subprocess.DEVNULL, **how)
+
+    def scheduled(self, pid):
+        """Seconds for which the threads of a process ran, and waited for a CPU (proc(5), schedstat)."""
         ran = waited = 0
-        for file in pathlib.Path(f"/proc/{self.process()}/task").glob("*/schedstat"):
+        for file in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
             words = file.read_text().split()
             ran, waited = ran + int(words[0]), waited + int(words[1])
         return ran / 1e9, waited / 1e9
@@ -169,11 +176,6 @@ class Node:
     def served_interfaces(self):
         """Interfaces from the agent's admin server, queried on the node."""
         return json.loads(run("nsenter", f"--net={LAB}/ns/node.net", "curl", "-sS", "-m", "10", "http://127.0.0.1:9465/v1/interfaces"))
-
-    def logs(self):
-        """Directory of the agent's log, as the kubelet keeps it."""
-        (directory,) = pathlib.Path("/var/log/pods").glob(f"{AGENT_SPACE}_*_{agent_pod()['metadata']['uid']}/netns-agent")
-        return directory
 
     def stop_api_server(self):
         """Kills the API server; the returned function starts the server again with the same arguments."""

@@ -1,4 +1,4 @@
-//! What the fuzzers of CNI cache files, annotations and configuration start from, in every run of the tests.
+//! The corpora of the fuzzers of CNI cache files, annotations and configuration, read in every run of the tests.
 //!
 //! Files called `broken-…` are to be refused, all others to be used.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -48,7 +48,7 @@ fn fault(config: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn of_cni_files_all_are_read_but_the_broken() {
+fn cni_corpus_is_read() {
     for (name, content) in corpus("cni_result") {
         let read = cni_cache::parse(&content);
         assert_eq!(read.is_err(), is_broken(&name), "{name}: {read:?}");
@@ -56,7 +56,7 @@ fn of_cni_files_all_are_read_but_the_broken() {
 }
 
 #[test]
-fn a_pods_files_agree_on_pod_and_namespace_whoever_wrote_them() {
+fn files_of_a_pod_agree() {
     let files = corpus("cni_result");
     let of = |wanted: &str| {
         let (_, content) = files.iter().find(|(name, _)| name == wanted).unwrap();
@@ -82,7 +82,7 @@ fn a_pods_files_agree_on_pod_and_namespace_whoever_wrote_them() {
 }
 
 #[test]
-fn of_annotations_only_those_that_fit_an_interface_name_its_network() {
+fn annotation_corpus_is_read() {
     for (name, annotation) in corpus("network_status") {
         let network = network(&annotation);
         let entries = str::from_utf8(&annotation).map_or(0, |text| multus::parse(text).len());
@@ -97,7 +97,7 @@ fn of_annotations_only_those_that_fit_an_interface_name_its_network() {
 }
 
 #[test]
-fn of_configuration_files_all_are_used_but_the_broken() {
+fn configuration_corpus_is_read() {
     for (name, config) in corpus("config") {
         let fault = fault(&config);
         assert_eq!(fault.is_some(), is_broken(&name), "{name}: {fault:?}");

@@ -73,7 +73,7 @@ fn cache() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn files_are_read_when_they_are_there_when_they_come_and_when_they_change() {
+async fn old_new_and_changed_files_are_read() {
     let (_root, dir) = cache();
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("a"), content("one")).unwrap();
@@ -90,7 +90,7 @@ async fn files_are_read_when_they_are_there_when_they_come_and_when_they_change(
 }
 
 #[tokio::test]
-async fn a_file_that_is_still_being_written_is_read_when_its_writer_is_done() {
+async fn file_is_read_once_closed() {
     use std::io::Write;
     let (_root, dir) = cache();
     fs::create_dir_all(&dir).unwrap();
@@ -105,7 +105,7 @@ async fn a_file_that_is_still_being_written_is_read_when_its_writer_is_done() {
 }
 
 #[tokio::test]
-async fn what_is_no_cache_file_is_refused_by_name_and_stops_nothing() {
+async fn foreign_file_is_refused_by_name() {
     let (_root, dir) = cache();
     fs::create_dir_all(dir.join("1-directory")).unwrap();
     nix::unistd::mkfifo(&dir.join("2-fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -139,7 +139,7 @@ async fn what_is_no_cache_file_is_refused_by_name_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_directory_may_come_later_go_and_be_replaced() {
+async fn directory_may_come_and_go() {
     let (root, dir) = cache();
     let mut follow = Follow::new(&dir);
     let absent = follow.listed().await;
@@ -184,7 +184,7 @@ async fn until(follow: &mut Follow, last: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_directory_says_so() {
+async fn plain_file_as_directory_is_a_fault() {
     let (root, _) = cache();
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
@@ -194,7 +194,7 @@ async fn a_path_that_is_no_directory_says_so() {
 }
 
 #[tokio::test]
-async fn more_events_than_the_kernel_keeps_lose_nothing() {
+async fn inotify_overflow_loses_nothing() {
     let (_root, dir) = cache();
     fs::create_dir_all(&dir).unwrap();
     let queue: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();

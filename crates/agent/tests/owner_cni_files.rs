@@ -43,7 +43,7 @@ async fn next(follow: &mut CniDir) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_for_now_stays_as_it_was_and_is_read_later() {
+async fn unreadable_file_is_retried() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a"), content("one")).unwrap();
     let mut follow = CniDir::new(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! What pods cost in memory, counted by the allocator; alone in its process for that.
+//! Memory per pod, counted by the allocator; a process of its own keeps other allocations out.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
@@ -27,7 +27,7 @@ thread_local! {
     static COUNT: Cell<Count> = const { Cell::new(Count { bytes: 0, peak: 0, blocks: 0 }) };
 }
 
-/// What is allocated and not freed.
+/// Bytes allocated and not freed.
 #[derive(Clone, Copy)]
 struct Count {
     bytes: isize,
@@ -118,7 +118,7 @@ fn serve() -> std::net::SocketAddr {
 }
 
 #[test]
-fn five_hundred_pods_with_50_kib_of_annotations_each_take_less_than_5_mib_even_while_they_are_listed() {
+fn large_annotations_take_little_memory() {
     let at = serve();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config");
@@ -149,7 +149,7 @@ fn five_hundred_pods_with_50_kib_of_annotations_each_take_less_than_5_mib_even_w
     assert!(kept < LIMIT / 2, "{kept} bytes");
 }
 
-/// What is left of each would lie between what is freed, and hold a page of memory each.
+/// A remainder of each pod between freed allocations would keep a page per pod.
 #[test]
 fn pods_that_are_gone_leave_nothing_each() {
     let before = Count::now();

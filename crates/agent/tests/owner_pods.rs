@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 type Params = BTreeMap<String, String>;
 
-/// What the server does with one request.
+/// A reply of the server to one request.
 enum Answer {
     Json(Value),
     Status(u16, &'static str),
@@ -153,7 +153,7 @@ fn uids(records: &[PodRecord]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn pods_of_this_node_are_listed_in_pages_and_then_followed() {
+async fn pods_are_listed_in_pages() {
     let mut changed = pod("a");
     changed["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:05:05Z");
     let bookmark = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "20"}});
@@ -173,7 +173,7 @@ async fn pods_of_this_node_are_listed_in_pages_and_then_followed() {
 }
 
 #[tokio::test]
-async fn a_record_has_workload_addresses_and_the_selected_attributes() {
+async fn record_has_workload_addresses_and_attributes() {
     let mut job = pod("job");
     job["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "once", "uid": "j", "controller": true}]);
@@ -196,7 +196,7 @@ async fn a_record_has_workload_addresses_and_the_selected_attributes() {
 }
 
 #[tokio::test]
-async fn history_that_is_gone_is_listed_again_however_it_is_said() {
+async fn expired_history_is_listed_again() {
     let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired",
         "message": "too old resource version"});
     let mut api = serve([
@@ -213,7 +213,7 @@ async fn history_that_is_gone_is_listed_again_however_it_is_said() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_refuses_is_said_with_what_to_do_and_tried_again() {
+async fn refusal_is_a_fault_and_retried() {
     let answers = [Answer::Status(403, "Forbidden"), Answer::Status(401, "Unauthorized"), list(vec![pod("a")], "")];
     let mut api = serve(answers).await;
     let forbidden = api.fault().await;
@@ -224,7 +224,7 @@ async fn what_the_api_server_refuses_is_said_with_what_to_do_and_tried_again() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_hangs_while_listing_is_given_up_and_asked_again() {
+async fn hanging_list_is_retried() {
     let mut api = serve([Answer::Hang, list(vec![pod("a")], "")]).await;
     let fault = api.fault().await;
     assert!(fault.contains("did not answer within"), "{fault}");
@@ -232,7 +232,7 @@ async fn an_api_server_that_hangs_while_listing_is_given_up_and_asked_again() {
 }
 
 #[tokio::test]
-async fn a_list_that_breaks_off_tells_of_no_pods_at_all() {
+async fn partial_list_is_dropped() {
     let answers = [list(vec![pod("a")], "more"), Answer::Status(500, "InternalError"), list(vec![pod("b")], "")];
     let mut api = serve(answers).await;
     let fault = api.fault().await;
@@ -241,7 +241,7 @@ async fn a_list_that_breaks_off_tells_of_no_pods_at_all() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_away_is_a_fault_that_says_so() {
+async fn absent_api_server_is_a_fault() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (_dir, path) = kubeconfig(listener.local_addr().unwrap());
     drop(listener);
@@ -251,7 +251,7 @@ async fn an_api_server_that_is_away_is_a_fault_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_cannot_be_read_is_named() {
+async fn unreadable_kubeconfig_is_named() {
     let error = ApiServer::connect(Some("/nonexistent/config".as_ref())).await.unwrap_err();
     assert!(error.to_string().contains("/nonexistent/config"), "{error}");
 }

@@ -50,7 +50,7 @@ fn uid(event: &Event) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
+async fn synced_follows_owned_interfaces() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "cni-a", "u1");
     let (sender, inner) = informer();
@@ -64,7 +64,7 @@ async fn what_exists_at_the_start_comes_with_its_pod_and_synced_comes_after() {
 }
 
 #[tokio::test]
-async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
+async fn late_file_updates_the_owner() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, inner) = informer();
     sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
@@ -80,7 +80,7 @@ async fn a_file_that_comes_after_its_interface_is_an_update_of_the_owner() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_never_answers_keeps_nothing_back() {
+async fn silent_api_server_delays_nothing() {
     let (sender, inner) = informer();
     sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
     sender.send(Incoming::Synced).unwrap();
@@ -91,7 +91,7 @@ async fn an_api_server_that_never_answers_keeps_nothing_back() {
 }
 
 #[tokio::test]
-async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
+async fn pods_are_listed_once_read() {
     let (sender, inner) = informer();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "cni-a", "u1");
@@ -133,7 +133,7 @@ async fn pods_count_as_listed_when_all_that_came_of_the_list_was_read() {
 }
 
 #[tokio::test]
-async fn a_list_of_pods_that_changes_nothing_counts_as_listed_too() {
+async fn unchanged_list_counts_as_listed() {
     let (_sender, inner) = informer();
     let list = stream::iter([PodEvent::Change(PodChange::Listed(Vec::new()))]).chain(stream::pending());
     let mut tagged = WithOwners::new(inner, OwnerSources::default().pods(list));
@@ -152,7 +152,7 @@ async fn until(tagged: &mut WithOwners<Inner>, wanted: impl Fn(&OwnerStatus) -> 
 }
 
 #[tokio::test]
-async fn a_fault_of_a_source_is_seen_in_the_status_and_stops_nothing() {
+async fn source_fault_is_in_the_status() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("bad"), "no JSON").unwrap();
     let (sender, inner) = informer();

@@ -5,10 +5,10 @@ use std::thread;
 
 use nix::sched::CloneFlags;
 
-/// Does `work` on a thread inside the network namespace that `netns` names.
+/// Runs `work` on a thread inside the network namespace at the path `netns`.
 ///
-/// The thread is back outside and its fd of the namespace closed before this returns, so nothing
-/// of it keeps the namespace alive except what `work` hands out.
+/// The thread has left the namespace and closed its fd before the return, so only the result
+/// of `work` can keep the namespace alive.
 #[track_caller]
 pub fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
     on_own_thread(|| {
@@ -19,7 +19,7 @@ pub fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// `/proc/self` is the main thread's, which never leaves the test's own namespace.
+/// `/proc/self` belongs to the main thread, and the main thread never leaves the test's own namespace.
 pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let done = thread::scope(|scope| scope.spawn(work).join());
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -1,9 +1,9 @@
 //! Network namespaces, links, addresses and programs beside them, as values that clean up when dropped.
 //!
-//! Every test runs in a process of its own, in a user, mount and network namespace of its own: it is
-//! root there and nowhere else, sees nothing of the machine, and leaves nothing behind whatever
-//! happens to it. No privilege is needed, and where user namespaces are forbidden the test fails and
-//! says so.
+//! Every test runs in a process of its own, in a user, mount and network namespace of its own: the test is
+//! root there and nowhere else, sees nothing of the machine, and leaves nothing behind, even after a
+//! crash. No privilege is needed, and where user namespaces are forbidden the test fails with the
+//! reason.
 //!
 //! ```no_run
 //! use netns_testbed::{NetnsDir, Suite, Veth, tests};
@@ -22,8 +22,8 @@
 //! }
 //! ```
 //!
-//! Everything here panics when the kernel refuses it, at the line of the test that asked: a test
-//! that cannot set its scene has failed.
+//! Every function panics when the kernel refuses a request, at the line of the caller: a test
+//! without its scene has failed.
 
 mod http;
 mod inside;

@@ -3,9 +3,9 @@ use std::process::Command;
 use crate::netns::Netns;
 use crate::rtnl::Rtnl;
 
-/// A veth with one end in the test's own namespace and one inside another.
+/// A veth pair with an end in the test's own namespace and an end inside another.
 ///
-/// Dropping it deletes both ends, wherever they are by then.
+/// Dropping the pair deletes both ends, even after a move.
 #[derive(Debug)]
 pub struct Veth {
     host: String,
@@ -36,9 +36,9 @@ impl Veth {
         &self.host
     }
 
-    /// Leaves it to its namespaces: it ends with the first of them that dies.
+    /// Leaves the pair to its namespaces: the first deleted namespace ends the pair.
     ///
-    /// The kernel takes thousands of namespaces down together, and takes long for as many links one by one.
+    /// The kernel deletes thousands of namespaces together faster than as many links one by one.
     pub fn leave(self) {
         std::mem::forget(self);
     }
@@ -46,7 +46,7 @@ impl Veth {
 
 impl Drop for Veth {
     fn drop(&mut self) {
-        // Gone already when its namespace went first.
+        // The link is already gone if its namespace was deleted first.
         Rtnl::new().delete_if_there(&self.host);
     }
 }
@@ -86,7 +86,7 @@ impl<'a> Tun<'a> {
     #[track_caller]
     #[must_use]
     pub fn new(netns: Option<&'a Netns>, name: &str) -> Self {
-        // rtnetlink makes no tun: it takes ioctl(TUNSETIFF), which `ip` does.
+        // rtnetlink cannot create a tun: `ip` uses ioctl(TUNSETIFF).
         let add = || Command::new("ip").args(["tuntap", "add", "dev", name, "mode", "tun"]).output();
         let output = match netns {
             Some(netns) => netns.inside(add),

@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use crate::inside::{inside, on_own_thread};
 use crate::rtnl::Rtnl;
 
-/// A directory of namespaces' names.
+/// A directory of names of namespaces.
 #[derive(Debug)]
 pub struct NetnsDir {
     path: PathBuf,
@@ -21,7 +21,7 @@ impl NetnsDir {
         Self::at("/run/netns")
     }
 
-    /// Any directory; it is made where it does not exist.
+    /// Any directory; created if missing.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -29,19 +29,19 @@ impl NetnsDir {
         Self { path }
     }
 
-    /// Its path.
+    /// Path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A new namespace under this name, as `ip netns add` makes it.
+    /// A new namespace with this name, as `ip netns add` creates namespaces.
     #[must_use]
     pub fn add(&self, name: &str) -> Netns {
         self.reserve(name).mount_new()
     }
 
-    /// A name for a namespace that has one already: `of` is any path of it.
+    /// A second name for the namespace at the path `of`.
     #[must_use]
     pub fn alias(&self, name: &str, of: &Path) -> Alias {
         let Reserved { path } = self.reserve(name);
@@ -49,7 +49,7 @@ impl NetnsDir {
         Alias { path }
     }
 
-    /// Only the empty file, which is all there is while `ip netns add` waits for the kernel.
+    /// Only the empty file, the state while `ip netns add` waits for the kernel.
     pub fn reserve(&self, name: &str) -> Reserved {
         let path = self.path.join(name);
         OpenOptions::new()
@@ -70,7 +70,7 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Makes the namespace and mounts it over the file.
+    /// Creates the namespace and mounts its nsfs file over the empty file.
     #[must_use]
     pub fn mount_new(self) -> Netns {
         let Self { path } = self;
@@ -82,13 +82,13 @@ impl Reserved {
         Netns { path }
     }
 
-    /// Takes the name away again.
+    /// Unlinks the name.
     pub fn remove(self) {
         fs::remove_file(&self.path).unwrap_or_else(|e| panic!("cannot remove {}: {e}", self.path.display()));
     }
 }
 
-/// A namespace under a name. Holds nothing open: the name is all that keeps it alive.
+/// A namespace with a name. Holds nothing open: only the name keeps the namespace alive.
 #[derive(Debug)]
 pub struct Netns {
     path: PathBuf,
@@ -107,24 +107,24 @@ impl Netns {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// (device, inode) of its nsfs file.
+    /// (device, inode) of the nsfs file.
     #[must_use]
     pub fn identity(&self) -> (u64, u64) {
         identity(&self.path)
     }
 
-    /// Does `work` on a thread inside it.
+    /// Runs `work` on a thread inside the namespace.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         inside(&self.path, work)
     }
 
-    /// A netlink socket inside it, which keeps it alive until dropped.
+    /// A netlink socket inside the namespace; keeps the namespace alive until dropped.
     #[must_use]
     pub fn rtnl(&self) -> Rtnl {
         self.inside(Rtnl::new)
     }
 
-    /// A file of it, which keeps it alive as a process inside would.
+    /// An open nsfs file; keeps the namespace alive as a process inside does.
     #[must_use]
     pub fn hold(&self) -> File {
         File::open(&self.path).unwrap_or_else(|e| panic!("cannot open {}: {e}", self.path.display()))
@@ -138,7 +138,7 @@ impl Netns {
         Reserved { path }.mount_new()
     }
 
-    /// Takes its name away, as `ip netns del` does.
+    /// Unlinks the name, as `ip netns del` does.
     pub fn delete(self) {
         drop(self);
     }
@@ -182,7 +182,7 @@ fn bind(namespace: &Path, name: &Path) {
         .unwrap_or_else(|e| panic!("cannot mount {} over {}: {e}", namespace.display(), name.display()));
 }
 
-/// Goes on when the name is gone already: a test may have taken the directory from below it.
+/// Ignores a missing name: a test may have removed the directory.
 fn remove_name(path: &Path) {
     let _ = umount2(path, MntFlags::MNT_DETACH);
     let _ = fs::remove_file(path);

@@ -8,9 +8,9 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::replay::Replay;
 
-/// A consumer of an informer that waits for what a test expects, each time with a limit.
+/// A consumer of an informer that waits for expected events, each time with a limit.
 ///
-/// It reads only while a method runs: between two calls it is a consumer that stalls.
+/// The observer reads only while a method runs: between two calls the consumer is stalled.
 #[derive(Debug)]
 pub struct Observer<I> {
     informer: I,
@@ -27,13 +27,13 @@ impl<I: Informer> Observer<I> {
         Self { informer, replay: Replay::default(), runtime }
     }
 
-    /// Reads until all that existed at the start has been said.
+    /// Reads until `Synced`.
     #[track_caller]
     pub fn synced(&mut self) -> &Replay {
         self.until("the first scan is done", Duration::from_secs(10), Replay::is_synced)
     }
 
-    /// Reads until `met`, which is asked first and after each event; panics when `limit` is over.
+    /// Reads until `met` holds, checked first and after each event; panics after `limit`.
     #[track_caller]
     pub fn until(&mut self, what: &str, limit: Duration, mut met: impl FnMut(&Replay) -> bool) -> &Replay {
         let start = Instant::now();
@@ -46,7 +46,7 @@ impl<I: Informer> Observer<I> {
         }
     }
 
-    /// `Some(false)` when the stream ended, `None` when the limit is over.
+    /// `Some(false)` when the stream ended, `None` after the limit.
     fn read_until(&mut self, limit: Duration, met: &mut dyn FnMut(&Replay) -> bool) -> Option<bool> {
         let Self { informer, replay, runtime } = self;
         let read = async {
@@ -61,12 +61,12 @@ impl<I: Informer> Observer<I> {
         runtime.block_on(async { timeout(limit, read).await.ok() })
     }
 
-    /// Reads until `met`, and says whether it was before `limit` was over.
+    /// Reads until `met` holds; returns `false` after `limit`.
     pub fn is_within(&mut self, limit: Duration, mut met: impl FnMut(&Replay) -> bool) -> bool {
         self.read_until(limit, &mut met) == Some(true)
     }
 
-    /// Reads for `span` and fails if `wrong` is ever so: for what must not happen.
+    /// Reads for `span` and fails if `wrong` ever holds: for events that must not happen.
     #[track_caller]
     pub fn never(&mut self, what: &str, span: Duration, mut wrong: impl FnMut(&Replay) -> bool) -> &Replay {
         let Self { informer, replay, runtime } = self;
@@ -81,24 +81,24 @@ impl<I: Informer> Observer<I> {
         &self.replay
     }
 
-    /// Reads what comes within `span`.
+    /// Reads all events within `span`.
     pub fn read_for(&mut self, span: Duration) -> &Replay {
         self.never("", span, |_| false)
     }
 
-    /// What was read so far.
+    /// All events read so far.
     #[must_use]
     pub fn replay(&self) -> &Replay {
         &self.replay
     }
 
-    /// The informer, to ask it things.
+    /// The informer, for queries.
     #[must_use]
     pub fn informer(&self) -> &I {
         &self.informer
     }
 
-    /// Runs a future to its end, or panics when `limit` is over.
+    /// Runs a future to completion, or panics after `limit`.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
         let done = self.runtime.block_on(async { timeout(limit, future).await });

@@ -8,30 +8,30 @@ use serde::Deserialize;
 
 use crate::netns::Netns;
 
-/// A link as `ip -j -d addr` shows it, in the form that is compared with an [`Interface`].
+/// A link in the output of `ip -j -d addr`, comparable with an [`Interface`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkTruth {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its link-layer address as text; `None` where `ip` shows none.
+    /// Link-layer address as text; `None` if `ip` shows none.
     pub mac: Option<String>,
-    /// Its kind; `None` for a device that no link kind made.
+    /// Link kind; `None` for a device without `IFLA_INFO_KIND`.
     pub kind: Option<String>,
-    /// Its operational state in lower case.
+    /// Operational state in lower case.
     pub oper_state: String,
-    /// Whether it is administratively up.
+    /// Whether the link is administratively up.
     pub admin_up: bool,
-    /// Its MTU in bytes.
+    /// MTU in bytes.
     pub mtu: u32,
-    /// Its addresses, sorted.
+    /// Addresses, sorted.
     pub addresses: Vec<IpNet>,
-    /// Addresses not yet found to be unique (RFC 4862 section 5.4): the kernel lists them, but
-    /// announces them only when they are.
+    /// Tentative addresses (RFC 4862 section 5.4): the kernel lists these addresses, but sends
+    /// notifications only after duplicate address detection.
     pub tentative: Vec<IpNet>,
 }
 
 impl LinkTruth {
-    /// Whether what was told of a link is so; a tentative address may have been told or not.
+    /// Whether an interface agrees with the link, with or without the tentative addresses.
     #[must_use]
     pub fn allows(&self, told: &Self) -> bool {
         let (extra, sure): (Vec<_>, Vec<_>) = told.addresses.iter().partition(|net| !self.addresses.contains(net));
@@ -55,7 +55,7 @@ impl From<&Interface> for LinkTruth {
     }
 }
 
-/// What `ip` shows in a namespace, by index; `None` is the test's own.
+/// The links that `ip` shows in a namespace, by ifindex; `None` is the test's own namespace.
 #[must_use]
 pub fn links_inside(netns: Option<&Netns>) -> BTreeMap<u32, LinkTruth> {
     let ask = || Command::new("ip").args(["-j", "-d", "addr", "show"]).output();

@@ -7,20 +7,20 @@ use crate::link::Veth;
 use crate::netns::{Netns, NetnsDir};
 use crate::rtnl::LinkChange;
 
-/// A pod of the namespace `default` as a container runtime leaves it: a namespace, a veth pair, and what
-/// libcni keeps of the CNI plugins' result.
+/// A pod of the namespace `default` as a container runtime leaves a pod: a namespace, a veth pair, and the
+/// CNI result in the cache of libcni.
 #[derive(Debug)]
 pub struct Pod {
-    /// Its name.
+    /// Name of the pod.
     pub name: String,
-    /// Its network namespace.
+    /// Network namespace of the pod.
     pub netns: Netns,
-    /// Its link to the test's own namespace, up.
+    /// Veth pair between the pod and the test's own namespace, up.
     pub veth: Veth,
 }
 
 impl Pod {
-    /// Makes it; `number` tells its namespace, addresses and host end from those of others.
+    /// Creates a pod; `number` makes the namespace, the addresses and the host end unique.
     #[track_caller]
     #[must_use]
     pub fn add(dir: &NetnsDir, results: &Path, number: u16, name: &str) -> Self {
@@ -51,7 +51,7 @@ impl Pod {
         pod
     }
 
-    /// Its uid.
+    /// UID of the pod.
     #[must_use]
     pub fn uid(&self) -> String {
         format!("uid-of-{}", self.name)

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a program may take to say or to answer something, unless more is allowed.
+/// Default time limit for a line of output or a reply.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Which of a program's streams a test reads.
+/// The output stream that a test reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Listen {
     /// Standard output.
@@ -21,7 +21,7 @@ pub enum Listen {
     Errors,
 }
 
-/// A program that goes on beside the test; killed when dropped.
+/// A program in the background; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -29,7 +29,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it and listens to one of its streams.
+    /// Starts a program and reads one of its streams.
     #[track_caller]
     #[must_use]
     pub fn start(mut command: Command, listen: Listen) -> Self {
@@ -53,13 +53,13 @@ impl Running {
         Self { child, lines }
     }
 
-    /// The lines up to and with the first that fits.
+    /// The lines up to and including the first match.
     #[track_caller]
     pub fn until(&self, fits: impl FnMut(&str) -> bool) -> Vec<String> {
         self.until_within(LIMIT, fits)
     }
 
-    /// The same, with more or less time.
+    /// As [`until`](Self::until), with another time limit.
     #[track_caller]
     pub fn until_within(&self, limit: Duration, mut fits: impl FnMut(&str) -> bool) -> Vec<String> {
         let deadline = Instant::now() + limit;
@@ -74,29 +74,29 @@ impl Running {
         panic!("within {limit:?} the line did not come; these did:\n{}", seen.join("\n"));
     }
 
-    /// What it has said that nobody waited for.
+    /// Output lines not read by `until`.
     pub fn said(&self) -> impl Iterator<Item = String> {
         self.lines.try_iter()
     }
 
-    /// Its process.
+    /// The process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         let sent = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
         sent.unwrap_or_else(|e| panic!("cannot send {signal}: {e}"));
     }
 
-    /// Waits for its end and returns its exit code; `None` where a signal ended it.
+    /// Waits for the exit and returns the exit code; `None` after a fatal signal.
     #[track_caller]
     #[must_use]
     pub fn ended(mut self) -> Option<i32> {
-        // Its output ends with it.
+        // The output ends with the process.
         let deadline = Instant::now() + LIMIT;
         let next = || self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let end = iter::repeat_with(next).find_map(Result::err);
@@ -112,10 +112,10 @@ impl Drop for Running {
     }
 }
 
-/// Ports of loopback at which nobody listens now, for programs that must be told theirs.
+/// Unused ports of loopback, for programs that cannot choose a port.
 #[must_use]
 pub fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    // All at once, so that they differ.
+    // All ports at once, so that the ports differ.
     let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     listeners.map(|listener| {
         let address = listener.and_then(|listener| listener.local_addr());
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_up_to_the_one_that_is_waited_for_and_then_the_exit_code() {
+    fn lines_precede_the_exit_code() {
         let scripts = [
             (Listen::Output, "echo one; echo two; echo three; exit 3"),
             (Listen::Errors, "(echo one; echo two) >&2; exit 3"),
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "these did:\none")]
-    fn a_line_that_does_not_come_fails_with_those_that_did() {
+    fn missing_line_fails_with_output() {
         let running = Running::start(shell("echo one; exec cat"), Listen::Output);
         running.until(|line| line == "one");
         Running::start(shell("echo one; echo more"), Listen::Output)

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use iface_core::{Event, EventKind, Interface, InterfaceId, NetnsId, Place};
 
-/// What a stream of events has said so far, held to the contract of an informer.
+/// The interfaces according to a stream of events, with checks of the contract of an informer.
 ///
-/// A stream that breaks it panics here with the event that did.
+/// A stream that breaks the contract panics with the event.
 #[derive(Debug, Default)]
 pub struct Replay {
     live: BTreeMap<InterfaceId, Arc<Interface>>,
@@ -16,7 +16,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Takes the next event in.
+    /// Applies the next event.
     pub fn apply(&mut self, event: Event) {
         match &event {
             Event::Added(interface) => self.added(interface),
@@ -52,13 +52,13 @@ impl Replay {
         self.live.insert(interface.id, interface.clone());
     }
 
-    /// Whether everything that existed at the start has been said.
+    /// Whether `Synced` has come.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.synced
     }
 
-    /// Every interface that is there now.
+    /// All current interfaces.
     pub fn interfaces(&self) -> impl Iterator<Item = &Arc<Interface>> {
         self.live.values()
     }
@@ -68,7 +68,7 @@ impl Replay {
         self.interfaces().filter(move |interface| is_at(interface, place))
     }
 
-    /// The interface of this name at a place.
+    /// The interface with this name at a place.
     #[must_use]
     pub fn find(&self, place: &str, name: &str) -> Option<&Arc<Interface>> {
         self.interfaces().find(|interface| interface.name == name && is_at(interface, place))
@@ -80,7 +80,7 @@ impl Replay {
         &self.history
     }
 
-    /// What was said of the interfaces that had this name at a place, in order.
+    /// The events of all interfaces with this name at a place, in order.
     #[must_use]
     pub fn story(&self, place: &str, name: &str) -> Vec<EventKind> {
         let named = |interface: &Interface| interface.name == name && is_at(interface, place);
@@ -91,7 +91,7 @@ impl Replay {
             .collect()
     }
 
-    /// A line an interface, for messages.
+    /// One line per interface, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         let line = |i: &Arc<Interface>| format!("  {}/{}: {} {}", i.netns.place, i.ifindex, i.name, i.oper_state);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// What this process holds of the kernel: to be the same after something as before.
+/// Kernel resources of this process, for comparison before and after an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Open file descriptors.
@@ -14,14 +14,14 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// As it is now.
+    /// The current resources.
     #[must_use]
     pub fn now() -> Self {
-        // The listing's own fd is in the count, each time.
+        // The count always includes the fd of the directory itself.
         Self { fds: entries("/proc/self/fd"), threads: entries("/proc/self/task") }
     }
 
-    /// Waits until no more is held than this; a joined thread is listed a moment longer.
+    /// Waits until the process holds no more than `self`; a joined thread stays listed for a moment.
     #[track_caller]
     pub fn restored_within(self, limit: Duration) {
         let start = Instant::now();
@@ -36,25 +36,25 @@ impl Footprint {
     }
 }
 
-/// What another process uses now.
+/// Current resources of another process.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Resident memory, bytes; files that are mapped, like the program itself, are in it.
+    /// Resident memory, bytes, with mapped files such as the program itself.
     pub resident: u64,
-    /// The part of it that is no file's.
+    /// Resident memory without mapped files, bytes.
     pub anonymous: u64,
-    /// The most that was ever resident, bytes.
+    /// Peak of resident memory, bytes.
     pub peak: u64,
     /// Open file descriptors.
     pub fds: usize,
     /// Threads.
     pub threads: usize,
-    /// Processor time of all its threads since its start.
+    /// CPU time of all threads since the start.
     pub cpu: Duration,
 }
 
 impl Usage {
-    /// Of the process with this id (proc_pid_status(5), clock_getcpuclockid(3)).
+    /// The resources of a process by pid (proc_pid_status(5), clock_getcpuclockid(3)).
     #[track_caller]
     #[must_use]
     pub fn of(process: u32) -> Self {
@@ -95,14 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_process_uses_is_counted_as_what_this_one_uses() {
+    fn both_usage_counts_agree() {
         let start = Usage::of(std::process::id());
         let memory: Vec<u8> = (0..=u8::MAX).cycle().take(8 << 20).collect();
         let now = Usage::of(std::process::id());
         assert!(now.anonymous >= start.anonymous + memory.len() as u64, "{start:?} {now:?}");
         assert!(now.peak >= now.resident && now.resident > now.anonymous && now.cpu > start.cpu, "{start:?} {now:?}");
         let own = Footprint::now();
-        // Another thread of the tests may come or go meanwhile.
+        // Another thread of the tests may start or end meanwhile.
         assert!(now.fds.abs_diff(own.fds) <= 2 && now.threads.abs_diff(own.threads) <= 2, "{now:?} {own:?}");
     }
 }

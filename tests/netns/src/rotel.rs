@@ -4,28 +4,28 @@ use std::process::Command;
 
 use crate::program::{Listen, Running, free_ports};
 
-/// How much a receiver prints of what it gets.
+/// Verbosity of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// A line a request, with its number of Resources.
+    /// One line per request, with the number of Resources.
     Basic,
     /// Every point and record.
     Detailed,
 }
 
-/// A real OTLP receiver that prints what it receives; ends when dropped.
+/// A real OTLP receiver that prints each request; killed when dropped.
 #[derive(Debug)]
 pub struct Rotel {
-    /// Where it takes gRPC.
+    /// gRPC endpoint.
     pub grpc: SocketAddr,
-    /// Where it takes HTTP.
+    /// HTTP endpoint.
     pub http: SocketAddr,
-    /// Its lines.
+    /// Output lines.
     pub running: Running,
 }
 
 impl Rotel {
-    /// Starts it at ports of loopback, and waits until it listens.
+    /// Starts a receiver at ports of loopback and waits until the ports are open.
     #[track_caller]
     #[must_use]
     pub fn start(verbosity: Verbosity) -> Self {
@@ -45,7 +45,7 @@ impl Rotel {
         Self { grpc, http, running }
     }
 
-    /// The lines up to and with the first that contains `text`.
+    /// The lines up to and including the first line with `text`.
     #[track_caller]
     pub fn until(&self, text: &str) -> Vec<String> {
         self.running.until(|line| line.contains(text))

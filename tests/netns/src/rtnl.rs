@@ -12,13 +12,13 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A request socket of rtnetlink(7) in the namespace where it was made.
+/// A request socket of rtnetlink(7) in the namespace of its creation.
 #[derive(Debug)]
 pub struct Rtnl {
     socket: Socket,
 }
 
-/// What to change of a link.
+/// A change of a link.
 #[derive(Clone, Copy, Debug)]
 pub enum LinkChange<'a> {
     /// Administratively up or down.
@@ -31,7 +31,7 @@ pub enum LinkChange<'a> {
     Name(&'a str),
     /// Into the namespace at this path.
     Netns(&'a Path),
-    /// Into a bridge, named by its index; 0 takes it out.
+    /// Into the bridge with this ifindex; 0 removes the link from a bridge.
     Master(u32),
 }
 
@@ -71,7 +71,7 @@ impl Rtnl {
         self.must(request, format_args!("add the veth {name} with the peer {peer}"));
     }
 
-    /// A socket that hears of every change of a link here, for [`until_deleted`](Self::until_deleted).
+    /// A socket with notifications of all links of the namespace, for [`until_deleted`](Self::until_deleted).
     #[must_use]
     pub fn listening_to_links() -> Self {
         let rtnl = Self::new();
@@ -80,7 +80,7 @@ impl Rtnl {
         rtnl
     }
 
-    /// Waits until the kernel says that the link with this index is gone, and asks it nothing.
+    /// Waits for the deletion notification of the link with this ifindex, without a request.
     #[track_caller]
     pub fn until_deleted(&self, index: u32, limit: Duration) {
         let start = Instant::now();
@@ -98,7 +98,7 @@ impl Rtnl {
         }
     }
 
-    /// Makes a link of a kind that needs no more than a name.
+    /// Creates a link of a kind that needs only a name.
     #[track_caller]
     pub fn add_link(&self, kind: &str, name: &str) {
         self.add_link_with_index(kind, name, 0);
@@ -119,7 +119,7 @@ impl Rtnl {
         self.must(delete_request(name), format_args!("delete {name}"));
     }
 
-    /// Deletes a link if it is there; `false` when it was not.
+    /// Deletes a link; returns `false` if the link did not exist.
     pub fn delete_if_there(&self, name: &str) -> bool {
         self.call(delete_request(name)).is_ok()
     }
@@ -142,7 +142,7 @@ impl Rtnl {
 
     /// Sets the link's MTU `times` times, to 1,400 and 1,401 in turn, a hundred requests a system call.
     ///
-    /// Every one of them is a change that the kernel announces.
+    /// The kernel sends a notification for each change.
     #[track_caller]
     pub fn flood(&self, name: &str, times: usize) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} to flood"));
@@ -156,7 +156,7 @@ impl Rtnl {
         assert!(self.index_of(name).is_some(), "{name} is gone after the flood");
     }
 
-    /// Gives a link an address; IPv6 without duplicate address detection, so that it is usable at once.
+    /// Adds an address to a link; IPv6 without duplicate address detection, usable at once.
     #[track_caller]
     pub fn add_address(&self, name: &str, address: IpNet) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} for {address}"));
@@ -164,7 +164,7 @@ impl Rtnl {
         self.must(request, format_args!("add {address} to {name}"));
     }
 
-    /// Takes an address away.
+    /// Removes an address.
     #[track_caller]
     pub fn remove_address(&self, name: &str, address: IpNet) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
@@ -172,13 +172,13 @@ impl Rtnl {
         self.must(request, format_args!("remove {address} from {name}"));
     }
 
-    /// The link's index, `None` where there is no such link.
+    /// The link's ifindex, `None` if the link does not exist.
     #[must_use]
     pub fn index_of(&self, name: &str) -> Option<u32> {
         let mut request = link_request(libc::RTM_GETLINK, 0, 0);
         request.name(name);
         match self.call(request) {
-            // The reply's ifinfomsg follows the header; its index is at offset 4.
+            // The reply's ifinfomsg follows the header; the ifindex is at offset 4.
             Ok(reply) => Some(u32::from_ne_bytes(field(&reply, 20))),
             Err(e) if e.raw_os_error() == Some(libc::ENODEV) => None,
             Err(e) => panic!("cannot look {name} up: {e}"),
@@ -192,14 +192,14 @@ impl Rtnl {
         }
     }
 
-    /// Sends one request and takes its answer: the first message, or the error it holds.
+    /// Sends one request and reads the reply: the first message, or its error.
     fn call(&self, request: Request) -> io::Result<Vec<u8>> {
         let answered = request.kind == libc::RTM_GETLINK;
         self.socket.send(&request.finish(1, !answered), 0)?;
         let (reply, _) = self.socket.recv_from_full()?;
         let kind = u16::from_ne_bytes(field(&reply, 4));
         if u32::from_ne_bytes(field(&reply, 8)) != 1 {
-            // A flood asks for no answers, so what it gets are errors.
+            // A flood requests no acknowledgements, so all replies are errors.
             return Err(io::Error::other("an earlier request without answer failed"));
         }
         if i32::from(kind) != libc::NLMSG_ERROR {
@@ -276,7 +276,7 @@ fn address_request(kind: u16, flags: u16, index: u32, address: IpNet) -> Request
     request
 }
 
-/// A netlink message in the making: `struct nlmsghdr` and what follows, netlink(7).
+/// Builds a netlink message: `struct nlmsghdr`, then the payload, netlink(7).
 struct Request {
     kind: u16,
     flags: u16,

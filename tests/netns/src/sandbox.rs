@@ -7,17 +7,17 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
-/// Leads this process into user, mount and network namespaces of its own.
+/// Moves this process into new user, mount and network namespaces.
 ///
-/// `unshare(2)` refuses a new user namespace to a process of several threads, so this comes first
-/// in `main`. Afterwards the process is root in there, `/run` is empty and private, and `lo` of the
-/// new network namespace is the only interface it can see.
+/// `unshare(2)` refuses a new user namespace to a process of several threads, so call `enter` first
+/// in `main`. Afterwards the process is root in the namespaces, `/run` is empty and private, and `lo` of the
+/// new network namespace is the only visible interface.
 ///
-/// [`Suite`](crate::Suite) does it for each test; a benchmark calls it itself.
+/// [`Suite`](crate::Suite) calls `enter` for each test; benchmarks call `enter` themselves.
 ///
 /// # Errors
 ///
-/// Where user namespaces are forbidden, or one of them cannot be set up.
+/// When user namespaces are forbidden, or a namespace cannot be set up.
 pub fn enter() -> Result<(), Error> {
     let (uid, gid) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).map_err(Error::Unshare)?;
@@ -25,7 +25,7 @@ pub fn enter() -> Result<(), Error> {
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
     write("/proc/self/gid_map", &format!("0 {gid} 1"))?;
-    // Nothing mounted outside shows up in here later, and the other way round.
+    // Later mounts on either side stay invisible to the other.
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|e| Error::Mount("/", e))?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
@@ -37,7 +37,7 @@ fn write(path: &'static str, text: &str) -> Result<(), Error> {
     fs::write(Path::new(path), text).map_err(|source| Error::Map(path, source))
 }
 
-/// Why there is no sandbox; a test must not go on without one.
+/// A failure to set up the sandbox; a test must not continue without a sandbox.
 #[derive(Debug)]
 pub enum Error {
     /// `unshare(2)` was refused.

@@ -11,9 +11,9 @@ use nix::unistd::alarm;
 
 use crate::sandbox;
 
-/// Names the one test a process is to run; unset in the process that starts them.
+/// Name of the test that a process runs; unset in the parent process.
 const RUN: &str = "NETNS_TESTBED_RUN";
-/// How long a test may take unless it says otherwise.
+/// Default time limit of a test.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One named test.
@@ -58,14 +58,14 @@ impl Suite {
         Self::default()
     }
 
-    /// Takes more tests in.
+    /// Adds tests.
     #[must_use]
     pub fn tests(mut self, tests: impl IntoIterator<Item = Test>) -> Self {
         self.tests.extend(tests);
         self
     }
 
-    /// Runs what the command line asks for, each test in a sandboxed process of its own.
+    /// Runs the tests that the command line selects, each in a sandboxed process.
     ///
     /// One after another unless `--test-threads` says otherwise: network namespaces are taken down
     /// by one kernel thread, so tests at the same time would measure each other.
@@ -77,7 +77,7 @@ impl Suite {
         }
     }
 
-    /// Before this, the process has one thread; the sandbox depends on it.
+    /// The caller must still have a single thread; the sandbox depends on this.
     fn run_here(self, name: &str) -> ExitCode {
         let Some(test) = self.tests.into_iter().find(|test| test.name == name) else {
             panic!("{RUN} names no test of this binary: {name}");
@@ -125,13 +125,13 @@ fn ending(status: ExitStatus, limit: Duration) -> String {
     }
 }
 
-/// Writes down what was measured; `--nocapture` shows it.
+/// Records a measurement; `--nocapture` prints measurements.
 pub fn figure(measured: fmt::Arguments<'_>) {
-    // Where nobody reads it, nothing is lost.
+    // A closed output loses nothing.
     _ = writeln!(io::stdout(), "figure: {measured}");
 }
 
-/// Functions as [`Test`]s named after them; with values first, one test a function and value.
+/// Makes a [`Test`] of each function, with the name of the function; with values, one per function and value.
 ///
 /// `tests![a, b]` takes functions of no argument; `tests![VALUES; a, b]` functions of one, and
 /// `VALUES` is a list of `Copy + Display` values that become the end of the names.

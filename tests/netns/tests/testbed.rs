@@ -1,4 +1,4 @@
-//! The testbed itself: what the other suites take for granted.
+//! Tests of the testbed itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -21,9 +21,9 @@ use crate::config::{Config, Listen};
 use crate::owner::pod::PodEvent;
 use crate::owner::{ApiServer, OwnerSources, OwnerStatus, Selection, WithOwners};
 
-/// How long the first listing may take; 10,000 namespaces need less than a second.
+/// Time limit of the first dump; 10,000 namespaces need less than a second.
 const FIRST_LISTING: Duration = Duration::from_secs(30);
-/// How long a verb that prints once waits for the API server's first answer.
+/// Time limit for the API server's first answer, for verbs that print once.
 const FIRST_PODS: Duration = Duration::from_secs(3);
 
 /// Events of the interfaces that the configured filter allows, and lookups of all interfaces.
@@ -37,10 +37,10 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts to find and to follow. Dropping it stops everything behind it.
+    /// Starts the watcher and the sources of owners. Dropping the pipeline stops everything.
     ///
     /// # Errors
-    /// Where nothing at all could be seen, or a kubeconfig that is named cannot be used.
+    /// When no namespace can be read at all, or a configured kubeconfig cannot be used.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let (scan, handle) = scan(config)?;
         let (selection, selected) = watch::channel(selection(config));
@@ -53,18 +53,18 @@ impl Pipeline {
         Ok(Self { events, handle, lookup, owners, selection, filter })
     }
 
-    /// The next event; it is in the table already.
+    /// The next event, already applied to the table.
     ///
     /// Cancellation loses nothing: an event is either returned or still there.
     ///
     /// # Errors
-    /// When the watcher has ended, which it does only where it cannot go on.
+    /// When the watcher has ended after an error without recovery.
     pub async fn next(&mut self) -> anyhow::Result<Event> {
         let ended = || anyhow!("the watcher has ended and nothing is followed any more; start the program again");
         self.events.next().await.ok_or_else(ended)
     }
 
-    /// Follows until everything that exists is known, its pods included if the API server answers soon.
+    /// Follows until all interfaces are known, with the pods of the API server if the server answers soon.
     ///
     /// # Errors
     /// When the watcher ends or does not finish its first listing in time.
@@ -115,13 +115,13 @@ impl Pipeline {
         &self.filter
     }
 
-    /// How the sources of owners stand.
+    /// Status of the sources of owners.
     #[must_use]
     pub fn owners(&self) -> &watch::Receiver<OwnerStatus> {
         &self.owners
     }
 
-    /// Applies what of a new configuration needs no restart.
+    /// Applies the settings of a new configuration that need no restart.
     pub fn reload(&self, config: &Config) {
         // Another selection lists all pods again.
         let selection = selection(config);
@@ -133,7 +133,7 @@ impl Pipeline {
         self.filter.set(config.filter.clone());
     }
 
-    /// What cannot be seen, in one line; `None` where all is seen.
+    /// The faults in one line; `None` without faults.
     #[must_use]
     pub fn unseen(&self) -> Option<String> {
         let status = self.handle.status();

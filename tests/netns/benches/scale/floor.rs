@@ -1,4 +1,4 @@
-//! The bare system calls, in a loop, with nothing done with what they say.
+//! The bare system calls in a loop, without use of the replies.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -13,7 +13,7 @@ use nix::sched::CloneFlags;
 use crate::Figures;
 use crate::watch::cpu_seconds;
 
-/// Names, asked of the directory as a watcher has to.
+/// Names in the directory, listed as a watcher lists names.
 fn paths() -> Vec<PathBuf> {
     std::fs::read_dir("/run/netns").unwrap().map(|entry| entry.unwrap().path()).collect()
 }

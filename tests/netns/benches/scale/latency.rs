@@ -16,7 +16,7 @@ use netns_testbed::{LinkChange, Netns, NetnsDir};
 /// Namespaces in which nothing happens.
 const IDLE: usize = 500;
 
-/// How often the link goes up or down.
+/// Number of state changes of the link.
 const FLIPS: usize = 1_000;
 
 pub(crate) fn compare() {
@@ -36,7 +36,7 @@ pub(crate) fn compare() {
     crate::end(namespaces);
 }
 
-/// Changes the link again and again; how long after each it was heard of.
+/// Changes the link repeatedly; returns the delay of each notification.
 fn flip(netns: &Netns, heard: &Receiver<Instant>) -> Vec<Duration> {
     let rtnl = netns.rtnl();
     let change = |up| {

@@ -1,4 +1,4 @@
-//! How fast, how large and how quiet a watcher is beside the bare system calls.
+//! Speed, memory and wake-ups of a watcher beside the bare system calls.
 //!
 //! `cargo bench -p netns-testbed --bench scale [-- NAMESPACES…]` (default 1000; no root needed)
 //!
@@ -17,7 +17,7 @@ use std::thread;
 use netns_scan::{EngineChoice, WatchOptions, Watcher};
 use netns_testbed::{Netns, NetnsDir, Rtnl};
 
-/// How often each measurement is taken: less often where one takes many seconds.
+/// Number of runs per measurement: fewer where a run takes many seconds.
 fn rounds(namespaces: usize) -> usize {
     if namespaces > 2_000 { 3 } else { 7 }
 }
@@ -46,15 +46,15 @@ fn main() {
     }
 }
 
-/// Gives the host's namespace its own number, before there are others.
+/// Gives the host's namespace an nsid before other namespaces exist.
 ///
-/// As on a node whose agent came up with it. The kernel searches the numbers in their order, and
-/// names the host's for every veth that leads there.
+/// As on a node whose agent starts early. The kernel searches nsids in ascending order, and
+/// reports the host's nsid for every veth with a peer there.
 fn number_the_host() {
     drop(Watcher::start(WatchOptions { dirs: Vec::new(), engine: EngineChoice::Nsid, ..WatchOptions::default() }));
 }
 
-/// Runs everything with this many namespaces, each with `lo` and one end of a veth.
+/// Runs all measurements with `count` namespaces, each with `lo` and one end of a veth.
 fn compare(count: usize) {
     let dir = NetnsDir::standard();
     let namespaces: Vec<Netns> = (0..count).map(|n| namespace(&dir, n)).collect();
@@ -84,7 +84,7 @@ pub(crate) fn namespace(dir: &NetnsDir, n: usize) -> Netns {
     netns
 }
 
-/// Ends them and waits until their links are gone: what is measured next must not meet their end.
+/// Deletes the namespaces and waits until the links are gone: the next measurement must not overlap with the deletion.
 pub(crate) fn end(namespaces: Vec<Netns>) {
     let peers = (0..namespaces.len()).map(|n| format!("host{n}"));
     drop(namespaces);

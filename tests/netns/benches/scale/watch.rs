@@ -1,4 +1,4 @@
-//! The watcher, as a program of its own would have it.
+//! The watcher as a separate program uses the crate.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -58,12 +58,12 @@ pub(crate) fn cpu_seconds() -> f64 {
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
-/// How often the watcher's threads were scheduled while nothing happened.
+/// Number of times the watcher's threads were scheduled in an idle namespace.
 fn wake_ups_while_idle(watcher: &mut Watcher) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut idle =
         |span| assert!(runtime.block_on(async { tokio::time::timeout(span, watcher.next()).await }).is_err());
-    // What the start-up left to do is done within a second.
+    // Work left over from the start ends within a second.
     idle(Duration::from_millis(1_500));
     let before = switches();
     idle(Duration::from_secs(2));
