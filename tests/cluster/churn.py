@@ -1,8 +1,8 @@
 """Scales 100 pods up and down three times and stops the API server in between. Compares every owner that `watch` emits
 and the admin server answers with the pod for which CNI made the namespace, and at rest with the API server's addresses."""
-import datetime, json, os, tempfile, threading
+import datetime, json, os, signal, tempfile, threading
 
-from cluster import SPACE, apply, deployment, kubectl, listed, pods, until
+from cluster import SPACE, alive, apply, deployment, kubectl, listed, pods, until
 
 PODS, ROUNDS = 100, 3
 # Milliseconds from the end of CNI ADD to the owner.
@@ -15,7 +15,7 @@ class Watch:
 
     def __init__(self, node):
         self.output = tempfile.TemporaryFile("w+")
-        self.process = node.start("watch", "-o", "json", stdout=self.output)
+        self.pid = node.start("watch", "-o", "json", stdout=self.output)
         until(60, "watch has listed every interface", lambda: any(event["event"] == "Synced" for event in self.events()))
 
     def events(self):
@@ -30,8 +30,8 @@ class Watch:
                 yield *tag, seconds(event["time"])
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
+        os.kill(self.pid, signal.SIGTERM)
+        until(30, "watch ends", lambda: not alive(self.pid))
 
 
 class Served:
@@ -157,7 +157,7 @@ def churn(node):
             scale(0)
             until(180, "all pods are deleted", lambda: not running() and True)
             until(60, "no interface of the deleted pods remains", lambda: not [i for i in listed() if i["pod"] and i["pod"]["name"].startswith("many-")])
-        scheduled = node.scheduled(watch.process.pid)
+        scheduled = node.scheduled(watch.pid)
     finally:
         truth.stop()
         served.stop()

@@ -138,11 +138,14 @@ class Node:
         return dict(line.split(":", 1) for line in lines)
 
     def start(self, *args, **how):
-        """Starts the agent's program in its container, with the container's environment."""
+        """Starts the agent's program in its container, with the container's environment; returns its pid."""
         pid = self.process()
         environment = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")[:-1]
-        inside = [shutil.which("nsenter"), f"--target={pid}", "--mount", "--net", "/usr/local/bin/netns-agent"]
-        return subprocess.Popen([*inside, *args], env=dict(e.split("=", 1) for e in environment), stdin=subprocess.DEVNULL, **how)
+        inside = [shutil.which("nsenter"), f"--target={pid}", "--mount", "--net", "--pid", "/usr/local/bin/netns-agent"]
+        outside = subprocess.Popen([*inside, *args], env=dict(e.split("=", 1) for e in environment), stdin=subprocess.DEVNULL, **how)
+        # nsenter forks to enter the pid namespace, and ends with its child.
+        children = pathlib.Path(f"/proc/{outside.pid}/task/{outside.pid}/children")
+        return int(until(10, "nsenter starts the program", lambda: children.read_text().split())[0])
 
     def scheduled(self, pid):
         """Seconds for which the threads of a process ran, and waited for a CPU (proc(5), schedstat)."""
