@@ -4,6 +4,7 @@
 #   tests/tools.sh            all tools except the following
 #   tests/tools.sh cluster    also the parts of a local cluster (containerd, runc, CNI plugins, etcd)
 #   tests/tools.sh image      also buildah
+#   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
 # Debian packages are installed by apt (without root, the script prints the command).
@@ -98,6 +99,8 @@ rotel
 helm_and_kubectl
 [ "${1-}" != deny ] || deny
 [ "${1-}" != image ] || debian buildah=buildah
+[ "${1-}" != kernels ] ||
+  debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
 if [ "${1-}" = cluster ]; then
   debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
     conntrack=conntrack iptables=iptables /bin/busybox=busybox-static

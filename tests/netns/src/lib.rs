@@ -27,6 +27,7 @@
 
 mod http;
 mod inside;
+mod limits;
 mod link;
 mod netns;
 mod observer;

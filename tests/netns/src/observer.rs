@@ -6,6 +6,7 @@ use iface_core::Informer;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{timeout, timeout_at};
 
+use crate::limits::scaled;
 use crate::replay::Replay;
 
 /// A consumer of an informer that waits for expected events, each time with a limit.
@@ -58,7 +59,7 @@ impl<I: Informer> Observer<I> {
             }
             true
         };
-        runtime.block_on(async { timeout(limit, read).await.ok() })
+        runtime.block_on(async { timeout(scaled(limit), read).await.ok() })
     }
 
     /// Reads until `met` holds; returns `false` after `limit`.
@@ -101,7 +102,7 @@ impl<I: Informer> Observer<I> {
     /// Runs a future to completion, or panics after `limit`.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
-        let done = self.runtime.block_on(async { timeout(limit, future).await });
+        let done = self.runtime.block_on(async { timeout(scaled(limit), future).await });
         done.unwrap_or_else(|_| panic!("not within {limit:?}: {what}"))
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::limits::scaled;
+
 /// Default time limit for a line of output or a reply.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -62,7 +64,7 @@ impl Running {
     /// As [`until`](Self::until), with another time limit.
     #[track_caller]
     pub fn until_within(&self, limit: Duration, mut fits: impl FnMut(&str) -> bool) -> Vec<String> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + scaled(limit);
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             let found = fits(&line);
@@ -97,7 +99,7 @@ impl Running {
     #[must_use]
     pub fn ended(mut self) -> Option<i32> {
         // The output ends with the process.
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         let next = || self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let end = iter::repeat_with(next).find_map(Result::err);
         assert_eq!(end, Some(RecvTimeoutError::Disconnected), "the program goes on after {LIMIT:?}");

@@ -124,12 +124,19 @@ impl Rtnl {
         self.call(delete_request(name)).is_ok()
     }
 
-    /// Changes a link.
+    /// Changes a link. Linux before 6.2 renames only links that are down: there the link goes down and up again.
     #[track_caller]
     pub fn set(&self, name: &str, change: LinkChange<'_>) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} to change: {change:?}"));
         let (request, _netns) = change_request(index, change);
-        self.must(request, format_args!("change {name}: {change:?}"));
+        match self.call(request) {
+            Err(busy) if busy.raw_os_error() == Some(libc::EBUSY) && matches!(change, LinkChange::Name(_)) => {
+                for change in [LinkChange::Up(false), change, LinkChange::Up(true)] {
+                    self.must(change_request(index, change).0, format_args!("rename {name}: {change:?}"));
+                }
+            }
+            result => drop(result.unwrap_or_else(|error| panic!("cannot change {name}: {change:?}: {error}"))),
+        }
     }
 
     /// Brings links up.

@@ -9,6 +9,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
+use crate::limits::scaled;
 use crate::sandbox;
 
 /// Name of the test that a process runs; unset in the parent process.
@@ -85,7 +86,7 @@ impl Suite {
         if let Err(error) = sandbox::enter() {
             panic!("{error}");
         }
-        alarm::set(u32::try_from(test.limit.as_secs()).unwrap_or(u32::MAX));
+        alarm::set(u32::try_from(scaled(test.limit).as_secs()).unwrap_or(u32::MAX));
         (test.run)();
         ExitCode::SUCCESS
     }
