@@ -36,4 +36,4 @@ pub use discovery::mounts::{Propagation, propagation};
 pub use error::Error;
 pub use query::{ips_from_interface, name_for_index};
 pub use status::{EngineKind, Fault, FaultKind, Reading, Status, Stopped, Tallies};
-pub use watcher::{EngineChoice, Handle, Poller, WatchOptions, Watcher};
+pub use watcher::{EngineChoice, Handle, Poller, StatusChanges, WatchOptions, Watcher};

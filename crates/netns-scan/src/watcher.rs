@@ -121,10 +121,69 @@ impl Handle {
         self.0.status()
     }
 
+    /// Follows changes of the status: faults that come and go, and the end of the first scan.
+    ///
+    /// The first item is the present status. A slow reader gets the latest status only, and each of
+    /// several streams gets all changes.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use netns_scan::{WatchOptions, Watcher};
+    ///
+    /// # futures_executor::block_on(async {
+    /// let watcher = Watcher::start(WatchOptions::default())?;
+    /// let mut changes = watcher.handle().status_changes();
+    /// while let Some(status) = changes.next().await {
+    ///     for fault in &status.faults {
+    ///         eprintln!("{}: {}", fault.subject.display(), fault.error);
+    ///     }
+    ///     if status.synced {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<_, netns_scan::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn status_changes(&self) -> StatusChanges {
+        StatusChanges { reader: self.0.add_status_reader(), feed: self.0.clone(), seen: None }
+    }
+
     /// Counts since the start.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
         self.0.tallies()
+    }
+}
+
+/// Stream of the [`Status`] after each change of its faults or of `synced`; see [`Handle::status_changes`].
+///
+/// Ends when the watcher or poller has terminated. Keeps no thread running.
+#[derive(Debug)]
+pub struct StatusChanges {
+    feed: Arc<Feed>,
+    reader: u64,
+    /// Number of changes up to the last item.
+    seen: Option<u64>,
+}
+
+impl Stream for StatusChanges {
+    type Item = Status;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Status>> {
+        let this = self.get_mut();
+        let next = this.feed.poll_status(this.reader, this.seen, context);
+        next.map(|next| {
+            let (changes, status) = next?;
+            this.seen = Some(changes);
+            Some(status)
+        })
+    }
+}
+
+impl Drop for StatusChanges {
+    fn drop(&mut self) {
+        self.feed.remove_status_reader(self.reader);
     }
 }
 

@@ -1,32 +1,37 @@
 //! Directories of names, followed by inotify and by the mount table.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod report;
+mod watch;
+
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use iface_core::{Netns, NetnsId, NetnsName, Place};
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::inotify::{InitFlags, Inotify, WatchDescriptor};
+use nix::time::{ClockId, clock_gettime};
 
+use self::report::unreadable;
+use self::watch::{Touched, identity};
 use crate::discovery::faults::{Faults, Subject};
-use crate::discovery::mounts::{Propagation, propagation};
 use crate::discovery::names::{Change, Name, Names};
 use crate::discovery::nsfs::{Found, Sight, look};
+use crate::discovery::plain_files::PlainFiles;
 use crate::{Fault, FaultKind};
 
-/// Time that a plain file may wait for its namespace before a fault is reported.
-///
-/// 17 s were seen while the kernel took another namespace down.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// After a change of mounts every name is looked at again, but not more often than this: an
-/// unmounted name whose file stays is the one change that nothing else tells of.
+/// Pause between a change of mounts and a look at every name: no notification tells of an unmounted
+/// name whose file stays.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
+
+/// Sweeps may take this part of a processor: the pause is so many times the processor time of the
+/// last sweep, but not longer than [`SWEEP_WITHIN`].
+const SWEEP_SHARE: u32 = 50;
+const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 
 /// A symbolic link to `/proc/PID/ns/net` has no mount, and no notification tells that the process
 /// terminated: such names are looked at this often, so that no engine keeps the namespace for long.
@@ -40,9 +45,10 @@ pub(crate) struct Directories {
     /// Readable with `POLLPRI` after each change of mounts (`proc_pid_mountinfo(5)`).
     mounts: File,
     names: Names,
-    /// Plain files that may yet become namespaces, and since when; `None` once told about.
-    waiting: BTreeMap<Name, Option<Instant>>,
+    plain: PlainFiles,
     sweep: Option<Instant>,
+    /// Pause before the next sweep.
+    pause: Duration,
     /// Names that are symbolic links to a namespace, and when they are looked at again.
     links: BTreeSet<Name>,
     links_due: Option<Instant>,
@@ -59,15 +65,6 @@ struct Directory {
     missing_told: bool,
 }
 
-/// Names and directories that inotify reported.
-#[derive(Default)]
-struct Touched {
-    names: BTreeSet<Name>,
-    /// Names that were unlinked since the last read, whether they exist again or not.
-    unlinked: BTreeSet<Name>,
-    directories: BTreeSet<usize>,
-}
-
 impl Directories {
     /// Begins to follow these directories; none of them need exist.
     pub(crate) fn new(paths: &[PathBuf], names: Names) -> io::Result<Self> {
@@ -78,8 +75,9 @@ impl Directories {
             inotify: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
             mounts: File::open("/proc/self/mountinfo")?,
             names,
-            waiting: BTreeMap::new(),
+            plain: PlainFiles::default(),
             sweep: None,
+            pause: SWEEP_AFTER,
             links: BTreeSet::new(),
             links_due: None,
             faults: Faults::default(),
@@ -127,8 +125,7 @@ impl Directories {
 
     /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let told = self.waiting.values().filter_map(|since| since.map(|since| since + PATIENCE)).min();
-        [self.sweep, told, self.links_due, self.faults.deadline()].into_iter().flatten().min()
+        [self.sweep, self.plain.deadline(), self.links_due, self.faults.deadline()].into_iter().flatten().min()
     }
 
     /// Directories and names that cannot be read or followed.
@@ -180,7 +177,7 @@ impl Directories {
     /// Looks at what a change of mounts can have changed: names that wait for theirs, and the
     /// directories themselves.
     pub(crate) fn mounts_changed(&mut self, now: Instant) -> Vec<Change> {
-        self.sweep.get_or_insert(now + SWEEP_AFTER);
+        self.sweep.get_or_insert(now + self.pause);
         let mut changes = Vec::new();
         for directory in 0..self.all.len() {
             let Directory { path, watch, identity: before, .. } = &self.all[directory];
@@ -189,10 +186,7 @@ impl Directories {
                 self.list_directory(directory, &mut changes);
             }
         }
-        // A file that stayed plain for long is left to the sweep.
-        let waiting = self.waiting.iter().filter(|(_, since)| since.is_some());
-        let waiting: Vec<Name> = waiting.map(|(name, _)| name.clone()).collect();
-        for name in waiting {
+        for name in self.plain.youngest() {
             self.look_at(name, &mut changes);
         }
         changes
@@ -202,15 +196,7 @@ impl Directories {
     pub(crate) fn catch_up(&mut self, now: Instant) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.sweep.is_some_and(|due| due <= now) {
-            self.sweep = None;
-            for directory in 0..self.all.len() {
-                for name in self.names.of_directory(directory) {
-                    self.look_at(name, &mut changes);
-                }
-            }
-            let left: Vec<Name> =
-                self.waiting.iter().filter(|(_, since)| since.is_none()).map(|(name, _)| name.clone()).collect();
-            left.into_iter().for_each(|name| self.look_at(name, &mut changes));
+            self.sweep(&mut changes);
         }
         if self.links_due.is_some_and(|due| due <= now) {
             self.links_due = Some(now + LINKS_EVERY);
@@ -227,13 +213,20 @@ impl Directories {
                 Subject::Name(name) => self.look_at(name, &mut changes),
             }
         }
-        let due = |since: &Option<Instant>| since.is_some_and(|since| since + PATIENCE <= now);
-        let late: Vec<Name> =
-            self.waiting.iter().filter(|(_, since)| due(since)).map(|(name, _)| name.clone()).collect();
-        for name in late {
-            self.warn_of_plain_file(name);
-        }
+        self.report_left_over(now);
         changes
+    }
+
+    /// Looks at every name again.
+    fn sweep(&mut self, changes: &mut Vec<Change>) {
+        let start = cpu_time();
+        self.sweep = None;
+        let mut names: Vec<Name> = (0..self.all.len()).flat_map(|index| self.names.of_directory(index)).collect();
+        names.extend(self.plain.all());
+        for name in names {
+            self.look_at(name, changes);
+        }
+        self.pause = (cpu_time().saturating_sub(start) * SWEEP_SHARE).clamp(SWEEP_AFTER, SWEEP_WITHIN);
     }
 
     /// Looks at a namespace's names as if for the first time: it died, so what they lead to now
@@ -249,87 +242,9 @@ impl Directories {
         changes
     }
 
-    fn touch(&self, event: InotifyEvent, touched: &mut Touched) {
-        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-            touched.directories.extend(0..self.all.len());
-            return;
-        }
-        let watched = self.all.iter().enumerate().filter(|(_, directory)| directory.watch == Some(event.wd));
-        for (index, directory) in watched {
-            match &event.name {
-                Some(name) if directory.identity.is_some() => {
-                    let name = (index, NetnsName::new(name.as_bytes()));
-                    if event.mask.intersects(AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM) {
-                        touched.unlinked.insert(name.clone());
-                    }
-                    touched.names.insert(name);
-                }
-                // The directory itself, or something in the ancestor that is watched for it.
-                _ => _ = touched.directories.insert(index),
-            }
-        }
-    }
-
-    /// Watches a directory or, where there is none, the nearest ancestor there is.
-    fn watch(&mut self, index: usize) {
-        // One mask for all: adding a watch to a directory that has one replaces its mask.
-        let mask = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        let path = self.all[index].path.clone();
-        // What appears between looking for an ancestor and watching it is seen by looking again.
-        let (mut watch, mut found) = (None, None);
-        while found.is_none() {
-            found = path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
-            let Some(there) = &found else { break };
-            watch = self.add_watch(index, there, mask);
-            if *there != path && path.ancestors().find(|path| path.is_dir()) != Some(there) {
-                found = None;
-            }
-        }
-        let is_there = found.as_deref() == Some(&*path);
-        let directory = &mut self.all[index];
-        let before = std::mem::replace(&mut directory.watch, watch).filter(|before| Some(*before) != watch);
-        directory.identity = if is_there { identity(&path) } else { None };
-        if is_there {
-            directory.missing_told = false;
-        } else if !std::mem::replace(&mut directory.missing_told, true) {
-            self.warnings += 1;
-            tracing::warn!(
-                event.name = "netns.directory_missing",
-                path = %path.display(),
-                "the directory of network namespaces does not exist; it is followed as soon as it does"
-            );
-        }
-        if let Some(before) = before.filter(|before| !self.all.iter().any(|other| other.watch == Some(*before))) {
-            // It may be gone already, and with it its watch.
-            _ = self.inotify.rm_watch(before);
-        }
-    }
-
-    fn add_watch(&mut self, index: usize, path: &Path, mask: AddWatchFlags) -> Option<WatchDescriptor> {
-        match self.inotify.add_watch(path, mask) {
-            Ok(watch) => Some(watch),
-            // Deleted after the lookup.
-            Err(Errno::ENOENT | Errno::ENOTDIR) => None,
-            Err(errno) => {
-                let error = format!(
-                    "cannot watch {} with inotify: {errno}; new names are found at the next change of mounts; \
-                     the directory must be readable, and fs.inotify.max_user_watches leave room",
-                    path.display()
-                );
-                self.directory_failed(index, error);
-                None
-            }
-        }
-    }
-
     fn list_directory(&mut self, index: usize, changes: &mut Vec<Change>) {
         let mut gone: BTreeSet<Name> = self.names.of_directory(index).into_iter().collect();
-        gone.extend(self.waiting.keys().filter(|(directory, _)| *directory == index).cloned());
+        gone.extend(self.plain.of_directory(index));
         gone.extend(self.faults.names_of(index));
         let mut there = Vec::new();
         let entries = fs::read_dir(&self.all[index].path).and_then(|entries| {
@@ -358,17 +273,6 @@ impl Directories {
         }
     }
 
-    fn directory_failed(&mut self, index: usize, error: String) {
-        let path = self.all[index].path.clone();
-        if self.faults.failed(
-            Subject::Directory(index),
-            Fault { kind: FaultKind::Directory, subject: path.clone(), error: error.clone() },
-        ) {
-            self.warnings += 1;
-            tracing::warn!(event.name = "netns.directory_failed", path = %path.display(), "{error}");
-        }
-    }
-
     fn look_at(&mut self, name: Name, changes: &mut Vec<Change>) {
         let sight = self.observe(&name);
         // Without a cookie, an equal inode proves one namespace only while the other names last.
@@ -385,14 +289,13 @@ impl Directories {
         // The namespaces of all processes are behind one mount, so a symbolic link proves nothing.
         let known = self.names.seen(name).filter(|_| !self.links.contains(name));
         let found = look(&self.path(name), known);
-        match &found {
-            Ok(Found::PlainFile) => _ = self.waiting.entry(name.clone()).or_insert_with(|| Some(Instant::now())),
-            _ => _ = self.waiting.remove(name),
+        if !matches!(found, Ok(Found::PlainFile)) {
+            self.plain.remove(name);
         }
         let mut sight = None;
         match found {
-            // The fault of a file that stayed plain remains as long as the file does.
-            Ok(Found::PlainFile) if self.waiting.get(name) == Some(&None) => {}
+            // The fault of a left-over file remains as long as the file does.
+            Ok(Found::PlainFile) if self.plain.add(name, Instant::now()) => {}
             Ok(Found::PlainFile) => self.faults.cleared(&Subject::Name(name.clone())),
             Ok(Found::Namespace(found)) => {
                 sight = Some(found);
@@ -431,47 +334,11 @@ impl Directories {
             self.links_due = None;
         }
     }
-
-    fn warn_of_plain_file(&mut self, name: Name) {
-        let why = match propagation(&self.all[name.0].path) {
-            Ok(Propagation::Volume | Propagation::Private) => {
-                "a plain file here, and mounts made outside this container never arrive in the directory: \
-                 mount it with mountPropagation: HostToContainer"
-            }
-            _ => "a plain file, no namespace was mounted over it",
-        };
-        self.refuse(&name, FaultKind::Name, why.to_owned());
-        self.waiting.insert(name, None);
-    }
-
-    fn refuse(&mut self, name: &Name, kind: FaultKind, why: String) {
-        let path = self.path(name);
-        let error = format!("not followed: {why}");
-        if self.faults.failed(Subject::Name(name.clone()), Fault { kind, subject: path.clone(), error: error.clone() })
-        {
-            self.warnings += 1;
-            tracing::warn!(event.name = "netns.file_refused", path = %path.display(), "{error}");
-        }
-    }
 }
 
-/// The kind of the fault of a name that cannot be looked at, and the remedy.
-fn unreadable(error: &io::Error) -> (FaultKind, &'static str) {
-    match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE) => (FaultKind::Namespace, "; raise the limit on open files (ulimit -n)"),
-        Some(libc::EACCES | libc::EPERM) => (
-            FaultKind::Namespace,
-            "; the user must be allowed to read the file (under SELinux: seLinuxOptions.type spc_t)",
-        ),
-        Some(libc::ENOMEM) => (FaultKind::Namespace, ""),
-        _ => (FaultKind::Name, ""),
-    }
-}
-
-/// Device and inode of the directory that a path leads to.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = path.metadata().ok()?;
-    metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
+/// Processor time of this thread.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Into::into)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Directories and names that cannot be read, each with a retry of its own. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::names::Name;
@@ -19,32 +19,49 @@ pub(super) enum Subject {
 #[derive(Debug)]
 struct Entry {
     fault: Fault,
-    at: Instant,
-    pause: Duration,
+    /// Time of the next attempt, and the pause before. Without a retry, a notification or a sweep
+    /// leads to the next look.
+    retry: Option<(Instant, Duration)>,
 }
 
 /// Present faults.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     entries: BTreeMap<Subject, Entry>,
+    schedule: BTreeSet<(Instant, Subject)>,
     changed: bool,
 }
 
 impl Faults {
-    /// Records a fault; returns whether the fault is new and worth a log line.
+    /// Records a fault and schedules a retry; returns whether the fault is new and worth a log line.
     pub(super) fn failed(&mut self, subject: Subject, fault: Fault) -> bool {
+        self.insert(subject, fault, Some(RETRY.0))
+    }
+
+    /// Records a fault that no retry can end.
+    pub(super) fn noted(&mut self, subject: Subject, fault: Fault) {
+        self.insert(subject, fault, None);
+    }
+
+    fn insert(&mut self, subject: Subject, fault: Fault, pause: Option<Duration>) -> bool {
         if self.entries.get(&subject).is_some_and(|entry| entry.fault == fault) {
             return false;
         }
+        self.cleared(&subject);
+        let retry = pause.map(|pause| (Instant::now() + pause, pause));
+        self.schedule.extend(retry.map(|(at, _)| (at, subject.clone())));
+        self.entries.insert(subject, Entry { fault, retry });
         self.changed = true;
-        let entry = Entry { fault, at: Instant::now() + RETRY.0, pause: RETRY.0 };
-        self.entries.insert(subject, entry);
         true
     }
 
     /// Removes the fault of a subject that is readable or deleted.
     pub(super) fn cleared(&mut self, subject: &Subject) {
-        self.changed |= self.entries.remove(subject).is_some();
+        let Some((subject, entry)) = self.entries.remove_entry(subject) else { return };
+        self.changed = true;
+        if let Some((at, _)) = entry.retry {
+            self.schedule.remove(&(at, subject));
+        }
     }
 
     /// Names in a directory that have a fault.
@@ -59,17 +76,21 @@ impl Faults {
     /// Subjects to look at again now. The next pause of each is twice as long.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Subject> {
         let mut due = Vec::new();
-        for (subject, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.at <= now) {
-            entry.pause = longer(entry.pause);
-            entry.at = now + entry.pause;
-            due.push(subject.clone());
+        while self.schedule.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, subject)) = self.schedule.pop_first() else { break };
+            let Some(entry) = self.entries.get_mut(&subject) else { continue };
+            let Some((at, pause)) = &mut entry.retry else { continue };
+            *pause = longer(*pause);
+            *at = now + *pause;
+            due.push((*at, subject));
         }
-        due
+        self.schedule.extend(due.iter().cloned());
+        due.into_iter().map(|(_, subject)| subject).collect()
     }
 
     /// Time at which [`due`](Self::due) returns the next subject.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.entries.values().map(|entry| entry.at).min()
+        self.schedule.first().map(|(at, _)| *at)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Fault> {
@@ -98,5 +119,18 @@ mod tests {
         assert_eq!((faults.take_changed(), faults.take_changed()), (true, false));
         faults.cleared(&Subject::Directory(0));
         assert_eq!((faults.deadline(), faults.all().count(), faults.take_changed()), (None, 0, true));
+    }
+
+    /// Thousands of left-over files cost no timer.
+    #[test]
+    fn noted_faults_have_no_retry() {
+        let mut faults = Faults::default();
+        let fault = Fault { kind: crate::FaultKind::Name, subject: "/run/netns/a".into(), error: "plain".into() };
+        let subject = Subject::Name((0, iface_core::NetnsName::new("a")));
+        faults.failed(subject.clone(), Fault { error: "EMFILE".into(), ..fault.clone() });
+        faults.noted(subject.clone(), fault);
+        assert_eq!((faults.deadline(), faults.all().count()), (None, 1));
+        faults.cleared(&subject);
+        assert_eq!(faults.all().count(), 0);
     }
 }

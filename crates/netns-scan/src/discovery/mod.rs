@@ -5,3 +5,4 @@ mod faults;
 pub(crate) mod mounts;
 pub(crate) mod names;
 pub(crate) mod nsfs;
+mod plain_files;

@@ -6,12 +6,12 @@ use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::LazyLock;
 
-use nix::sys::statfs::{FsType, statfs};
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, makedev, statx};
 
-/// `NSFS_MAGIC`, `linux/magic.h`.
-const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+/// Device of nsfs: the kernel mounts nsfs once, so a file on another device is not a namespace.
+static NSFS: LazyLock<Option<u64>> = LazyLock::new(|| Path::new(OWN).metadata().ok().map(|own| own.dev()));
 
 /// `STATX_MNT_ID_UNIQUE`, Linux 6.8: ids of mounts that are not reused until reboot. Older kernels
 /// ignore the bit.
@@ -76,13 +76,13 @@ impl Found {
 pub(crate) fn look(path: &Path, known: Option<Sight>) -> io::Result<Found> {
     let flags = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID | MNT_ID_UNIQUE;
     let found = statx(CWD, path, AtFlags::empty(), flags)?;
+    let (file, mount) = (file_of(&found), found.stx_mnt_id);
     if FileType::from_raw_mode(found.stx_mode.into()) != FileType::RegularFile {
         return Ok(Found::SomethingElse);
     }
-    if statfs(path)?.filesystem_type() != NSFS_MAGIC {
+    if !NSFS.is_some_and(|nsfs| nsfs == file.dev) {
         return Ok(Found::PlainFile);
     }
-    let (file, mount) = (file_of(&found), found.stx_mnt_id);
     if let Some(known) = known.filter(|known| known.file == file && known.mount == mount && mount != 0) {
         return Ok(Found::Namespace(known));
     }

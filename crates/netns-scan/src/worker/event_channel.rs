@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use futures_channel::oneshot;
@@ -11,8 +12,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::{Reading, Status, Stopped, Tallies};
 
-/// What lies between the thread that scans and whoever reads: unread events, requests for
-/// counters, and how things stand. Nobody holds its lock for longer than it takes to move that.
+/// State shared by the scanning thread and its readers: unread events, requests for counters, and
+/// the status. Each side holds the lock only for moving values in or out.
 #[derive(Debug)]
 pub(crate) struct Feed {
     inner: Mutex<Inner>,
@@ -28,8 +29,18 @@ struct Inner {
     unread: Coalesce,
     requests: Vec<CountersRequest>,
     status: Status,
+    status_readers: StatusReaders,
     tallies: Tallies,
     ended: bool,
+}
+
+/// Readers of the status that wait for the next change.
+#[derive(Debug, Default)]
+struct StatusReaders {
+    /// Number of changes so far.
+    changes: u64,
+    last: u64,
+    waiting: BTreeMap<u64, Waker>,
 }
 
 /// Somebody wants to know all counters.
@@ -46,6 +57,7 @@ impl Feed {
                 unread: Coalesce::default(),
                 requests: Vec::new(),
                 status,
+                status_readers: StatusReaders::default(),
                 tallies: Tallies::default(),
                 ended: false,
             }),
@@ -73,17 +85,22 @@ impl Feed {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Hands events over and says how things stand.
-    pub(crate) fn publish(&self, mut events: Coalesce, tallies: Tallies, update: impl FnOnce(&mut Status)) {
+    /// Hands over events and the status; `update` returns whether readers of the status shall wake.
+    pub(crate) fn publish(&self, mut events: Coalesce, tallies: Tallies, update: impl FnOnce(&mut Status) -> bool) {
         let any = !events.is_empty();
+        let mut readers = BTreeMap::new();
         {
             let mut inner = self.lock();
             while let Some(event) = events.pop() {
                 inner.unread.push(event);
             }
             inner.tallies = tallies;
-            update(&mut inner.status);
+            if update(&mut inner.status) {
+                inner.status_readers.changes += 1;
+                readers = std::mem::take(&mut inner.status_readers.waiting);
+            }
         }
+        readers.into_values().for_each(Waker::wake);
         if any {
             self.waker.wake();
         }
@@ -91,12 +108,14 @@ impl Feed {
 
     /// The thread has come to its end.
     pub(crate) fn end(&self) {
-        {
+        let readers = {
             let mut inner = self.lock();
             inner.ended = true;
             inner.requests.clear();
-        }
+            std::mem::take(&mut inner.status_readers.waiting)
+        };
         self.waker.wake();
+        readers.into_values().for_each(Waker::wake);
     }
 
     // The reader's side.
@@ -116,6 +135,37 @@ impl Feed {
 
     pub(crate) fn status(&self) -> Status {
         self.lock().status.clone()
+    }
+
+    /// A number for another reader of the status.
+    pub(crate) fn add_status_reader(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.status_readers.last += 1;
+        inner.status_readers.last
+    }
+
+    /// Forgets a reader of the status.
+    pub(crate) fn remove_status_reader(&self, reader: u64) {
+        self.lock().status_readers.waiting.remove(&reader);
+    }
+
+    /// The status and the number of its changes, once that number differs from `seen`.
+    pub(crate) fn poll_status(
+        &self,
+        reader: u64,
+        seen: Option<u64>,
+        context: &Context<'_>,
+    ) -> Poll<Option<(u64, Status)>> {
+        let mut inner = self.lock();
+        let changes = inner.status_readers.changes;
+        if seen != Some(changes) {
+            return Poll::Ready(Some((changes, inner.status.clone())));
+        }
+        if inner.ended {
+            return Poll::Ready(None);
+        }
+        inner.status_readers.waiting.insert(reader, context.waker().clone());
+        Poll::Pending
     }
 
     pub(crate) fn tallies(&self) -> Tallies {

@@ -362,10 +362,11 @@ impl Scanner {
         self.feed.publish(events, tallies, |status| {
             status.namespaces = namespaces;
             status.interfaces = interfaces;
-            status.synced = synced;
+            let synced_changed = std::mem::replace(&mut status.synced, synced) != synced;
             if faults_changed {
                 status.faults = directories.faults().chain(roster.faults()).cloned().collect();
             }
+            faults_changed || synced_changed
         });
     }
 }

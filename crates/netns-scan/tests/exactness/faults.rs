@@ -1,6 +1,8 @@
+use std::pin::pin;
 use std::time::Duration;
 
-use netns_scan::{EngineChoice, EngineKind, Poller, WatchOptions, Watcher};
+use futures_util::StreamExt;
+use netns_scan::{EngineChoice, EngineKind, Poller, Status, WatchOptions, Watcher};
 use netns_testbed::{NetnsDir, Observer, Test, tests};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -11,6 +13,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let each = tests![Subject::ALL;
         a_thousand_namespaces_are_found_with_1024_fds,
         what_the_fd_limit_hides_is_named_and_found_later,
+        faults_are_a_stream,
     ];
     let once = tests![
         without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told,
@@ -85,5 +88,29 @@ fn an_engine_asked_for_by_name_that_cannot_work_is_an_error() {
         let error = Watcher::start(settings.clone()).unwrap_err();
         assert!(error.is_permission_denied(), "{error}");
         assert!(Poller::start(settings, Duration::from_secs(1)).unwrap_err().is_permission_denied());
+    }
+}
+
+/// A fault reaches the readers of the status without polling, and so does its end.
+fn faults_are_a_stream(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let observer = subject.start();
+    let handle = observer.informer().handle();
+    let mut streams = [handle.status_changes(), handle.status_changes()];
+    let mut each = |what: &str, met: fn(&Status) -> bool| {
+        for stream in &mut streams {
+            let next = async { pin!(stream.filter(|status| std::future::ready(met(status)))).next().await };
+            assert!(observer.wait(what, Duration::from_secs(10), next).is_some(), "the stream ended before {what}");
+        }
+    };
+    each("the first scan", |status| status.synced && status.faults.is_empty());
+    let odd = dir.alias("odd", "/proc/self/ns/uts".as_ref());
+    each("the fault", |status| status.faults.len() == 1);
+    drop(odd);
+    each("the end of the fault", |status| status.faults.is_empty());
+    let runtime = Observer::new(futures_util::stream::empty::<iface_core::Event>());
+    drop(observer);
+    for mut stream in streams {
+        runtime.wait("the end", EXACT, async { while stream.next().await.is_some() {} });
     }
 }

@@ -1,4 +1,5 @@
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use super::*;
 use crate::discovery::nsfs::{NsFile, OWN};
@@ -72,7 +73,7 @@ fn a_plain_file_becomes_a_fault() {
     std::fs::remove_file(dir.path().join("blue")).unwrap();
     directories.mounts_changed(Instant::now());
     assert_eq!(directories.faults().count(), 1);
-    directories.catch_up(Instant::now() + SWEEP_AFTER);
+    directories.catch_up(Instant::now() + SWEEP_AFTER * 2);
     assert_eq!(directories.faults().count(), 0);
 }
 
