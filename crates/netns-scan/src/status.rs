@@ -64,6 +64,20 @@ pub enum FaultKind {
     Name,
     /// A network namespace cannot be followed or listed.
     Namespace,
+    /// The kernel lists only a part of a network namespace, and the rest stays unknown. Anybody inside
+    /// can cause the fault, by links with many alternative names.
+    Incomplete,
+}
+
+impl FaultKind {
+    /// Whether interfaces are missing from the events.
+    #[must_use]
+    pub fn hides_interfaces(self) -> bool {
+        match self {
+            Self::Directory | Self::Namespace | Self::Incomplete => true,
+            Self::Name => false,
+        }
+    }
 }
 
 /// Counts since the start.

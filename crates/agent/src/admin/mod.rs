@@ -42,8 +42,8 @@ pub type Lookup = Box<dyn Fn(&lookup::Query) -> Option<lookup::Answer> + Send + 
 
 /// The sources of the server's answers; each answers at once, but for [`Handles::metrics`].
 pub struct Handles {
-    /// `Ok` when the agent is ready, else the reason.
-    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// `Ok` when the agent is ready, with a fault that is tolerated; else the reason.
+    pub ready: Box<dyn Fn() -> Result<Option<String>, String> + Send + Sync>,
     /// Every interface known now.
     pub interfaces: Box<dyn Fn() -> Vec<Arc<Interface>> + Send + Sync>,
     /// Looks up an interface by ifindex and MAC address or namespace.
@@ -79,7 +79,8 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 async fn ready(State(handles): Shared) -> Response {
     match (handles.ready)() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(fault)) => format!("ready, with a fault: {fault}\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
 }

@@ -46,7 +46,7 @@ enum Format {
 /// Prints all selected interfaces to `out`.
 ///
 /// # Errors
-/// Where nothing can be seen, no interface has one of the names, or `out` cannot be written.
+/// Where interfaces that exist cannot be seen, no interface has one of the names, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
@@ -54,6 +54,9 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     interfaces.retain(|interface| args.selectors.select(interface));
     print(args, &interfaces, out)?;
     out.flush()?;
+    if pipeline.hides_interfaces() {
+        bail!("{}", pipeline.unseen().unwrap_or_default());
+    }
     tell_unseen(&pipeline);
     // As kubectl: a name that does not exist is an error, selectors that match nothing are not.
     if args.selectors.lack_a_name(&interfaces) {
@@ -201,7 +204,8 @@ fn name(name: IfName) -> String {
 }
 
 pub(super) const EXAMPLES: &str = "\
-An arrow before a pod marks the host's end of the pod's link.
+An arrow before a pod marks the host's end of the pod's link. The exit code is 1
+where some interfaces cannot be seen; those that can are printed all the same.
 
 Examples:
   netns-agent list -n default               pods of the namespace default

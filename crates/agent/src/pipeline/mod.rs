@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use iface_core::{FilterHandle, Informer, LookupOptions};
-use netns_scan::{EngineKind, Handle, Poller, Watcher, name_for_index};
+use netns_scan::{EngineKind, Fault, Handle, Poller, Watcher, name_for_index};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -140,9 +140,20 @@ impl Pipeline {
         if status.engine == EngineKind::Own {
             return Some(status.reason);
         }
-        let (first, more) = status.faults.split_first()?;
-        let rest = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+        let hides = |fault: &&Fault| fault.kind.hides_interfaces();
+        let first = status.faults.iter().find(hides).or(status.faults.first())?;
+        let rest = match status.faults.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
         Some(format!("not seen: {}: {}{rest}", first.subject.display(), first.error))
+    }
+
+    /// Whether the engine should see interfaces that it does not see.
+    #[must_use]
+    pub fn hides_interfaces(&self) -> bool {
+        let status = self.handle.status();
+        status.engine != EngineKind::Own && status.faults.iter().any(|fault| fault.kind.hides_interfaces())
     }
 }
 

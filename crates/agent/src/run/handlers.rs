@@ -1,6 +1,6 @@
 //! Callbacks of the admin server and of the agent's own metrics.
 
-use netns_scan::{FaultKind, Handle, Status};
+use netns_scan::{Fault, FaultKind, Handle, Status};
 use tokio::sync::watch;
 
 use super::collector::{SeriesCount, Shared};
@@ -51,8 +51,8 @@ pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) ->
     }
 }
 
-/// The agent is ready once all interfaces are known and all namespaces are seen.
-fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), String> {
+/// The agent is ready once all interfaces are known and nothing that the agent itself lacks hides namespaces.
+fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<Option<String>, String> {
     if !synced {
         return Err("the first scan of namespaces is not done".to_owned());
     }
@@ -60,16 +60,18 @@ fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<(), Stri
         let why = owners.pod_fault.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         return Err(format!("the first list of pods is not here{why}"));
     }
-    // A name that never gets a namespace is a fault to mend, but hides nothing of the others.
-    match status.faults.iter().find(|fault| fault.kind != FaultKind::Name) {
-        Some(fault) => Err(format!("{}: {}", fault.subject.display(), fault.error)),
-        None => Ok(()),
+    // A left-over name hides nothing, and a pod must not make the agent unready by the names of its links.
+    let is_tolerable = |kind| matches!(kind, FaultKind::Name | FaultKind::Incomplete);
+    let text = |fault: &Fault| format!("{}: {}", fault.subject.display(), fault.error);
+    match status.faults.iter().find(|fault| !is_tolerable(fault.kind)) {
+        Some(fault) => Err(text(fault)),
+        None => Ok(status.faults.first().map(text)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use netns_scan::{EngineKind, Fault};
+    use netns_scan::EngineKind;
 
     use super::*;
 
@@ -80,12 +82,15 @@ mod tests {
     #[test]
     fn readiness_needs_scan_list_and_full_view() {
         let none = OwnerStatus::default();
-        assert_eq!(ready(true, &status(Vec::new()), &none), Ok(()));
+        assert_eq!(ready(true, &status(Vec::new()), &none), Ok(None));
         assert!(ready(false, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
         let asked = OwnerStatus { pods_listed: Some(false), pod_fault: Some("403".into()), ..none.clone() };
         assert!(ready(true, &status(Vec::new()), &asked).unwrap_err().contains("pods is not here: 403"));
         let fault = |kind| Fault { kind, subject: "/run/netns/a".into(), error: "too many open files".into() };
-        assert_eq!(ready(true, &status(vec![fault(FaultKind::Name)]), &none), Ok(()));
+        for tolerable in [FaultKind::Name, FaultKind::Incomplete] {
+            let noted = ready(true, &status(vec![fault(tolerable)]), &none).unwrap();
+            assert_eq!(noted.as_deref(), Some("/run/netns/a: too many open files"));
+        }
         assert!(
             ready(true, &status(vec![fault(FaultKind::Namespace)]), &none)
                 .unwrap_err()

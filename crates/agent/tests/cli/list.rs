@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
-use netns_testbed::{Test, tests};
+use netns_testbed::{NetnsDir, Test, tests};
 use serde_json::{Value, json};
 
 use crate::program::{listed, output, stdout};
@@ -14,6 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
         selectors_and_name_output,
         missing_names_and_empty_tables_are_explained,
         broken_cni_file_harms_no_other,
+        hidden_interfaces_fail_the_list,
     ]
     .into()
 }
@@ -102,4 +104,26 @@ fn broken_cni_file_harms_no_other() {
     fs::write(scene.cni.join("cbr0-broken-eth0"), r#"{"kind":"cniCacheV1","#).unwrap();
     let tagged = listed(&scene.cni, &["eth0"]);
     assert_eq!(tagged.iter().filter(|one| !one["pod"].is_null()).count(), 3, "{tagged:?}");
+}
+
+/// A link with many alternative names ends the kernel's dump early: the list says so and fails.
+/// A name without a namespace hides nothing.
+fn hidden_interfaces_fail_the_list() {
+    let dir = NetnsDir::standard();
+    let (_odd, pod) = (dir.alias("odd", "/proc/self/ns/uts".as_ref()), dir.add("pod"));
+    let list = |engine| output(&["list", "--engine", engine, "--cni-cache-dir=", "--exclude-interfaces="]);
+    let stderr = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let before = list("nsid");
+    assert!(before.status.success() && stderr(&before).contains("odd"), "{before:?}");
+    let name = |number: u32| format!("link property add dev lo altname {}{number}\n", "x".repeat(110));
+    let batch = dir.path().with_file_name("batch");
+    fs::write(&batch, (0..300).map(name).collect::<String>()).unwrap();
+    let added = pod.inside(|| Command::new("ip").arg("-batch").arg(&batch).status().unwrap());
+    assert!(added.success(), "ip(8) comes with iproute2");
+    for engine in ["nsid", "setns"] {
+        let output = list(engine);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains("incomplete") && stderr(&output).contains("netns/pod"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("host"), "the rest is printed: {output:?}");
+    }
 }

@@ -79,7 +79,7 @@ fn percent_encoded(text: &str) -> String {
 async fn agent() -> (JoinSet<()>, SocketAddr) {
     let node = Arc::new(Mutex::new(Node::new()));
     let handles = Handles {
-        ready: Box::new(|| Ok(())),
+        ready: Box::new(|| Ok(None)),
         interfaces: Box::new(Vec::new),
         lookup: Box::new(|_| None),
         metrics: Box::new(move |format| {

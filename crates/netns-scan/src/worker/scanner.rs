@@ -242,13 +242,13 @@ impl Scanner {
             }
             _ => "",
         };
+        let kind = match error.kind() {
+            io::ErrorKind::InvalidData => FaultKind::Incomplete,
+            _ => FaultKind::Namespace,
+        };
         self.try_again(
             wanted.id,
-            Fault {
-                kind: FaultKind::Namespace,
-                error: format!("cannot follow it: {error}{what_to_do}"),
-                subject: wanted.path,
-            },
+            Fault { kind, error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path },
         );
     }
 
