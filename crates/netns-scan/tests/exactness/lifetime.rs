@@ -2,6 +2,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use iface_core::EventKind;
+use netns_scan::EngineChoice;
 use netns_testbed::{Footprint, NetnsDir, Rtnl, Test, Veth, figure, tests};
 
 use crate::subject::{EXACT, Subject, add_all, assert_exact, follows};
@@ -11,7 +12,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         each_interface_of_a_deleted_namespace_is_deleted_once,
         nothing_is_left_of_a_dropped_informer,
     ];
-    let watchers = tests![Subject::WATCHERS; deleting_a_namespace_takes_no_longer_than_without];
+    let watchers = tests![Subject::WATCHERS; a_watcher_hardly_delays_a_deletion];
     all.chain(watchers).map(|test| test.limit(Duration::from_secs(120)))
 }
 
@@ -53,74 +54,89 @@ fn nothing_is_left_of_a_dropped_informer(subject: Subject) {
     }
 }
 
-/// Holds a watcher, its events read or not, to +2 ms at the median and +10 ms at p99 of two hundred.
+/// With nsid, a deletion takes at most 1 ms longer; with setns, one RCU grace period longer.
 ///
-/// What else the machine does can only add time, so one measurement of three within the limits
-/// shows that nothing is held; something held is in all three.
-fn deleting_a_namespace_takes_no_longer_than_without(subject: Subject) {
-    for attempt in 1..=3 {
-        let [without, read, stalled] = measure(subject);
-        figure(format_args!("p50, p99: {without:.1?} without, {read:.1?} with, {stalled:.1?} with a stalled consumer"));
-        let ms = Duration::from_millis;
-        let within = |with: Percentiles| with.0 < without.0 + ms(2) && with.1 < without.1 + ms(10);
-        if within(read) && within(stalled) {
+/// A loaded machine adds time to all ways alike: the limit grows with the spread of the deletions
+/// without a watcher, and one of several attempts within the limit proves that nothing is held. A
+/// socket that is held exceeds every limit in every attempt.
+fn a_watcher_hardly_delays_a_deletion(subject: Subject) {
+    const ATTEMPTS: usize = 6;
+    let price = match subject {
+        Subject::Watcher(EngineChoice::Nsid) => Duration::from_millis(1),
+        // 16 ms were measured at 250 Hz; the length of a grace period depends on the machine.
+        _ => Duration::from_millis(100),
+    };
+    let mut attempts = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let measured = measure(subject);
+        let [without, read, stalled] = measured;
+        figure(format_args!("{subject}: p50 {:.2?}, {:.2?} with, {:.2?} stalled", without.p50, read.p50, stalled.p50));
+        let limit = without.p50 + price + (without.p75 - without.p25);
+        if read.p50 <= limit && stalled.p50 <= limit {
             return;
         }
-        assert!(attempt < 3, "{without:?} without, {read:?} with, {stalled:?} with a stalled consumer");
+        attempts.push(measured);
     }
+    panic!("in all attempts, deletions take longer with a watcher: {attempts:#?}");
 }
 
-/// Two hundred times each the time from the name's removal to the end of the host's peer: without
-/// a watcher, with one that is read, with one that is not; in turns of twenty, so that what else
-/// the machine does is in all.
-fn measure(subject: Subject) -> [Percentiles; 3] {
-    let dir = NetnsDir::standard();
-    let mut times = [const { Vec::new() }; 3];
-    for round in 0..30 {
-        let way = round % 3;
-        let mut observer = (way > 0).then(|| subject.synced());
-        for n in 0..20 {
-            let pod = dir.add(&format!("pod{round}-{n}"));
-            Rtnl::new().add_veth("host0", "eth0", Some(pod.path()));
-            if let Some(observer) = &mut observer {
-                follows(observer, 2);
-                if way == 1 {
-                    observer.read_for(Duration::ZERO);
-                }
-            }
-            #[expect(clippy::disallowed_methods, reason = "it awaits nothing: the moment is what is chosen")]
-            thread::sleep(phase(times[way].len()));
-            times[way].push(time_to_the_peers_end(|| pod.delete()));
-            observer.iter().for_each(|observer| follows(observer, 1));
-        }
-    }
-    times.map(percentiles)
-}
-
-/// How long to wait before the deletion with this number, up to 20 ms, evenly spread and the same in all ways.
+/// Measures the time from the removal of a name to the deletion of the peer in the host's namespace:
+/// without a watcher, with a watcher that is read, and with a watcher that is not, in turns.
 ///
-/// The kernel ends namespaces one after another, each in steps of a tick (4 ms at 250 Hz), and goes on
-/// with the last one for a while after its links are gone. Begun as soon as it can be, each deletion of one
-/// way would meet the same moment of the one before, and each of another way another: the ways would
-/// differ by ticks, and which is faster would change from process to process.
-fn phase(number: usize) -> Duration {
-    const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-    Duration::from_millis(20).mul_f64((number as f64 * GOLDEN_RATIO).fract())
+/// All namespaces are made before: a deletion right after a creation takes 25 ms in any case.
+fn measure(subject: Subject) -> [Quartiles; 3] {
+    const ROUNDS: usize = 16;
+    let dir = NetnsDir::standard();
+    let mut pods: Vec<_> = (0..3 * ROUNDS)
+        .map(|number| {
+            let (pod, host) = (dir.add(&format!("pod{number}")), format!("host{number}"));
+            Rtnl::new().add_veth(&host, "eth0", Some(pod.path()));
+            (pod, host)
+        })
+        .collect();
+    let mut times = [const { Vec::new() }; 3];
+    for turn in 0..3 * ROUNDS {
+        let way = turn % 3;
+        let mut observer = (way > 0).then(|| subject.start());
+        observer.iter().for_each(|observer| follows(observer, 1 + pods.len()));
+        if let (Some(observer), 1) = (&mut observer, way) {
+            observer.synced();
+        }
+        rest(turn);
+        let Some((pod, host)) = pods.pop() else { break };
+        times[way].push(time_to_the_peers_end(&host, || pod.delete()));
+    }
+    times.map(Quartiles::of)
 }
 
-fn time_to_the_peers_end(delete: impl FnOnce()) -> Duration {
+/// Lets the kernel end what went before: 150 ms and up to 20 ms more, so that deletions meet different
+/// moments of the kernel's ticks.
+#[expect(clippy::disallowed_methods, reason = "awaits nothing: the pause is the condition of the measurement")]
+fn rest(turn: usize) {
+    const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+    thread::sleep(Duration::from_millis(150) + Duration::from_millis(20).mul_f64((turn as f64 * GOLDEN_RATIO).fract()));
+}
+
+fn time_to_the_peers_end(host: &str, delete: impl FnOnce()) -> Duration {
     let links = Rtnl::listening_to_links();
-    let peer = Rtnl::new().index_of("host0").unwrap();
+    let peer = Rtnl::new().index_of(host).unwrap();
     let start = Instant::now();
     delete();
     links.until_deleted(peer, Duration::from_secs(10));
     start.elapsed()
 }
 
-/// The median and the 99th percentile.
-type Percentiles = (Duration, Duration);
+#[derive(Clone, Copy, Debug)]
+struct Quartiles {
+    p25: Duration,
+    p50: Duration,
+    p75: Duration,
+}
 
-fn percentiles(mut times: Vec<Duration>) -> Percentiles {
-    times.sort_unstable();
-    (times[times.len() / 2], times[times.len() * 99 / 100])
+impl Quartiles {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |percent: usize| times[times.len() * percent / 100];
+        Self { p25: at(25), p50: at(50), p75: at(75) }
+    }
 }
