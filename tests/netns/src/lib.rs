@@ -40,6 +40,7 @@ mod rotel;
 mod rtnl;
 mod sandbox;
 mod suite;
+mod throttle;
 
 pub use http::get;
 pub use inside::inside;
@@ -55,3 +56,4 @@ pub use rotel::{Rotel, Verbosity};
 pub use rtnl::{LinkChange, Rtnl};
 pub use sandbox::{Error as SandboxError, enter as enter_sandbox};
 pub use suite::{Suite, Test, figure};
+pub use throttle::Throttle;

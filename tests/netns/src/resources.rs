@@ -1,6 +1,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::limits::scaled;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
@@ -24,7 +25,7 @@ impl Footprint {
     /// Waits until the process holds no more than `self`; a joined thread stays listed for a moment.
     #[track_caller]
     pub fn restored_within(self, limit: Duration) {
-        let start = Instant::now();
+        let (start, limit) = (Instant::now(), scaled(limit));
         loop {
             let now = Self::now();
             if now.fds <= self.fds && now.threads <= self.threads {

@@ -23,7 +23,13 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_veth_made_right_after_its_namespace_is_added_once,
         nothing_is_said_while_nothing_happens,
     ];
-    watchers.map(|test| test.limit(Duration::from_secs(120))).chain(all)
+    let throttled = tests![Subject::THROTTLED;
+        five_hundred_namespaces_with_5_alive_leave_no_ghost,
+        five_hundred_namespaces_at_once_come_and_go,
+        a_veth_made_right_after_its_namespace_is_added_once,
+    ];
+    let again = tests![Subject::ALL.into_iter().chain(Subject::THROTTLED); one_name_again_and_again];
+    watchers.map(|test| test.limit(Duration::from_secs(120))).chain(all).chain(throttled).chain(again)
 }
 
 fn five_hundred_namespaces_with_20_alive_leave_no_ghost(subject: Subject) {
@@ -134,6 +140,32 @@ fn a_veth_made_right_after_its_namespace_is_added_once(subject: Subject) {
         }
     }
     made.into_iter().for_each(|(veth, _)| veth.leave());
+}
+
+/// A script restarts a lab: one name, deleted and made again with other links each time. Inode and
+/// nsid of the namespace are often the ones of its predecessor.
+fn one_name_again_and_again(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let mut observer = subject.synced();
+    for round in 0..6 {
+        let mut last = None;
+        for cycle in 0..4 {
+            drop(last.take());
+            observer.read_for(Duration::from_millis(30));
+            let pod = dir.add("pod");
+            let rtnl = pod.rtnl();
+            rtnl.add_link("bridge", &format!("a{round}-{cycle}"));
+            Rtnl::new().add_veth(&format!("host{round}-{cycle}"), "eth0", Some(pod.path()));
+            rtnl.add_link("bridge", &format!("b{round}-{cycle}"));
+            last = Some(pod);
+        }
+        // The kernel ends the others one after another.
+        observer.until("the last alone is left", EXACT, |replay| {
+            replay.find("pod", &format!("b{round}-3")).is_some()
+                && (replay.at("host").count(), replay.at("pod").count()) == (2, 4)
+        });
+        assert_exact(&mut observer, &last);
+    }
 }
 
 fn nothing_is_said_while_nothing_happens(subject: Subject) {

@@ -10,7 +10,8 @@ use nix::mount::{MntFlags, umount2};
 use crate::subject::{EXACT, Subject, assert_exact};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
-    tests![Subject::ALL;
+    let subjects = Subject::ALL.into_iter().chain(Subject::THROTTLED);
+    tests![subjects;
         same_index_and_mac_in_two_namespaces_are_kept_apart,
         two_names_for_one_namespace_are_one,
         a_name_for_the_hosts_own_namespace_adds_nothing,

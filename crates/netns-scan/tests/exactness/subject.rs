@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 use iface_core::{Event, Place};
 use netns_scan::{EngineChoice, Handle, Poller, Status, WatchOptions, Watcher};
-use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, links_inside};
+use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, Throttle, links_inside};
 
 /// How long after the last change everything must be right.
 pub(crate) const EXACT: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ const PERIOD: Duration = Duration::from_millis(50);
 pub(crate) enum Subject {
     Watcher(EngineChoice),
     Poller(EngineChoice),
+    /// A watcher whose threads run a tenth of the time.
+    Throttled(EngineChoice),
 }
 
 use EngineChoice::{Nsid, Setns};
@@ -29,6 +31,7 @@ impl Subject {
     pub(crate) const WATCHERS: [Self; 2] = [Self::Watcher(Nsid), Self::Watcher(Setns)];
     pub(crate) const ALL: [Self; 4] =
         [Self::Watcher(Nsid), Self::Watcher(Setns), Self::Poller(Nsid), Self::Poller(Setns)];
+    pub(crate) const THROTTLED: [Self; 2] = [Self::Throttled(Nsid), Self::Throttled(Setns)];
 
     /// Starts it on the standard directory; nothing of it is read yet.
     pub(crate) fn start(self) -> Observer<Informer> {
@@ -37,12 +40,15 @@ impl Subject {
 
     /// Starts it on these directories with some settings changed.
     pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut WatchOptions)) -> Observer<Informer> {
-        let (Self::Watcher(engine) | Self::Poller(engine)) = self;
+        let (Self::Watcher(engine) | Self::Poller(engine) | Self::Throttled(engine)) = self;
         let mut settings = WatchOptions { dirs, engine, ..WatchOptions::default() };
         change(&mut settings);
         let informer = match self {
             Self::Watcher(_) => Watcher::start(settings).map(Informer::Watcher),
             Self::Poller(_) => Poller::start(settings, PERIOD).map(Informer::Poller),
+            Self::Throttled(_) => {
+                Watcher::start(settings).map(|watcher| Informer::Throttled(Throttle::threads_named("netns-"), watcher))
+            }
         };
         Observer::new(informer.unwrap_or_else(|error| panic!("{self} does not start: {error}")))
     }
@@ -62,6 +68,8 @@ impl fmt::Display for Subject {
             Self::Watcher(_) => f.write_str("watcher-setns"),
             Self::Poller(Nsid) => f.write_str("poller-nsid"),
             Self::Poller(_) => f.write_str("poller-setns"),
+            Self::Throttled(Nsid) => f.write_str("throttled-nsid"),
+            Self::Throttled(_) => f.write_str("throttled-setns"),
         }
     }
 }
@@ -71,12 +79,14 @@ impl fmt::Display for Subject {
 pub(crate) enum Informer {
     Watcher(Watcher),
     Poller(Poller),
+    /// Ends the throttle first.
+    Throttled(#[expect(dead_code, reason = "held for its drop")] Throttle, Watcher),
 }
 
 impl Informer {
     pub(crate) fn handle(&self) -> Handle {
         match self {
-            Self::Watcher(watcher) => watcher.handle(),
+            Self::Watcher(watcher) | Self::Throttled(_, watcher) => watcher.handle(),
             Self::Poller(poller) => poller.handle(),
         }
     }
@@ -87,7 +97,7 @@ impl Stream for Informer {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
         match self.get_mut() {
-            Self::Watcher(watcher) => Pin::new(watcher).poll_next(context),
+            Self::Watcher(watcher) | Self::Throttled(_, watcher) => Pin::new(watcher).poll_next(context),
             Self::Poller(poller) => Pin::new(poller).poll_next(context),
         }
     }
