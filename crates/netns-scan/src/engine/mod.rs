@@ -42,6 +42,9 @@ pub(crate) trait Engine: Send {
     /// Returns whether the path still leads to the namespace that is followed under this identity.
     fn is_same(&mut self, wanted: &Wanted) -> bool;
 
+    /// Learns another path of a followed namespace, after the removal of the name that was followed.
+    fn rename(&mut self, _wanted: &Wanted) {}
+
     /// Namespaces of which notifications were lost, until they are listed again.
     fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 

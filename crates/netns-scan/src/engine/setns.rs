@@ -1,3 +1,5 @@
+mod asleep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use self::asleep::Asleep;
 use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
@@ -19,9 +22,10 @@ use crate::state::{Pair, PairPlace, State};
 /// Datagrams taken from a socket before it counts as never empty.
 const DRAIN: usize = 8 * TURN;
 
-/// A socket in every namespace, opened by a thread that enters it.
+/// A socket in every namespace, opened by a thread that enters the namespace.
 ///
-/// A socket keeps its namespace alive: it is closed the moment the namespace's name is gone.
+/// A socket keeps its namespace alive, and is closed as soon as the name of the namespace is gone. A
+/// poller keeps no socket between two requests, so that no deletion waits for a poller.
 pub(crate) struct SetnsEngine {
     enter: Enter<RouteSocket>,
     sockets: Sockets,
@@ -30,6 +34,8 @@ pub(crate) struct SetnsEngine {
     host: NetnsId,
     connections: BTreeMap<u64, Connection>,
     tokens: BTreeMap<NetnsId, u64>,
+    /// Namespaces of a poller between two requests.
+    asleep: BTreeMap<NetnsId, Asleep>,
     next_token: u64,
     needs_resync: BTreeSet<NetnsId>,
     /// Links whose other end is in another namespace, and not the host's: which number that has
@@ -61,6 +67,7 @@ impl SetnsEngine {
             host: state.host(),
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            asleep: BTreeMap::new(),
             next_token: 0,
             needs_resync: BTreeSet::new(),
             unplaced: BTreeMap::new(),
@@ -73,21 +80,28 @@ impl SetnsEngine {
 
     fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
         // A second socket would outlive the first one's close and keep the namespace alive.
-        if self.tokens.contains_key(&wanted.id) {
+        if self.tokens.contains_key(&wanted.id) || self.asleep.contains_key(&wanted.id) {
             return Ok(());
         }
-        socket.set_receive_buffer(self.sockets.receive_buffer)?;
-        let token = self.next_token;
-        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-        self.next_token += 1;
         let Wanted { id, path } = wanted.clone();
-        self.connections.insert(token, Connection { id, path, socket, host_nsid: None });
-        self.tokens.insert(id, token);
+        self.insert(Connection { id, path, socket, host_nsid: None })?;
         match self.list(id, state) {
             // The next listing reports the fault; until then a part is better than nothing.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
             result => result.inspect_err(|_| self.close(id))?,
         }
+        Ok(())
+    }
+
+    fn insert(&mut self, connection: Connection) -> io::Result<()> {
+        connection.socket.set_receive_buffer(self.sockets.receive_buffer)?;
+        let token = self.next_token;
+        if self.sockets.hear {
+            self.epoll.add(&connection.socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        }
+        self.next_token += 1;
+        self.tokens.insert(connection.id, token);
+        self.connections.insert(token, connection);
         Ok(())
     }
 
@@ -155,6 +169,8 @@ impl SetnsEngine {
         while let Some(((id, ifindex), far)) = self.unplaced.pop_first() {
             for candidate in state.candidates(id, ifindex) {
                 let Some(file) = self.open_file(candidate) else { continue };
+                // Fails where the namespace is gone, and the loop ends.
+                _ = self.wake(id);
                 let Some(&token) = self.tokens.get(&id) else { break };
                 let Some(connection) = self.connections.get_mut(&token) else { break };
                 let mut heard = Heard::default();
@@ -170,8 +186,9 @@ impl SetnsEngine {
 
     /// The namespace's file; open, it keeps the namespace alive, as its socket does.
     fn open_file(&self, id: NetnsId) -> Option<File> {
-        let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token))?;
-        nsfs::open(&connection.path, NsFile { dev: id.dev, inode: id.inode }).ok()
+        let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
+        let path = connection.map(|connection| &connection.path).or(self.asleep.get(&id).map(|asleep| &asleep.path))?;
+        nsfs::open(path, NsFile { dev: id.dev, inode: id.inode }).ok()
     }
 
     /// One attempt to list a namespace.
@@ -253,11 +270,13 @@ impl Engine for SetnsEngine {
             }
         }
         self.place_pairs(state);
+        self.sleep();
         failed
     }
 
     fn close(&mut self, id: NetnsId) {
         self.needs_resync.remove(&id);
+        self.asleep.remove(&id);
         if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
             // Closing would do, if no child of this process had inherited the socket.
             _ = self.epoll.delete(&connection.socket);
@@ -276,7 +295,8 @@ impl Engine for SetnsEngine {
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
-        self.tokens.contains_key(&wanted.id) && nsfs::open(&wanted.path, wanted.file()).is_ok()
+        (self.tokens.contains_key(&wanted.id) || self.asleep.contains_key(&wanted.id))
+            && nsfs::open(&wanted.path, wanted.file()).is_ok()
     }
 
     fn needs_resync(&self) -> &BTreeSet<NetnsId> {
@@ -284,12 +304,14 @@ impl Engine for SetnsEngine {
     }
 
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
+        self.wake(id)?;
         let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
         // An overrun is over when the queue is empty: listed before, it would hide another.
         let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
             true => self.list_once(token, state),
             false => Err(RequestError::Incomplete(Incomplete::Overrun)),
         });
+        self.sleep();
         match result {
             Err(RequestError::Incomplete(_)) => _ = self.needs_resync.insert(id),
             Err(RequestError::Failed(error)) => {
@@ -301,7 +323,16 @@ impl Engine for SetnsEngine {
         Ok(())
     }
 
+    fn rename(&mut self, wanted: &Wanted) {
+        let connection = self.tokens.get(&wanted.id).and_then(|token| self.connections.get_mut(token));
+        let path = connection.map(|connection| &mut connection.path);
+        let asleep = self.asleep.get_mut(&wanted.id).map(|asleep| &mut asleep.path);
+        path.into_iter().chain(asleep).for_each(|path| path.clone_from(&wanted.path));
+    }
+
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
+        // Fails where the namespace is gone, and nothing is left to complete.
+        _ = self.wake(id);
         let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let (mut link, mut heard) = (None, Heard::default());
@@ -320,9 +351,13 @@ impl Engine for SetnsEngine {
         }
         self.take_in(token, heard, state);
         self.place_pairs(state);
+        self.sleep();
     }
 
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
+        if let Err(error) = self.wake(id) {
+            tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
+        }
         let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let mut rows: Vec<(u32, Counters)> = Vec::new();
@@ -339,6 +374,7 @@ impl Engine for SetnsEngine {
         rows.retain(|(ifindex, _)| !heard.changes.contains(&Change::NoLink(*ifindex)));
         self.take_in(token, heard, state);
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
+        self.sleep();
     }
 }
 

@@ -178,7 +178,8 @@ impl Scanner {
         for change in changes {
             match change {
                 Change::Opened(id, _) => self.roster.add(id),
-                Change::Renamed(id, _) => {
+                Change::Renamed(id, name) => {
+                    self.engine.rename(&Wanted { id, path: self.directories.path(&name) });
                     if self.state.place(id).is_some()
                         && let Some(netns) = self.directories.netns(id)
                     {
