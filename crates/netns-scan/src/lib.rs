@@ -32,7 +32,7 @@ mod status;
 mod watcher;
 mod worker;
 
-pub use discovery::mounts::{Propagation, propagation};
+pub use discovery::mounts::{Propagation, mounted_directories, propagation};
 pub use error::Error;
 pub use query::{ips_from_interface, name_for_index};
 pub use status::{EngineKind, Fault, FaultKind, Reading, Status, Stopped, Tallies};

@@ -19,6 +19,9 @@ use crate::{Error, Reading, Status, Stopped, Tallies};
 pub struct WatchOptions {
     /// Directories of namespace names. A directory may be missing at the start, and come and go.
     pub dirs: Vec<PathBuf>,
+    /// Follow every further directory in which a namespace is mounted, as `/proc/self/mountinfo` shows.
+    /// The first namespace of such a directory is found within some seconds, the others at once.
+    pub find_mounted: bool,
     /// Engine to reach into namespaces.
     pub engine: EngineChoice,
     /// Receive buffer of each socket for notifications, in bytes, limited to `net.core.rmem_max`
@@ -28,7 +31,12 @@ pub struct WatchOptions {
 
 impl Default for WatchOptions {
     fn default() -> Self {
-        Self { dirs: vec!["/var/run/netns".into()], engine: EngineChoice::Auto, receive_buffer: 8 << 20 }
+        Self {
+            dirs: vec!["/var/run/netns".into()],
+            find_mounted: true,
+            engine: EngineChoice::Auto,
+            receive_buffer: 8 << 20,
+        }
     }
 }
 

@@ -52,11 +52,14 @@ pub const SETTINGS: &[Setting] = &[
         section: Section::Finding,
         shape: Shape::List,
         value: "DIR",
-        default: "/var/run/netns",
+        default: "auto",
         also: &[],
-        help: "Directory of named network namespaces; may be repeated, and need not exist yet.",
+        help: "Directory of named network namespaces; may be repeated, and need not exist yet. auto: /var/run/netns, and every directory in which a namespace is mounted, as by Docker and podman.",
         set: |config, words| {
-            config.scan.dirs = words.iter().map(absolute).collect::<Result<_, _>>()?;
+            let is_auto = |word: &String| word == "auto";
+            config.scan.find_mounted = words.iter().any(is_auto);
+            let dirs = words.iter().map(|word| absolute(if is_auto(word) { "/var/run/netns" } else { word }));
+            config.scan.dirs = dirs.collect::<Result<_, _>>()?;
             Ok(())
         },
     },

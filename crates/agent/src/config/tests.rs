@@ -42,7 +42,7 @@ fn filter_faults_name_their_setting() {
 #[test]
 fn every_default_is_valid() {
     let config = load(&[], &[], None).unwrap();
-    assert_eq!(config.scan.dirs, [Path::new("/var/run/netns")]);
+    assert_eq!((&config.scan.dirs[..], config.scan.find_mounted), (&[PathBuf::from("/var/run/netns")][..], true));
     assert_eq!(config.export.interval, Duration::from_secs(15));
     assert!(!allows(&config, "lo") && allows(&config, "eth0"));
     assert_eq!(config.admin_address, Some("127.0.0.1:9465".parse().unwrap()));
@@ -107,6 +107,9 @@ fn three_notations_of_a_list() {
     let want = ["/a", "/b"].map(PathBuf::from);
     assert_eq!(load(&["--netns-dir", "/a", "--netns-dir=/b"], &[], None).unwrap().scan.dirs, want);
     assert_eq!(load(&["--netns-dir", "/a,/b"], &[], None).unwrap().scan.dirs, want);
+    assert!(!load(&["--netns-dir", "/a,/b"], &[], None).unwrap().scan.find_mounted);
+    let both = load(&["--netns-dir", "auto,/b"], &[], None).unwrap().scan;
+    assert_eq!((both.dirs, both.find_mounted), (vec!["/var/run/netns".into(), "/b".into()], true));
     assert_eq!(load(&[], &[], Some("netns-dir: [/a, /b]\n")).unwrap().scan.dirs, want);
 }
 

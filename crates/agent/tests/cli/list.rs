@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         missing_names_and_empty_tables_are_explained,
         broken_cni_file_harms_no_other,
         hidden_interfaces_fail_the_list,
+        other_directories_need_no_flag,
     ]
     .into()
 }
@@ -126,4 +127,21 @@ fn hidden_interfaces_fail_the_list() {
         assert!(stderr(&output).contains("incomplete") && stderr(&output).contains("netns/pod"), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("host"), "the rest is printed: {output:?}");
     }
+}
+
+/// Docker mounts namespaces in a directory of its own: `list` finds the directory by its mounts, and
+/// `doctor` names the directory where the flag leaves it out.
+fn other_directories_need_no_flag() {
+    let dir = NetnsDir::at("/run/docker/netns");
+    let _container = dir.add("f9fb");
+    let names = |flags: &[&str]| {
+        stdout(&[&["list", "-o", "name", "--cni-cache-dir=", "--exclude-interfaces="], flags].concat())
+    };
+    assert_eq!(names(&[]), "host/lo\nf9fb/lo\n");
+    assert_eq!(names(&["--netns-dir", "/run/netns"]), "host/lo\n");
+    let doctor = |flags: &[&str]| String::from_utf8(output(&[&["doctor"], flags].concat()).stdout).unwrap();
+    let all = doctor(&[]);
+    assert!(all.contains("/run/docker/netns: ") && !all.contains("namespaces are mounted here"), "{all}");
+    let narrow = doctor(&["--netns-dir", "/run/netns"]);
+    assert!(narrow.contains("/run/docker/netns: namespaces are mounted here"), "{narrow}");
 }

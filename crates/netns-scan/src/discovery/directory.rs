@@ -1,9 +1,11 @@
 //! Directories of names, followed by inotify and by the mount table.
 
+mod mounted;
 mod report;
 mod watch;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,6 +43,7 @@ const LINKS_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Directories {
     all: Vec<Directory>,
+    find_mounted: bool,
     inotify: Inotify,
     /// Readable with `POLLPRI` after each change of mounts (`proc_pid_mountinfo(5)`).
     mounts: File,
@@ -59,19 +62,31 @@ pub(crate) struct Directories {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
+    origin: Origin,
     watch: Option<WatchDescriptor>,
     /// Directory that the path led to when watched; `None` where an ancestor is watched instead.
     identity: Option<(u64, u64)>,
     missing_told: bool,
 }
 
+/// The reason to follow a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Named in the settings.
+    Configured,
+    /// A namespace is mounted in the directory. Other files there are nobody's fault.
+    Mounted,
+    /// No reason any more: the place is free for another directory.
+    Unused,
+}
+
 impl Directories {
-    /// Begins to follow these directories; none of them need exist.
-    pub(crate) fn new(paths: &[PathBuf], names: Names) -> io::Result<Self> {
-        let directory =
-            |path: &PathBuf| Directory { path: path.clone(), watch: None, identity: None, missing_told: false };
+    /// Begins to follow these directories; no path need exist. With `find_mounted`, directories in
+    /// which a namespace is mounted are followed, too.
+    pub(crate) fn new(paths: &[PathBuf], find_mounted: bool, names: Names) -> io::Result<Self> {
         Ok(Self {
-            all: paths.iter().map(directory).collect(),
+            all: paths.iter().map(|path| Directory::new(path.clone(), Origin::Configured)).collect(),
+            find_mounted,
             inotify: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
             mounts: File::open("/proc/self/mountinfo")?,
             names,
@@ -106,7 +121,7 @@ impl Directories {
 
     /// The path of a name.
     pub(crate) fn path(&self, (directory, name): &Name) -> PathBuf {
-        self.all[*directory].path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
+        self.all[*directory].path.join(OsStr::from_bytes(name.as_bytes()))
     }
 
     /// A namespace as outputs name it: the path where the name alone could mean another namespace.
@@ -145,6 +160,7 @@ impl Directories {
             self.watch(directory);
             self.list_directory(directory, &mut changes);
         }
+        self.follow_mounted(&mut changes);
         changes
     }
 
@@ -180,8 +196,8 @@ impl Directories {
         self.sweep.get_or_insert(now + self.pause);
         let mut changes = Vec::new();
         for directory in 0..self.all.len() {
-            let Directory { path, watch, identity: before, .. } = &self.all[directory];
-            if watch.is_none() || *before != identity(path) {
+            let Directory { path, watch, identity: before, origin, .. } = &self.all[directory];
+            if *origin != Origin::Unused && (watch.is_none() || *before != identity(path)) {
                 self.watch(directory);
                 self.list_directory(directory, &mut changes);
             }
@@ -226,6 +242,7 @@ impl Directories {
         for name in names {
             self.look_at(name, changes);
         }
+        self.follow_mounted(changes);
         self.pause = (cpu_time().saturating_sub(start) * SWEEP_SHARE).clamp(SWEEP_AFTER, SWEEP_WITHIN);
     }
 

@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Effect of mounts made elsewhere, such as by a container runtime on the node, on a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,45 @@ fn of_mount(number: &str, mountinfo: &str) -> Option<Propagation> {
     })
 }
 
+/// The directories in which network namespaces are mounted, from `/proc/self/mountinfo`.
+///
+/// # Errors
+///
+/// When the table of mounts cannot be read.
+pub fn mounted_directories() -> io::Result<BTreeSet<PathBuf>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    Ok(namespaces(&table).filter_map(|path| path.parent().map(ToOwned::to_owned)).collect())
+}
+
+/// The paths at which network namespaces are mounted, from the text of `/proc/PID/mountinfo`.
+pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let (root, path) = (fields.next()?, fields.next()?);
+        root.starts_with(b"net:[").then(|| PathBuf::from(OsString::from_vec(unescaped(path))))
+    })
+}
+
+/// A path of `mountinfo`, in which white space and backslashes are written as three octal digits.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +107,16 @@ mod tests {
         ] {
             assert_eq!(of_mount(number, TABLE), expected, "{number}");
         }
+    }
+
+    #[test]
+    fn mounted_namespaces_are_listed() {
+        let table = b"370 25 0:4 net:[4026532189] /run/docker/netns/f9fb rw shared:5 - nsfs nsfs rw\n\
+            371 25 0:4 net:[4026532190] /run/a\\040b/c\\134 rw - nsfs nsfs rw\n\
+            372 25 0:4 mnt:[4026532191] /run/snapd/ns/x.mnt rw - nsfs nsfs rw\n\
+            25 30 0:23 / /run rw,nosuid shared:5 - tmpfs tmpfs rw\n\n";
+        let paths: Vec<_> = namespaces(table).collect();
+        assert_eq!(paths, [Path::new("/run/docker/netns/f9fb"), Path::new("/run/a b/c\\")]);
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl Scanner {
         };
         let names = Names::new(host);
         let mut state = State::new(names.host());
-        let directories = Directories::new(&settings.dirs, names).map_err(resource("follow directories"))?;
+        let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
+        let directories = directories.map_err(resource("follow directories"))?;
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
         let sockets = Sockets { hear: poll.is_none(), receive_buffer: settings.receive_buffer };
         let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;

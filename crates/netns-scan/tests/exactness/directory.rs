@@ -17,6 +17,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_directory_below_one_that_does_not_exist_is_found,
         several_directories_are_one_view,
         other_types_of_namespaces_are_refused,
+        mounted_namespaces_are_found_anywhere,
     ]
 }
 
@@ -134,4 +135,34 @@ fn other_types_of_namespaces_are_refused(subject: Subject) {
     observer.until("the last is found", EXACT, |replay| replay.find("last", "lo").is_some());
     assert_eq!(handle.status().faults, []);
     assert!(observer.replay().find("pod", "lo").is_some());
+}
+
+/// Directories that nobody named are found by their mounts, again and again, and other files there
+/// are no fault.
+fn mounted_namespaces_are_found_anywhere(subject: Subject) {
+    let (standard, before) = (NetnsDir::standard(), NetnsDir::at("/run/docker/netns"));
+    let first = before.add("first");
+    let mut observer = subject.start_with(vec![standard.path().into()], |options| options.find_mounted = true);
+    observer.synced();
+    assert!(observer.replay().find("first", "lo").is_some());
+    for path in ["/run/containerd/a b/netns", "/run/odd", "/run/odd"] {
+        let later = NetnsDir::at(path);
+        fs::write(later.path().join("plain"), "").unwrap();
+        let alias = later.alias("again", first.path());
+        // The next sweep finds the directory, and inotify the names in a known directory.
+        let second = later.add("second");
+        observer.until("the second is found", 5 * EXACT, |replay| replay.find("second", "lo").is_some());
+        let third = later.add("third");
+        observer.until("the third is found", EXACT, |replay| replay.find("third", "lo").is_some());
+        let fourth = standard.add("fourth");
+        observer.until("the fourth is found", EXACT, |replay| replay.find("fourth", "lo").is_some());
+        assert_exact(&mut observer, [&first, &second, &third, &fourth]);
+        assert_eq!(observer.informer().handle().status().faults, []);
+        drop((second, third, fourth));
+        observer.until("the first is left", EXACT, |replay| replay.interfaces().count() == 2);
+        drop(alias);
+        fs::remove_dir_all(later.path()).unwrap();
+    }
+    first.delete();
+    observer.until("all are gone", EXACT, |replay| replay.interfaces().count() == 1);
 }

@@ -41,7 +41,7 @@ impl Subject {
     /// Starts it on these directories with some settings changed.
     pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut WatchOptions)) -> Observer<Informer> {
         let (Self::Watcher(engine) | Self::Poller(engine) | Self::Throttled(engine)) = self;
-        let mut settings = WatchOptions { dirs, engine, ..WatchOptions::default() };
+        let mut settings = WatchOptions { dirs, find_mounted: false, engine, ..WatchOptions::default() };
         change(&mut settings);
         let informer = match self {
             Self::Watcher(_) => Watcher::start(settings).map(Informer::Watcher),

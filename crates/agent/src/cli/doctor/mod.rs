@@ -2,8 +2,10 @@
 
 mod check;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,12 +80,41 @@ async fn seeing(config: &Config) -> Vec<Check> {
     let status = pipeline.handle().status();
     let mut checks = vec![engine(&status)];
     checks.extend(namespaces(&status));
-    checks.extend(config.scan.dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
+    let mounted = netns_scan::mounted_directories().unwrap_or_default();
+    let dirs = followed(&config.scan.dirs, config.scan.find_mounted, &mounted);
+    checks.extend(dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
+    checks.extend(unfollowed(&dirs, &mounted));
     let cache = config.cni_cache_dir.as_deref();
     let missing =
         cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
     checks.push(cni_cache(cache, missing, status.namespaces, &pipeline.owners().borrow()));
     checks
+}
+
+/// The directories that the agent follows.
+fn followed(configured: &[PathBuf], find_mounted: bool, mounted: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let mut dirs = configured.to_vec();
+    for dir in mounted.iter().filter(|_| find_mounted) {
+        if !dirs.iter().any(|known| is_same(known, dir)) {
+            dirs.push(dir.clone());
+        }
+    }
+    dirs
+}
+
+/// A check for each directory in which namespaces are mounted and that the agent does not follow.
+fn unfollowed(followed: &[PathBuf], mounted: &BTreeSet<PathBuf>) -> Vec<Check> {
+    let unknown = mounted.iter().filter(|dir| !followed.iter().any(|known| is_same(known, dir)));
+    let how = |dir: &PathBuf| {
+        let dir = dir.display();
+        Check::off("mounts", format!("{dir}: namespaces are mounted here; --netns-dir {dir}, or auto, follows them"))
+    };
+    unknown.map(how).collect()
+}
+
+/// Whether two paths lead to one directory, as `/run` and `/var/run` do.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
 async fn api_server(config: &Config) -> Check {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
-use super::{Directories, Name};
+use super::{Directories, Name, Origin};
 use crate::discovery::faults::Subject;
 use crate::discovery::mounts::{Propagation, propagation};
 use crate::{Fault, FaultKind};
@@ -27,6 +27,10 @@ impl Directories {
     /// Reports the plain files that have waited too long for their namespaces.
     pub(super) fn report_left_over(&mut self, now: Instant) {
         let late = self.plain.take_late(now);
+        // In a directory that was found, a plain file is not a fault; mountinfo tells of a late mount.
+        let is_configured = |(directory, _): &Name| self.all[*directory].origin == Origin::Configured;
+        let (late, strange): (Vec<Name>, Vec<Name>) = late.into_iter().partition(is_configured);
+        strange.iter().for_each(|name| self.plain.remove(name));
         let mut reasons = BTreeMap::new();
         for (count, name) in late.iter().enumerate() {
             let path = &self.all[name.0].path;
@@ -51,6 +55,9 @@ impl Directories {
     }
 
     pub(super) fn refuse(&mut self, name: &Name, kind: FaultKind, why: String) {
+        if kind == FaultKind::Name && self.all[name.0].origin != Origin::Configured {
+            return;
+        }
         let path = self.path(name);
         let error = format!("not followed: {why}");
         if self.faults.failed(Subject::Name(name.clone()), Fault { kind, subject: path.clone(), error: error.clone() })

@@ -8,7 +8,7 @@ use crate::discovery::nsfs::{NsFile, OWN};
 const HOST: Sight = Sight { file: NsFile { dev: 0, inode: 1 }, cookie: None, mount: 0 };
 
 fn follow(path: &Path) -> Directories {
-    Directories::new(&[path.to_owned()], Names::new(HOST)).unwrap()
+    Directories::new(&[path.to_owned()], false, Names::new(HOST)).unwrap()
 }
 
 /// `ip netns del x; ip netns add x` often reuses inode and nsid; only the unlink tells the two apart.

@@ -9,7 +9,7 @@ use iface_core::NetnsName;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
-use super::{Directories, Name};
+use super::{Directories, Name, Origin};
 
 /// Names and directories that inotify reported.
 #[derive(Default)]
@@ -52,6 +52,11 @@ impl Directories {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         let path = self.all[index].path.clone();
+        match self.all[index].origin {
+            Origin::Mounted if !path.is_dir() => return self.retire(index),
+            Origin::Unused => return,
+            Origin::Configured | Origin::Mounted => {}
+        }
         // A second look finds a directory made between the first look and the watch.
         let (mut watch, mut found) = (None, None);
         while found.is_none() {
@@ -76,9 +81,14 @@ impl Directories {
                 "the directory of network namespaces does not exist; it is followed as soon as it does"
             );
         }
-        if let Some(before) = before.filter(|before| !self.all.iter().any(|other| other.watch == Some(*before))) {
+        self.remove_watch(before);
+    }
+
+    /// Removes a watch that no directory uses any more.
+    pub(super) fn remove_watch(&mut self, watch: Option<WatchDescriptor>) {
+        if let Some(watch) = watch.filter(|watch| !self.all.iter().any(|other| other.watch == Some(*watch))) {
             // Fails where the directory was deleted, and the watch with the directory.
-            _ = self.inotify.rm_watch(before);
+            _ = self.inotify.rm_watch(watch);
         }
     }
 
