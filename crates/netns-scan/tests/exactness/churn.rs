@@ -12,39 +12,39 @@ use crate::subject::{EXACT, Subject, add_all, assert_exact};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let watchers = tests![Subject::WATCHERS;
-        five_hundred_namespaces_with_20_alive_leave_no_ghost,
-        five_hundred_namespaces_with_5_alive_leave_no_ghost,
-        five_hundred_namespaces_with_2_alive_leave_no_ghost,
-        five_hundred_namespaces_with_1_alive_leave_no_ghost,
-        a_namespace_that_waits_for_the_end_of_a_large_one_is_found,
+        churn_with_20_alive_is_exact,
+        churn_with_5_alive_is_exact,
+        churn_with_2_alive_is_exact,
+        churn_with_1_alive_is_exact,
+        namespaces_behind_a_dying_one_are_found,
     ];
     let all = tests![Subject::ALL;
-        five_hundred_namespaces_at_once_come_and_go,
-        a_veth_made_right_after_its_namespace_is_added_once,
-        nothing_is_said_while_nothing_happens,
+        many_namespaces_at_once_are_exact,
+        an_immediate_veth_is_added_once,
+        no_change_makes_no_event,
     ];
     let throttled = tests![Subject::THROTTLED;
-        five_hundred_namespaces_with_5_alive_leave_no_ghost,
-        five_hundred_namespaces_at_once_come_and_go,
-        a_veth_made_right_after_its_namespace_is_added_once,
+        churn_with_5_alive_is_exact,
+        many_namespaces_at_once_are_exact,
+        an_immediate_veth_is_added_once,
     ];
     let again = tests![Subject::ALL.into_iter().chain(Subject::THROTTLED); one_name_again_and_again];
     watchers.map(|test| test.limit(Duration::from_secs(120))).chain(all).chain(throttled).chain(again)
 }
 
-fn five_hundred_namespaces_with_20_alive_leave_no_ghost(subject: Subject) {
+fn churn_with_20_alive_is_exact(subject: Subject) {
     churn(subject, 20);
 }
 
-fn five_hundred_namespaces_with_5_alive_leave_no_ghost(subject: Subject) {
+fn churn_with_5_alive_is_exact(subject: Subject) {
     churn(subject, 5);
 }
 
-fn five_hundred_namespaces_with_2_alive_leave_no_ghost(subject: Subject) {
+fn churn_with_2_alive_is_exact(subject: Subject) {
     churn(subject, 2);
 }
 
-fn five_hundred_namespaces_with_1_alive_leave_no_ghost(subject: Subject) {
+fn churn_with_1_alive_is_exact(subject: Subject) {
     churn(subject, 1);
 }
 
@@ -57,7 +57,7 @@ fn churn(subject: Subject, alive: usize) {
         let mut window: VecDeque<Netns> = VecDeque::new();
         for n in 0..500 {
             let pod = dir.add(&format!("pod{n}"));
-            // It goes with its namespace: nobody deletes it.
+            // The veth goes with its namespace.
             outside.add_veth(&format!("host{n}"), "eth0", Some(pod.path()));
             window.push_back(pod);
             if window.len() > alive {
@@ -72,7 +72,7 @@ fn churn(subject: Subject, alive: usize) {
         let dir = &dir;
         let churner = scope.spawn(move || begun.recv().map(|()| churn(dir)));
         be_nice();
-        // The first namespace starts what an engine starts only when there is one.
+        // An engine starts its second thread at the first namespace.
         let first = dir.add("first");
         let mut observer = subject.synced();
         let running = Footprint::now();
@@ -108,7 +108,8 @@ fn the_host_is_still_heard(observer: &mut netns_testbed::Observer<crate::subject
     observer.until("and their end", EXACT, |replay| replay.find("host", "here").is_none());
 }
 
-fn five_hundred_namespaces_at_once_come_and_go(subject: Subject) {
+/// Five hundred namespaces come at once, and go at once.
+fn many_namespaces_at_once_are_exact(subject: Subject) {
     let dir = NetnsDir::standard();
     let first = dir.add("first");
     let mut observer = subject.synced();
@@ -121,7 +122,8 @@ fn five_hundred_namespaces_at_once_come_and_go(subject: Subject) {
     running.restored_within(EXACT);
 }
 
-fn a_veth_made_right_after_its_namespace_is_added_once(subject: Subject) {
+/// A veth made right after its namespace is added once, and not deleted meanwhile.
+fn an_immediate_veth_is_added_once(subject: Subject) {
     let dir = NetnsDir::standard();
     let mut observer = subject.synced();
     let made: Vec<_> = (0..150)
@@ -168,7 +170,8 @@ fn one_name_again_and_again(subject: Subject) {
     }
 }
 
-fn nothing_is_said_while_nothing_happens(subject: Subject) {
+/// While nothing changes, no event is emitted.
+fn no_change_makes_no_event(subject: Subject) {
     let dir = NetnsDir::standard();
     let pods = add_all(&dir, "pod", 30);
     let veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
@@ -186,7 +189,8 @@ fn nothing_is_said_while_nothing_happens(subject: Subject) {
     veths.into_iter().for_each(Veth::leave);
 }
 
-fn a_namespace_that_waits_for_the_end_of_a_large_one_is_found(subject: Subject) {
+/// Namespaces made while the kernel destroys a large one are found.
+fn namespaces_behind_a_dying_one_are_found(subject: Subject) {
     let dir = NetnsDir::standard();
     let large = dir.add("large");
     let rtnl = large.rtnl();

@@ -10,18 +10,19 @@ use crate::subject::{EXACT, Subject, assert_exact};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     tests![Subject::ALL;
-        a_namespace_mounted_long_after_its_file_is_found_at_once,
+        a_late_mount_is_found_at_once,
         a_file_that_is_no_namespace_is_nothing,
-        a_directory_may_appear_vanish_and_appear_again,
-        a_directory_replaced_by_another_mount_is_followed,
-        a_directory_below_one_that_does_not_exist_is_found,
+        a_directory_may_come_and_go,
+        a_covered_directory_is_followed,
+        a_directory_below_a_missing_one_is_found,
         several_directories_are_one_view,
         other_types_of_namespaces_are_refused,
         mounted_namespaces_are_found_anywhere,
     ]
 }
 
-fn a_namespace_mounted_long_after_its_file_is_found_at_once(subject: Subject) {
+/// A namespace mounted long after its file was made is found at once, without a timer.
+fn a_late_mount_is_found_at_once(subject: Subject) {
     let dir = NetnsDir::standard();
     let mut observer = subject.synced();
     let mut delays = Vec::new();
@@ -37,7 +38,7 @@ fn a_namespace_mounted_long_after_its_file_is_found_at_once(subject: Subject) {
         pods.push(pod);
     }
     delays.sort_unstable();
-    // A timer on the way would be in all of them, what else the machine does is not.
+    // A timer would delay all nine, other work of the machine only some.
     assert!(delays[2] < Duration::from_millis(10), "two thirds take longer than 10 ms: {delays:?}");
     assert_exact(&mut observer, &pods);
 }
@@ -55,7 +56,8 @@ fn a_file_that_is_no_namespace_is_nothing(subject: Subject) {
     assert_eq!(observer.replay().interfaces().count(), 2);
 }
 
-fn a_directory_may_appear_vanish_and_appear_again(subject: Subject) {
+/// A directory may appear, vanish and appear again.
+fn a_directory_may_come_and_go(subject: Subject) {
     let mut observer = subject.synced();
     for _ in 0..3 {
         let dir = NetnsDir::standard();
@@ -69,7 +71,8 @@ fn a_directory_may_appear_vanish_and_appear_again(subject: Subject) {
     }
 }
 
-fn a_directory_replaced_by_another_mount_is_followed(subject: Subject) {
+/// A directory under another mount is followed there, and again without the mount.
+fn a_covered_directory_is_followed(subject: Subject) {
     let dir = NetnsDir::standard();
     let below = dir.add("below");
     let mut observer = subject.synced();
@@ -89,7 +92,8 @@ fn a_directory_replaced_by_another_mount_is_followed(subject: Subject) {
     assert_exact(&mut observer, [&below, &new]);
 }
 
-fn a_directory_below_one_that_does_not_exist_is_found(subject: Subject) {
+/// A directory whose parents are missing is found when all exist.
+fn a_directory_below_a_missing_one_is_found(subject: Subject) {
     let path = Path::new("/run/a/b/c");
     let mut observer = subject.start_with(vec![path.into()], |_| {});
     observer.synced();

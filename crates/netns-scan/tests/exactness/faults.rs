@@ -11,14 +11,11 @@ use crate::subject::{EXACT, Subject, add_all};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let each = tests![Subject::ALL;
-        a_thousand_namespaces_are_found_with_1024_fds,
-        what_the_fd_limit_hides_is_named_and_found_later,
+        a_thousand_namespaces_need_1024_fds,
+        namespaces_beyond_the_fd_limit_are_named,
         faults_are_a_stream,
     ];
-    let once = tests![
-        without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told,
-        an_engine_asked_for_by_name_that_cannot_work_is_an_error,
-    ];
+    let once = tests![without_privileges_the_reason_is_told, an_unusable_engine_is_an_error,];
     each.chain(once).map(|test| test.limit(Duration::from_secs(120)))
 }
 
@@ -27,7 +24,8 @@ fn limit_fds(soft: u64) {
     setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard).unwrap();
 }
 
-fn a_thousand_namespaces_are_found_with_1024_fds(subject: Subject) {
+/// A thousand namespaces are found with a limit of 1,024 open files.
+fn a_thousand_namespaces_need_1024_fds(subject: Subject) {
     limit_fds(1_024);
     let pods = add_all(&NetnsDir::standard(), "pod", 1_000);
     let mut observer = subject.synced();
@@ -37,7 +35,8 @@ fn a_thousand_namespaces_are_found_with_1024_fds(subject: Subject) {
     observer.until("all are gone", Duration::from_secs(3), |replay| replay.interfaces().count() == 1);
 }
 
-fn what_the_fd_limit_hides_is_named_and_found_later(subject: Subject) {
+/// Each namespace that the limit on open files hides is a fault, and found with a higher limit.
+fn namespaces_beyond_the_fd_limit_are_named(subject: Subject) {
     let pods = add_all(&NetnsDir::standard(), "pod", 300);
     limit_fds(100);
     let mut observer = subject.start();
@@ -68,7 +67,8 @@ fn give_up_privileges() {
     unshare(CloneFlags::CLONE_NEWUSER).unwrap();
 }
 
-fn without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told() {
+/// Without privileges, only the own namespace is seen, and the status has the reason.
+fn without_privileges_the_reason_is_told() {
     let _pod = NetnsDir::standard().add("pod");
     give_up_privileges();
     let settings = WatchOptions { dirs: vec!["/run/netns".into()], ..WatchOptions::default() };
@@ -81,7 +81,8 @@ fn without_privileges_only_the_own_namespace_is_seen_and_the_reason_is_told() {
     assert_eq!(status.faults.len(), 1, "what cannot be seen is named: {:?}", status.faults);
 }
 
-fn an_engine_asked_for_by_name_that_cannot_work_is_an_error() {
+/// An engine that is selected by name and cannot work is an error.
+fn an_unusable_engine_is_an_error() {
     give_up_privileges();
     for engine in [EngineChoice::Nsid, EngineChoice::Setns] {
         let settings = WatchOptions { engine, ..WatchOptions::default() };

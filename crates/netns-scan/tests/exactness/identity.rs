@@ -12,20 +12,21 @@ use crate::subject::{EXACT, Subject, assert_exact};
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let subjects = Subject::ALL.into_iter().chain(Subject::THROTTLED);
     tests![subjects;
-        same_index_and_mac_in_two_namespaces_are_kept_apart,
+        equal_index_and_mac_stay_apart,
         two_names_for_one_namespace_are_one,
-        a_name_for_the_hosts_own_namespace_adds_nothing,
-        an_unlinked_namespace_that_lives_on_is_let_go,
-        a_link_moved_to_another_namespace_and_back_is_followed,
-        an_ifindex_used_again_at_once_is_another_interface,
-        a_name_used_ten_times_is_ten_namespaces,
-        a_namespace_of_another_user_namespace_is_reached,
+        a_name_of_the_host_adds_nothing,
+        an_unlinked_namespace_is_let_go,
+        a_moved_link_is_followed_and_back,
+        a_reused_ifindex_is_another_interface,
+        a_reused_name_is_another_namespace,
+        other_user_namespaces_are_reached,
         a_remounted_name_is_another_namespace,
         equal_names_stay_apart,
     ]
 }
 
-fn same_index_and_mac_in_two_namespaces_are_kept_apart(subject: Subject) {
+/// Two interfaces with one ifindex and MAC address, in two namespaces, are two interfaces.
+fn equal_index_and_mac_stay_apart(subject: Subject) {
     let dir = NetnsDir::standard();
     let (blue, green) = (dir.add("blue"), dir.add("green"));
     for netns in [&blue, &green] {
@@ -64,7 +65,8 @@ fn two_names_for_one_namespace_are_one(subject: Subject) {
     assert_exact(&mut observer, []);
 }
 
-fn a_name_for_the_hosts_own_namespace_adds_nothing(subject: Subject) {
+/// A name of the host's own namespace adds no interface, and removes none at its end.
+fn a_name_of_the_host_adds_nothing(subject: Subject) {
     let dir = NetnsDir::standard();
     let before = dir.alias("host-before", "/proc/self/ns/net".as_ref());
     Rtnl::new().add_veth("a", "b", None);
@@ -79,7 +81,8 @@ fn a_name_for_the_hosts_own_namespace_adds_nothing(subject: Subject) {
     assert_exact(&mut observer, []);
 }
 
-fn an_unlinked_namespace_that_lives_on_is_let_go(subject: Subject) {
+/// A namespace that lives on without a name is closed, and is another namespace under its next name.
+fn an_unlinked_namespace_is_let_go(subject: Subject) {
     let dir = NetnsDir::standard();
     let pod = dir.add("pod");
     let veth = Veth::up("host0", &pod, "eth0");
@@ -98,7 +101,8 @@ fn an_unlinked_namespace_that_lives_on_is_let_go(subject: Subject) {
     assert_exact(&mut observer, []);
 }
 
-fn a_link_moved_to_another_namespace_and_back_is_followed(subject: Subject) {
+/// A link moved to another namespace, and back, is followed.
+fn a_moved_link_is_followed_and_back(subject: Subject) {
     let dir = NetnsDir::standard();
     let (blue, green) = (dir.add("blue"), dir.add("green"));
     let _veth = Veth::new("host0", &blue, "eth0");
@@ -119,7 +123,8 @@ fn a_link_moved_to_another_namespace_and_back_is_followed(subject: Subject) {
     assert_eq!((count(EventKind::Added), count(EventKind::Deleted)), (3, 3));
 }
 
-fn an_ifindex_used_again_at_once_is_another_interface(subject: Subject) {
+/// An ifindex that is used again at once belongs to another interface.
+fn a_reused_ifindex_is_another_interface(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let rtnl = pod.rtnl();
     rtnl.add_link_with_index("bridge", "br0", 77);
@@ -137,7 +142,8 @@ fn an_ifindex_used_again_at_once_is_another_interface(subject: Subject) {
     assert_eq!(observer.replay().story("pod", "br0").last(), Some(&EventKind::Deleted));
 }
 
-fn a_name_used_ten_times_is_ten_namespaces(subject: Subject) {
+/// A name that is used ten times is ten namespaces.
+fn a_reused_name_is_another_namespace(subject: Subject) {
     let dir = NetnsDir::standard();
     let mut observer = subject.synced();
     let mut pod = dir.add("pod");
@@ -162,7 +168,8 @@ fn a_name_used_ten_times_is_ten_namespaces(subject: Subject) {
     assert_exact(&mut observer, [&pod]);
 }
 
-fn a_namespace_of_another_user_namespace_is_reached(subject: Subject) {
+/// A namespace that another user namespace owns is reached.
+fn other_user_namespaces_are_reached(subject: Subject) {
     let dir = NetnsDir::standard();
     let mut observer = subject.synced();
     let mut child = Command::new("unshare")

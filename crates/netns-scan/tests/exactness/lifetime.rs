@@ -13,14 +13,15 @@ const MEASURED: [Subject; 3] =
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let all = tests![Subject::ALL;
-        each_interface_of_a_deleted_namespace_is_deleted_once,
+        a_deleted_namespace_deletes_interfaces_once,
         nothing_is_left_of_a_dropped_informer,
     ];
     let watchers = tests![MEASURED; a_deletion_takes_hardly_longer];
     all.chain(watchers).map(|test| test.limit(Duration::from_secs(120)))
 }
 
-fn each_interface_of_a_deleted_namespace_is_deleted_once(subject: Subject) {
+/// Each interface of a deleted namespace is deleted once.
+fn a_deleted_namespace_deletes_interfaces_once(subject: Subject) {
     let dir = NetnsDir::standard();
     let pod = dir.add("pod");
     let rtnl = pod.rtnl();

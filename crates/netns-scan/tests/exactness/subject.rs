@@ -10,13 +10,13 @@ use iface_core::{Event, Place};
 use netns_scan::{EngineChoice, Handle, Poller, Status, WatchOptions, Watcher};
 use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, Throttle, links_inside};
 
-/// How long after the last change everything must be right.
+/// Time after the last change until all events must be right.
 pub(crate) const EXACT: Duration = Duration::from_secs(1);
 
 /// Often enough that a poll falls into every test.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// What is tested: an informer over an engine.
+/// An informer under test, over an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Watcher(EngineChoice),
@@ -33,12 +33,12 @@ impl Subject {
         [Self::Watcher(Nsid), Self::Watcher(Setns), Self::Poller(Nsid), Self::Poller(Setns)];
     pub(crate) const THROTTLED: [Self; 2] = [Self::Throttled(Nsid), Self::Throttled(Setns)];
 
-    /// Starts it on the standard directory; nothing of it is read yet.
+    /// Starts the informer on the standard directory; no event is read yet.
     pub(crate) fn start(self) -> Observer<Informer> {
         self.start_with(vec!["/run/netns".into()], |_| {})
     }
 
-    /// Starts it on these directories with some settings changed.
+    /// Starts the informer on these directories with changed settings.
     pub(crate) fn start_with(self, dirs: Vec<PathBuf>, change: impl FnOnce(&mut WatchOptions)) -> Observer<Informer> {
         let (Self::Watcher(engine) | Self::Poller(engine) | Self::Throttled(engine)) = self;
         let mut settings = WatchOptions { dirs, find_mounted: false, engine, ..WatchOptions::default() };
@@ -106,7 +106,7 @@ impl Stream for Informer {
 /// Every link by place, namespace identity and ifindex.
 pub(crate) type World = BTreeMap<(String, u64, u32), LinkTruth>;
 
-/// What `ip` shows in these namespaces and in the test's own.
+/// The output of `ip` in these namespaces and in the test's own.
 pub(crate) fn world<'a>(namespaces: impl IntoIterator<Item = &'a Netns>) -> World {
     let mut world = World::new();
     let own = links_inside(None).into_iter();
@@ -131,7 +131,7 @@ pub(crate) fn told(replay: &Replay) -> World {
 /// Reads until the events add up to what `ip` shows, within [`EXACT`].
 ///
 /// The kernel itself goes on for a while after the last request, taking namespaces down and
-/// working out operational states: what `ip` shows is asked again as long as it changes.
+/// working out operational states: `ip` runs again as long as the output changes.
 #[track_caller]
 pub(crate) fn assert_exact<'a>(
     observer: &mut Observer<Informer>,
@@ -156,7 +156,7 @@ fn is_so(truth: &World, told: &World) -> bool {
     truth.len() == told.len() && { pairs }.all(|((a, link), (b, told))| a == b && link.allows(told))
 }
 
-/// Which links are ghosts, which are missing, which are not as they are.
+/// Ghosts, missing links and stale links.
 fn difference(truth: &World, told: &World) -> String {
     let ghosts: Vec<_> = told.iter().filter(|(key, _)| !truth.contains_key(*key)).collect();
     let missing: Vec<_> = truth.iter().filter(|(key, _)| !told.contains_key(*key)).collect();
