@@ -2,6 +2,7 @@
 //! says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitCode, Output};
 
 use netns_testbed::{Netns, NetnsDir, Suite, Veth, tests};
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
             sys_admin_alone_sees_everything_by_setns,
             missing_capabilities_are_one_line,
             doctor_says_which_capabilities_to_add,
+            unlistable_directories_are_read_from_mounts,
         ])
         .main()
 }
@@ -104,4 +106,16 @@ fn doctor_says_which_capabilities_to_add() {
     let said = String::from_utf8_lossy(&enough.stdout).into_owned();
     let line = |start: &str| said.lines().any(|line| line.starts_with("ok") && line.contains(start));
     assert!(line("capabilities") && line("nsid"), "{said}");
+}
+
+/// A directory that may be searched but not listed is a fault, and the names of its mounts are followed
+/// all the same.
+fn unlistable_directories_are_read_from_mounts() {
+    let _scene = scene();
+    std::fs::set_permissions("/run/netns", std::fs::Permissions::from_mode(0o111)).unwrap();
+    let output = with_capabilities(&["net_admin", "net_broadcast"], &["list", "-o", "name", "--exclude-interfaces="]);
+    let (names, said) = (String::from_utf8_lossy(&output.stdout).into_owned(), stderr(&output));
+    assert_eq!(names, "host/lo\nhost/host0\nblue/lo\nblue/eth0\ngreen/lo\n", "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot list the directory") && said.contains("spc_t"), "{said}");
 }

@@ -196,8 +196,8 @@ impl Directories {
         self.sweep.get_or_insert(now + self.pause);
         let mut changes = Vec::new();
         for directory in 0..self.all.len() {
-            let Directory { path, watch, identity: before, origin, .. } = &self.all[directory];
-            if *origin != Origin::Unused && (watch.is_none() || *before != identity(path)) {
+            let Directory { path, identity: before, origin, .. } = &self.all[directory];
+            if *origin != Origin::Unused && *before != identity(path) {
                 self.watch(directory);
                 self.list_directory(directory, &mut changes);
             }
@@ -237,6 +237,13 @@ impl Directories {
     fn sweep(&mut self, changes: &mut Vec<Change>) {
         let start = cpu_time();
         self.sweep = None;
+        for index in 0..self.all.len() {
+            // Without a watch, nothing tells of new names.
+            if self.all[index].watch.is_none() {
+                self.watch(index);
+                self.list_directory(index, changes);
+            }
+        }
         let mut names: Vec<Name> = (0..self.all.len()).flat_map(|index| self.names.of_directory(index)).collect();
         names.extend(self.plain.all());
         for name in names {
@@ -277,6 +284,7 @@ impl Directories {
                      directory (under SELinux: seLinuxOptions.type spc_t), and the limit on open files leave room"
                 );
                 self.directory_failed(index, error);
+                there = self.mounted_in(index);
             }
             _ if self.all[index].watch.is_some() || self.all[index].identity.is_none() => {
                 self.faults.cleared(&Subject::Directory(index));

@@ -1,8 +1,9 @@
 //! Directories that are followed because a namespace is mounted in them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use iface_core::NetnsName;
@@ -28,8 +29,8 @@ impl Directories {
         if !self.find_mounted {
             return;
         }
-        // Without the table, what is followed stays followed.
-        let Ok(table) = fs::read("/proc/self/mountinfo") else { return };
+        // Without the table, all directories stay as they are.
+        let Ok(table) = self.mount_table() else { return };
         let mounted = by_directory(&table);
         for index in 0..self.all.len() {
             let Directory { path, origin, .. } = &self.all[index];
@@ -50,6 +51,26 @@ impl Directories {
                 Some(_) => {}
                 None if found.is_some() => self.follow(path, changes),
                 None => {}
+            }
+        }
+    }
+
+    /// The names of the namespaces that are mounted in a directory, for a directory that cannot be listed.
+    pub(super) fn mounted_in(&self, index: usize) -> Vec<Name> {
+        let Some(directory) = identity(&self.all[index].path) else { return Vec::new() };
+        let mounted = self.mount_table().map(|table| by_directory(&table)).unwrap_or_default();
+        let here = mounted.into_iter().filter(|(path, _)| identity(path) == Some(directory));
+        here.flat_map(|(_, names)| names).map(|name| (index, name)).collect()
+    }
+
+    /// The text of mountinfo, read through the open file: a directory may be unlistable for want of descriptors.
+    fn mount_table(&self) -> io::Result<Vec<u8>> {
+        let mut table = Vec::new();
+        let mut part = [0; 4_096];
+        loop {
+            match self.mounts.read_at(&mut part, table.len() as u64)? {
+                0 => return Ok(table),
+                length => table.extend_from_slice(&part[..length]),
             }
         }
     }
