@@ -11,6 +11,7 @@ pub mod select;
 pub mod table;
 pub mod terminal;
 pub mod top;
+mod unseen;
 pub mod watch;
 
 use std::ffi::OsString;

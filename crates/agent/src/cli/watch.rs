@@ -5,14 +5,17 @@ use std::pin::pin;
 use std::time::SystemTime;
 
 use crate::interface::{End, Event, Interface};
+use futures_util::StreamExt;
 use iface_core::{Changes, EventKind};
 use jiff::Timestamp;
+use netns_scan::EngineKind;
 
 use super::reader;
 use super::select::Selectors;
 use super::table::printable;
-use super::tell_unseen;
 use super::terminal::Terminal;
+use super::unseen::Unseen;
+use super::{tell, tell_unseen};
 use crate::config::Config;
 use crate::json::EventView;
 use crate::pipeline::Pipeline;
@@ -44,9 +47,17 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     let mut gone = pin!(reader::gone(std::io::stdout())?);
     let colour = Terminal::detect().colour;
+    let (mut status_changes, mut unseen) = (pipeline.handle().status_changes(), Unseen::default());
     loop {
         let event = tokio::select! {
             event = pipeline.next() => event?,
+            Some(status) = status_changes.next() => {
+                // Without an engine, no namespace is seen, and the reason is told once.
+                if status.synced && status.engine != EngineKind::Own {
+                    unseen.lines(status).iter().for_each(|line| tell(line));
+                }
+                continue;
+            }
             () = &mut gone => return Ok(()),
         };
         if event.interface().is_some_and(|interface| !args.selectors.select(interface)) {
@@ -61,7 +72,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
             }
         }
         out.flush()?;
-        if event == Event::Synced {
+        if event == Event::Synced && pipeline.handle().status().engine == EngineKind::Own {
             tell_unseen(&pipeline);
         }
     }

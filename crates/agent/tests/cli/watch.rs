@@ -1,6 +1,6 @@
 use std::fs;
 
-use netns_testbed::{LinkChange, Test, tests};
+use netns_testbed::{LinkChange, NetnsDir, Test, tests};
 use serde_json::{Value, json};
 
 use crate::program::{Listen, Running, command};
@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         deleted_namespace_deletes_interfaces_once,
         late_cni_file_updates_the_owner,
         watch_ends_with_its_reader,
+        watch_tells_of_faults,
     ]
     .into()
 }
@@ -103,4 +104,16 @@ fn watch_ends_with_its_reader() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// A fault that begins while `watch` runs is told on standard error, and so is its end.
+fn watch_tells_of_faults() {
+    let dir = NetnsDir::standard();
+    let _before = dir.alias("before", "/proc/self/ns/uts".as_ref());
+    let watch = Running::start(command(&["watch", "--cni-cache-dir="]), Listen::Errors);
+    watch.until(|line| line.contains("not seen: /var/run/netns/before: "));
+    let later = dir.alias("later", "/proc/self/ns/uts".as_ref());
+    watch.until(|line| line.contains("not seen: /var/run/netns/later: "));
+    drop(later);
+    watch.until(|line| line.contains("no longer a fault: /var/run/netns/later"));
 }
