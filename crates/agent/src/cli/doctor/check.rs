@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use netns_scan::{EngineKind, Fault, Propagation, Status};
+use netns_scan::{EngineKind, Fault, FaultKind, Propagation, Status};
 
 use crate::owner::OwnerStatus;
 
@@ -100,7 +100,7 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     let found = format!("{}, {}", count(status.namespaces, "namespace"), count(status.interfaces, "interface"));
     let fault = |fault: &Fault| {
         let why = format!("{}: {}", fault.subject.display(), fault.error);
-        Check::bad("namespaces", why, "it is tried again when it changes; the rest is followed without it")
+        Check::bad("namespaces", why, remedy(fault.kind))
     };
     let mut checks = vec![Check::ok("namespaces", found)];
     // Without an engine, no namespace can be reached, and the check of the engine has reported so.
@@ -110,6 +110,16 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
         checks.extend((more > 0).then(|| Check::bad("namespaces", format!("and {more} more"), "see above")));
     }
     checks
+}
+
+/// The remedy for a fault; the text of the fault has the details.
+fn remedy(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Name => "remove the file, or leave it: nothing else is hidden",
+        FaultKind::Directory => "make the directory readable; until then only names of mounts are followed",
+        FaultKind::Namespace => "mend the cause that is named; the namespace is tried again",
+        FaultKind::Incomplete => "remove alternative names in the namespace; its known interfaces are followed",
+    }
 }
 
 /// Checks that namespaces mounted by a container runtime on the node appear in this directory.
