@@ -55,6 +55,7 @@ pub(crate) struct Directories {
     /// Names that are symbolic links to a namespace, and when they are looked at again.
     links: BTreeSet<Name>,
     links_due: Option<Instant>,
+    links_seen: bool,
     faults: Faults,
     warnings: u64,
 }
@@ -95,6 +96,7 @@ impl Directories {
             pause: SWEEP_AFTER,
             links: BTreeSet::new(),
             links_due: None,
+            links_seen: false,
             faults: Faults::default(),
             warnings: 0,
         })
@@ -136,6 +138,16 @@ impl Directories {
             false => name.1.clone(),
         };
         Some(Netns { id, place: Place::Named(printed), cookie })
+    }
+
+    /// Whether a name is a symbolic link to a namespace.
+    pub(crate) fn is_link(&self, name: &Name) -> bool {
+        self.links.contains(name)
+    }
+
+    /// Whether all symbolic links were looked at since the last call of this method.
+    pub(crate) fn take_links_seen(&mut self) -> bool {
+        std::mem::take(&mut self.links_seen)
     }
 
     /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
@@ -216,6 +228,7 @@ impl Directories {
         }
         if self.links_due.is_some_and(|due| due <= now) {
             self.links_due = Some(now + LINKS_EVERY);
+            self.links_seen = true;
             for name in self.links.clone() {
                 self.look_at(name, &mut changes);
             }

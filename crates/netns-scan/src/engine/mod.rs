@@ -45,6 +45,11 @@ pub(crate) trait Engine: Send {
     /// Learns another path of a followed namespace, after the removal of the name that was followed.
     fn rename(&mut self, _wanted: &Wanted) {}
 
+    /// Followed namespaces without notifications, to be listed several times a second.
+    fn unnotified(&self) -> Vec<NetnsId> {
+        Vec::new()
+    }
+
     /// Namespaces of which notifications were lost, until they are listed again.
     fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 
@@ -63,6 +68,8 @@ pub(crate) trait Engine: Send {
 pub(crate) struct Wanted {
     pub(crate) id: NetnsId,
     pub(crate) path: PathBuf,
+    /// Whether the name is a mount, which keeps the namespace alive; else a symbolic link.
+    pub(crate) is_mounted: bool,
 }
 
 impl Wanted {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::PathBuf;
 
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -25,7 +24,8 @@ const DRAIN: usize = 8 * TURN;
 /// A socket in every namespace, opened by a thread that enters the namespace.
 ///
 /// A socket keeps its namespace alive, and is closed as soon as the name of the namespace is gone. A
-/// poller keeps no socket between two requests, so that no deletion waits for a poller.
+/// poller keeps no socket between two requests, so that no deletion waits for a poller. Nor does a watcher
+/// in a namespace without a mount, which ends with its process.
 pub(crate) struct SetnsEngine {
     enter: Enter<RouteSocket>,
     sockets: Sockets,
@@ -34,8 +34,10 @@ pub(crate) struct SetnsEngine {
     host: NetnsId,
     connections: BTreeMap<u64, Connection>,
     tokens: BTreeMap<NetnsId, u64>,
-    /// Namespaces of a poller between two requests.
+    /// Namespaces that are followed without a socket.
     asleep: BTreeMap<NetnsId, Asleep>,
+    /// Tokens of sockets to close after the request.
+    passing: Vec<u64>,
     next_token: u64,
     needs_resync: BTreeSet<NetnsId>,
     /// Links whose other end is in another namespace, and not the host's: which number that has
@@ -45,8 +47,7 @@ pub(crate) struct SetnsEngine {
 }
 
 struct Connection {
-    id: NetnsId,
-    path: PathBuf,
+    wanted: Wanted,
     socket: RouteSocket,
     /// Which number the host's namespace has in this one, once it has one.
     host_nsid: Option<i32>,
@@ -68,23 +69,24 @@ impl SetnsEngine {
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             asleep: BTreeMap::new(),
+            passing: Vec::new(),
             next_token: 0,
             needs_resync: BTreeSet::new(),
             unplaced: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN].into(),
         };
-        let host = Wanted { id: state.host(), path: OWN.into() };
+        let host = Wanted { id: state.host(), path: OWN.into(), is_mounted: true };
         engine.connect(&host, open()?, state)?;
         Ok(engine)
     }
 
     fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
         // A second socket would outlive the first one's close and keep the namespace alive.
-        if self.tokens.contains_key(&wanted.id) || self.asleep.contains_key(&wanted.id) {
+        if self.tokens.contains_key(&wanted.id) || self.is_asleep(wanted.id) {
             return Ok(());
         }
-        let Wanted { id, path } = wanted.clone();
-        self.insert(Connection { id, path, socket, host_nsid: None })?;
+        let id = wanted.id;
+        self.insert(wanted.clone(), socket, None)?;
         match self.list(id, state) {
             // The next listing reports the fault; until then a part is better than nothing.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
@@ -93,15 +95,17 @@ impl SetnsEngine {
         Ok(())
     }
 
-    fn insert(&mut self, connection: Connection) -> io::Result<()> {
-        connection.socket.set_receive_buffer(self.sockets.receive_buffer)?;
+    fn insert(&mut self, wanted: Wanted, socket: RouteSocket, host_nsid: Option<i32>) -> io::Result<()> {
+        socket.set_receive_buffer(self.sockets.receive_buffer)?;
         let token = self.next_token;
-        if self.sockets.hear {
-            self.epoll.add(&connection.socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-        }
         self.next_token += 1;
-        self.tokens.insert(connection.id, token);
-        self.connections.insert(token, connection);
+        if self.keeps(&wanted) {
+            self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        } else {
+            self.passing.push(token);
+        }
+        self.tokens.insert(wanted.id, token);
+        self.connections.insert(token, Connection { wanted, socket, host_nsid });
         Ok(())
     }
 
@@ -125,11 +129,11 @@ impl SetnsEngine {
                     empty = true;
                     break;
                 }
-                Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.id),
+                Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.wanted.id),
                 Ok(Received::Overrun) => heard.overruns += 1,
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive_failed", "cannot read a netlink socket: {error}");
-                    self.needs_resync.insert(connection.id);
+                    self.needs_resync.insert(connection.wanted.id);
                     break;
                 }
             }
@@ -148,16 +152,16 @@ impl SetnsEngine {
         state.tallies.malformed += heard.malformed;
         state.tallies.overruns += heard.overruns;
         if heard.overruns > 0 {
-            self.needs_resync.insert(connection.id);
+            self.needs_resync.insert(connection.wanted.id);
         }
         // Once is enough: what cannot be placed now is placed when the other end appears.
         let far = heard.changes.iter().filter_map(|change| match change {
-            Change::Link(link) if !state.has_pair(connection.id, link) => connection.unplaced(self.host, link),
+            Change::Link(link) if !state.has_pair(connection.wanted.id, link) => connection.unplaced(self.host, link),
             _ => None,
         });
         self.unplaced.extend(far);
         for change in heard.changes {
-            state.apply(connection.id, change, |link| connection.pair(self.host, link));
+            state.apply(connection.wanted.id, change, |link| connection.pair(self.host, link));
         }
     }
 
@@ -187,7 +191,7 @@ impl SetnsEngine {
     /// The namespace's file; open, it keeps the namespace alive, as its socket does.
     fn open_file(&self, id: NetnsId) -> Option<File> {
         let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
-        let path = connection.map(|connection| &connection.path).or(self.asleep.get(&id).map(|asleep| &asleep.path))?;
+        let path = connection.map(|connection| &connection.wanted.path).or(self.path_asleep(id))?;
         nsfs::open(path, NsFile { dev: id.dev, inode: id.inode }).ok()
     }
 
@@ -219,7 +223,7 @@ impl SetnsEngine {
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
         // the link that ended the dump early.
         let unlisted: Vec<u32> = state
-            .ids(connection.id)
+            .ids(connection.wanted.id)
             .map(|(ifindex, _)| ifindex)
             .filter(|ifindex| !listing.mentions(*ifindex))
             .collect();
@@ -236,8 +240,8 @@ impl SetnsEngine {
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         let pair = |link: &Link| connection.pair(self.host, link);
         match is_complete {
-            true => state.replace(connection.id, listed, pair),
-            false => state.merge(connection.id, &deleted, listed, pair),
+            true => state.replace(connection.wanted.id, listed, pair),
+            false => state.merge(connection.wanted.id, &deleted, listed, pair),
         }
         let overrun = later.overruns > 0;
         self.take_in(token, later, state);
@@ -290,12 +294,13 @@ impl Engine for SetnsEngine {
             self.drain(event.data(), TURN, state);
         }
         self.place_pairs(state);
+        self.sleep();
         // A namespace with a socket in it cannot die.
         Vec::new()
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
-        (self.tokens.contains_key(&wanted.id) || self.asleep.contains_key(&wanted.id))
+        (self.tokens.contains_key(&wanted.id) || self.is_asleep(wanted.id))
             && nsfs::open(&wanted.path, wanted.file()).is_ok()
     }
 
@@ -324,10 +329,11 @@ impl Engine for SetnsEngine {
     }
 
     fn rename(&mut self, wanted: &Wanted) {
-        let connection = self.tokens.get(&wanted.id).and_then(|token| self.connections.get_mut(token));
-        let path = connection.map(|connection| &mut connection.path);
-        let asleep = self.asleep.get_mut(&wanted.id).map(|asleep| &mut asleep.path);
-        path.into_iter().chain(asleep).for_each(|path| path.clone_from(&wanted.path));
+        self.move_to(wanted);
+    }
+
+    fn unnotified(&self) -> Vec<NetnsId> {
+        if self.sockets.hear { self.asleep.keys().copied().collect() } else { Vec::new() }
     }
 
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
@@ -413,7 +419,7 @@ impl Connection {
 
     /// Learns which number the host's namespace has in this one.
     fn learn_host_nsid(&mut self, host: NetnsId, home: &File, buffer: &mut [u8], heard: &mut Heard) {
-        if self.host_nsid.is_none() && self.id != host {
+        if self.host_nsid.is_none() && self.wanted.id != host {
             self.host_nsid = self.nsid_of(home, buffer, heard);
         }
     }
@@ -432,15 +438,15 @@ impl Connection {
     /// A link whose other end is neither here nor in the host's namespace, and the number of the
     /// one it is in.
     fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), i32)> {
-        let far = link.pair?.nsid.filter(|nsid| self.id != host && self.host_nsid != Some(*nsid))?;
-        Some(((self.id, link.ifindex), far))
+        let far = link.pair?.nsid.filter(|nsid| self.wanted.id != host && self.host_nsid != Some(*nsid))?;
+        Some(((self.wanted.id, link.ifindex), far))
     }
 
     fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
         let end = link.pair?;
         let place = match end.nsid {
             None => PairPlace::Here,
-            Some(nsid) if self.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
+            Some(nsid) if self.wanted.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
             // A number means something only in the namespace that gave it: the other end must tell.
             Some(_) => PairPlace::Elsewhere,
         };

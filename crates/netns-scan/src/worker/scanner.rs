@@ -9,7 +9,7 @@ use iface_core::NetnsId;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
-use crate::discovery::names::{Change, Names};
+use crate::discovery::names::{Change, Name, Names};
 use crate::discovery::nsfs::{self, Found, NsFile, OWN};
 use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
@@ -130,6 +130,9 @@ impl Scanner {
         }
         let names = self.directories.catch_up(now);
         self.name_changes(names);
+        if self.directories.take_links_seen() {
+            self.list_all(self.engine.unnotified());
+        }
         self.roster.retry(now);
         self.poll_again(now);
     }
@@ -165,7 +168,7 @@ impl Scanner {
     fn read(&mut self) {
         for id in self.engine.read(&mut self.state) {
             let Some(name) = self.directories.names().primary(id).cloned() else { continue };
-            let wanted = Wanted { id, path: self.directories.path(&name) };
+            let wanted = self.wanted(id, &name);
             // A number's end may be told late, when the number is another's already.
             if !self.engine.is_same(&wanted) {
                 let names = self.directories.names().all(id);
@@ -180,7 +183,8 @@ impl Scanner {
             match change {
                 Change::Opened(id, _) => self.roster.add(id),
                 Change::Renamed(id, name) => {
-                    self.engine.rename(&Wanted { id, path: self.directories.path(&name) });
+                    let wanted = self.wanted(id, &name);
+                    self.engine.rename(&wanted);
                     if self.state.place(id).is_some()
                         && let Some(netns) = self.directories.netns(id)
                     {
@@ -196,6 +200,10 @@ impl Scanner {
         }
     }
 
+    fn wanted(&self, id: NetnsId, name: &Name) -> Wanted {
+        Wanted { id, path: self.directories.path(name), is_mounted: !self.directories.is_link(name) }
+    }
+
     fn open_some(&mut self) {
         let slice = self.roster.next_to_open(SLICE);
         let mut wanted = Vec::with_capacity(slice.len());
@@ -207,14 +215,13 @@ impl Scanner {
                 }
                 continue;
             }
-            let Some(name) = self.directories.names().primary(id) else { continue };
-            let path = self.directories.path(name);
+            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
             if self.kind == EngineKind::Own {
                 self.unreachable(id);
                 continue;
             }
             self.directories.netns(id).into_iter().for_each(|netns| self.state.open(netns));
-            wanted.push(Wanted { id, path });
+            wanted.push(self.wanted(id, &name));
         }
         if wanted.is_empty() {
             return;
@@ -300,7 +307,7 @@ impl Scanner {
             return false;
         }
         let Some(name) = self.directories.names().primary(id) else { return false };
-        let wanted = Wanted { id, path: self.directories.path(name) };
+        let wanted = self.wanted(id, name);
         // The listing was incomplete, so the interfaces known so far are the better answer.
         if error.kind() != io::ErrorKind::InvalidData {
             self.engine.close(id);
@@ -344,14 +351,17 @@ impl Scanner {
         }
         let names = self.directories.list();
         self.name_changes(names);
-        let known: Vec<NetnsId> = self.state.namespaces().collect();
-        for id in known {
+        self.list_all(self.state.namespaces().collect());
+        if let Some(poll) = &mut self.poll {
+            poll.next = Instant::now().checked_add(poll.period);
+        }
+    }
+
+    fn list_all(&mut self, namespaces: Vec<NetnsId>) {
+        for id in namespaces {
             if self.list(id) {
                 self.roster.followed(id);
             }
-        }
-        if let Some(poll) = &mut self.poll {
-            poll.next = Instant::now().checked_add(poll.period);
         }
     }
 

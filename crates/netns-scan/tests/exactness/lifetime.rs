@@ -1,9 +1,12 @@
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use iface_core::EventKind;
 use netns_scan::{EngineChoice, Poller, WatchOptions};
-use netns_testbed::{Footprint, NetnsDir, Observer, Rtnl, Test, Veth, figure, tests};
+use netns_testbed::{Footprint, NetnsDir, Observer, Rtnl, Test, Veth, figure, inside, tests};
 
 use crate::subject::{EXACT, Informer, Subject, add_all, assert_exact, follows};
 
@@ -15,6 +18,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let all = tests![Subject::ALL;
         a_deleted_namespace_deletes_interfaces_once,
         nothing_is_left_of_a_dropped_informer,
+        a_symbolic_link_holds_nothing,
     ];
     let watchers = tests![MEASURED; a_deletion_takes_hardly_longer];
     all.chain(watchers).map(|test| test.limit(Duration::from_secs(120)))
@@ -57,6 +61,33 @@ fn nothing_is_left_of_a_dropped_informer(subject: Subject) {
         pods[0].rtnl().delete("a");
         before.restored_within(EXACT);
     }
+}
+
+/// A symbolic link to `/proc/PID/ns/net` has no mount: the namespace ends with its process, and an
+/// informer keeps no file in the namespace meanwhile.
+fn a_symbolic_link_holds_nothing(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let first = dir.add("first");
+    let mut observer = subject.synced();
+    let mut process = Command::new("unshare").args(["--net", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    let path = PathBuf::from(format!("/proc/{}/ns/net", process.id()));
+    let start = Instant::now();
+    while std::fs::read_link(&path).is_ok_and(|found| found == own) {
+        assert!(start.elapsed() < Duration::from_secs(10), "unshare(1) makes no namespace");
+        thread::yield_now();
+    }
+    Rtnl::new().add_veth("host0", "eth0", Some(&path));
+    let before = Footprint::now();
+    symlink(&path, dir.path().join("link")).unwrap();
+    observer.until("the link is found", 3 * EXACT, |replay| replay.find("link", "eth0").is_some());
+    before.restored_within(3 * EXACT);
+    inside(&path, || Rtnl::new().add_link("bridge", "br0"));
+    observer.until("a new bridge is found", 3 * EXACT, |replay| replay.find("link", "br0").is_some());
+    process.kill().unwrap();
+    process.wait().unwrap();
+    observer.until("the namespace is gone", 3 * EXACT, |replay| replay.interfaces().count() == 2);
+    assert_exact(&mut observer, [&first]);
 }
 
 /// With nsid, or with a poller, a deletion takes at most 1 ms longer; with a watcher and setns, one RCU

@@ -1,4 +1,4 @@
-//! Namespaces of a poller between two requests: followed, but without a socket inside.
+//! Namespaces that are followed without a socket inside: all of a poller, and those without a mount.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,38 +6,69 @@ use std::path::PathBuf;
 use iface_core::NetnsId;
 
 use super::{Connection, SetnsEngine};
-use crate::discovery::nsfs::NsFile;
+use crate::engine::Wanted;
 
 /// A namespace that is followed without a socket.
 pub(super) struct Asleep {
-    pub(super) path: PathBuf,
-    pub(super) host_nsid: Option<i32>,
+    path: PathBuf,
+    is_mounted: bool,
+    host_nsid: Option<i32>,
 }
 
 impl SetnsEngine {
-    /// Opens a socket in a namespace that a poller follows.
+    /// Whether the socket of a namespace stays open. A mount keeps the namespace alive, too.
+    pub(super) fn keeps(&self, wanted: &Wanted) -> bool {
+        wanted.id == self.host || (self.sockets.hear && wanted.is_mounted)
+    }
+
+    /// Whether a namespace is followed without a socket.
+    pub(super) fn is_asleep(&self, id: NetnsId) -> bool {
+        self.asleep.contains_key(&id)
+    }
+
+    /// The path of a namespace that is followed without a socket.
+    pub(super) fn path_asleep(&self, id: NetnsId) -> Option<&PathBuf> {
+        self.asleep.get(&id).map(|asleep| &asleep.path)
+    }
+
+    /// Opens a socket in a namespace for the time of a request.
     pub(super) fn wake(&mut self, id: NetnsId) -> io::Result<()> {
-        let Some(Asleep { path, host_nsid }) = self.asleep.remove(&id) else { return Ok(()) };
-        let target = (path.clone(), NsFile { dev: id.dev, inode: id.inode });
-        match self.enter.run(vec![target]).and_then(|results| results.next()) {
-            Ok(socket) => self.insert(Connection { id, path, socket, host_nsid }),
+        let Some(Asleep { path, is_mounted, host_nsid }) = self.asleep.remove(&id) else { return Ok(()) };
+        let wanted = Wanted { id, path, is_mounted };
+        match self.enter.run(vec![(wanted.path.clone(), wanted.file())]).and_then(|results| results.next()) {
+            Ok(socket) => self.insert(wanted, socket, host_nsid),
             Err(error) => {
-                self.asleep.insert(id, Asleep { path, host_nsid });
+                self.asleep.insert(id, Asleep { path: wanted.path, is_mounted, host_nsid });
                 Err(error)
             }
         }
     }
 
-    /// Closes a poller's sockets in other namespaces.
+    /// Closes the sockets that were opened for the time of a request.
     pub(super) fn sleep(&mut self) {
-        if self.sockets.hear || self.connections.len() == 1 {
-            return;
+        for token in std::mem::take(&mut self.passing) {
+            let Some(connection) = self.connections.remove(&token) else { continue };
+            _ = self.epoll.delete(&connection.socket);
+            let Connection { wanted: Wanted { id, path, is_mounted }, host_nsid, .. } = connection;
+            self.tokens.remove(&id);
+            self.asleep.insert(id, Asleep { path, is_mounted, host_nsid });
         }
-        let host = self.host;
-        for (_, connection) in self.connections.extract_if(.., |_, connection| connection.id != host) {
-            self.tokens.remove(&connection.id);
-            let Connection { id, path, host_nsid, .. } = connection;
-            self.asleep.insert(id, Asleep { path, host_nsid });
+    }
+
+    /// Learns another path of a namespace.
+    pub(super) fn move_to(&mut self, wanted: &Wanted) {
+        if let Some(asleep) = self.asleep.get_mut(&wanted.id) {
+            (asleep.path, asleep.is_mounted) = (wanted.path.clone(), wanted.is_mounted);
+            if self.keeps(wanted) {
+                // The next listing opens the socket, and the socket stays.
+                self.needs_resync.insert(wanted.id);
+            }
+        } else if let Some(&token) = self.tokens.get(&wanted.id) {
+            self.connections.entry(token).and_modify(|connection| connection.wanted = wanted.clone());
+            if !self.keeps(wanted) {
+                self.passing.push(token);
+                self.sleep();
+            }
         }
     }
 }
