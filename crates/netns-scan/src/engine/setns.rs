@@ -1,14 +1,16 @@
 mod asleep;
+mod connection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::asleep::Asleep;
+use self::connection::{Connection, Heard, is_far};
 use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, NsFile, OWN};
@@ -16,7 +18,7 @@ use crate::engine::netns_thread::Enter;
 use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, Request, parse};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
-use crate::state::{Pair, PairPlace, State};
+use crate::state::State;
 
 /// Datagrams taken from a socket before it counts as never empty.
 const DRAIN: usize = 8 * TURN;
@@ -44,13 +46,6 @@ pub(crate) struct SetnsEngine {
     /// in the link's.
     unplaced: BTreeMap<(NetnsId, u32), i32>,
     buffer: Box<[u8]>,
-}
-
-struct Connection {
-    wanted: Wanted,
-    socket: RouteSocket,
-    /// Which number the host's namespace has in this one, once it has one.
-    host_nsid: Option<i32>,
 }
 
 impl SetnsEngine {
@@ -188,7 +183,7 @@ impl SetnsEngine {
         }
     }
 
-    /// The namespace's file; open, it keeps the namespace alive, as its socket does.
+    /// Opens the file of a namespace, which keeps the namespace alive as a socket does.
     fn open_file(&self, id: NetnsId) -> Option<File> {
         let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
         let path = connection.map(|connection| &connection.wanted.path).or(self.path_asleep(id))?;
@@ -347,7 +342,7 @@ impl Engine for SetnsEngine {
                 link = message.link().ok().flatten();
             }
         });
-        // Where it is gone already, what was heard says so.
+        // The deletion of the link is among the notifications.
         if let Some(link) = result.ok().and(link) {
             if is_far(&link) {
                 connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard);
@@ -376,85 +371,10 @@ impl Engine for SetnsEngine {
         if let Err(RequestError::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
-        // Of a number that was given up meanwhile it is not certain whose counters these are.
+        // The ifindex may have been reused during the dump, so these counters are dropped.
         rows.retain(|(ifindex, _)| !heard.changes.contains(&Change::NoLink(*ifindex)));
         self.take_in(token, heard, state);
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
         self.sleep();
     }
-}
-
-/// What a socket heard beside the answer to a request, or without one.
-#[derive(Debug, Default)]
-struct Heard {
-    changes: Vec<Change>,
-    overruns: u64,
-    malformed: u64,
-}
-
-impl Heard {
-    fn note(&mut self, body: Body<'_>) {
-        match Change::of(body) {
-            Ok(change) => self.changes.extend(change),
-            Err(_) => self.malformed += 1,
-        }
-    }
-}
-
-impl Connection {
-    /// Asks the kernel. Answers and events come through one queue: what is heard meanwhile is kept.
-    fn ask(
-        &mut self,
-        request: Request,
-        buffer: &mut [u8],
-        heard: &mut Heard,
-        mut answer: impl FnMut(Body<'_>),
-    ) -> Result<(), RequestError> {
-        self.socket.ask(request, buffer, |said| match said {
-            Incoming::Reply(body) => answer(body),
-            Incoming::Notification(body) => heard.note(body),
-            Incoming::Overrun => heard.overruns += 1,
-        })
-    }
-
-    /// Learns which number the host's namespace has in this one.
-    fn learn_host_nsid(&mut self, host: NetnsId, home: &File, buffer: &mut [u8], heard: &mut Heard) {
-        if self.host_nsid.is_none() && self.wanted.id != host {
-            self.host_nsid = self.nsid_of(home, buffer, heard);
-        }
-    }
-
-    /// Asks which number a namespace has in this one.
-    fn nsid_of(&mut self, file: &File, buffer: &mut [u8], heard: &mut Heard) -> Option<i32> {
-        let mut nsid = None;
-        let result = self.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, heard, |body| {
-            if let Body::NewNsid(number) = body {
-                nsid = Some(number);
-            }
-        });
-        nsid.filter(|number| result.is_ok() && *number >= 0)
-    }
-
-    /// A link whose other end is neither here nor in the host's namespace, and the number of the
-    /// one it is in.
-    fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), i32)> {
-        let far = link.pair?.nsid.filter(|nsid| self.wanted.id != host && self.host_nsid != Some(*nsid))?;
-        Some(((self.wanted.id, link.ifindex), far))
-    }
-
-    fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
-        let end = link.pair?;
-        let place = match end.nsid {
-            None => PairPlace::Here,
-            Some(nsid) if self.wanted.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
-            // A number means something only in the namespace that gave it: the other end must tell.
-            Some(_) => PairPlace::Elsewhere,
-        };
-        Some(Pair { ifindex: end.ifindex, place })
-    }
-}
-
-/// Whether a link's other end is in another namespace.
-fn is_far(link: &Link) -> bool {
-    link.pair.is_some_and(|end| end.nsid.is_some())
 }

@@ -1,0 +1,94 @@
+//! One socket in a namespace: requests, and notifications that arrive between replies.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use iface_core::NetnsId;
+
+use crate::engine::Wanted;
+use crate::netlink::dump::Change;
+use crate::netlink::message::{Body, Link, Request};
+use crate::netlink::socket::{Incoming, RequestError, RouteSocket};
+use crate::state::{Pair, PairPlace};
+
+/// A socket in a namespace.
+pub(super) struct Connection {
+    pub(super) wanted: Wanted,
+    pub(super) socket: RouteSocket,
+    /// The nsid of the host's namespace in this namespace, once assigned.
+    pub(super) host_nsid: Option<i32>,
+}
+
+/// Notifications of a socket, received with or without a request.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) changes: Vec<Change>,
+    pub(super) overruns: u64,
+    pub(super) malformed: u64,
+}
+
+impl Heard {
+    pub(super) fn note(&mut self, body: Body<'_>) {
+        match Change::of(body) {
+            Ok(change) => self.changes.extend(change),
+            Err(_) => self.malformed += 1,
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a request. Replies and notifications share a queue, so notifications are kept meanwhile.
+    pub(super) fn ask(
+        &mut self,
+        request: Request,
+        buffer: &mut [u8],
+        heard: &mut Heard,
+        mut answer: impl FnMut(Body<'_>),
+    ) -> Result<(), RequestError> {
+        self.socket.ask(request, buffer, |said| match said {
+            Incoming::Reply(body) => answer(body),
+            Incoming::Notification(body) => heard.note(body),
+            Incoming::Overrun => heard.overruns += 1,
+        })
+    }
+
+    /// Requests the nsid of the host's namespace in this namespace, once.
+    pub(super) fn learn_host_nsid(&mut self, host: NetnsId, home: &File, buffer: &mut [u8], heard: &mut Heard) {
+        if self.host_nsid.is_none() && self.wanted.id != host {
+            self.host_nsid = self.nsid_of(home, buffer, heard);
+        }
+    }
+
+    /// Requests the nsid of another namespace in this namespace.
+    pub(super) fn nsid_of(&mut self, file: &File, buffer: &mut [u8], heard: &mut Heard) -> Option<i32> {
+        let mut nsid = None;
+        let result = self.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, heard, |body| {
+            if let Body::NewNsid(number) = body {
+                nsid = Some(number);
+            }
+        });
+        nsid.filter(|number| result.is_ok() && *number >= 0)
+    }
+
+    /// The nsid of the peer's namespace, for a link whose peer is neither here nor in the host's namespace.
+    pub(super) fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), i32)> {
+        let far = link.pair?.nsid.filter(|nsid| self.wanted.id != host && self.host_nsid != Some(*nsid))?;
+        Some(((self.wanted.id, link.ifindex), far))
+    }
+
+    pub(super) fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
+        let end = link.pair?;
+        let place = match end.nsid {
+            None => PairPlace::Here,
+            Some(nsid) if self.wanted.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
+            // An nsid is valid only in the namespace that assigned the nsid: the peer's own link tells.
+            Some(_) => PairPlace::Elsewhere,
+        };
+        Some(Pair { ifindex: end.ifindex, place })
+    }
+}
+
+/// Whether a link's other end is in another namespace.
+pub(super) fn is_far(link: &Link) -> bool {
+    link.pair.is_some_and(|end| end.nsid.is_some())
+}
