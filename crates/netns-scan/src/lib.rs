@@ -26,6 +26,9 @@ mod error;
 #[doc(hidden)]
 pub mod netlink;
 mod query;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 mod retry;
 mod state;
 mod status;
