@@ -24,26 +24,29 @@ pub fn id(number: u64) -> InterfaceId {
 #[must_use]
 pub fn interface(number: u64, name: impl AsRef<[u8]>, place: Place, since: SystemTime) -> Interface {
     let inode = match &place {
-        Place::Host => 1,
         Place::Named(name) => {
             name.as_bytes().iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(*byte))
         }
+        _ => 1,
     };
-    Interface {
-        id: id(number),
-        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 1 }, place, cookie: None }),
-        ifindex: u32::try_from(number).unwrap_or(u32::MAX),
-        name: IfName::new(name).unwrap_or_default(),
-        mac: "0a:58:0a:f4:00:05".parse().ok(),
-        kind: Some(Kind::new("veth")),
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        addresses: Box::default(),
-        peer: None,
-        owner: None,
-        since,
-    }
+    let netns = Arc::new(Netns::new(NetnsId { dev: 4, inode, generation: 1 }, place));
+    let ifindex = u32::try_from(number).unwrap_or(u32::MAX);
+    let mut interface = Interface::new(id(number), netns, ifindex, IfName::new(name).unwrap_or_default());
+    interface.mac = "0a:58:0a:f4:00:05".parse().ok();
+    interface.kind = Some(Kind::new("veth"));
+    interface.oper_state = OperState::Up;
+    interface.admin_up = true;
+    interface.mtu = 1500;
+    interface.since = since;
+    interface
+}
+
+/// A copy of an interface with changes.
+#[must_use]
+pub fn changed(interface: &Interface, change: impl FnOnce(&mut Interface)) -> Arc<Interface> {
+    let mut interface = interface.clone();
+    change(&mut interface);
+    Arc::new(interface)
 }
 
 /// The host's interface `eth0`.
@@ -69,13 +72,12 @@ pub fn pod(name: &str) -> Arc<Pod> {
 pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since: SystemTime) -> Arc<Interface> {
     let place = Place::Named(NetnsName::new(format!("cni-{}", pod.name)));
     let owner = Owner { pod: pod.clone(), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
-    Arc::new(Interface { owner: Some(Arc::new(owner)), ..interface(number, name, place, since) })
+    changed(&interface(number, name, place, since), |interface| interface.owner = Some(Arc::new(owner)))
 }
 
 /// Counters told apart by `bytes`.
 #[must_use]
 pub fn reading(number: u64, bytes: u64) -> Reading {
-    let direction = |bytes| Direction { bytes, packets: bytes / 10, errors: 0, dropped: 0 };
-    let counters = Counters { receive: direction(bytes), transmit: direction(bytes / 2), carrier_changes: 1 };
-    Reading { id: id(number), counters }
+    let direction = |bytes| Direction::new(bytes, bytes / 10);
+    Reading { id: id(number), counters: Counters::new(direction(bytes), direction(bytes / 2)).with_carrier_changes(1) }
 }

@@ -29,8 +29,9 @@ fn is_broken(name: &str) -> bool {
 }
 
 fn eth0() -> Interface {
-    let addresses = ["10.244.0.5/24".parse().unwrap()].into();
-    Interface { addresses, ..testing::interface(1, "eth0", Place::Named(NetnsName::new("cni-a")), UNIX_EPOCH) }
+    let mut eth0 = testing::interface(1, "eth0", Place::Named(NetnsName::new("cni-a")), UNIX_EPOCH);
+    eth0.addresses = ["10.244.0.5/24".parse().unwrap()].into();
+    eth0
 }
 
 /// The network an annotation names for [`eth0`].

@@ -95,7 +95,8 @@ async fn pods_are_listed_once_read() {
     let (sender, inner) = informer();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "cni-a", "u1");
-    let second = iface_core::Interface { id: testing::id(2), ifindex: 2, ..(*eth0("cni-a")).clone() };
+    let mut second = (*eth0("cni-a")).clone();
+    (second.id, second.ifindex) = (testing::id(2), 2);
     for event in [Incoming::Added(eth0("cni-a")), Incoming::Added(Arc::new(second)), Incoming::Synced] {
         sender.send(event).unwrap();
     }

@@ -1,4 +1,4 @@
-//! How long a lookup takes: `cargo bench -p iface-core --bench lookup`.
+//! Time per lookup: `cargo bench -p iface-core --bench lookup`.
 #![allow(missing_docs)]
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -30,38 +30,32 @@ fn interface(number: u32, netns: u32, ifindex: u32) -> Arc<Interface> {
         0 => Place::Host,
         n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
     };
-    Arc::new(Interface {
-        id: InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number))),
-        netns: Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place, cookie: None }),
-        ifindex,
-        name: IfName::new("eth0").unwrap_or_default(),
-        mac: Some(mac(number)),
-        kind: None,
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        addresses: Box::default(),
-        peer: None,
-        owner: None,
-        since: SystemTime::UNIX_EPOCH,
-    })
+    let netns = Netns::new(NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place);
+    let id = InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number)));
+    let mut interface = Interface::new(id, Arc::new(netns), ifindex, IfName::new("eth0").unwrap_or_default());
+    interface.mac = Some(mac(number));
+    interface.oper_state = OperState::Up;
+    Arc::new(interface)
 }
 
-/// `count` interfaces of one namespace, each with a number of its own.
+/// `count` interfaces of one namespace with different ifindexes.
 fn one_namespace(count: u32) -> Vec<Arc<Interface>> {
     (0..count).map(|n| interface(n, 0, n + 1)).collect()
 }
 
-/// `count` namespaces whose only interface has number 2.
+/// `count` namespaces with a single interface each, ifindex 2.
 fn same_number(count: u32) -> Vec<Arc<Interface>> {
     (0..count).map(|n| interface(n, n + 1, 2)).collect()
 }
 
 fn settings() -> LookupOptions {
-    LookupOptions { preferred: "0c=eth0".parse().unwrap_or_default(), kernel: Some(Box::new(|_| None)) }
+    let mut options = LookupOptions::default();
+    options.preferred = "0c=eth0".parse().unwrap_or_default();
+    options.kernel = Some(Box::new(|_| None));
+    options
 }
 
-/// A lookup that knows these.
+/// A lookup with these interfaces.
 fn knowing(interfaces: &[Arc<Interface>]) -> Lookup {
     let events = stream::iter(interfaces.iter().cloned().map(Event::Added));
     let mut registerer = Registerer::with_options(events, settings());
@@ -74,7 +68,7 @@ fn drain(events: &mut (impl Stream<Item = Event> + Unpin)) {
     while let Poll::Ready(Some(_)) = Pin::new(&mut *events).poll_next(&mut context) {}
 }
 
-/// Asks for all of them in turn, in an order that is not that of their making.
+/// Looks up all interfaces in another order than the order of creation.
 fn ask(
     interfaces: &[Arc<Interface>],
     times: u64,
@@ -115,7 +109,7 @@ fn sizes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// By a lookup, by a reader of it, and, as the floor, by a map that nobody else may touch.
+/// By a lookup, by a reader, and, as the floor, by an unshared map.
 fn each_way(group: &mut BenchmarkGroup<'_, WallTime>, case: &str, interfaces: &[Arc<Interface>]) {
     let lookup = knowing(interfaces);
     group.bench_function(BenchmarkId::new(case, "lookup"), |bencher| {
@@ -131,10 +125,10 @@ fn each_way(group: &mut BenchmarkGroup<'_, WallTime>, case: &str, interfaces: &[
     });
 }
 
-/// Answers from a map that nobody else may touch.
+/// Lookups in an unshared map.
 fn own_map(interfaces: &[Arc<Interface>]) -> impl FnMut(u32, Option<&MacAddr>) -> Option<Answer> + use<> {
     let map: HashMap<_, _, RandomState> = interfaces.iter().map(|it| ((it.ifindex, it.mac), it.name)).collect();
-    let named = |name: &IfName| Answer { name: *name, confidence: Confidence::Exact };
+    let named = |name: &IfName| Answer::new(*name, Confidence::Exact);
     move |ifindex, mac| map.get(&(ifindex, mac.copied())).map(named)
 }
 
@@ -156,7 +150,7 @@ fn others(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Nanoseconds a lookup, of each of `readers` threads, with a writer beside them or not.
+/// Nanoseconds per lookup of `readers` threads, with or without a writer.
 fn together(criterion: &mut Criterion) {
     let interfaces = one_namespace(1_000);
     let mut group = criterion.benchmark_group("threads, 1000 interfaces");
@@ -177,7 +171,7 @@ fn together(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Reads while another thread is busy; where it writes, other interfaces come and go, one every 10 µs.
+/// Reads beside a busy thread; a writer adds and deletes other interfaces, one every 10 µs.
 fn beside_another(writes: bool, interfaces: &[Arc<Interface>], times: u64) -> Duration {
     let first = interfaces.len() as u32;
     let others: Vec<_> = (first..2 * first).map(|n| interface(n, 0, n + 1)).collect();
@@ -210,7 +204,7 @@ fn beside_another(writes: bool, interfaces: &[Arc<Interface>], times: u64) -> Du
     })
 }
 
-/// How long the slowest of these threads takes.
+/// Time of the slowest thread.
 fn read<A>(readers: usize, interfaces: &[Arc<Interface>], times: u64, answer: impl Fn() -> A) -> Duration
 where
     A: FnMut(u32, Option<&MacAddr>) -> Option<Answer> + Send,

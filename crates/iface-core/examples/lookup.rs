@@ -1,6 +1,6 @@
-//! Looks interfaces up from one thread while another follows the events.
+//! Looks up interfaces in one thread while another follows the events.
 //!
-//! `cargo run -p iface-core --example lookup`. The events are made up here; a program takes them
+//! `cargo run -p iface-core --example lookup`. The events are made up; a program receives events
 //! from `netns_scan::Watcher`.
 #![allow(clippy::print_stdout)]
 
@@ -8,7 +8,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use iface_core::{
@@ -18,27 +17,19 @@ use iface_core::{
 
 fn eth0(number: u8, netns: &str) -> Arc<Interface> {
     let id = NetnsId { dev: 4, inode: u64::from(number), generation: 1 };
-    Arc::new(Interface {
-        id: InterfaceId(NonZeroU64::MIN.saturating_add(number.into())),
-        netns: Arc::new(Netns { id, place: Place::Named(NetnsName::new(netns)), cookie: None }),
-        ifindex: 2,
-        name: IfName::new("eth0").unwrap_or_default(),
-        mac: Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, number])),
-        kind: None,
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1450,
-        addresses: Box::default(),
-        peer: None,
-        owner: None,
-        since: SystemTime::now(),
-    })
+    let netns = Netns::new(id, Place::Named(NetnsName::new(netns)));
+    let id = InterfaceId(NonZeroU64::MIN.saturating_add(number.into()));
+    let mut interface = Interface::new(id, Arc::new(netns), 2, IfName::new("eth0").unwrap_or_default());
+    interface.mac = Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, number]));
+    interface.oper_state = OperState::Up;
+    Arc::new(interface)
 }
 
 fn main() -> Result<(), iface_core::PreferredError> {
     let events = [Event::Added(eth0(5, "blue")), Event::Added(eth0(6, "green")), Event::Synced];
-    let settings = LookupOptions { preferred: "0a:58=eth0".parse()?, ..LookupOptions::default() };
-    let mut registerer = Registerer::with_options(stream::iter(events), settings);
+    let mut options = LookupOptions::default();
+    options.preferred = "0a:58=eth0".parse()?;
+    let mut registerer = Registerer::with_options(stream::iter(events), options);
     let lookup = registerer.lookup();
 
     let (synced, wait) = mpsc::channel();
@@ -52,7 +43,7 @@ fn main() -> Result<(), iface_core::PreferredError> {
         }
     });
 
-    // Nothing here waits, so the stream can be followed without a runtime.
+    // No future waits, so the stream needs no runtime.
     while let Some(Some(event)) = registerer.next().now_or_never() {
         println!("{}", event.kind());
         if event == Event::Synced && synced.send(()).is_err() {

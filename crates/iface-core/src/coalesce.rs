@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use crate::{Changes, Event, InterfaceId};
 
-/// Events a consumer has not read yet, merged per interface.
+/// Unread events of a consumer, merged per interface.
 ///
-/// `Added` then `Deleted` cancel out, several `Updated` become one, so what is held is bounded by
-/// what exists plus what the reader still believes to exist. Order is that of each interface's
-/// first unread event; per interface it is always kept.
+/// `Added` then `Deleted` cancel out and several `Updated` become one, so memory is bounded by the
+/// existing interfaces plus the interfaces not yet `Deleted` for the reader. Interfaces come in order
+/// of their first unread events; the order per interface is always kept.
 #[derive(Debug)]
 pub struct Coalesce<O = ()> {
     unread: BTreeMap<u64, Event<O>>,
@@ -22,7 +22,7 @@ impl<O> Default for Coalesce<O> {
 }
 
 impl<O> Coalesce<O> {
-    /// Takes one more event in.
+    /// Adds an event.
     pub fn push(&mut self, event: Event<O>) {
         let Some(id) = event.interface().map(|interface| interface.id) else {
             self.append(event);
@@ -44,7 +44,7 @@ impl<O> Coalesce<O> {
         }
     }
 
-    /// Takes the oldest event out.
+    /// Removes the oldest event.
     pub fn pop(&mut self) -> Option<Event<O>> {
         let (_, event) = self.unread.pop_first()?;
         if let Some(interface) = event.interface() {
@@ -53,19 +53,19 @@ impl<O> Coalesce<O> {
         Some(event)
     }
 
-    /// How many events are unread.
+    /// Number of unread events.
     #[must_use]
     pub fn len(&self) -> usize {
         self.unread.len()
     }
 
-    /// Whether nothing is unread.
+    /// Whether all events are read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// How many events were merged into an earlier one so far.
+    /// Number of events merged into an earlier event so far.
     #[must_use]
     pub fn merged(&self) -> u64 {
         self.merged
@@ -79,12 +79,12 @@ impl<O> Coalesce<O> {
     }
 }
 
-/// One event that says what both said, or none when they cancel out.
+/// The union of two events, or `None` if both cancel out.
 fn merge<O>(earlier: &Event<O>, later: Event<O>) -> Option<Event<O>> {
     match (earlier, later) {
         (Event::Added(_), Event::Deleted(_)) => None,
         (Event::Added(_), Event::Updated(now, _)) => Some(Event::Added(now)),
-        // It left a narrowed stream and came back: the reader has it as it was before that.
+        // The interface left a narrowed stream and came back: the reader has the state before.
         (Event::Deleted(_), Event::Added(now)) => Some(Event::Updated(now, Changes::ALL)),
         (Event::Updated(_, before), Event::Updated(now, changes)) => Some(Event::Updated(now, before.union(changes))),
         (_, later) => Some(later),
@@ -105,7 +105,7 @@ mod tests {
 
     type State = BTreeMap<InterfaceId, Arc<Interface>>;
 
-    /// Applies an event; it must be one that can follow.
+    /// Applies an event; panics if the event breaks the order.
     fn apply(state: &mut State, event: &Event) {
         match event {
             Event::Added(new) => assert_eq!(state.insert(new.id, new.clone()), None, "added twice"),
@@ -118,24 +118,24 @@ mod tests {
         }
     }
 
-    /// A history with `Synced` somewhere, and after each event how many are then read.
+    /// A history with `Synced` somewhere, and the number of reads after each event.
     fn read_now_and_then() -> impl Strategy<Value = Vec<(Event, usize)>> {
         let reads = prop::collection::vec(0..3usize, 130);
         (steps(), any::<prop::sample::Index>(), reads, any::<bool>()).prop_map(|(steps, at, reads, narrow)| {
             let mut events = history(&steps);
             if narrow {
-                // Here an interface leaves and comes back with the id it had.
+                // An interface leaves and comes back with the same id.
                 events = stream::iter(events).up_only().collect().now_or_never().unwrap();
             }
             events.insert(at.index(events.len() + 1), Event::Synced);
-            // Most of the time nothing is read, so that events meet.
+            // Reads are rare, so that events are merged.
             events.into_iter().zip(reads.into_iter().map(|n| n.saturating_sub(1) * 2)).collect()
         })
     }
 
     proptest! {
         #[test]
-        fn what_comes_out_leads_to_the_same_as_what_went_in(history in read_now_and_then()) {
+        fn merged_events_lead_to_the_same_state(history in read_now_and_then()) {
             let (mut coalesce, mut truth, mut reader) = (Coalesce::<()>::default(), State::new(), State::new());
             for (event, reads) in history {
                 apply(&mut truth, &event);
@@ -153,7 +153,7 @@ mod tests {
         }
 
         #[test]
-        fn synced_comes_once_and_after_all_that_was_there_before_it(history in read_now_and_then()) {
+        fn synced_comes_once_in_order(history in read_now_and_then()) {
             let mut coalesce = Coalesce::default();
             let mut before_synced = State::new();
             let mut synced = false;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_is_told_as_deleted_then_added_whatever_was_unread() {
+    fn rename_is_deleted_then_added() {
         let old = Arc::new(interface(1, 0, 2, "eth0", Some(1)));
         let new = Arc::new(interface(2, 0, 2, "wan0", Some(1)));
         let mut coalesce = Coalesce::default();

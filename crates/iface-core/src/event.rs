@@ -3,26 +3,26 @@ use std::sync::Arc;
 
 use crate::Interface;
 
-/// What an [`Informer`](crate::Informer) says.
+/// A change of an interface, emitted by an [`Informer`](crate::Informer).
 ///
-/// Of one [`InterfaceId`](crate::InterfaceId) a consumer hears `Added` once, then any number of
-/// `Updated`, then `Deleted` once.
+/// For each [`InterfaceId`](crate::InterfaceId) there is one `Added`, then any number of `Updated`, then one
+/// `Deleted`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<O = ()> {
-    /// It exists, up or not.
+    /// The interface exists, up or down.
     Added(Arc<Interface<O>>),
-    /// It is another than before.
+    /// A property of the interface has changed.
     Updated(Arc<Interface<O>>, Changes),
-    /// It is gone; as it was last.
+    /// The interface is deleted; with its last state.
     Deleted(Arc<Interface<O>>),
-    /// Everything that existed at the start has been said. Comes once.
+    /// All interfaces that existed at the start have been emitted. Comes once.
     Synced,
 }
 
 impl<O> Event<O> {
-    /// The event that leads from one state of an existence to the next, if there is anything to say.
+    /// The event between two states of an existence; `None` if the states are equal.
     ///
-    /// Both states, where there are two, have the same [`InterfaceId`](crate::InterfaceId).
+    /// Two states must have the same [`InterfaceId`](crate::InterfaceId).
     #[must_use]
     pub fn between(before: Option<&Arc<Interface<O>>>, now: Option<&Arc<Interface<O>>>) -> Option<Self>
     where
@@ -39,7 +39,7 @@ impl<O> Event<O> {
         }
     }
 
-    /// The same event about another view of its interface, for example with an owner.
+    /// The same event with another view of its interface, for example with an owner.
     #[must_use]
     pub fn map<P>(self, view: impl FnOnce(&Arc<Interface<O>>) -> Arc<Interface<P>>) -> Event<P> {
         match self {
@@ -50,7 +50,7 @@ impl<O> Event<O> {
         }
     }
 
-    /// Which of the four it is.
+    /// The kind of the event.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         match self {
@@ -61,7 +61,7 @@ impl<O> Event<O> {
         }
     }
 
-    /// The interface it is about.
+    /// The interface of the event; `Synced` has none.
     #[must_use]
     pub fn interface(&self) -> Option<&Arc<Interface<O>>> {
         match self {
@@ -71,7 +71,7 @@ impl<O> Event<O> {
     }
 }
 
-/// An [`Event`] without what it is about.
+/// The kind of an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// See [`Event::Added`].
@@ -103,7 +103,7 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// A set of the properties that can change while an interface stays the same.
+/// A set of the properties that can change during an existence of an interface.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Changes(u8);
 
@@ -118,12 +118,12 @@ impl Changes {
     pub const ADMIN_UP: Self = Self(1 << 3);
     /// The addresses.
     pub const ADDRESSES: Self = Self(1 << 4);
-    /// The peer of a veth: met, renamed or gone.
+    /// The peer of a veth: found, renamed or gone.
     pub const PEER: Self = Self(1 << 5);
     /// The owner: found, corrected or gone.
     pub const OWNER: Self = Self(1 << 6);
 
-    /// All of them.
+    /// All properties.
     pub const ALL: Self = Self((1 << 7) - 1);
 
     const NAMES: [(Self, &'static str); 7] = [
@@ -136,7 +136,7 @@ impl Changes {
         (Self::OWNER, "owner"),
     ];
 
-    /// Both sets together.
+    /// Union of both sets.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -154,7 +154,7 @@ impl Changes {
         self.0 == 0
     }
 
-    /// The properties' names, as the JSON output has them.
+    /// Names of the properties, as in JSON output.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(change, _)| self.contains(*change)).map(|(_, name)| name)
     }

@@ -5,11 +5,11 @@ use crate::Event;
 /// A source of events about interfaces.
 ///
 /// The stream starts with an [`Event::Added`] for every interface that exists, then
-/// [`Event::Synced`] once, then changes as they happen. What a slow reader has not read yet is
-/// merged, so memory is bounded by what exists and never by how much happened.
+/// [`Event::Synced`] once, then all changes. Unread events of a slow reader are merged, so memory is
+/// bounded by the number of interfaces, never by the number of changes.
 ///
-/// Ends only when the source cannot go on. Dropping it stops everything behind it; an event that
-/// was taken out of the stream is delivered, one that was not is forgotten.
+/// The stream ends only when the source cannot continue. Dropping an informer stops its threads and
+/// sockets; unread events are lost.
 pub trait Informer<O = ()>: Stream<Item = Event<O>> + Send + Unpin {}
 
 impl<O, S: Stream<Item = Event<O>> + Send + Unpin + ?Sized> Informer<O> for S {}

@@ -7,67 +7,104 @@ use ipnet::IpNet;
 
 use crate::{Changes, IfName, MacAddr, Netns, NetnsId};
 
-/// Numbers one existence of an interface under one name, from its `Added` to its `Deleted`.
+/// Number of one existence of an interface under one name, from `Added` to `Deleted`.
 ///
-/// Ifindexes, names and MAC addresses are reused; this is not, as long as the process lives.
+/// Ifindexes, names and MAC addresses are reused; ids are never reused while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceId(pub NonZeroU64);
 
-/// What names an interface from outside: where it is, its number and its name.
+/// Namespace, ifindex and name of an interface.
 ///
-/// The name is part of the key: a rename is a `Deleted` of the old key and an `Added` of the new.
+/// The name is part of the key: a rename is a `Deleted` of the old key and an `Added` of the new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceKey {
-    /// The namespace it is in.
+    /// Network namespace of the interface.
     pub netns: NetnsId,
-    /// Its number there.
+    /// Index of the interface in the namespace.
     pub ifindex: u32,
-    /// Its name.
+    /// Name of the interface.
     pub name: IfName,
 }
 
 /// A network interface of one namespace.
+///
+/// Later versions may add fields: build an interface with [`Interface::new`] and set fields afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Interface<O = ()> {
-    /// Which existence of the interface this is.
+    /// Number of this existence of the interface.
     pub id: InterfaceId,
-    /// The namespace it is in.
+    /// Network namespace of the interface.
     pub netns: Arc<Netns>,
-    /// Its number there.
+    /// Index of the interface in the namespace.
     pub ifindex: u32,
-    /// Its name.
+    /// Name of the interface.
     pub name: IfName,
-    /// Its link-layer address; tun, WireGuard and ipip have none.
+    /// Link-layer address; tun, WireGuard and ipip have none.
     pub mac: Option<MacAddr>,
-    /// What made it: veth, bridge, tun…; `None` for a device that no link kind made.
+    /// Link kind: veth, bridge, tun…; `None` for hardware and loopback.
     pub kind: Option<Kind>,
-    /// What it can do now (`IFLA_OPERSTATE`).
+    /// Operational state (`IFLA_OPERSTATE`).
     pub oper_state: OperState,
-    /// What the administrator asked for (`IFF_UP`).
+    /// Administrative state (`IFF_UP`).
     pub admin_up: bool,
     /// Maximum transmission unit, bytes.
     pub mtu: u32,
     /// Addresses with their prefix lengths, sorted, each once.
     pub addresses: Box<[IpNet]>,
-    /// The other end of a veth, where it is in a known namespace.
+    /// The peer of a veth, if the peer is in a known namespace.
     pub peer: Option<Box<Peer>>,
-    /// The owner, for programs that know one; the informers of netns-scan leave it empty.
+    /// The owner, set by programs that know owners; the informers of netns-scan set none.
     pub owner: Option<Arc<O>>,
-    /// When it was made, or first seen if that was before; a rename keeps it.
+    /// Time of the creation, or of the first dump for an older interface; a rename keeps the time.
     pub since: SystemTime,
 }
 
 impl<O> Interface<O> {
-    /// Namespace, number and name together.
+    /// An interface without addresses, peer and owner, of unknown state, with an MTU of 0, made now.
+    ///
+    /// ```
+    /// use std::{num::NonZeroU64, sync::Arc};
+    /// use iface_core::{IfName, Interface, InterfaceId, Netns, NetnsId, Place};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let netns = Netns::new(NetnsId { dev: 4, inode: 4026531840, generation: 0 }, Place::Host);
+    /// let id = InterfaceId(NonZeroU64::MIN);
+    /// let mut interface = <Interface>::new(id, Arc::new(netns), 2, "eth0".parse()?);
+    /// interface.mac = Some("0a:58:0a:f4:00:05".parse()?);
+    /// interface.mtu = 1500;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn new(id: InterfaceId, netns: Arc<Netns>, ifindex: u32, name: IfName) -> Self {
+        Self {
+            id,
+            netns,
+            ifindex,
+            name,
+            mac: None,
+            kind: None,
+            oper_state: OperState::Unknown,
+            admin_up: false,
+            mtu: 0,
+            addresses: Box::default(),
+            peer: None,
+            owner: None,
+            since: SystemTime::now(),
+        }
+    }
+
+    /// Namespace, ifindex and name.
     #[must_use]
     pub fn key(&self) -> InterfaceKey {
         InterfaceKey { netns: self.netns.id, ifindex: self.ifindex, name: self.name }
     }
 
-    /// Whether it can pass packets, as far as the kernel knows.
+    /// Whether the interface can pass packets, according to the kernel.
     ///
-    /// Up as the kernel says, or administratively up on a device that never tells (`lo`, tun):
-    /// RFC 2863 leaves those at "unknown".
+    /// The operational state is up, or the interface is administratively up and the driver reports no
+    /// operational state (`lo`, tun): RFC 2863 leaves such interfaces at "unknown".
     #[must_use]
     pub fn is_up(&self) -> bool {
         match self.oper_state {
@@ -77,7 +114,7 @@ impl<O> Interface<O> {
         }
     }
 
-    /// What differs between two states of one existence: `self` before, `new` after.
+    /// Differences between two states of one existence: `self` before, `new` after.
     #[must_use]
     pub fn changes_to(&self, new: &Self) -> Changes
     where
@@ -99,7 +136,7 @@ impl<O> Interface<O> {
 }
 
 impl<O> Interface<O> {
-    /// The same interface with an owner of any type, or with none.
+    /// The same interface with an owner of any type, or without an owner.
     #[must_use]
     pub fn with_owner<P>(&self, owner: Option<Arc<P>>) -> Interface<P> {
         let Self { id, ref netns, ifindex, name, mac, ref kind, oper_state, admin_up, mtu, .. } = *self;
@@ -121,15 +158,24 @@ impl<O> Interface<O> {
     }
 }
 
-/// The other end of a veth pair.
+/// The peer of a veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
-    /// The namespace it is in.
+    /// Network namespace of the peer.
     pub netns: Arc<Netns>,
-    /// Its number there.
+    /// Index of the peer in the namespace.
     pub ifindex: u32,
-    /// Its name there.
+    /// Name of the peer.
     pub name: IfName,
+}
+
+impl Peer {
+    /// A peer in a namespace.
+    #[must_use]
+    pub fn new(netns: Arc<Netns>, ifindex: u32, name: IfName) -> Self {
+        Self { netns, ifindex, name }
+    }
 }
 
 /// The kind of a virtual link (`IFLA_INFO_KIND`).
@@ -137,7 +183,7 @@ pub struct Peer {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kind(Arc<Box<str>>);
 
-/// The common kinds, which all interfaces share.
+/// The common kinds, shared by all interfaces.
 static KNOWN: LazyLock<[Kind; 16]> = LazyLock::new(|| {
     let kinds = [
         "veth",
@@ -161,7 +207,7 @@ static KNOWN: LazyLock<[Kind; 16]> = LazyLock::new(|| {
 });
 
 impl Kind {
-    /// The kind with this name; the common ones take no memory of their own.
+    /// The kind with this name; common kinds share their memory.
     #[must_use]
     pub fn new(kind: &str) -> Self {
         match KNOWN.iter().find(|known| known.as_str() == kind) {
@@ -170,7 +216,7 @@ impl Kind {
         }
     }
 
-    /// The kernel's word for it.
+    /// The kernel's name of the kind.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -189,28 +235,41 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// Operational state, RFC 2863 section 3.1.14; numbers of `linux/if.h` (`IF_OPER_*`).
+impl AsRef<str> for Kind {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Kind {
+    fn from(kind: &str) -> Self {
+        Self::new(kind)
+    }
+}
+
+/// Operational state, RFC 2863 section 3.1.14; values of `linux/if.h` (`IF_OPER_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OperState {
-    /// The driver does not tell: `lo`, tun and others, up or not.
+    /// The driver reports no state: `lo`, tun and others, up or down.
     #[default]
     Unknown,
     /// Some part is missing, for example the hardware.
     NotPresent,
     /// Cannot pass packets.
     Down,
-    /// A link below it is down, for example a veth's peer.
+    /// A lower link is down, for example a veth's peer.
     LowerLayerDown,
     /// In a test.
     Testing,
-    /// Waits for something outside, for example 802.1X.
+    /// Waits for an external event, for example 802.1X.
     Dormant,
     /// Can pass packets.
     Up,
 }
 
 impl OperState {
-    /// From `IFLA_OPERSTATE`; a number the kernel does not define is `Unknown`.
+    /// From the value of `IFLA_OPERSTATE`; undefined values are `Unknown`.
     #[must_use]
     pub fn from_kernel(number: u8) -> Self {
         match number {
@@ -224,7 +283,7 @@ impl OperState {
         }
     }
 
-    /// The word `ip link` has for it, in lower case.
+    /// The state as `ip link` prints the state, in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

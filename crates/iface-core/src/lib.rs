@@ -1,20 +1,20 @@
-//! What a network interface is, across network namespaces.
+//! Network interfaces across network namespaces: events, filters and lookups.
 //!
-//! A node holds hundreds of network namespaces, and numbers, names and even MAC addresses of
-//! their interfaces repeat. This crate has the nouns for that, and what every program needs that
-//! follows interfaces: events, filters, and lookups that never wait. It makes no system call and
-//! needs no runtime; [`netns-scan`](../netns_scan/index.html) makes the events on Linux.
+//! A Kubernetes node has hundreds of network namespaces, and ifindexes, names and even MAC addresses
+//! of interfaces repeat. This crate has the types of interfaces and namespaces, filters, and wait-free
+//! lookups. The crate makes no system calls and needs no runtime; the crate `netns-scan` emits the
+//! events on Linux.
 //!
 //! # From events to answers
 //!
-//! An [`Informer`] is a stream of [`Event`]s. Each part wraps one and is one:
+//! An [`Informer`] is a stream of [`Event`]s. Adapters wrap an informer:
 //!
-//! - [`Registerer`] keeps a table of what exists and hands out [`Lookup`]s for other threads:
-//!   by number and MAC address, by namespace, by name, by [`InterfaceId`]. A [`Reader`] is one for
-//!   a thread that asks for every packet.
-//! - [`InformerExt::filtered`] narrows by name or address, [`InformerExt::up_only`] to what can
-//!   pass packets, for programs that attach something to interfaces.
-//! - [`Coalesce`] merges what a slow reader has not read, for those who write an informer.
+//! - [`Registerer`] keeps a table of all interfaces and gives [`Lookup`]s to other threads:
+//!   by ifindex and MAC address, by namespace, by name, by [`InterfaceId`]. A [`Reader`] is a lookup
+//!   for one thread, for example for a lookup per packet.
+//! - [`InformerExt::filtered`] narrows by name or address, [`InformerExt::up_only`] to interfaces that
+//!   can pass packets, for programs that attach to interfaces.
+//! - [`Coalesce`] merges unread events, for authors of informers.
 //!
 //! ```
 //! use futures_util::{FutureExt, StreamExt, stream};
@@ -22,8 +22,9 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let watcher = stream::iter([<Event>::Synced]);
-//! let settings = LookupOptions { preferred: "0a:58=eth0".parse()?, ..LookupOptions::default() };
-//! let registerer = Registerer::with_options(watcher, settings);
+//! let mut options = LookupOptions::default();
+//! options.preferred = "0a:58=eth0".parse()?;
+//! let registerer = Registerer::with_options(watcher, options);
 //! let lookup = registerer.lookup();
 //! let mut events = registerer.filtered(Filter::default()).up_only();
 //! # async move {
@@ -42,9 +43,9 @@
 //!
 //! # Identity
 //!
-//! [`InterfaceId`] numbers one existence of an interface and is never used again: join on it.
-//! [`InterfaceKey`] is what names an interface to people; [`NetnsId`] tells namespaces apart whose
-//! names are the same.
+//! An [`InterfaceId`] belongs to one existence of an interface and is never reused: use ids in joins.
+//! An [`InterfaceKey`] names an interface for people; a [`NetnsId`] distinguishes namespaces with the
+//! same name.
 #![forbid(unsafe_code)]
 
 mod coalesce;
@@ -57,6 +58,9 @@ mod lookup;
 mod mac;
 mod name;
 mod netns;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 #[cfg(test)]
 mod testing;
 
@@ -65,12 +69,12 @@ pub use counters::{Counters, Direction};
 pub use event::{Changes, Event, EventKind};
 pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, FilterErrors};
 pub use informer::Informer;
 pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
 pub use lookup::preferred::{Preferred, PreferredError};
 pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
-pub use name::{IfName, NetnsName};
+pub use name::{IfName, NetnsName, ParseIfNameError};
 pub use netns::{Netns, NetnsId, Place};

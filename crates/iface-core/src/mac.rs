@@ -3,23 +3,23 @@ use std::str::FromStr;
 
 /// Longest link-layer address of any device: InfiniBand's (`INFINIBAND_ALEN`, `linux/if_infiniband.h`).
 ///
-/// The kernel has room for 32 bytes (`MAX_ADDR_LEN`), which nothing in it uses; twelve bytes more for each
-/// interface are not worth that.
+/// The kernel allows 32 bytes (`MAX_ADDR_LEN`), but no driver uses more than 20; twelve more bytes per
+/// interface would be wasted.
 const MAX_LEN: usize = 20;
 
 /// A link-layer address of 1 to 20 bytes.
 ///
 /// Six bytes on Ethernet, twenty on InfiniBand, four where an IP tunnel shows its
-/// local end (`sit`, `ipip`). It is kept whole.
+/// local end (`sit`, `ipip`). Always stored whole.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacAddr {
-    // `bytes` comes first so that addresses sort as their bytes do; those past `len` are zero.
+    // `bytes` comes first so that addresses sort by bytes; bytes past `len` are zero.
     bytes: [u8; MAX_LEN],
     len: u8,
 }
 
 impl MacAddr {
-    /// The address with these bytes; `None` when there are none or more than 20.
+    /// The address with these bytes; `None` for no bytes or more than 20.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || bytes.len() > MAX_LEN {
@@ -36,7 +36,7 @@ impl MacAddr {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// The first six bytes, zeroes where there are fewer, in the low bits of a word.
+    /// The first six bytes, padded with zeroes, in the low bits of a word.
     #[inline(always)]
     pub(crate) fn first_six(&self) -> u64 {
         let [a, b, c, d, e, f, ..] = self.bytes;
@@ -52,7 +52,7 @@ impl From<[u8; 6]> for MacAddr {
     }
 }
 
-/// Lower-case hex pairs with colons, as `ip link` prints them.
+/// Lower-case hex pairs with colons, as in `ip link`.
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, byte) in self.as_bytes().iter().enumerate() {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_by_name() {
+    fn invalid_address_is_refused() {
         for text in ["", "0a:5", "0a:58:zz", "+a:58", "0a::58", &"00:".repeat(21)] {
             let error = text.parse::<MacAddr>().unwrap_err();
             assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_address_is_not_its_zero_padded_twin() {
+    fn zero_padding_changes_an_address() {
         assert_ne!(MacAddr::new(&[1]), MacAddr::new(&[1, 0]));
     }
 }

@@ -1,13 +1,15 @@
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Longest interface name in bytes (`IFNAMSIZ` - 1, `linux/if.h`).
 const IFNAME_MAX: usize = 15;
 
-/// An interface's name: up to 15 bytes, held in place, not necessarily UTF-8.
+/// Name of an interface: up to 15 bytes, stored inline, not necessarily UTF-8.
 ///
-/// The kernel refuses only `/`, `:`, white space, `.` and `..` in a name, so it can hold
-/// quotes, control characters and bytes that are no text.
+/// The kernel refuses only `/`, `:`, white space, `.` and `..` in a name, so a name can contain
+/// quotes, control characters and bytes that are not UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct IfName {
     bytes: [u8; IFNAME_MAX],
@@ -15,7 +17,7 @@ pub struct IfName {
 }
 
 impl IfName {
-    /// No name at all.
+    /// The empty name.
     pub(crate) const EMPTY: Self = Self { bytes: [0; IFNAME_MAX], len: 0 };
 
     /// The name with these bytes; `None` when longer than 15.
@@ -27,27 +29,27 @@ impl IfName {
         Some(Self { bytes, len: name.len() as u8 })
     }
 
-    /// The bytes as the kernel gave them.
+    /// The bytes of the kernel.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// All of it in two words, for places that threads share.
+    /// The name in two words, for memory shared between threads.
     pub(crate) fn to_words(self) -> [u64; 2] {
         let Self { bytes: [a, b, c, d, e, f, g, h, rest @ ..], len } = self;
         let [i, j, k, l, m, n, o] = rest;
         [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, len]].map(u64::from_le_bytes)
     }
 
-    /// The name that became these words.
+    /// The name from the words of [`to_words`](Self::to_words).
     #[inline(always)]
     pub(crate) fn from_words(words: [u64; 2]) -> Self {
         let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, len]] = words.map(u64::to_le_bytes);
         Self { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o], len }
     }
 
-    /// The name when it is UTF-8, as nearly all are.
+    /// The name as text; `None` if the name is not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(self.as_bytes()).ok()
@@ -67,8 +69,27 @@ impl PartialEq<&str> for IfName {
     }
 }
 
-/// Bytes that are not UTF-8, control characters and backslashes are written `\xNN`, so that no two names are
-/// written the same.
+impl AsRef<[u8]> for IfName {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// Error of a text that is too long for the name of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is too long for the name of an interface: the kernel allows 15 bytes")]
+pub struct ParseIfNameError(String);
+
+impl FromStr for IfName {
+    type Err = ParseIfNameError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name).ok_or_else(|| ParseIfNameError(name.to_owned()))
+    }
+}
+
+/// Bytes that are not UTF-8, control characters and backslashes become `\xNN`, so that different names have
+/// different texts.
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(self.as_bytes(), f)
@@ -81,9 +102,9 @@ impl fmt::Debug for IfName {
     }
 }
 
-/// The name of a network namespace: its file's name below `/var/run/netns`.
+/// Name of a network namespace: the name of a file below `/var/run/netns`.
 ///
-/// Names come and go and are reused; [`NetnsId`](crate::NetnsId) is the identity.
+/// Names are reused; [`NetnsId`](crate::NetnsId) is the identity.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsName(Arc<[u8]>);
 
@@ -94,7 +115,7 @@ impl NetnsName {
         Self(name.as_ref().into())
     }
 
-    /// The bytes as the directory listed them.
+    /// The bytes in the directory.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -108,8 +129,22 @@ impl PartialEq<str> for NetnsName {
     }
 }
 
-/// Bytes that are not UTF-8, control characters and backslashes are written `\xNN`, so that no two names are
-/// written the same.
+impl AsRef<[u8]> for NetnsName {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl FromStr for NetnsName {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(name))
+    }
+}
+
+/// Bytes that are not UTF-8, control characters and backslashes become `\xNN`, so that different names have
+/// different texts.
 impl fmt::Display for NetnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(&self.0, f)
@@ -122,9 +157,9 @@ impl fmt::Debug for NetnsName {
     }
 }
 
-/// Writes a name so that different names are written differently, and none changes how text around it
-/// is shown: bytes that are not UTF-8, control characters, characters that reorder text, and the backslash
-/// itself become `\xNN` for each byte.
+/// Writes a name such that different names have different texts, and the text around a name keeps its order:
+/// bytes that are not UTF-8, control characters, characters that reorder text, and backslashes become `\xNN` for
+/// each byte.
 fn write_escaped(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // `pad` keeps width and alignment for ordinary names.
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -162,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_bytes_and_odd_ones_stay_apart() {
+    fn odd_names_stay_apart() {
         let [a, b] = [b"eth\xff", b"eth\xfe"].map(|n| IfName::new(n).unwrap());
         assert_ne!(a.to_string(), b.to_string());
         assert_eq!(a.to_string(), r"eth\xff");
@@ -171,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn written_names_differ_where_names_do() {
+    fn texts_of_different_names_differ() {
         let names: [&[u8]; 5] = [b"bad\xff", br"bad\xff", br"bad\\xff", b"bad\x1b[31m", "bad\u{202e}".as_bytes()];
         let written = names.map(|name| NetnsName::new(name).to_string());
         let expected = [r"bad\xff", r"bad\x5cxff", r"bad\x5c\x5cxff", r"bad\x1b[31m", r"bad\xe2\x80\xae"];
@@ -180,7 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_too_long_for_the_kernel_is_none() {
+    fn long_name_is_refused() {
+        assert_eq!("eth0".parse(), Ok(IfName::new("eth0").unwrap()));
+        assert!("sixteen-bytes-xy".parse::<IfName>().is_err());
         assert!(IfName::new("fifteen-bytes-x").is_some());
         assert!(IfName::new("sixteen-bytes-xy").is_none());
     }

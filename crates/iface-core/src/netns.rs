@@ -3,26 +3,27 @@ use std::num::NonZeroU64;
 
 use crate::NetnsName;
 
-/// What makes a network namespace the one it is.
+/// Identity of a network namespace.
 ///
-/// `nsfs` gives each namespace a (device, inode), see `ioctl_nsfs(2)`; the inode number is
-/// given out again once its namespace is dead, so a generation tells the two apart.
+/// `nsfs` gives each namespace a (device, inode), see `ioctl_nsfs(2)`. The kernel reuses the inode number of a
+/// deleted namespace, so a generation is part of the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetnsId {
     /// `st_dev` of the nsfs file.
     pub dev: u64,
     /// `st_ino` of the nsfs file.
     pub inode: u64,
-    /// Counts up with each namespace an informer meets; never reused by one informer.
+    /// Number of the namespace in order of discovery; never reused by one informer.
     pub generation: u64,
 }
 
-/// A network namespace as it is known by now.
+/// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Netns {
-    /// Its identity.
+    /// Identity of the namespace.
     pub id: NetnsId,
-    /// Where it was found.
+    /// Name of the namespace, or the host's.
     pub place: Place,
     /// Id of the namespace that the kernel never reuses until reboot: `SO_NETNS_COOKIE` of
     /// `socket(7)`, and `bpf_get_netns_cookie` in eBPF programs. `None` before Linux 6.18, and where
@@ -30,23 +31,36 @@ pub struct Netns {
     pub cookie: Option<NonZeroU64>,
 }
 
-/// Where a namespace is found.
+/// Place of a namespace on the node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Place {
-    /// It is the informer's own: the node's, in a pod with `hostNetwork`.
+    /// The informer's own namespace: the node's, in a pod with `hostNetwork`.
     Host,
-    /// It has a name in a directory of namespaces.
+    /// A name in a directory of namespaces.
     Named(NetnsName),
 }
 
 impl Netns {
+    /// A namespace without a known cookie.
+    #[must_use]
+    pub fn new(id: NetnsId, place: Place) -> Self {
+        Self { id, place, cookie: None }
+    }
+
+    /// With the cookie, if known.
+    #[must_use]
+    pub fn with_cookie(self, cookie: Option<NonZeroU64>) -> Self {
+        Self { cookie, ..self }
+    }
+
     /// Whether this is the host's namespace.
     #[must_use]
     pub fn is_host(&self) -> bool {
         self.place == Place::Host
     }
 
-    /// Its name; the host's namespace has none.
+    /// Name of the namespace; the host's namespace has none.
     #[must_use]
     pub fn name(&self) -> Option<&NetnsName> {
         match &self.place {

@@ -1,4 +1,4 @@
-//! Interfaces for tests, few enough that random ones collide.
+//! Interfaces for tests, few enough for random collisions.
 use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()
 }
 
-/// Number 0 is the host's.
+/// A namespace by number; 0 is the host's.
 pub(crate) fn netns(number: u8) -> Arc<Netns> {
     let place = match number {
         0 => Place::Host,
@@ -44,7 +44,7 @@ pub(crate) fn interface(id: u64, in_netns: u8, ifindex: u32, named: &str, its_ma
     }
 }
 
-/// One of the properties that may change while an interface exists.
+/// A change of a property of an interface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
     Mac(Option<u8>),
@@ -76,7 +76,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(prop_oneof![2 => toggle, 3 => change], 0..120)
 }
 
-/// What a well-behaved informer says when these steps happen.
+/// The events of a correct informer for these steps.
 pub(crate) fn history(steps: &[Step]) -> Vec<Event> {
     let mut slots: [Option<Arc<Interface>>; SLOTS] = Default::default();
     let mut ids = 1..;

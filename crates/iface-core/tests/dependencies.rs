@@ -1,10 +1,10 @@
-//! iface-core is for any program on any system: no runtime, no system calls.
+//! iface-core runs in any program on any system: no runtime, no system calls.
 
-/// What it may depend on. All of these build wherever `std` does, and none brings a runtime.
+/// Allowed dependencies. All build wherever `std` does, without a runtime.
 const ALLOWED: [&str; 7] = ["arc-swap", "atomic-waker", "foldhash", "futures-core", "ipnet", "regex", "thiserror"];
 
 #[test]
-fn it_depends_on_nothing_that_needs_linux_or_a_runtime() {
+fn dependencies_build_without_linux_and_runtime() {
     let manifest = include_str!("../Cargo.toml");
     let sections: Vec<_> = manifest.lines().filter(|line| line.contains("dependencies")).collect();
     assert_eq!(sections, ["[dependencies]", "[dev-dependencies]"], "a kind of dependency that is not looked at here");

@@ -1,4 +1,4 @@
-//! What interfaces in the table cost, counted at the allocator.
+//! Memory of interfaces in the table, counted at the allocator.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,12 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use iface_core::{
-    Event, IfName, Interface, InterfaceId, Kind, Lookup, MacAddr, Netns, NetnsId, NetnsName, OperState, Peer, Place,
-    Registerer,
+    Event, IfName, Interface, InterfaceId, Kind, Lookup, MacAddr, Netns, NetnsId, NetnsName, Peer, Place, Registerer,
 };
 
 struct Counting;
@@ -40,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The most bytes that one interface may cost.
+/// Limit of bytes per interface.
 const LIMIT: f64 = 300.0;
 
 fn netns(number: u32) -> Arc<Netns> {
@@ -48,31 +46,24 @@ fn netns(number: u32) -> Arc<Netns> {
         0 => Place::Host,
         n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
     };
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place, cookie: None })
+    Arc::new(Netns::new(NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place))
 }
 
-/// What one pod adds to a node: `lo` and `eth0` inside, the end of its veth on the host.
+/// Interfaces of one pod: `lo` and `eth0` inside, the peer of `eth0` on the host.
 fn pod(number: u32, host: &Arc<Netns>) -> [Interface; 3] {
     let inside = netns(number);
     let [_, a, b, c] = number.to_be_bytes();
-    let with = |n: u32, netns: &Arc<Netns>, ifindex, name: String, mac, addresses: &[String]| Interface {
-        id: InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number * 3 + n))),
-        netns: netns.clone(),
-        ifindex,
-        name: IfName::new(name).unwrap(),
-        mac: Some(MacAddr::from(mac)),
-        kind: (n != 0).then(|| Kind::new("veth")),
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1450,
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        peer: None,
-        owner: None,
-        since: SystemTime::UNIX_EPOCH,
+    let with = |n: u32, netns: &Arc<Netns>, ifindex, name: String, mac, addresses: &[String]| {
+        let id = InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number * 3 + n)));
+        let mut interface = <Interface>::new(id, netns.clone(), ifindex, IfName::new(name).unwrap());
+        interface.mac = Some(MacAddr::from(mac));
+        interface.kind = (n != 0).then(|| Kind::new("veth"));
+        interface.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        interface
     };
-    let linked = |end: Interface, other: &Interface| Interface {
-        peer: Some(Box::new(Peer { netns: other.netns.clone(), ifindex: other.ifindex, name: other.name })),
-        ..end
+    let linked = |mut end: Interface, other: &Interface| {
+        end.peer = Some(Box::new(Peer::new(other.netns.clone(), other.ifindex, other.name)));
+        end
     };
     let lo = with(0, &inside, 1, "lo".into(), [0; 6], &["127.0.0.1/8".into(), "::1/128".into()]);
     let eth0 = with(1, &inside, 2, "eth0".into(), [0x0a, 0x58, 0, a, b, c], &[format!("10.{a}.{b}.{c}/24")]);
@@ -80,7 +71,7 @@ fn pod(number: u32, host: &Arc<Netns>) -> [Interface; 3] {
     [lo, linked(eth0.clone(), &veth), linked(veth, &eth0)]
 }
 
-/// A table of this many pods; what each interface costs, and the dearest size on the way.
+/// A table of this number of pods: bytes per interface at the end, and the maximum on the way.
 fn filled(pods: u32) -> (Lookup, f64) {
     let before = BYTES.get();
     let (mut known, mut dearest) = (0, 0.0_f64);
@@ -99,7 +90,7 @@ fn filled(pods: u32) -> (Lookup, f64) {
 }
 
 #[test]
-fn an_interface_costs_at_most_300_bytes_with_all_that_finds_it() {
+fn interface_takes_at_most_300_bytes() {
     let size = size_of::<Interface>();
     let (lookup, dearest) = filled(4_000);
     assert_eq!(lookup.len(), 12_000);
@@ -120,7 +111,7 @@ fn a_lookup_allocates_nothing() {
             let _ = (lookup.by_mac(&mac), lookup.in_netns("none", 2), lookup.by_name(&IfName::default()));
         }
     };
-    // A thread's first read may set up what its later ones use.
+    // The first read of a thread may allocate for later reads.
     ask();
     let before = CALLS.get();
     ask();

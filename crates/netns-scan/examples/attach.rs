@@ -30,10 +30,7 @@ impl Drop for Attachment {
 fn main() -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = std::env::args().skip(1).collect();
     let none: &[&str] = &[];
-    let filter = Filter::from_words(&names, &["lo"], none).map_err(|faults| {
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        faults.join("\n")
-    })?;
+    let filter = Filter::from_words(&names, &["lo"], none)?;
     let watcher = Watcher::start(WatchOptions::default())?;
     // The registerer knows every interface; only those that are up and wanted are attached to.
     let registerer = Registerer::new(watcher);

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use iface_core::{Event, EventKind, Interface, InterfaceId, NetnsId, Place};
+use iface_core::{Event, EventKind, Interface, InterfaceId, NetnsId};
 
 /// The interfaces according to a stream of events, with checks of the contract of an informer.
 ///
@@ -100,8 +100,8 @@ impl Replay {
 }
 
 fn is_at(interface: &Interface, place: &str) -> bool {
-    match &interface.netns.place {
-        Place::Host => place == "host",
-        Place::Named(name) => *name == *place,
+    match interface.netns.name() {
+        None => place == "host",
+        Some(name) => *name == *place,
     }
 }

@@ -113,7 +113,7 @@ impl Selectors {
 
 fn is_named(place: &Place, name: &str) -> bool {
     match place {
-        Place::Host => name == "host",
         Place::Named(own) => *own == *name,
+        _ => name == "host",
     }
 }

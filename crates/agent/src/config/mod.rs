@@ -220,8 +220,8 @@ impl FilterWords {
     fn filter(&self) -> Result<Filter, Vec<(&'static str, FilterError)>> {
         const NONE: &[String] = &[];
         let alone = |key, [interfaces, exclude, ips]: [&[String]; 3]| {
-            let faults = Filter::from_words(interfaces, exclude, ips).err().unwrap_or_default();
-            faults.into_iter().map(move |fault| (key, fault))
+            let faults = Filter::from_words(interfaces, exclude, ips).err();
+            faults.into_iter().flatten().map(move |fault| (key, fault))
         };
         let faults: Vec<_> = alone("interfaces", [&self.interfaces, NONE, NONE])
             .chain(alone("exclude-interfaces", [NONE, &self.exclude, NONE]))

@@ -24,8 +24,9 @@ fn faults(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Str
 }
 
 fn allows(config: &Config, name: &str) -> bool {
-    let name = iface_core::IfName::new(name).unwrap();
-    config.filter.allows(&crate::interface::Interface { name, ..crate::json::tests::bare() })
+    let mut interface = crate::json::tests::bare();
+    interface.name = name.parse().unwrap();
+    config.filter.allows(&interface)
 }
 
 #[test]

@@ -16,25 +16,15 @@ use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, Work
 use crate::lookup::Answer;
 
 fn netns(place: Place, inode: u64) -> Arc<Netns> {
-    Arc::new(Netns { id: NetnsId { dev: 4, inode, generation: 0 }, place, cookie: NonZeroU64::new(5) })
+    Arc::new(Netns::new(NetnsId { dev: 4, inode, generation: 0 }, place).with_cookie(NonZeroU64::new(5)))
 }
 
 pub(crate) fn bare() -> Interface {
-    Interface {
-        id: InterfaceId(NonZeroU64::MIN),
-        netns: netns(Place::Host, 4_026_531_833),
-        ifindex: 3,
-        name: IfName::new("tun0").unwrap(),
-        mac: None,
-        kind: None,
-        oper_state: OperState::Unknown,
-        admin_up: false,
-        mtu: 1500,
-        addresses: Box::default(),
-        peer: None,
-        owner: None,
-        since: SystemTime::UNIX_EPOCH,
-    }
+    let host = netns(Place::Host, 4_026_531_833);
+    let mut interface = Interface::new(InterfaceId(NonZeroU64::MIN), host, 3, IfName::new("tun0").unwrap());
+    interface.mtu = 1500;
+    interface.since = SystemTime::UNIX_EPOCH;
+    interface
 }
 
 pub(crate) fn of_a_pod() -> Interface {
@@ -46,32 +36,19 @@ pub(crate) fn of_a_pod() -> Interface {
         workload: Some(Workload { kind: WorkloadKind::StatefulSet, name: "web".into() }),
         attributes: Vec::new(),
     };
-    Interface {
-        netns: netns(place, 4_026_532_461),
-        ifindex: 2,
-        name: IfName::new("eth0").unwrap(),
-        mac: Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, 5])),
-        kind: Some(Kind::new("veth")),
-        oper_state: OperState::Up,
-        admin_up: true,
-        addresses: ["10.244.0.5/24".parse().unwrap()].into(),
-        peer: Some(Box::new(Peer {
-            netns: Arc::new(Netns {
-                id: NetnsId { dev: 4, inode: 4_026_531_833, generation: 0 },
-                place: Place::Host,
-                cookie: None,
-            }),
-            ifindex: 9,
-            name: IfName::new("veth3f").unwrap(),
-        })),
-        owner: Some(Arc::new(Owner {
-            pod: Arc::new(pod),
-            source: Source::CniCache,
-            network: Some("cbr0".into()),
-            end: End::Pod,
-        })),
-        ..bare()
-    }
+    let owner = Owner { pod: Arc::new(pod), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let mut interface = bare();
+    interface.netns = netns(place, 4_026_532_461);
+    interface.ifindex = 2;
+    interface.name = IfName::new("eth0").unwrap();
+    interface.mac = Some(MacAddr::from([0x0a, 0x58, 0x0a, 0xf4, 0, 5]));
+    interface.kind = Some(Kind::new("veth"));
+    interface.oper_state = OperState::Up;
+    interface.admin_up = true;
+    interface.addresses = ["10.244.0.5/24".parse().unwrap()].into();
+    interface.peer = Some(Peer::new(bare().netns, 9, IfName::new("veth3f").unwrap()).into());
+    interface.owner = Some(Arc::new(owner));
+    interface
 }
 
 fn shown(view: impl Serialize) -> Value {
@@ -127,7 +104,8 @@ fn synced_has_only_its_name() {
 
 #[test]
 fn name_that_is_not_utf8_is_escaped() {
-    let interface = Interface { name: IfName::new(b"eth\xff\"").unwrap(), ..bare() };
+    let mut interface = bare();
+    interface.name = IfName::new(b"eth\xff\"").unwrap();
     assert_eq!(shown(InterfaceView::from(&interface))["name"], "eth\\xff\"");
 }
 

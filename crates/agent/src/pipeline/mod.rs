@@ -46,9 +46,10 @@ impl Pipeline {
         let (selection, selected) = watch::channel(selection(config));
         let tagged = WithOwners::new(scan, sources(config, selected).await?);
         let owners = tagged.status();
-        let kernel = |ifindex| name_for_index(ifindex).ok().flatten();
-        let settings = LookupOptions { preferred: config.preferred.clone(), kernel: Some(Box::new(kernel)) };
-        let events = Filtered::new(Registerer::with_options(tagged, settings), config.filter.clone());
+        let mut options = LookupOptions::default();
+        options.preferred = config.preferred.clone();
+        options.kernel = Some(Box::new(|ifindex| name_for_index(ifindex).ok().flatten()));
+        let events = Filtered::new(Registerer::with_options(tagged, options), config.filter.clone());
         let (lookup, filter) = (events.lookup(), events.handle());
         Ok(Self { events, handle, lookup, owners, selection, filter })
     }

@@ -39,14 +39,13 @@ fn read(interface: &Interface, sysfs: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use iface_core::{Kind, Place};
 
     use super::*;
     use crate::metrics::points::Options;
     use crate::metrics::series::Accumulator;
-    use crate::testing::{at, interface};
+    use crate::testing::{at, changed, interface};
 
     #[test]
     fn only_hardware_links_have_a_speed() {
@@ -62,7 +61,7 @@ mod tests {
             std::fs::create_dir(sysfs.path().join(name)).unwrap();
             std::fs::write(sysfs.path().join(name).join("speed"), speed).unwrap();
             let kind = kind.map(Kind::new);
-            interfaces.push(Arc::new(Interface { kind, ..interface(number, name, Place::Host, at(1)) }));
+            interfaces.push(changed(&interface(number, name, Place::Host, at(1)), |interface| interface.kind = kind));
         }
         let options = Options { opt_in: vec![Measure::Bandwidth], ..Options::default() };
         let mut points = Accumulator::new(options).collect(&interfaces, &[], at(10));

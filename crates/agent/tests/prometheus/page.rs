@@ -35,8 +35,8 @@ impl Node {
         self.pages += 1;
         let mut down = Interface::clone(&pod_interface(3, "net1", &pod("db"), at(1)));
         down.oper_state = if self.pages.is_multiple_of(2) { OperState::Up } else { OperState::Down };
-        let always_down =
-            Interface { oper_state: OperState::Down, ..Interface::clone(&pod_interface(6, "tun1", &pod("db"), at(1))) };
+        let mut always_down = Interface::clone(&pod_interface(6, "tun1", &pod("db"), at(1)));
+        always_down.oper_state = OperState::Down;
         let odd = Arc::new(Pod { name: "quote\" back\\slash\nline".into(), ..Pod::clone(&pod("odd")) });
         let interfaces = [
             eth0(1, at(1)),

@@ -12,12 +12,12 @@ use futures_core::Stream;
 use crate::filter::stream::Shown;
 use crate::{Coalesce, Event, Filter, Informer, Interface, Lookup, Registerer};
 
-/// Passes on the events of the interfaces that a filter allows, while the table behind the
-/// [`Lookup`] holds every interface.
+/// Emits the events of the interfaces that a filter allows; the table behind the [`Lookup`]
+/// keeps every interface.
 ///
-/// A new filter, set with a [`FilterHandle`], takes effect at once: interfaces it allows are
-/// `Added`, interfaces it no longer allows are `Deleted`, all others stay. Each `Added` has its
-/// `Deleted`, and an interface that comes back keeps its [`InterfaceId`](crate::InterfaceId).
+/// A new filter, set with a [`FilterHandle`], takes effect at once: newly allowed interfaces are
+/// `Added`, no longer allowed interfaces are `Deleted`, all others stay. Each `Added` has a
+/// `Deleted`, and a returning interface keeps the same [`InterfaceId`](crate::InterfaceId).
 ///
 /// Nothing is emitted before the informer's `Synced`. An interface that exists at the start comes
 /// as one `Added` with everything known by then.
@@ -39,7 +39,7 @@ use crate::{Coalesce, Event, Filter, Informer, Interface, Lookup, Registerer};
 /// # });
 /// ```
 pub struct Filtered<I, O = ()> {
-    // Owned, so that the table is never ahead of the events that arrive here.
+    // Owned, so that the table is never ahead of the events of this stream.
     inner: Registerer<I, O>,
     lookup: Lookup<O>,
     handle: FilterHandle,
@@ -84,8 +84,8 @@ impl<O, I: Informer<O>> Filtered<I, O> {
         }
     }
 
-    /// Queues an event for each interface of the table that the reader should know and does not,
-    /// or the other way round.
+    /// Queues an event for each difference between the allowed interfaces of the table and the
+    /// interfaces known to the reader.
     fn compare(&mut self) {
         let mut turned = Vec::new();
         self.lookup.for_each(|interface| {
@@ -101,7 +101,7 @@ impl<O, I: Informer<O>> Filtered<I, O> {
         }
     }
 
-    /// Takes the informer's next event in; returns the event to emit at once.
+    /// Applies the informer's next event; returns the event to emit at once.
     fn take(&mut self, event: Option<Event<O>>) -> Option<Event<O>> {
         match event {
             Some(Event::Synced) => {
@@ -110,7 +110,7 @@ impl<O, I: Informer<O>> Filtered<I, O> {
                 self.unread.push(Event::Synced);
                 None
             }
-            // The table has the interface; the comparison at `Synced` finds it there.
+            // The comparison at `Synced` finds the interface in the table.
             Some(_) if !self.synced => None,
             Some(event) => {
                 let allowed = event.interface().is_some_and(|interface| self.filter.allows(interface));
@@ -177,7 +177,7 @@ impl FilterHandle {
         Self(Arc::new(Setting { filter: ArcSwap::from_pointee(filter), reader: AtomicWaker::new() }))
     }
 
-    /// Replaces the filter; the stream follows when it is polled next, and is woken for it.
+    /// Replaces the filter and wakes the stream; the next poll applies the filter.
     pub fn set(&self, filter: Filter) {
         self.0.filter.store(Arc::new(filter));
         self.0.reader.wake();

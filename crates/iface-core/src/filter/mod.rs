@@ -3,23 +3,28 @@
 pub(crate) mod filtered;
 pub(crate) mod stream;
 
+use std::error::Error;
+use std::fmt;
+
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
 use crate::{IfName, Interface};
 
-/// What is left out where nobody says what to leave out.
+/// The exclusion of the default filter.
 const DEFAULT_EXCLUSION: &str = "lo";
 
-/// Which interfaces a program cares for, by name or by address.
+/// A selection of interfaces, by name or by address.
 ///
 /// ```
 /// use iface_core::Filter;
 ///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// const NONE: &[&str] = &[];
 /// let by_name = Filter::from_words(&["eth0", "/^net[0-9]+$/"], &["net9"], NONE)?;
 /// let by_address = Filter::from_words(NONE, NONE, &["10.244.0.0/16", "fd00:10:244::/48"])?;
-/// # Ok::<(), Vec<iface_core::FilterError>>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter(Way);
@@ -36,7 +41,7 @@ enum Pattern {
     Regex(Regex),
 }
 
-/// Leaves out `lo` only.
+/// Excludes `lo` only.
 impl Default for Filter {
     fn default() -> Self {
         let excluded = IfName::new(DEFAULT_EXCLUSION).map(Pattern::Name).into_iter().collect();
@@ -45,27 +50,27 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Allows everything.
+    /// Allows all interfaces.
     #[must_use]
     pub fn everything() -> Self {
         Self(Way::Names { allowed: Vec::new(), excluded: Vec::new() })
     }
 
-    /// Reads what people write.
+    /// Parses the words of a configuration.
     ///
-    /// `interfaces` and `exclude` hold names, or regular expressions between slashes that may
-    /// match any part of a name. An empty list of `interfaces` allows all; what `exclude` matches is
-    /// left out even so. `ips` holds networks of either family and allows the interfaces that
-    /// have an address in one; names then have no say. White space around a word is nothing.
+    /// `interfaces` and `exclude` contain names, or regular expressions between slashes that may
+    /// match any part of a name. An empty list of `interfaces` allows all names; `exclude` wins over
+    /// `interfaces`. `ips` contains networks of either family and allows interfaces with an address in
+    /// such a network, whatever the name. White space around a word is ignored.
     ///
     /// # Errors
-    /// All faults at once: what cannot be read, what is said twice, and names together with
-    /// networks. An exclusion of nothing but `lo`, the usual default, may stand beside networks.
+    /// All faults at once: invalid words, duplicates, and names together with networks. The default
+    /// exclusion `lo` alone may stand beside networks.
     pub fn from_words(
         interfaces: &[impl AsRef<str>],
         exclude: &[impl AsRef<str>],
         ips: &[impl AsRef<str>],
-    ) -> Result<Self, Vec<FilterError>> {
+    ) -> Result<Self, FilterErrors> {
         let mut faults = Vec::new();
         let allowed = read(interfaces, pattern, &mut faults);
         let excluded = read(exclude, pattern, &mut faults);
@@ -75,13 +80,13 @@ impl Filter {
             faults.push(FilterError::TwoWays);
         }
         match (faults.is_empty(), ips.is_empty()) {
-            (false, _) => Err(faults),
+            (false, _) => Err(FilterErrors(faults)),
             (true, true) => Ok(Self(Way::Names { allowed, excluded })),
             (true, false) => Ok(Self(Way::Addresses(networks))),
         }
     }
 
-    /// Whether the interface is one to care for, as it is now.
+    /// Whether the filter allows the interface in its present state.
     #[must_use]
     pub fn allows<O>(&self, interface: &Interface<O>) -> bool {
         match &self.0 {
@@ -106,48 +111,87 @@ impl Pattern {
     }
 }
 
-/// Why words make no [`Filter`].
+/// All faults of the words of a [`Filter`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilterErrors(Vec<FilterError>);
+
+impl FilterErrors {
+    /// The faults, at least one, in the order of the words.
+    #[must_use]
+    pub fn as_slice(&self) -> &[FilterError] {
+        &self.0
+    }
+}
+
+impl IntoIterator for FilterErrors {
+    type Item = FilterError;
+    type IntoIter = std::vec::IntoIter<FilterError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// One line per fault with the cause: a list of faults has no single source.
+impl fmt::Display for FilterErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, fault) in self.0.iter().enumerate() {
+            let line = if n == 0 { "" } else { "\n" };
+            write!(f, "{line}{fault}")?;
+            if let Some(cause) = fault.source() {
+                write!(f, ": {cause}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error for FilterErrors {}
+
+/// A fault of one word of a [`Filter`], or of two lists.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
     /// Names and networks are both given.
     #[error("interfaces are chosen by name or by address, not by both: leave out the names or the networks")]
     TwoWays,
-    /// A list has an entry with nothing in it.
-    #[error("an entry is empty: is there a comma too many?")]
+    /// A list has an empty entry.
+    #[error("an entry is empty: remove a comma")]
     Empty,
-    /// An entry is there twice.
-    #[error("{entry:?} is in the list twice: leave one out")]
+    /// A list has an entry twice.
+    #[error("{entry:?} is in the list twice: remove an entry")]
     Duplicate {
         /// The entry.
         entry: String,
     },
-    /// No interface can have this name.
+    /// An entry is not a valid name of an interface.
     #[error(
-        "{entry:?} is no interface's name: one has up to 15 bytes and no slash; \
+        "{entry:?} is not a valid name of an interface: a name has up to 15 bytes without a slash; \
          a regular expression stands between two slashes, like /^eth/"
     )]
     BadName {
         /// The entry.
         entry: String,
     },
-    /// The regular expression cannot be read.
+    /// A regular expression is not valid.
     #[error("{entry:?} is not a valid regular expression")]
     BadRegex {
         /// The entry.
         entry: String,
-        /// What is wrong with it.
+        /// The fault of the expression.
         source: regex::Error,
     },
-    /// The network cannot be read.
-    #[error("{entry:?} is no network: write an address and a prefix length, like 10.244.0.0/16 or fd00::1/128")]
+    /// A network is not valid.
+    #[error(
+        "{entry:?} is not a valid network: write an address and a prefix length, like 10.244.0.0/16 or fd00::1/128"
+    )]
     BadNetwork {
         /// The entry.
         entry: String,
     },
 }
 
-/// Reads each word; those with a fault are left out and told of.
+/// Parses each word; faults go to `faults`.
 fn read<T>(
     words: &[impl AsRef<str>],
     one: fn(&str) -> Result<T, FilterError>,
@@ -215,6 +259,13 @@ mod tests {
         assert_eq!(allowed(&filter, &["eth0", "br-0", "eth01", "abr-3", "lo", "ens5"]), ["eth0", "br-0", "ens5"]);
     }
 
+    /// The syntax of RE2: flags, Unicode classes and scripts.
+    #[test]
+    fn expressions_have_the_syntax_of_re2() {
+        let filter = Filter::from_words(&["/(?i)^ETH/", r"/^\p{L}+$/", r"/^\p{Greek}1$/"], NONE, NONE).unwrap();
+        assert_eq!(allowed(&filter, &["eth0", "größe", "br-0", "λ1", "x2"]), ["eth0", "größe", "λ1"]);
+    }
+
     #[test]
     fn exclusion_wins() {
         let filter = Filter::from_words(&["/^eth/", "/^br-/"], &["eth1", "/^br-1/"], NONE).unwrap();
@@ -225,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_can_be_matched() {
+    fn name_without_utf8_can_match() {
         let odd = Interface { name: IfName::new(b"eth\xff").unwrap(), ..interface(1, 0, 2, "", None) };
         assert!(Filter::from_words(&["/^eth/"], NONE, NONE).unwrap().allows(&odd));
         assert!(!Filter::from_words(&["eth"], NONE, NONE).unwrap().allows(&odd));
     }
 
     #[test]
-    fn one_address_in_one_network_of_either_family_is_enough() {
+    fn one_matching_address_is_enough() {
         let networks = ["198.51.100.1/32", "2001:db8::1/128", "192.0.2.0/24"];
         let filter = Filter::from_words(NONE, &["lo"], &networks).unwrap();
         for (addresses, expected) in [
@@ -248,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_may_be_written_with_an_address_inside_it() {
+    fn network_may_have_host_bits() {
         let filter = Filter::from_words(NONE, NONE, &["10.1.2.3/8"]).unwrap();
         assert!(filter.allows(&with_addresses(&["10.200.0.1/24"])));
         assert!(!filter.allows(&with_addresses(&["11.0.0.1/24"])));
@@ -258,23 +309,23 @@ mod tests {
     fn names_and_networks_exclude_each_other() {
         for (interfaces, exclude) in [(&["eth0"][..], NONE), (NONE, &["eth1"]), (&["eth0"], &["lo"])] {
             let faults = Filter::from_words(interfaces, exclude, &["10.0.0.0/8"]).unwrap_err();
-            assert_eq!(faults, [FilterError::TwoWays]);
+            assert_eq!(faults.as_slice(), [FilterError::TwoWays]);
         }
     }
 
     #[test]
-    fn each_fault_is_told_all_at_once_and_names_its_entry() {
+    fn all_faults_name_their_entries() {
         let interfaces = ["eth0", "eth0", "", "/[/", "/half", "sixteen-bytes-xy"];
         let faults = Filter::from_words(&interfaces, NONE, &["10.0.0.1", "10.0.0.0/33", "::/0", "::/0"]).unwrap_err();
-        let messages: Vec<_> = faults.iter().map(FilterError::to_string).collect();
+        let messages: Vec<_> = faults.into_iter().map(|fault| fault.to_string()).collect();
         let expected = [
             r#""eth0" is in the list twice"#,
             "an entry is empty",
             r#""/[/" is not a valid regular expression"#,
-            r#""/half" is no interface's name"#,
-            r#""sixteen-bytes-xy" is no interface's name"#,
-            r#""10.0.0.1" is no network"#,
-            r#""10.0.0.0/33" is no network"#,
+            r#""/half" is not a valid name of an interface"#,
+            r#""sixteen-bytes-xy" is not a valid name of an interface"#,
+            r#""10.0.0.1" is not a valid network"#,
+            r#""10.0.0.0/33" is not a valid network"#,
             r#""::/0" is in the list twice"#,
             "by name or by address, not by both",
         ];

@@ -12,9 +12,9 @@ use crate::{Event, Filter, Informer, Interface, InterfaceId};
 
 /// Narrows any [`Informer`].
 ///
-/// To whoever reads the narrowed stream, an interface exists while it is of those wanted: it is
-/// `Added` when it becomes one and `Deleted` when it ceases to be one, so each `Added` has its
-/// `Deleted`, and one that comes back keeps its [`InterfaceId`]. `Synced` passes through.
+/// For the reader of the narrowed stream, an interface exists while the condition holds: `Added` comes
+/// when the condition begins to hold and `Deleted` when the condition ends. Each `Added` has a
+/// `Deleted`, and a returning interface keeps the same [`InterfaceId`]. `Synced` passes through.
 pub trait InformerExt<O = ()>: Informer<O> + Sized {
     /// Only interfaces for which `wanted` holds.
     fn only<F: Fn(&Interface<O>) -> bool>(self, wanted: F) -> Only<Self, F> {
@@ -22,7 +22,7 @@ pub trait InformerExt<O = ()>: Informer<O> + Sized {
     }
 
     /// Only interfaces that [can pass packets](Interface::is_up): for programs that attach
-    /// something to them.
+    /// to interfaces.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -45,7 +45,7 @@ pub trait InformerExt<O = ()>: Informer<O> + Sized {
         self.only(Interface::is_up)
     }
 
-    /// Only interfaces that the filter allows, whose addresses may change.
+    /// Only interfaces that the filter allows; changes of addresses are followed.
     fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface<O>) -> bool + Send + Unpin> {
         self.only(move |interface| filter.allows(interface))
     }
@@ -53,7 +53,7 @@ pub trait InformerExt<O = ()>: Informer<O> + Sized {
 
 impl<O, I: Informer<O>> InformerExt<O> for I {}
 
-/// An [`Informer`] of some interfaces of another; see [`InformerExt`].
+/// An [`Informer`] of a part of another's interfaces; see [`InformerExt`].
 pub struct Only<I, F> {
     inner: I,
     wanted: F,
@@ -83,7 +83,7 @@ impl<I: fmt::Debug, F> fmt::Debug for Only<I, F> {
     }
 }
 
-/// The interfaces that the reader of a narrowed stream believes to exist.
+/// The interfaces `Added` and not yet `Deleted` for the reader of a narrowed stream.
 #[derive(Debug, Default)]
 pub(super) struct Shown(BTreeSet<InterfaceId>);
 
@@ -96,7 +96,7 @@ impl Shown {
         self.0.len()
     }
 
-    /// Shows an interface that was hidden, or hides one that was shown.
+    /// Shows a hidden interface, or hides a shown interface.
     pub(super) fn turn<O>(&mut self, interface: Arc<Interface<O>>, wanted: bool) -> Event<O> {
         if wanted {
             self.0.insert(interface.id);
@@ -107,7 +107,7 @@ impl Shown {
         }
     }
 
-    /// The event to emit for one of the informer, about an interface that is wanted now or is not.
+    /// The event to emit for an event of the informer; `wanted` is the present condition of the interface.
     pub(super) fn pass<O>(&mut self, event: Event<O>, wanted: bool) -> Option<Event<O>> {
         match event {
             Event::Synced => Some(event),
@@ -136,7 +136,7 @@ mod tests {
         stream.collect::<Vec<_>>().now_or_never().unwrap()
     }
 
-    /// What exists after these events; it is an error to add what is there or touch what is not.
+    /// The interfaces after these events; panics if an event breaks the order.
     fn replay(events: &[Event]) -> BTreeMap<InterfaceId, Arc<Interface>> {
         let mut state = BTreeMap::new();
         for event in events {
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn after_every_event_the_reader_knows_those_wanted_and_no_others(steps in steps(), by_address: bool) {
+        fn reader_knows_exactly_the_wanted(steps in steps(), by_address: bool) {
             let filter = Filter::from_words(&[] as &[&str], &[] as &[&str], &["10.1.0.0/16"]).unwrap();
             let wanted = |interface: &Interface| match by_address {
                 true => filter.allows(interface),

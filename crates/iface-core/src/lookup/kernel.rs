@@ -8,19 +8,19 @@ use arc_swap::ArcSwapOption;
 use crate::IfName;
 use crate::lookup::registerer::AskKernel;
 
-/// How many answers are remembered.
+/// Number of remembered replies.
 const PLACES: usize = 256;
-/// How long.
+/// Lifetime of a remembered reply.
 const REMEMBER: Duration = Duration::from_secs(1);
-/// The shortest mean time between two questions; a question costs some 70 µs.
+/// The shortest mean time between two requests; a request costs some 70 µs.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// How many questions may come at once after a quiet time.
+/// Number of requests in a burst after a quiet time.
 const BURST: u32 = 100;
 
-/// What the kernel says of numbers that no event told of, remembered for a while.
+/// Replies of the kernel about unknown ifindexes, remembered for a while.
 ///
-/// Numbers come out of packets, so whoever sends packets may ask for all of them: memory is
-/// fixed, and so is the number of questions a second.
+/// An ifindex may come from a packet, so a sender of packets can cause lookups of any ifindex: memory
+/// is fixed, and so is the number of requests per second.
 pub(crate) struct KernelNames {
     ask: AskKernel,
     answers: Box<[ArcSwapOption<Remembered>]>,
@@ -53,7 +53,7 @@ impl KernelNames {
             return None;
         }
         let remembered = |name| Some(Arc::new(Remembered { ifindex, name, until: now + REMEMBER }));
-        // Remembering a miss first keeps other threads from asking the same.
+        // A miss remembered first keeps other threads from the same request.
         let claimed = place.compare_and_swap(&before, remembered(None));
         let ours = match (&*claimed, &*before) {
             (Some(claimed), Some(before)) => Arc::ptr_eq(claimed, before),
@@ -74,10 +74,10 @@ impl fmt::Debug for KernelNames {
     }
 }
 
-/// Questions left: a bucket that fills at a steady rate.
+/// Requests left: a token bucket.
 struct Budget {
     start: Instant,
-    /// Until when, in nanoseconds from the start, the questions so far use up the rate.
+    /// Time, in nanoseconds from the start, until which past requests use up the rate.
     spent_until: AtomicU64,
 }
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_asked_once_until_its_answer_is_forgotten() {
+    fn index_is_requested_once_per_lifetime() {
         let (names, asked) = counted(7);
         let start = Instant::now();
         for (ifindex, name) in [(7, IfName::new("eth7")), (8, None)] {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_different_numbers_is_no_flood_of_questions() {
+    fn flood_of_indexes_is_limited() {
         let (names, asked) = counted(7);
         let start = Instant::now();
         for ifindex in 0..1_000_000 {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_want_the_same_number_ask_once() {
+    fn concurrent_requests_are_merged() {
         let (names, asked) = counted(7);
         std::thread::scope(|scope| {
             for _ in 0..4 {

@@ -13,13 +13,13 @@ use crate::lookup::kernel::KernelNames;
 use crate::lookup::table::{CachedTable, Hit, Key, LoadEachTime, Occupant, Row, Shared, Tables, View};
 use crate::{IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, Place};
 
-/// Answers which interface something is, from any thread, while a
-/// [`Registerer`](crate::Registerer) follows the events.
+/// Looks up interfaces from any thread, while a [`Registerer`](crate::Registerer) follows the
+/// events.
 ///
-/// Cheap to clone, and all clones see the same. No method waits for a lock or for the thread that
-/// applies events, and none allocates unless it says so; the bound on a lookup's work is the size
-/// of the table. A lookup that runs beside a change answers as before or as after it. When the
-/// `Registerer` is gone, answers stay as they were.
+/// Cheap to clone; all clones share one table. No method waits for a lock or for the thread that
+/// applies events, and methods allocate only where documented; the work of a lookup is bounded by the
+/// size of the table. A lookup beside a change answers with the state before or after the change.
+/// After the end of the `Registerer` the table stays unchanged.
 ///
 /// ```
 /// use std::thread;
@@ -45,7 +45,7 @@ pub struct Lookup<O = ()> {
     pub(crate) kernel: Option<Arc<KernelNames>>,
 }
 
-// Derived, it would ask for an owner that can be cloned.
+// A derived `Clone` would require an owner with `Clone`.
 impl<O> Clone for Lookup<O> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), kernel: self.kernel.clone() }
@@ -53,33 +53,32 @@ impl<O> Clone for Lookup<O> {
 }
 
 impl<O> Lookup<O> {
-    /// The name of the interface with this number, told from others with the same by its MAC
-    /// address.
+    /// Look up the name of an interface by index and MAC address.
     ///
-    /// As [`for_index_and_mac`](Self::for_index_and_mac), but a number that no known interface
-    /// has is asked of the kernel, where [`LookupOptions`](crate::LookupOptions) say how, and the answer
-    /// counts as a guess. A number is asked once a second at most, and all numbers together a
-    /// hundred times a second: beyond that the answer is `None` without asking. Asking allocates.
+    /// As [`for_index_and_mac`](Self::for_index_and_mac), with a fallback to the kernel for an unknown
+    /// ifindex, if [`LookupOptions`](crate::LookupOptions) name a fallback; the kernel's name counts as a
+    /// guess. Each ifindex is requested at most once a second, and all together at most a hundred times a
+    /// second; beyond the limit the result is `None` without a request. A request allocates.
     #[must_use]
     pub fn name_for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
         self.name(&mut LoadEachTime, ifindex, mac)
     }
 
-    /// Answers as this does, a little faster: for a thread that asks for every packet.
+    /// A faster [`Lookup`] for one thread, for example for a lookup per packet.
     #[must_use]
     pub fn reader(&self) -> Reader<O> {
         Reader { kept: CachedTable::new(&self.shared), lookup: self.clone() }
     }
 
-    /// The interface with this number, told from others with the same by its MAC address.
+    /// Look up an interface by index and MAC address.
     ///
-    /// 1. One interface has the number: that one, whatever the MAC.
-    /// 2. Several have it: the one with this MAC.
-    /// 3. None of them has this MAC: the one whose name a rule prefers for the MAC's prefix.
-    /// 4. No rule helps: the host's, else that of the namespace whose name sorts first.
+    /// 1. A single interface with this ifindex: the interface, whatever the MAC address.
+    /// 2. Several interfaces with this ifindex: the interface with this MAC address.
+    /// 3. None with this MAC address: the interface with the name preferred for the MAC's prefix.
+    /// 4. No rule for the prefix: the host's interface, else the first by name of the namespace.
     ///
-    /// Where 2 or 3 leave several, they are told apart as in 4. A packet's MAC is often the other
-    /// end's or a router's, so 1 and 4 do not ask for a match.
+    /// Rule 4 also decides between several interfaces left by rules 2 and 3. The MAC address of a packet
+    /// often belongs to the peer or to a router, so rules 1 and 4 need no match.
     #[must_use]
     pub fn for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Found<O>> {
         let found = |row, confidence| Found { row, confidence };
@@ -127,7 +126,7 @@ impl<O> Lookup<O> {
         }))
     }
 
-    /// The interface with this number in this namespace.
+    /// The interface with this ifindex in a namespace.
     ///
     /// ```
     /// # let lookup = iface_core::Registerer::new(futures_util::stream::empty::<iface_core::Event>()).lookup();
@@ -141,19 +140,19 @@ impl<O> Lookup<O> {
         self.by(&Key::Netns(netns.into(), ifindex))
     }
 
-    /// The interface with this name; a guess when several namespaces have one.
+    /// The interface with this name; a guess if several namespaces have the name.
     #[must_use]
     pub fn by_name(&self, name: &IfName) -> Option<Found<O>> {
         self.by(&Key::Name(name))
     }
 
-    /// The interface with this MAC address; a guess when several have it.
+    /// The interface with this MAC address; a guess if several interfaces share the address.
     #[must_use]
     pub fn by_mac(&self, mac: &MacAddr) -> Option<Found<O>> {
         self.by(&Key::Mac(mac))
     }
 
-    /// The interface with this id, while it exists.
+    /// The interface with this id; `None` after the deletion.
     #[must_use]
     pub fn get(&self, id: InterfaceId) -> Option<Found<O>> {
         self.by(&Key::Id(id))
@@ -166,12 +165,12 @@ impl<O> Lookup<O> {
 
     /// Visits every interface, in no particular order.
     ///
-    /// One that exists throughout is visited once; one that comes or goes meanwhile, at most once.
+    /// Interfaces that exist throughout the call are visited once, others at most once.
     pub fn for_each(&self, visit: impl FnMut(&Arc<Interface<O>>)) {
         self.shared.for_each(visit);
     }
 
-    /// Every interface, as [`for_each`](Self::for_each) visits them. Allocates the vector.
+    /// Every interface, collected by [`for_each`](Self::for_each). Allocates the vector.
     #[must_use]
     pub fn interfaces(&self) -> Vec<Arc<Interface<O>>> {
         let mut all = Vec::with_capacity(self.len());
@@ -179,23 +178,23 @@ impl<O> Lookup<O> {
         all
     }
 
-    /// How many interfaces are known.
+    /// Number of interfaces.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Whether no interface is known.
+    /// Whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A [`Lookup`] for one thread, which counts no references from question to question.
+/// A [`Lookup`] for one thread, without reference counting per lookup.
 ///
-/// It keeps the table as it was at its last question: where interfaces come and go and nobody
-/// asks, memory of what is gone stays with it.
+/// A reader keeps the table of its last lookup alive: an idle reader keeps the memory of deleted
+/// interfaces.
 ///
 /// ```
 /// # let lookup = iface_core::Registerer::new(futures_util::stream::empty::<iface_core::Event>()).lookup();
@@ -222,19 +221,19 @@ impl<O> Reader<O> {
     }
 }
 
-/// An interface that was found, as it was at that moment, and how sure that is.
+/// The result of a lookup: an interface at the moment of the lookup, and the confidence.
 ///
-/// Reads as the [`Interface`]. It is meant to be looked at and dropped; to keep the interface,
-/// take the [`Arc`].
+/// Dereferences to the [`Interface`]. Meant to be read and dropped; take the [`Arc`] to keep the
+/// interface.
 pub struct Found<O = ()> {
-    // Never `None`: a lookup that meets an empty slot goes on.
+    // Never `None`: a lookup skips empty slots.
     row: Row<O>,
-    /// What the answer rests on.
+    /// Confidence of the result.
     pub confidence: Confidence,
 }
 
 impl<O> Found<O> {
-    /// The interface, to be kept.
+    /// The interface, for keeping.
     #[must_use]
     pub fn to_arc(&self) -> Arc<Interface<O>> {
         self.arc().clone()
@@ -262,23 +261,32 @@ impl<O: fmt::Debug> fmt::Debug for Found<O> {
     }
 }
 
-/// The answer to [`Lookup::name_for_index_and_mac`].
+/// The result of [`Lookup::name_for_index_and_mac`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
-    /// The interface's name.
+    /// Name of the interface.
     pub name: IfName,
-    /// What it rests on.
+    /// Confidence of the result.
     pub confidence: Confidence,
 }
 
-/// What an answer rests on, surest last.
+impl Answer {
+    /// A name with its confidence.
+    #[must_use]
+    pub fn new(name: IfName, confidence: Confidence) -> Self {
+        Self { name, confidence }
+    }
+}
+
+/// Confidence of a lookup's result, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Confidence {
-    /// Several fit and one was picked, or only the kernel knows the number, in the own namespace.
+    /// Picked among several matches, or known to the kernel alone, in the own namespace.
     Guess,
-    /// Several fit and a rule prefers this one's name for the MAC's prefix.
+    /// Picked among several matches by a rule for the MAC's prefix.
     Preferred,
-    /// Only this one fits.
+    /// The only match.
     Exact,
 }
 
@@ -300,19 +308,19 @@ impl fmt::Display for Confidence {
     }
 }
 
-/// Which namespace a lookup is about.
+/// Namespace of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NetnsRef<'a> {
-    /// The one with this identity.
+    /// The namespace with this identity.
     Id(NetnsId),
-    /// The host's.
+    /// The host's namespace.
     Host,
-    /// The one that has this name now; when it was made again, the newer one.
+    /// The namespace with this name now; the newer of two.
     Named(&'a [u8]),
 }
 
 impl NetnsRef<'_> {
-    /// Whether this is the namespace meant.
+    /// Whether the reference means this namespace.
     #[must_use]
     pub fn is(&self, netns: &Netns) -> bool {
         match self {

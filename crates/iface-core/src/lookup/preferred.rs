@@ -6,10 +6,10 @@ use crate::{IfName, MacAddr};
 /// Most bytes of a prefix: a whole Ethernet address.
 const MAX_PREFIX: usize = 6;
 
-/// Which interface name to prefer for a MAC address that no candidate has.
+/// Preferred interface names by prefix of a MAC address, for addresses without an exact match.
 ///
 /// Written `0a:58=eth0,0b59=if2`: pairs of a prefix in hexadecimal, with or without colons, and
-/// the name to prefer for MAC addresses that start with it. The first pair that fits wins.
+/// the preferred name for MAC addresses with the prefix. The first match wins.
 ///
 /// ```
 /// use iface_core::Preferred;
@@ -28,7 +28,7 @@ struct Rule {
 }
 
 impl Preferred {
-    /// Whether some rule prefers this name.
+    /// Whether a rule prefers this name.
     pub(crate) fn prefers(&self, name: &IfName) -> bool {
         self.0.iter().any(|rule| rule.name == *name)
     }
@@ -39,11 +39,11 @@ impl Preferred {
     }
 }
 
-/// Why a list of preferred interfaces cannot be read; each names the entry.
+/// A fault of a list of preferred interfaces, with the entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreferredError {
-    /// It is no pair, or its name is none an interface can have.
+    /// The entry is not a pair, or the name is not valid for an interface.
     #[error("preferred interface {entry:?} is no pair: write a MAC prefix and a name, like 0a:58=eth0")]
     BadFormat {
         /// The entry.
@@ -55,7 +55,7 @@ pub enum PreferredError {
         /// The entry.
         entry: String,
     },
-    /// There is no prefix.
+    /// The prefix is empty.
     #[error("preferred interface {entry:?} has an empty MAC prefix: write at least one byte before the =")]
     EmptyPrefix {
         /// The entry.
@@ -66,12 +66,12 @@ pub enum PreferredError {
     PrefixTooLong {
         /// The entry.
         entry: String,
-        /// How long the prefix is.
+        /// Length of the prefix, bytes.
         bytes: usize,
     },
 }
 
-/// Reads the list; no text is no rule.
+/// Parses the list; an empty text has no rules.
 impl FromStr for Preferred {
     type Err = PreferredError;
 
@@ -105,7 +105,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-/// As it is written, with colons.
+/// The text form, with colons.
 impl fmt::Display for Preferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, Rule { prefix, name }) in self.0.iter().enumerate() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_read_with_and_without_colons() {
+    fn prefix_may_have_colons() {
         let rules = "0a:58=eth0,0b59=if2, 0c:60:80:=if3";
         assert_eq!(names(rules, [0x0a, 0x58, 1, 2, 3, 4]), ["eth0"]);
         assert_eq!(names(rules, [0x0b, 0x59, 1, 2, 3, 4]), ["if2"]);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_an_error_of_its_own_that_names_the_entry() {
+    fn each_fault_names_its_entry() {
         for (entry, error) in [
             ("0a:58", PreferredError::BadFormat { entry: "0a:58".into() }),
             ("0a:58=", PreferredError::BadFormat { entry: "0a:58=".into() }),

@@ -9,13 +9,13 @@ use crate::lookup::kernel::KernelNames;
 use crate::lookup::table::{Shared, Writer};
 use crate::{Event, IfName, Informer, Lookup, Preferred};
 
-/// Keeps a table of the interfaces an [`Informer`] tells of, and passes its events on.
+/// Keeps a table of the interfaces of an [`Informer`], and passes the events on.
 ///
-/// An event is in the table before the stream yields it, so whoever hears of an interface can
-/// look it up. The table is as fresh as the stream is polled: keep polling it. Up to 4 million
-/// interfaces are kept.
+/// The table has an event's interface before the stream yields the event, so the receiver of an event
+/// can look up its interface. The table changes only when the stream is polled: keep polling. The
+/// limit is 4 million interfaces.
 ///
-/// Dropping it drops the informer; every [`Lookup`] then stays as it was.
+/// Dropping the registerer drops the informer; every [`Lookup`] then keeps the last table.
 #[derive(Debug)]
 pub struct Registerer<I, O = ()> {
     inner: I,
@@ -23,17 +23,18 @@ pub struct Registerer<I, O = ()> {
     lookup: Lookup<O>,
 }
 
-/// What lookups do when events do not settle the answer. The default is no rule and no kernel.
+/// Rules of lookups without an exact match. The default has no rule and no fallback to the kernel.
 #[derive(Default)]
+#[non_exhaustive]
 pub struct LookupOptions {
-    /// Which name to prefer for a MAC address that no candidate has.
+    /// Preferred names for MAC addresses without an exact match.
     pub preferred: Preferred,
-    /// Asks the kernel for the name of an interface of the own namespace by its number, for
-    /// example with `if_indextoname(3)`. Called by whoever looks up, so it should not block.
+    /// Requests the name of an interface of the own namespace by ifindex from the kernel, for
+    /// example with `if_indextoname(3)`. Called by the thread of a lookup, so should not block.
     pub kernel: Option<AskKernel>,
 }
 
-/// How the kernel is asked; see [`LookupOptions::kernel`].
+/// A request of a name from the kernel; see [`LookupOptions::kernel`].
 pub type AskKernel = Box<dyn Fn(u32) -> Option<IfName> + Send + Sync>;
 
 impl fmt::Debug for LookupOptions {
@@ -46,13 +47,13 @@ impl fmt::Debug for LookupOptions {
 }
 
 impl<O, I: Informer<O>> Registerer<I, O> {
-    /// A table of what this informer tells.
+    /// A table of the informer's interfaces.
     #[must_use]
     pub fn new(inner: I) -> Self {
         Self::with_options(inner, LookupOptions::default())
     }
 
-    /// A table of what this informer tells, with rules for what it does not.
+    /// A table of the informer's interfaces, with rules for lookups.
     #[must_use]
     pub fn with_options(inner: I, settings: LookupOptions) -> Self {
         let shared = Arc::new(Shared::new(settings.preferred));
@@ -60,7 +61,7 @@ impl<O, I: Informer<O>> Registerer<I, O> {
         Self { inner, writer: Writer::new(shared.clone()), lookup: Lookup { shared, kernel } }
     }
 
-    /// A handle to look interfaces up with, from any thread.
+    /// A handle for lookups from any thread.
     #[must_use]
     pub fn lookup(&self) -> Lookup<O> {
         self.lookup.clone()

@@ -130,14 +130,14 @@ impl Directories {
     pub(crate) fn netns(&self, id: NetnsId) -> Option<Netns> {
         let cookie = self.names.cookie(id);
         if id == self.names.host() {
-            return Some(Netns { id, place: Place::Host, cookie });
+            return Some(Netns::new(id, Place::Host).with_cookie(cookie));
         }
         let name = self.names.primary(id)?;
         let printed = match self.names.is_ambiguous(id) {
             true => NetnsName::new(self.path(name).as_os_str().as_bytes()),
             false => name.1.clone(),
         };
-        Some(Netns { id, place: Place::Named(printed), cookie })
+        Some(Netns::new(id, Place::Named(printed)).with_cookie(cookie))
     }
 
     /// Whether a name is a symbolic link to a namespace.

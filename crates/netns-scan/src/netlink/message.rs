@@ -208,11 +208,9 @@ fn link_stats64(value: &[u8]) -> Result<Counters, Malformed> {
         let bytes = value.get(n * 8..n * 8 + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_ne_bytes).ok_or(Malformed("counters cut off"))
     };
-    Ok(Counters {
-        receive: Direction { packets: field(0)?, bytes: field(2)?, errors: field(4)?, dropped: field(6)? },
-        transmit: Direction { packets: field(1)?, bytes: field(3)?, errors: field(5)?, dropped: field(7)? },
-        carrier_changes: 0,
-    })
+    let receive = Direction::new(field(2)?, field(0)?).lost(field(4)?, field(6)?);
+    let transmit = Direction::new(field(3)?, field(1)?).lost(field(5)?, field(7)?);
+    Ok(Counters::new(receive, transmit))
 }
 
 /// The attributes after a message's header, or inside a nested attribute.

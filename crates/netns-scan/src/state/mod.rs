@@ -74,7 +74,7 @@ impl State {
             now: SystemTime::now(),
             tallies: Tallies::default(),
         };
-        state.open(Netns { id: host, place: Place::Host, cookie: None });
+        state.open(Netns::new(host, Place::Host));
         state
     }
 
@@ -183,7 +183,7 @@ impl State {
     pub(crate) fn reading(&self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
         let known = self.known((id, ifindex))?;
         let carrier_changes = counters.carrier_changes.max(known.carrier_changes);
-        Some(Reading { id: known.interface.id, counters: Counters { carrier_changes, ..counters } })
+        Some(Reading { id: known.interface.id, counters: counters.with_carrier_changes(carrier_changes) })
     }
 
     /// Stages the word that all that existed at the start has been said.
@@ -237,21 +237,9 @@ impl State {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
-        let mut interface = Interface {
-            id: interface_id,
-            netns: namespace.netns.clone(),
-            ifindex: link.ifindex,
-            name: link.name,
-            mac: None,
-            kind: None,
-            oper_state: link.oper_state,
-            admin_up: false,
-            mtu: 0,
-            addresses,
-            peer: None,
-            owner: None,
-            since,
-        };
+        let mut interface = Interface::new(interface_id, namespace.netns.clone(), link.ifindex, link.name);
+        interface.addresses = addresses;
+        interface.since = since;
         describe(&mut interface, link);
         let interface = Arc::new(interface);
         let known = Known { interface: interface.clone(), carrier_changes: link.carrier_changes, pair: None };

@@ -140,7 +140,7 @@ impl State {
 
     fn peer(&self, key: LinkId) -> Option<Peer> {
         let interface = &self.known(key)?.interface;
-        Some(Peer { netns: interface.netns.clone(), ifindex: key.1, name: interface.name })
+        Some(Peer::new(interface.netns.clone(), key.1, interface.name))
     }
 
     /// The other end of a link's pair, if each of the two takes the other for it.

@@ -17,7 +17,7 @@ fn place(name: &str) -> Place {
 }
 
 fn named(inode: u64, name: &str) -> Netns {
-    Netns { id: netns(inode), place: place(name), cookie: None }
+    Netns::new(netns(inode), place(name))
 }
 
 fn link(ifindex: u32, name: &str) -> Link {
@@ -210,7 +210,7 @@ proptest! {
             if let Step::Put { netns, .. } | Step::Replace { netns, .. } = &step {
                 let name = Place::Named(iface_core::NetnsName::new(netns.to_string()));
                 let place = if *netns == 1 { Place::Host } else { name };
-                state.open(Netns { id: id_of(*netns), place, cookie: None });
+                state.open(Netns::new(id_of(*netns), place));
                 state.set_nsid(id_of(*netns), *netns as i32);
             }
             match step {

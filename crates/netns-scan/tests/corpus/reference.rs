@@ -141,16 +141,13 @@ fn counters(message: &ReferenceLink) -> Option<Counters> {
             _ => {}
         }
     }
-    counters.map(|counters| Counters { carrier_changes: changes, ..counters })
+    counters.map(|counters| counters.with_carrier_changes(changes))
 }
 
 fn read_counters(stats: &Stats64) -> Counters {
-    let direction = |packets, bytes, errors, dropped| Direction { packets, bytes, errors, dropped };
-    Counters {
-        receive: direction(stats.rx_packets, stats.rx_bytes, stats.rx_errors, stats.rx_dropped),
-        transmit: direction(stats.tx_packets, stats.tx_bytes, stats.tx_errors, stats.tx_dropped),
-        carrier_changes: 0,
-    }
+    let receive = Direction::new(stats.rx_bytes, stats.rx_packets).lost(stats.rx_errors, stats.rx_dropped);
+    let transmit = Direction::new(stats.tx_bytes, stats.tx_packets).lost(stats.tx_errors, stats.tx_dropped);
+    Counters::new(receive, transmit)
 }
 
 /// `None` for a prefix length that an `IpNet` cannot hold.

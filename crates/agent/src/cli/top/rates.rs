@@ -104,8 +104,8 @@ mod tests {
     use super::*;
 
     fn reading(id: u64, bytes: u64) -> Reading {
-        let receive = Direction { bytes, ..Direction::default() };
-        Reading { id: InterfaceId(NonZeroU64::new(id).unwrap()), counters: Counters { receive, ..Counters::default() } }
+        let counters = Counters::new(Direction::new(bytes, 0), Direction::default());
+        Reading { id: InterfaceId(NonZeroU64::new(id).unwrap()), counters }
     }
 
     #[test]

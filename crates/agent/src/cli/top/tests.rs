@@ -98,8 +98,7 @@ fn narrow_screen_omits_whole_columns() {
 fn long_names_keep_their_ends() {
     let netns = |name: &str| {
         let mut interface = of_a_pod();
-        interface.netns =
-            Arc::new(Netns { place: Place::Named(NetnsName::new(name)), id: interface.netns.id, cookie: None });
+        interface.netns = Arc::new(Netns::new(interface.netns.id, Place::Named(NetnsName::new(name))));
         carrying(interface, 1.0, 0.0)
     };
     let rows =
@@ -110,6 +109,7 @@ fn long_names_keep_their_ends() {
 
 #[test]
 fn a_name_cannot_write_to_the_terminal() {
-    let evil = Interface { name: IfName::new(b"e\x1b[2J").unwrap(), ..bare() };
+    let mut evil = bare();
+    evil.name = IfName::new(b"e\x1b[2J").unwrap();
     assert!(!drawn(&View { rows: vec![carrying(evil, 1.0, 0.0)], ..View::default() }).contains('\x1b'));
 }

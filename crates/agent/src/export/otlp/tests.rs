@@ -13,7 +13,7 @@ use crate::interface::{Interface, Owner, Pod, Workload, WorkloadKind};
 use crate::metrics::delta::Deltas;
 use crate::metrics::points::{Nanos, Options, Reader, Temporality};
 use crate::metrics::series::Accumulator;
-use crate::testing::{at, eth0, id, pod, pod_interface, reading};
+use crate::testing::{at, changed, eth0, id, pod, pod_interface, reading};
 
 /// Adds up what `eth0` received, by streams.
 #[derive(Default)]
@@ -187,7 +187,7 @@ fn relabelling_counts_each_byte_once() {
 fn namespace_becomes_a_pod() {
     for mut node in Node::both() {
         let [late, described] = late_workload();
-        let nobody = Arc::new(Interface { owner: None, ..Interface::clone(&late) });
+        let nobody = changed(&late, |interface| interface.owner = None);
         for interface in [&nobody, &nobody, &late, &described, &nobody] {
             node.export(interface, true);
         }
@@ -220,7 +220,7 @@ fn opt_in_attributes_identify_series() {
         let [first, _] = late_workload();
         let mut owner = Owner::clone(first.owner.as_ref().unwrap());
         owner.network = Some("other".into());
-        let second = Arc::new(Interface { owner: Some(Arc::new(owner)), ..Interface::clone(&first) });
+        let second = changed(&first, |interface| interface.owner = Some(Arc::new(owner)));
         for interface in [&first, &second, &first] {
             node.export(interface, true);
         }

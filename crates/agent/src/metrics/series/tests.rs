@@ -128,7 +128,8 @@ fn host_end_belongs_to_the_host() {
     let end = pod_interface(1, "veth1", &pod("web"), at(1));
     let mut owner = crate::interface::Owner::clone(end.owner.as_ref().unwrap());
     owner.end = crate::interface::End::Host;
-    let host_end = Interface { owner: Some(Arc::new(owner)), ..interface(1, "veth1", Place::Host, at(1)) };
+    let mut host_end = interface(1, "veth1", Place::Host, at(1));
+    host_end.owner = Some(Arc::new(owner));
     assert_eq!(Scope::of(&host_end), Scope::Node);
 }
 

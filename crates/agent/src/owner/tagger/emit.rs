@@ -93,5 +93,5 @@ pub(super) fn with_owner(interface: &Arc<Interface>, owner: Option<Arc<Owner>>) 
     if interface.owner == owner {
         return interface.clone();
     }
-    Arc::new(Interface { owner, ..Interface::clone(interface) })
+    Arc::new(interface.with_owner(owner))
 }

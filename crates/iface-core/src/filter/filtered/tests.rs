@@ -48,7 +48,7 @@ fn ready<S: Stream<Item = Event> + Unpin>(events: &mut S) -> Option<Event> {
 
 type State = BTreeMap<InterfaceId, Arc<Interface>>;
 
-/// Applies an event, which must be one that can follow.
+/// Applies an event; panics if the event breaks the order.
 fn apply(state: &mut State, event: &Event) {
     match event {
         Event::Added(new) => assert_eq!(state.insert(new.id, new.clone()), None, "added twice"),

@@ -3,20 +3,20 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use super::{Key, yield_point};
 use crate::{IfName, Interface, MacAddr};
 
-/// What most lookups ask of an interface, apart from the rest of it: to answer them, no other
-/// memory is touched and no reference counted. It may be read while it is written.
+/// The fields of an interface that most lookups read: such lookups touch no other memory and count no
+/// references. Can be read during a write.
 #[derive(Debug)]
-// Half a cache line, so that reading one never takes two.
+// Half a cache line, so that a read never touches two lines.
 #[repr(align(32))]
 pub(super) struct HotEntry {
-    /// Odd while the rest is written.
+    /// Odd during a write of the other fields.
     version: AtomicU32,
     ifindex: AtomicU32,
     mac: AtomicU64,
     name: [AtomicU64; 2],
 }
 
-/// A face as it was when it was read.
+/// A copy of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     ifindex: u32,
@@ -35,7 +35,7 @@ impl HotEntry {
         }
     }
 
-    /// `None` while it is being written.
+    /// `None` during a write.
     #[inline(always)]
     pub(super) fn read(&self) -> Option<Seen> {
         yield_point();
@@ -46,13 +46,13 @@ impl HotEntry {
             mac: MacWord(self.mac.load(Ordering::Relaxed)),
             name: IfName::from_words(self.name.each_ref().map(|word| word.load(Ordering::Relaxed))),
         };
-        // Whoever has read any of what is written after a version is odd, sees that version below.
+        // A reader of any field written after the odd version sees the odd version below.
         fence(Ordering::Acquire);
         yield_point();
         (version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version).then_some(seen)
     }
 
-    /// Changes it; `meanwhile` runs while nobody can read it.
+    /// Changes the entry; `meanwhile` runs while the entry is unreadable.
     pub(super) fn write(&self, seen: Seen, meanwhile: impl FnOnce()) {
         let before = self.version.load(Ordering::Relaxed);
         yield_point();
@@ -79,10 +79,10 @@ impl<O> From<&Interface<O>> for Seen {
 }
 
 impl Seen {
-    /// Of a slot without an interface.
+    /// The entry of a slot without an interface.
     pub(super) const VACANT: Self = Self { ifindex: 0, mac: MacWord::VACANT, name: IfName::EMPTY };
 
-    /// Whether the interface has the key; `None` when more of it must be known.
+    /// Whether the interface has the key; `None` if the row must decide.
     #[inline(always)]
     pub(super) fn fits(&self, key: &Key<'_>) -> Option<bool> {
         match *key {
@@ -100,12 +100,12 @@ impl Seen {
     }
 }
 
-/// A MAC address in one word: its length above its first six bytes, which are nearly always all.
+/// A MAC address in one word: the length above the first six bytes, nearly always the whole address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MacWord(u64);
 
 impl MacWord {
-    /// No address is as long.
+    /// Longer than any address.
     const VACANT: Self = Self(u64::MAX);
     const LEN_SHIFT: u32 = 48;
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_face_and_its_row_have_the_same_keys() {
+    fn hot_entry_and_row_agree() {
         let macs =
             [None, Some(testing::mac(1)), Some(long(1)), Some(long(2)), MacAddr::new(&[10]), MacAddr::new(&[0; 6])];
         let names = ["eth0", "fifteen-bytes-x", ""].map(testing::name);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_slot_has_no_key_not_even_those_of_zeroes() {
+    fn empty_slot_has_no_key() {
         let emptied = holding(&testing::interface(1, 0, 2, "eth0", None));
         emptied.set(0, None);
         for table in [emptied, Table::with_room(1, [0; KINDS])] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_face_is_written_the_row_answers() {
+    fn row_answers_during_a_write() {
         let table = holding(&testing::interface(1, 0, 2, "eth0", Some(1)));
         let three = Seen { ifindex: 3, ..Seen::VACANT };
         table.faces[0].write(three, || {

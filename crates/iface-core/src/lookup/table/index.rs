@@ -2,38 +2,38 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::yield_point;
 
-/// Free places that a new index has beyond what it is made for.
+/// Free places of a new index beyond its capacity.
 const SPARE: usize = 16;
 
 /// Leads from the keys of one kind to slots: open-addressed, with linear probing.
 ///
-/// A kind has an index of its own so that asking for one kind of key touches, and keeps in the
-/// processor's caches, only what that kind needs.
+/// Each kind has a separate index, so that lookups of one kind touch, and keep in the CPU's caches,
+/// only places of this kind.
 #[derive(Debug)]
 pub(super) struct Index {
     places: Box<[AtomicU32]>,
 }
 
-/// Where a key would go: the first place free for it, when there is one.
+/// The first free place for a key, if any.
 pub(super) struct Absent(pub(super) Option<usize>);
 
 impl Index {
-    /// With room for this many keys, and some more.
+    /// An index for this number of keys, and some more.
     pub(super) fn with_room(keys: usize) -> Self {
         let places = (keys + SPARE) * 4 / 3;
         Self { places: (0..places).map(|_| AtomicU32::new(Entry::EMPTY.0)).collect() }
     }
 
-    /// Whether one more key would make searches long, where so many places are or were in use.
+    /// Whether another key would make searches long, with this number of places in use now or before.
     pub(super) fn is_full(&self, touched: usize) -> bool {
         (touched + 1) * 8 > self.places.len() * 7
     }
 
-    /// Finds the place whose slot holds what the key means, in at most one round.
+    /// Finds the place of a slot that matches the key, in at most one round.
     #[inline(always)]
     pub(super) fn probe<T>(&self, hash: u64, fits: impl Fn(usize) -> Option<T>) -> Result<(usize, Entry, T), Absent> {
         let mut free = None;
-        // The high half picks the place by multiplication, so that any length will do.
+        // The high half picks the place by multiplication, for any length.
         let mut at = (((hash >> 32) * self.places.len() as u64) >> 32) as usize;
         for _ in 0..self.places.len() {
             yield_point();
@@ -73,19 +73,19 @@ impl Index {
     }
 }
 
-/// What a place of an index holds: a slot's number plus one (22 bits), whether its interface is
-/// the only one with the key (1 bit), and the low bits of the key's hash (9 bits).
+/// A place of an index: the number of a slot plus one (22 bits), whether no other interface has the
+/// key (1 bit), and the low bits of the key's hash (9 bits).
 ///
-/// 32 bits because an interface is in about five places.
+/// 32 bits, because an interface is in about five places.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry(u32);
 
 impl Entry {
-    /// Never used: a key that is not found up to here is not in the index.
+    /// Never used: ends the search for a key.
     pub(super) const EMPTY: Self = Self(0);
-    /// Used before: a search goes on.
+    /// Used before: a search continues.
     pub(super) const VACATED: Self = Self(1);
-    /// How many slots can be told apart.
+    /// Largest number of slots.
     pub(super) const SLOTS: usize = (1 << 22) - 1;
     const SLOT_SHIFT: u32 = 10;
     const ALONE: u32 = 1 << 9;

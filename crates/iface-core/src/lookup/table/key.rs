@@ -4,23 +4,23 @@ use foldhash::fast::RandomState;
 
 use crate::{IfName, Interface, InterfaceId, MacAddr, NetnsRef, Preferred};
 
-/// What an interface can be found by.
+/// Key of an interface for a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key<'a> {
     Id(InterfaceId),
     Ifindex(u32),
     IfindexMac(u32, &'a MacAddr),
-    /// Only for names that a rule prefers.
+    /// Only for names preferred by a rule.
     IfindexName(u32, &'a IfName),
     Netns(NetnsRef<'a>, u32),
     Name(&'a IfName),
     Mac(&'a MacAddr),
 }
 
-/// Kinds of keys; an interface has at most one of each.
+/// Kinds of keys; an interface has at most one key of each kind.
 pub(super) const KINDS: usize = 8;
 
-/// The keys of one interface, each at its kind.
+/// The keys of an interface by kind.
 pub(super) type Keys<'a> = [Option<Key<'a>>; KINDS];
 
 impl<'a> Key<'a> {
@@ -67,7 +67,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Hashes keys with a seed of its own: names and MAC addresses are chosen by whoever runs a pod.
+/// Hashes keys with a random seed: a pod can choose names and MAC addresses.
 #[derive(Debug, Default)]
 pub(super) struct Hasher(RandomState);
 

@@ -1,11 +1,11 @@
 //! The table behind [`Lookup`](crate::Lookup): one writer, readers that never wait.
 //!
-//! An interface has one slot: a row, which is the interface itself, and a face, which is what most
-//! lookups ask of it. For each kind of [`Key`] a hash index leads to the slot of the best interface
+//! An interface has one slot: a row with the whole interface, and a hot entry with the fields that most
+//! lookups read. For each kind of [`Key`] a hash index leads to the slot of the best interface
 //! with the key. The writer changes slots and indexes in place, one atomic store at a time, in an
-//! order that keeps this true at every instant: *a place of an index that is in use names a slot
-//! that holds an interface with the place's key*. Growing and shrinking make a new table; readers of
-//! the old one still find what was true when it was replaced.
+//! order that keeps an invariant: *each used place of an index names a slot with an interface that has
+//! the place's key*. Growing and shrinking make a new table; readers of the old table find the state
+//! at the time of the replacement.
 mod hot_entry;
 mod index;
 mod key;
@@ -30,31 +30,31 @@ use index::{Absent, Entry, Index};
 use key::{Hasher, KINDS};
 use yield_point::yield_point;
 
-/// How often a reader looks at most when the writer is at work while it looks.
+/// Limit of attempts of a reader beside a busy writer.
 ///
-/// The limit is what bounds a read: beside a writer that never rests, the last look's answer counts.
+/// The limit bounds a read: beside a writer that never rests, the result of the last attempt counts.
 const LOOKS: usize = 4;
 
-/// What the writer and all readers have in common.
+/// State shared by the writer and all readers.
 #[derive(Debug)]
 pub(crate) struct Shared<O = ()> {
     table: ArcSwap<Table<O>>,
-    /// How many tables there were before this one.
+    /// Number of earlier tables.
     replaced: AtomicU64,
-    /// Odd while the writer changes what a lookup could find.
+    /// Odd while the writer changes the results of lookups.
     epoch: AtomicU64,
     len: AtomicUsize,
     hasher: Hasher,
     preferred: Preferred,
 }
 
-/// Where a reader has the table from.
+/// Source of a reader's table.
 pub(crate) trait Tables<O> {
-    /// The table as it is now.
+    /// The current table.
     fn current(&mut self, shared: &Shared<O>) -> impl Deref<Target = Arc<Table<O>>>;
 }
 
-/// Takes it anew each time, and keeps nothing.
+/// Loads the table for each lookup, and keeps nothing.
 pub(crate) struct LoadEachTime;
 
 impl<O> Tables<O> for LoadEachTime {
@@ -64,7 +64,7 @@ impl<O> Tables<O> for LoadEachTime {
     }
 }
 
-/// Keeps it until there is another: what one thread asks often need not count references.
+/// Keeps the table until the next: frequent lookups of one thread need no reference counting.
 #[derive(Debug)]
 pub(crate) struct CachedTable<O = ()> {
     table: Arc<Table<O>>,
@@ -79,7 +79,7 @@ impl<O> Clone for CachedTable<O> {
 
 impl<O> CachedTable<O> {
     pub(crate) fn new(shared: &Shared<O>) -> Self {
-        // In this order: a table that comes in between is taken at the next look, and not missed.
+        // In this order: a table published in between is loaded by the next lookup, and not missed.
         let replaced = shared.replaced.load(Ordering::Acquire);
         Self { table: shared.table.load_full(), replaced }
     }
@@ -124,8 +124,8 @@ impl<O> Shared<O> {
         })
     }
 
-    /// Looks until `look` breaks with an answer that holds whatever the writer did meanwhile, or
-    /// continues with one while the writer did nothing.
+    /// Repeats `look` until `look` breaks with a result that is valid beside any writer, or
+    /// continues with a result while the writer was idle.
     #[inline(always)]
     pub(crate) fn settled<T>(
         &self,
@@ -151,7 +151,7 @@ impl<O> Shared<O> {
         }
     }
 
-    /// Visits every interface that exists throughout the call, once.
+    /// Visits each interface that exists throughout the call, once.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Interface<O>>)) {
         yield_point();
         let table = self.table.load();
@@ -170,7 +170,7 @@ impl<O> Shared<O> {
     }
 }
 
-/// What one look at the table sees.
+/// The view of one attempt of a lookup.
 pub(crate) struct View<'a, O> {
     table: &'a Table<O>,
     hasher: &'a Hasher,
@@ -185,14 +185,14 @@ impl<O> View<'_, O> {
     }
 }
 
-/// What a key led to.
+/// The result of a key.
 pub(crate) struct Hit<T> {
     pub(crate) found: T,
     /// No other interface has this key.
     pub(crate) alone: bool,
 }
 
-/// Slots, and what leads to them.
+/// Slots and their indexes.
 #[derive(Debug)]
 pub(crate) struct Table<O = ()> {
     rows: Box<[ArcSwapOption<Interface<O>>]>,
@@ -220,27 +220,27 @@ impl<O> Table<O> {
         self.rows[slot].load()
     }
 
-    /// Changes a slot's interface. Every reader sees that at one moment, whatever it reads: while
-    /// the face is written, readers turn to the row.
+    /// Changes a slot's interface, atomically for every reader: during the write of the hot entry,
+    /// readers use the row.
     fn set(&self, slot: u32, interface: Option<Arc<Interface<O>>>) {
         let seen = interface.as_deref().map_or(Seen::VACANT, Seen::from);
         self.faces[slot as usize].write(seen, || self.set_row(slot, interface));
     }
 
-    /// Changes a slot's interface where nothing differs that the face shows.
+    /// Changes a slot's interface without a change of the hot entry.
     fn set_row(&self, slot: u32, interface: Option<Arc<Interface<O>>>) {
         yield_point();
         self.rows[slot as usize].store(interface);
     }
 }
 
-/// What a reader takes from a slot.
+/// A value that a reader copies from a slot.
 pub(crate) trait Occupant<O>: Sized {
-    /// It, if the slot's interface has the key.
+    /// The value, if the slot's interface has the key.
     fn of(table: &Table<O>, slot: usize, key: &Key<'_>) -> Option<Self>;
 }
 
-/// An interface as it was when it was read.
+/// An interface at the time of the read.
 pub(crate) type Row<O = ()> = Guard<Option<Arc<Interface<O>>>>;
 
 impl<O> Occupant<O> for Row<O> {

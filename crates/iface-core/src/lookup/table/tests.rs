@@ -15,7 +15,7 @@ fn table() -> (Writer, Lookup) {
     (Writer::new(shared.clone()), Lookup { shared, kernel: None })
 }
 
-/// What the table must answer, the slow way.
+/// Reference model of the table, by linear search.
 #[derive(Default)]
 struct Model(HashMap<InterfaceId, Arc<Interface>>);
 
@@ -30,7 +30,7 @@ impl Model {
         };
     }
 
-    /// The best of those that fit, and how many fit.
+    /// The best match and the number of matches.
     fn best(&self, fits: impl Fn(&Interface) -> bool) -> Option<(InterfaceId, usize)> {
         let mut fitting: Vec<_> = self.0.values().filter(|interface| fits(interface)).collect();
         fitting.sort_by_key(|it| (!it.netns.is_host(), it.netns.name().cloned(), it.ifindex, std::cmp::Reverse(it.id)));
@@ -58,7 +58,7 @@ impl Model {
     }
 }
 
-/// Every question there is about the sample's interfaces has the model's answer.
+/// Every possible lookup of the sample's interfaces has the model's result.
 fn agree(lookup: &Lookup, model: &Model) {
     let answer = |found: Option<crate::Found>| found.map(|found| (found.id, found.confidence));
     let macs = [0, 1, 2, 9].map(testing::mac).into_iter().chain([MacAddr::from([0x0b; 6])]);
@@ -96,7 +96,7 @@ fn agree(lookup: &Lookup, model: &Model) {
 
 proptest! {
     #[test]
-    fn every_lookup_answers_as_a_search_through_everything_would(steps in steps()) {
+    fn lookups_agree_with_a_linear_search(steps in steps()) {
         let (mut writer, lookup) = table();
         let mut model = Model::default();
         for event in history(&steps) {
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn an_informer_that_contradicts_itself_is_taken_at_its_last_word(
+    fn contradictory_events_keep_the_last_state(
         events in proptest::collection::vec((1..6u64, 0..3u8, 0..3u32, 0..3u8, 0..3u8), 0..60)
     ) {
         let (mut writer, lookup) = table();
@@ -135,7 +135,7 @@ fn pod(number: u64) -> Arc<Interface> {
 }
 
 #[test]
-fn a_table_that_grew_answers_for_all_and_one_that_emptied_is_small_again() {
+fn table_grows_and_shrinks() {
     let (mut writer, lookup) = table();
     let pods: Vec<_> = (1..=5_000).map(pod).collect();
     pods.iter().for_each(|pod| writer.apply(&Event::Added(pod.clone())));
@@ -151,7 +151,7 @@ fn a_table_that_grew_answers_for_all_and_one_that_emptied_is_small_again() {
 }
 
 #[test]
-fn coming_and_going_for_ever_takes_no_more_room() {
+fn churn_takes_no_more_room() {
     let (mut writer, lookup) = table();
     let sizes: Vec<_> = (0..20_000)
         .map(|number| {
@@ -168,7 +168,7 @@ fn coming_and_going_for_ever_takes_no_more_room() {
 }
 
 #[test]
-fn a_name_is_copied_and_survives_its_interface() {
+fn copied_name_survives_its_interface() {
     let (mut writer, lookup) = table();
     writer.apply(&Event::Added(Arc::new(interface(1, 0, 2, "eth0", Some(1)))));
     let answer = lookup.name_for_index_and_mac(2, None).unwrap();

@@ -7,33 +7,33 @@ use super::key::{KINDS, Keys};
 use super::{Absent, Entry, Key, Row, Shared, Table, yield_point};
 use crate::{Event, Interface, InterfaceId, Place};
 
-/// Fewest slots of a table; a smaller one would only be made again soon.
+/// Least number of slots; a smaller table would soon be replaced.
 const MIN_SLOTS: usize = 16;
 
-/// The one that changes the table.
+/// The only writer of the table.
 #[derive(Debug)]
 pub(crate) struct Writer<O = ()> {
     shared: Arc<Shared<O>>,
     table: Arc<Table<O>>,
-    /// By its kind and place, each key that several interfaces have: their slots, the best first.
+    /// Keys shared by several interfaces, by kind and place: the slots, the best first.
     several: HashMap<KeyPlace, Vec<u32>>,
-    /// Slots that were given back.
+    /// Freed slots.
     free: Vec<u32>,
-    /// The first slot that was never given out.
+    /// The first slot never used.
     fresh: usize,
-    /// Of each index.
+    /// Usage of each index.
     used: [Used; KINDS],
 }
 
-/// The kind of a key and its place in that kind's index.
+/// The kind of a key and the place in the kind's index.
 type KeyPlace = (usize, usize);
 
-/// How much of an index is in use.
+/// Usage of an index.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
-    /// Places that are.
+    /// Places in use.
     now: usize,
-    /// Places that are or were.
+    /// Places in use now or before.
     ever: usize,
 }
 
@@ -43,7 +43,7 @@ impl<O> Writer<O> {
         Self { shared, table, several: HashMap::new(), free: Vec::new(), fresh: 0, used: Default::default() }
     }
 
-    /// Makes lookups answer as after this event.
+    /// Applies an event to the table.
     pub(crate) fn apply(&mut self, event: &Event<O>) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.put(interface),
@@ -84,7 +84,7 @@ impl<O> Writer<O> {
         }
     }
 
-    /// Tells readers that what they find meanwhile may be half of a change.
+    /// Marks the table as being changed, for readers to repeat their lookups.
     fn changing(&mut self, change: impl FnOnce(&mut Self)) {
         let epoch = self.shared.epoch.load(Ordering::Relaxed);
         yield_point();
@@ -102,7 +102,7 @@ impl<O> Writer<O> {
         self.table.probe(key, hash)
     }
 
-    /// Where a key is in the indexes.
+    /// The place of a key in the indexes.
     fn place(&self, key: &Key<'_>) -> Option<KeyPlace> {
         self.probe(key, self.hash(key)).ok().map(|(at, ..)| (key.kind(), at))
     }
@@ -120,7 +120,7 @@ impl<O> Writer<O> {
         self.settle(new);
     }
 
-    /// Adds where there is room.
+    /// Adds an interface to a table with room.
     fn settle(&mut self, new: &Arc<Interface<O>>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.fresh += 1;
@@ -142,16 +142,16 @@ impl<O> Writer<O> {
         self.free.push(slot);
     }
 
-    /// Changes an interface's keys. It is found by the old ones up to the moment it changes and by
-    /// the new ones from then on, so that a reader needs no second look.
+    /// Changes an interface's keys. The old keys find the interface up to the moment of the change and
+    /// the new keys from then on, so a reader needs no second lookup.
     fn rekey(&mut self, slot: u32, new: &Arc<Interface<O>>, before: &Keys<'_>, after: &Keys<'_>) {
         if self.is_full() {
             self.rebuild();
-            // Its slot is another now, and there is room.
+            // The slot is another now, and the table has room.
             let Some((slot, _)) = self.known(new.id) else { return };
             return self.rekey(slot, new, before, after);
         }
-        // Once it has changed, its old keys no longer lead to it.
+        // After the change, the old keys no longer lead to the interface.
         let gone = before.iter().flatten().filter(|key| !after.contains(&Some(**key)));
         let places: Vec<KeyPlace> = gone.filter_map(|key| self.place(key)).collect();
         for key in after.iter().flatten().filter(|key| !before.contains(&Some(**key))) {
@@ -163,7 +163,7 @@ impl<O> Writer<O> {
         }
     }
 
-    /// Makes the slot's interface one of those with the key.
+    /// Adds the slot's interface to the interfaces with the key.
     fn enter(&mut self, key: &Key<'_>, slot: u32) {
         let (kind, hash) = (key.kind(), self.hash(key));
         let index = &self.table.indexes[kind];
@@ -189,14 +189,14 @@ impl<O> Writer<O> {
         index.set(at, entry.with_alone(slots[0], false));
     }
 
-    /// Makes the slot's interface none of those with the key.
+    /// Removes the slot's interface from the interfaces with the key.
     fn leave(&mut self, key: &Key<'_>, slot: u32) {
         if let Some(place) = self.place(key) {
             self.leave_place(place, slot);
         }
     }
 
-    /// The same, where the key's place is known.
+    /// As `remove_key`, with a known place of the key.
     fn leave_place(&mut self, place: KeyPlace, slot: u32) {
         let (kind, at) = place;
         let index = &self.table.indexes[kind];
@@ -216,15 +216,15 @@ impl<O> Writer<O> {
         index.set(at, index.entry(at).with_alone(best, alone));
     }
 
-    /// Whether the keys of one more interface would make searches long.
+    /// Whether the keys of another interface would make searches long.
     fn is_full(&self) -> bool {
         self.table.indexes.iter().zip(&self.used).any(|(index, used)| index.is_full(used.ever))
     }
 
-    /// Makes a table of the right size with what is there, and hands it to the readers.
+    /// Makes a table of the right size with the present interfaces, and publishes the table to readers.
     fn rebuild(&mut self) {
         let mut rows: Vec<_> = (0..self.table.rows.len()).filter_map(|slot| self.table.row(slot).clone()).collect();
-        // In order of rank each joins the end of its group.
+        // In order of rank, each interface joins the end of its group.
         rows.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
         let slots = (rows.len() + rows.len() / 8 + 1).clamp(MIN_SLOTS, Entry::SLOTS);
         self.table = Arc::new(Table::with_room(slots, self.used.map(|used| used.now)));
@@ -245,8 +245,8 @@ impl<O> Table<O> {
     }
 }
 
-/// Which of several interfaces with one key is the best, as a total order: the host's, then by the
-/// namespace's name, then by number; of two existences of one, the newer.
+/// Rank of interfaces with the same key, a total order: the host's, then by name of the
+/// namespace, then by ifindex; the newer of two existences first.
 fn rank<O>(interface: &Interface<O>) -> (&Place, u32, Reverse<InterfaceId>) {
     (&interface.netns.place, interface.ifindex, Reverse(interface.id))
 }

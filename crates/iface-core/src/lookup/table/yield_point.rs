@@ -1,7 +1,7 @@
-/// Marks an access to what threads share.
+/// Marks an access to memory shared by threads.
 ///
-/// A test runs the writer and its readers under a scheduler that may switch between them at each
-/// of these points and nowhere else; outside tests there is nothing here.
+/// Tests run the writer and readers under a scheduler that switches threads at yield points only;
+/// outside tests the function is empty.
 #[inline(always)]
 pub(super) fn yield_point() {
     #[cfg(test)]

@@ -145,7 +145,7 @@ impl LinkMessage<'_> {
                 _ => {}
             }
         }
-        Ok(counters.map(|counters| Counters { carrier_changes, ..counters }))
+        Ok(counters.map(|counters| counters.with_carrier_changes(carrier_changes)))
     }
 
     /// Whether the "hardware address" of the device is an IP address of its tunnel.

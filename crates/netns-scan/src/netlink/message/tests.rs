@@ -119,11 +119,7 @@ fn point_to_point_address_is_local() {
 #[test]
 fn links_and_stats_carry_equal_counters() {
     let values: Vec<u8> = (1..=25_u64).flat_map(u64::to_ne_bytes).collect();
-    let expected = Counters {
-        receive: Direction { packets: 1, bytes: 3, errors: 5, dropped: 7 },
-        transmit: Direction { packets: 2, bytes: 4, errors: 6, dropped: 8 },
-        carrier_changes: 0,
-    };
+    let expected = Counters::new(Direction::new(3, 1).lost(5, 7), Direction::new(4, 2).lost(6, 8));
     let link = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_STATS64, &values)]);
     let Body::NewLink(link) = single(&link) else { panic!("not a link") };
     assert_eq!(link.counters(), Ok(Some(expected)));

@@ -20,7 +20,7 @@ fn the_hosts_end_follows_its_peer_and_is_marked() {
     let a = netns(1, "cni-a");
     let eth0 = interface(1, &a, "eth0", 7, "");
     let mut end = interface(2, &host(), "veth1", 9, "");
-    let peer = Peer { netns: a.clone(), ifindex: eth0.ifindex, name: eth0.name };
+    let peer = Peer::new(a.clone(), eth0.ifindex, eth0.name);
     Arc::make_mut(&mut end).peer = Some(peer.into());
     let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
     for inputs in permutations(&[added(&eth0), added(&end), file]) {
@@ -41,8 +41,9 @@ fn the_hosts_end_is_nobodys_when_its_peer_goes_where_nothing_is_known() {
     let (a, b) = (netns(1, "cni-a"), netns(2, "b"));
     let (eth0, moved) = (interface(1, &a, "eth0", 7, ""), interface(3, &b, "eth0", 7, ""));
     let end_of = |inside: &Arc<Interface>| {
-        let peer = Peer { netns: inside.netns.clone(), ifindex: inside.ifindex, name: inside.name };
-        Arc::new(Interface { peer: Some(peer.into()), ..(*interface(2, &host(), "veth1", 9, "")).clone() })
+        let mut end = interface(2, &host(), "veth1", 9, "");
+        Arc::make_mut(&mut end).peer = Some(Peer::new(inside.netns.clone(), inside.ifindex, inside.name).into());
+        end
     };
     let alone = interface(2, &host(), "veth1", 9, "");
     let updated = |end: &Arc<Interface>| Input::Event(Event::Updated(end.clone(), iface_core::Changes::PEER));

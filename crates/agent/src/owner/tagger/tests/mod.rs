@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;
 
 use crate::interface::{End, Pod};
-use iface_core::{IfName, Netns, OperState, Peer};
+use iface_core::{IfName, Netns, Peer};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,29 +15,20 @@ use crate::owner::pod::Life;
 
 fn netns(number: u64, name: &str) -> Arc<Netns> {
     let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
-    Arc::new(Netns { id, place: Place::Named(NetnsName::new(name)), cookie: None })
+    Arc::new(Netns::new(id, Place::Named(NetnsName::new(name))))
 }
 
 fn host() -> Arc<Netns> {
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host, cookie: None })
+    Arc::new(Netns::new(NetnsId { dev: 4, inode: 1, generation: 0 }, Place::Host))
 }
 
 fn interface(id: u64, netns: &Arc<Netns>, name: &str, mac: u8, address: &str) -> Arc<Interface> {
-    Arc::new(Interface {
-        id: InterfaceId(NonZeroU64::new(id).unwrap()),
-        netns: netns.clone(),
-        ifindex: id as u32,
-        name: IfName::new(name).unwrap(),
-        mac: Some([2, 0, 0, 0, 0, mac].into()),
-        kind: None,
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        addresses: if address.is_empty() { Box::default() } else { [address.parse().unwrap()].into() },
-        peer: None,
-        owner: None,
-        since: UNIX_EPOCH,
-    })
+    let id_of = InterfaceId(NonZeroU64::new(id).unwrap());
+    let mut interface = Interface::new(id_of, netns.clone(), id as u32, IfName::new(name).unwrap());
+    interface.mac = Some([2, 0, 0, 0, 0, mac].into());
+    interface.addresses = if address.is_empty() { Box::default() } else { [address.parse().unwrap()].into() };
+    interface.since = UNIX_EPOCH;
+    Arc::new(interface)
 }
 
 fn pod(name: &str, uid: Option<&str>) -> Arc<Pod> {
@@ -180,7 +171,7 @@ fn everything() -> Vec<Input> {
     for (number, space) in (1..).zip(&spaces) {
         let eth0 = interface(number * 10, space, "eth0", number as u8, &format!("10.0.0.{number}/24"));
         let mut end = interface(number * 10 + 1, &host(), &format!("veth{number}"), 100, "");
-        let peer = Peer { netns: space.clone(), ifindex: eth0.ifindex, name: eth0.name };
+        let peer = Peer::new(space.clone(), eth0.ifindex, eth0.name);
         Arc::make_mut(&mut end).peer = Some(peer.into());
         inputs.extend([added(&eth0), added(&end)]);
         inputs.push(added(&interface(number * 10 + 2, space, "net1", 50, "")));

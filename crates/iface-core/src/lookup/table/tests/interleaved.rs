@@ -1,13 +1,13 @@
-//! The writer and its readers, switched between at every access to what they share.
+//! The writer and its readers, with switches of threads at every access to shared memory.
 //!
-//! A scheduler picks who goes on at each [`yield_point`](super::super::yield_point::yield_point). It interleaves whole
-//! accesses: what it cannot show is memory ordering, which the comments on `epoch` and the
-//! `Acquire`/`Release` pairs argue instead.
+//! A scheduler picks the next thread at each [`yield_point`](super::super::yield_point::yield_point). The scheduler
+//! interleaves whole accesses and cannot show memory ordering: see the comments on `epoch` and the
+//! `Acquire`/`Release` pairs.
 use std::cell::Cell;
 
 use super::*;
 
-/// How many schedules of each scheduler a test tries.
+/// Number of schedules per scheduler and test.
 const SCHEDULES: usize = 2_000;
 
 thread_local! {
@@ -47,7 +47,7 @@ fn deleted(interface: &Interface) -> Event {
 }
 
 #[test]
-fn what_always_exists_is_always_found_while_its_better_twin_comes_and_goes() {
+fn lasting_interface_is_always_found() {
     let stays = interface(1, 2, 2, "eth0", Some(1));
     let twins: Vec<_> = (2..5).map(|id| interface(id, 0, 2, "eth0", Some(1))).collect();
     let during = twins.iter().flat_map(|twin| [added(twin), deleted(twin)]).collect();
@@ -60,7 +60,7 @@ fn what_always_exists_is_always_found_while_its_better_twin_comes_and_goes() {
 }
 
 #[test]
-fn a_changed_mac_is_answered_by_the_old_or_the_new_and_never_by_another() {
+fn changed_mac_finds_the_same_interface() {
     let other = interface(1, 0, 2, "ens5", Some(9));
     let old = interface(2, 1, 2, "eth0", Some(1));
     let new = interface(2, 1, 2, "eth0", Some(2));
@@ -68,20 +68,20 @@ fn a_changed_mac_is_answered_by_the_old_or_the_new_and_never_by_another() {
     beside(&[other, old], during, |lookup| {
         let by_old = lookup.for_index_and_mac(2, Some(&testing::mac(1))).unwrap();
         let by_new = lookup.for_index_and_mac(2, Some(&testing::mac(2))).unwrap();
-        // Asked in this order, whichever MAC it had at that time, one of the two answers knows it.
+        // In this order, one of the two results knows the interface, with the old MAC or the new.
         let known = [&by_old, &by_new].map(|found| (found.id.0.get(), found.confidence));
         assert!(known.contains(&(2, Confidence::Exact)), "{known:?}");
     });
 }
 
 #[test]
-fn a_name_is_whole_and_the_macs_own_while_a_slot_passes_from_one_interface_to_the_next() {
+fn reused_slot_yields_whole_names() {
     let old = interface(1, 1, 2, "first-tenant", Some(1));
     let new = interface(2, 1, 2, "next", Some(2));
     beside(std::slice::from_ref(&old), vec![deleted(&old), added(&new)], |lookup| {
         let named = |mac| lookup.name_for_index_and_mac(2, Some(&testing::mac(mac))).map(|answer| answer.name);
         let [by_old, by_new] = [1, 2].map(named);
-        // Each is answered by the one that is there, whosever the MAC is: nothing else has the number.
+        // Each lookup finds the present interface, whatever the MAC: the ifindex is unique.
         let names = [testing::name("first-tenant"), testing::name("next")];
         assert!(by_old.is_none_or(|name| names.contains(&name)), "{by_old:?}");
         assert!(by_new.is_none_or(|name| names.contains(&name)), "{by_new:?}");
@@ -90,7 +90,7 @@ fn a_name_is_whole_and_the_macs_own_while_a_slot_passes_from_one_interface_to_th
 }
 
 #[test]
-fn what_a_name_lookup_knows_a_lookup_after_it_knows() {
+fn later_lookup_knows_no_less() {
     let other = interface(1, 0, 2, "ens5", Some(9));
     let old = interface(2, 1, 2, "eth0", Some(1));
     let new = interface(2, 1, 2, "eth0", Some(2));
@@ -99,13 +99,13 @@ fn what_a_name_lookup_knows_a_lookup_after_it_knows() {
         let named = lookup.name_for_index_and_mac(2, Some(&testing::mac(2))).unwrap();
         let found = lookup.for_index_and_mac(2, Some(&testing::mac(2))).unwrap();
         assert!(found.confidence >= named.confidence, "{named:?}, then {found:?}");
-        // Before the change a rule prefers its name for this MAC, after it the MAC is its own.
+        // Before the change a rule prefers the name for this MAC, afterwards the MAC matches.
         assert!(named.confidence >= Confidence::Preferred && named.name == testing::name("eth0"), "{named:?}");
     });
 }
 
 #[test]
-fn nothing_is_lost_while_the_table_is_made_anew() {
+fn growing_table_loses_no_interface() {
     let stay: Vec<_> = (1..=16).map(|n| interface(n, 1, n as u32, "eth0", Some(n as u8))).collect();
     let come: Vec<_> = (17..=20).map(|n| interface(n, 2, n as u32, "eth0", Some(n as u8))).collect();
     beside(&stay, come.iter().map(added).collect(), |lookup| {
@@ -119,7 +119,7 @@ fn nothing_is_lost_while_the_table_is_made_anew() {
 }
 
 #[test]
-fn an_answer_is_never_an_interface_that_was_gone_before_the_question() {
+fn deleted_interface_is_never_found() {
     let gone = interface(1, 0, 2, "eth0", Some(1));
     let (told, heard) = (Arc::new(AtomicUsize::new(0)), interface(2, 0, 2, "eth1", Some(2)));
     beside(std::slice::from_ref(&gone), vec![deleted(&gone), added(&heard)], move |lookup| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::interface::{Event, Interface, Pod};
-use iface_core::{IfName, InterfaceId, Netns, NetnsId, NetnsName, OperState, Peer, Place};
+use iface_core::{IfName, InterfaceId, Netns, NetnsId, NetnsName, Peer, Place};
 
 use super::{FileTime, Step};
 use crate::owner::cni::result::Attachment;
@@ -114,8 +114,7 @@ impl Node {
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead).map(|pod| pod.netns.place.clone());
         let place =
             dead.filter(|_| reuse_name).unwrap_or_else(|| Place::Named(NetnsName::new(format!("cni-{number}"))));
-        let netns =
-            Arc::new(Netns { id: NetnsId { dev: 4, inode: 100 + number, generation: number }, place, cookie: None });
+        let netns = Arc::new(Netns::new(NetnsId { dev: 4, inode: 100 + number, generation: number }, place));
         let uid: Arc<str> = format!("uid-{number}").into();
         let interfaces = interfaces(&netns, number, address);
         let file = attachment(&uid, &name, &netns, &interfaces[1]);
@@ -369,10 +368,10 @@ fn attachment(uid: &str, name: &str, netns: &Netns, eth0: &Interface) -> Attachm
 }
 
 fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface>> {
-    let host = Arc::new(Netns { id: NetnsId { dev: 4, inode: 1, generation: 0 }, place: Place::Host, cookie: None });
+    let host = Arc::new(Netns::new(NetnsId { dev: 4, inode: 1, generation: 0 }, Place::Host));
     let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
     let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
-    let peer = Peer { netns: netns.clone(), ifindex: eth0.ifindex, name: eth0.name };
+    let peer = Peer::new(netns.clone(), eth0.ifindex, eth0.name);
     Arc::make_mut(&mut end).peer = Some(peer.into());
     vec![interface(netns, number * 10, "lo", 0, None), eth0, end]
 }
@@ -380,19 +379,10 @@ fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface
 fn interface(netns: &Arc<Netns>, id: u64, name: &str, mac: u64, address: Option<u8>) -> Arc<Interface> {
     let mac = mac.to_be_bytes();
     let net = |address: u8| -> Box<[_]> { [format!("10.0.0.{address}/24").parse().unwrap()].into() };
-    Arc::new(Interface {
-        id: InterfaceId(NonZeroU64::new(id).unwrap()),
-        netns: netns.clone(),
-        ifindex: id as u32,
-        name: IfName::new(name).unwrap(),
-        mac: Some([2, 0, mac[4], mac[5], mac[6], mac[7]].into()),
-        kind: None,
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        addresses: address.map(net).unwrap_or_default(),
-        peer: None,
-        owner: None,
-        since: UNIX_EPOCH,
-    })
+    let id_of = InterfaceId(NonZeroU64::new(id).unwrap());
+    let mut interface = Interface::new(id_of, netns.clone(), id as u32, IfName::new(name).unwrap());
+    interface.mac = Some([2, 0, mac[4], mac[5], mac[6], mac[7]].into());
+    interface.addresses = address.map(net).unwrap_or_default();
+    interface.since = UNIX_EPOCH;
+    Arc::new(interface)
 }
