@@ -1,6 +1,8 @@
+use std::array;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -8,8 +10,10 @@ use arc_swap::ArcSwapOption;
 use crate::IfName;
 use crate::lookup::registerer::AskKernel;
 
-/// Number of remembered replies.
-const PLACES: usize = 256;
+/// Number of sets of remembered replies; an ifindex belongs to one set.
+const SETS: usize = 64;
+/// Replies per set, so that a few ifindexes of one set do not evict each other.
+const WAYS: usize = 4;
 /// Lifetime of a remembered reply.
 const REMEMBER: Duration = Duration::from_secs(1);
 /// The shortest mean time between two requests; a request costs some 70 µs.
@@ -23,48 +27,62 @@ const BURST: u32 = 100;
 /// is fixed, and so is the number of requests per second.
 pub(crate) struct KernelNames {
     ask: AskKernel,
-    answers: Box<[ArcSwapOption<Remembered>]>,
+    replies: Box<[[ArcSwapOption<Reply>; WAYS]]>,
     budget: Budget,
 }
 
-struct Remembered {
+/// The reply to one request, pending at first.
+struct Reply {
     ifindex: u32,
-    name: Option<IfName>,
+    name: OnceLock<Option<IfName>>,
     until: Instant,
 }
 
 impl KernelNames {
     pub(crate) fn new(ask: AskKernel) -> Self {
-        let answers = (0..PLACES).map(|_| ArcSwapOption::empty()).collect();
-        Self { ask, answers, budget: Budget { start: Instant::now(), spent_until: AtomicU64::new(0) } }
+        let replies = (0..SETS).map(|_| array::from_fn(|_| ArcSwapOption::empty())).collect();
+        Self { ask, replies, budget: Budget { start: Instant::now(), spent_until: AtomicU64::new(0) } }
     }
 
+    /// Waits for the kernel's reply, also for a request of another thread.
     pub(crate) fn name(&self, ifindex: u32) -> Option<IfName> {
         self.name_at(ifindex, Instant::now())
     }
 
     fn name_at(&self, ifindex: u32, now: Instant) -> Option<IfName> {
-        let place = &self.answers[ifindex as usize % PLACES];
-        let before = place.load();
-        if let Some(known) = before.as_deref().filter(|known| known.ifindex == ifindex && now < known.until) {
-            return known.name;
+        let set = &self.replies[ifindex as usize % SETS];
+        let mut paid = false;
+        loop {
+            let present: [_; WAYS] = array::from_fn(|way| set[way].load());
+            let known = present.iter().filter_map(|reply| reply.as_deref());
+            if let Some(reply) = known.into_iter().find(|reply| reply.ifindex == ifindex && now < reply.until) {
+                return self.name_of(reply);
+            }
+            paid = paid || ifindex != 0 && self.budget.spend(now);
+            if !paid {
+                return None;
+            }
+            let oldest = (0..WAYS).min_by_key(|way| present[*way].as_ref().map(|reply| reply.until)).unwrap_or(0);
+            let reply = Arc::new(Reply { ifindex, name: OnceLock::new(), until: now + REMEMBER });
+            // A pending reply keeps other threads from the same request.
+            let before = set[oldest].compare_and_swap(&present[oldest], Some(reply.clone()));
+            if is_same(&before, &present[oldest]) {
+                return self.name_of(&reply);
+            }
+            // Another thread was faster, perhaps with the same ifindex.
         }
-        if ifindex == 0 || !self.budget.spend(now) {
-            return None;
-        }
-        let remembered = |name| Some(Arc::new(Remembered { ifindex, name, until: now + REMEMBER }));
-        // A miss remembered first keeps other threads from the same request.
-        let claimed = place.compare_and_swap(&before, remembered(None));
-        let ours = match (&*claimed, &*before) {
-            (Some(claimed), Some(before)) => Arc::ptr_eq(claimed, before),
-            (claimed, before) => claimed.is_none() && before.is_none(),
-        };
-        if !ours {
-            return None;
-        }
-        let name = (self.ask)(ifindex);
-        place.store(remembered(name));
-        name
+    }
+
+    /// The first caller sends the request, all others wait.
+    fn name_of(&self, reply: &Reply) -> Option<IfName> {
+        *reply.name.get_or_init(|| (self.ask)(reply.ifindex))
+    }
+}
+
+fn is_same(one: &impl Deref<Target = Option<Arc<Reply>>>, other: &impl Deref<Target = Option<Arc<Reply>>>) -> bool {
+    match (&**one, &**other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 
@@ -138,20 +156,41 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_number_to_ask_for() {
+    fn ifindex_zero_is_never_requested() {
         let (names, asked) = counted(0);
         assert_eq!(names.name(0), None);
         assert_eq!(asked.load(Ordering::Relaxed), 0);
     }
 
+    /// A thread that comes during another's request gets the same name.
     #[test]
     fn concurrent_requests_are_merged() {
-        let (names, asked) = counted(7);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let slow = move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(20));
+            IfName::new("eth7")
+        };
+        let names = KernelNames::new(Box::new(slow));
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| names.name(7));
+            let threads: Vec<_> = (0..50).map(|_| scope.spawn(|| names.name(7))).collect();
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), IfName::new("eth7"));
             }
         });
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn indexes_of_one_set_stay() {
+        let (names, asked) = counted(7);
+        let start = Instant::now();
+        for _ in 0..1000 {
+            for way in 0..WAYS as u32 {
+                names.name_at(7 + way * SETS as u32, start);
+            }
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), WAYS);
     }
 }

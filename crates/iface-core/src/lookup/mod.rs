@@ -17,7 +17,7 @@ use crate::{IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, 
 /// events.
 ///
 /// Cheap to clone; all clones share one table. No method waits for a lock or for the thread that
-/// applies events, and methods allocate only where documented; the work of a lookup is bounded by the
+/// applies events (a fallback to the kernel waits for the kernel), and methods allocate only where documented; the work of a lookup is bounded by the
 /// size of the table. A lookup beside a change answers with the state before or after the change.
 /// After the end of the `Registerer` the table stays unchanged.
 ///
@@ -58,7 +58,8 @@ impl<O> Lookup<O> {
     /// As [`for_index_and_mac`](Self::for_index_and_mac), with a fallback to the kernel for an unknown
     /// ifindex, if [`LookupOptions`](crate::LookupOptions) name a fallback; the kernel's name counts as a
     /// guess. Each ifindex is requested at most once a second, and all together at most a hundred times a
-    /// second; beyond the limit the result is `None` without a request. A request allocates.
+    /// second; beyond the limit the result is `None` without a request. A request allocates and waits for
+    /// the kernel, and concurrent requests of the same ifindex share one reply.
     #[must_use]
     pub fn name_for_index_and_mac(&self, ifindex: u32, mac: Option<&MacAddr>) -> Option<Answer> {
         self.name(&mut LoadEachTime, ifindex, mac)
