@@ -1,6 +1,6 @@
 //! The pod that owns each interface.
 //!
-//! OwnerSources report evidence: [`cni`] reads the CNI result cache, [`kube`] the API server. The [`tagger`]
+//! Sources report evidence: [`cni`] reads the CNI result cache, [`kube`] the API server. The [`tagger`]
 //! decides, and [`WithOwners`] adds the decision to the events of an informer.
 
 pub mod cni;

@@ -3,62 +3,62 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The pod an interface belongs to, and how that is known.
+/// Owner of an interface: the pod, and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The pod.
     pub pod: Arc<Pod>,
-    /// What the answer rests on.
+    /// Source of the owner.
     pub source: Source,
-    /// The CNI network this interface is attached to, where a source names it.
+    /// The CNI network of the interface, if a source names a network.
     pub network: Option<Arc<str>>,
-    /// Which end of the pod's link this interface is.
+    /// End of the pod's link.
     pub end: End,
 }
 
-/// A pod, as far as its interfaces need it.
+/// The attributes of a pod for its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Kubernetes namespace.
     pub namespace: String,
     /// Pod name.
     pub name: String,
-    /// `metadata.uid`; a static pod has the uid of its mirror once the API server names it.
-    /// `None` where a runtime leaves it out of the CNI arguments and no API server is asked.
+    /// `metadata.uid`; a static pod has the uid of its mirror, once known from the API server.
+    /// `None` if the CNI arguments have no uid and no API server is configured.
     pub uid: Option<String>,
-    /// The workload that made it, where the API server says so.
+    /// The workload of the pod, if known from the API server.
     pub workload: Option<Workload>,
-    /// Labels and annotations asked for, as attribute keys and values, sorted by key.
+    /// Selected labels and annotations as attribute keys and values, sorted by key.
     pub attributes: Vec<(String, String)>,
 }
 
-/// The controller a person would name when asked what a pod is part of.
+/// The controller of a pod as users know the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Its kind.
+    /// Kind of the controller.
     pub kind: WorkloadKind,
-    /// Its name.
+    /// Name of the controller.
     pub name: String,
 }
 
-/// Kinds of workload that OpenTelemetry's conventions have a resource attribute for.
+/// Kinds of workload with a resource attribute in OpenTelemetry's conventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkloadKind {
     /// A Deployment, behind its ReplicaSet.
     Deployment,
-    /// A ReplicaSet that no Deployment made.
+    /// A ReplicaSet without a Deployment.
     ReplicaSet,
     /// A StatefulSet.
     StatefulSet,
     /// A DaemonSet.
     DaemonSet,
-    /// A Job that no CronJob made.
+    /// A Job without a CronJob.
     Job,
     /// A CronJob, behind its Job.
     CronJob,
 }
 
-/// What an owner's name rests on, best first.
+/// Source of an owner, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// A CNI result file names the pod and its namespace.

@@ -1,4 +1,4 @@
-//! What the tagger needs to know of a pod, whoever said it.
+//! Pods as the tagger needs pods, from any source.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -9,63 +9,63 @@ use crate::interface::Pod;
 
 use crate::owner::kube::multus::NetworkStatus;
 
-/// How many uids are remembered.
+/// Number of remembered uids.
 const REMEMBERED: usize = 4096;
 
-/// A pod as the API server has it, trimmed to what is used.
+/// A pod of the API server, trimmed to the used fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRecord {
-    /// Its identity, workload and selected attributes.
+    /// Identity, workload and selected attributes.
     pub pod: Arc<Pod>,
     /// `metadata.uid`, the same as in `pod`.
     pub uid: Arc<str>,
-    /// `metadata.resourceVersion` where it is a number, as every etcd's is.
+    /// `metadata.resourceVersion`, if numeric as with etcd.
     pub version: Option<u64>,
-    /// The same pod as the container runtime knows it: a static pod has a uid from the kubelet there,
-    /// and the API server shows a mirror of it under another.
+    /// The same pod as known to the container runtime: a static pod has a uid of the kubelet in the
+    /// runtime, and a mirror pod with another uid in the API server.
     pub named: Arc<Pod>,
     /// `metadata.creationTimestamp`, seconds since 1970.
     pub created: i64,
-    /// `status.podIPs`; empty with `hostNetwork`, where they are the node's.
+    /// `status.podIPs`; empty with `hostNetwork`, where the addresses are the node's.
     pub addresses: Vec<IpAddr>,
-    /// How far its life is.
+    /// Phase of life.
     pub life: Life,
-    /// What multus says of its interfaces.
+    /// Networks of the pod's interfaces, from multus.
     pub networks: Vec<NetworkStatus>,
 }
 
-/// How far a pod's life is, as far as its addresses are concerned.
+/// Phase of a pod's life with regard to its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Life {
-    /// It has its addresses.
+    /// The pod has its addresses.
     Live,
-    /// Its deletion was asked for: the addresses may be given to another pod before the API server hears of it.
+    /// The pod is being deleted: another pod may get the addresses before the API server is updated.
     Terminating,
-    /// Succeeded or Failed: the API server keeps showing addresses that are no longer its own.
+    /// Succeeded or Failed: the API server keeps showing released addresses.
     Over,
 }
 
-/// What comes from a watch of the API server.
+/// An item of a watch of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodEvent {
-    /// The pods are others than before.
+    /// Pods have changed.
     Change(PodChange),
-    /// A request failed and is tried again: what happened and what to do, as a line to show.
+    /// A request failed and will be retried: a line with error and remedy.
     Fault(String),
 }
 
-/// What the API server says of pods.
+/// A change of pods in the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodChange {
-    /// The pod is new or another than before.
+    /// The pod is new or has changed.
     Applied(PodRecord),
-    /// The pod with this uid is gone.
+    /// The pod with this uid is deleted.
     Deleted(Arc<str>),
-    /// These are all.
+    /// The complete list of pods.
     Listed(Vec<PodRecord>),
 }
 
-/// Whether both name the same pod, as far as they say.
+/// Whether both name the same pod, by the known fields.
 pub(in crate::owner) fn same_pod(a: &Pod, b: &Pod) -> bool {
     let uids_agree = match (&a.uid, &b.uid) {
         (Some(a), Some(b)) => a == b,
@@ -74,7 +74,7 @@ pub(in crate::owner) fn same_pod(a: &Pod, b: &Pod) -> bool {
     uids_agree && a.name == b.name && a.namespace == b.namespace
 }
 
-/// Namespace and name: what people call a pod.
+/// Namespace and name of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::owner) struct PodName {
     namespace: Box<str>,
@@ -87,7 +87,7 @@ impl From<&Pod> for PodName {
     }
 }
 
-/// The pods the API server has told of.
+/// The pods of the API server.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Pods {
     by_uid: BTreeMap<Arc<str>, PodRecord>,
@@ -96,12 +96,12 @@ pub(in crate::owner) struct Pods {
 }
 
 impl Pods {
-    /// Takes a record in; what is now known of the pod, unless that is nothing new.
+    /// Applies a record; returns the new state of the pod, unless unchanged.
     ///
-    /// A list from an API server that lags behind the one asked before may show the past: a deleted pod,
-    /// which never comes back under its uid, or an earlier state. One restored from a backup shows the present
-    /// under lower versions. So of a record with a lower version one thing is believed: that the
-    /// pod's life has gone on, which no pod's goes back.
+    /// A list from a lagging API server may show the past: a deleted pod, whose uid never returns, or an
+    /// earlier state. An API server restored from a backup shows the present under lower versions. So a
+    /// record with a lower version counts only for progress in the pod's life: no pod's life goes
+    /// back.
     pub(in crate::owner) fn apply(&mut self, mut record: PodRecord) -> Option<PodRecord> {
         if self.deleted.contains(&record.uid) {
             return None;
@@ -116,7 +116,7 @@ impl Pods {
             record = known.clone();
         }
         record.life = life;
-        // Most changes of a pod are of nothing that is kept.
+        // Most changes of a pod concern dropped fields.
         let new = PodRecord { version: record.version, ..known.clone() } != record;
         known.clone_from(&record);
         new.then_some(record)
@@ -153,16 +153,16 @@ impl Pods {
         self.by_uid.len()
     }
 
-    /// All uids that are not among `listed`.
+    /// All uids missing in `listed`.
     pub(in crate::owner) fn missing_from(&self, listed: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
         self.by_uid.keys().filter(|uid| !listed.contains(*uid)).cloned().collect()
     }
 
-    /// The record of the pod a CNI file names.
+    /// The record of the pod in a CNI file.
     ///
-    /// By the uid the runtime knows. A runtime that leaves the uid out names a pod only by name, which a
-    /// successor may have by now: then it is the one `known` by an address before, or the only one with an
-    /// address that agrees.
+    /// By the uid in the runtime. Without a uid, the file names a pod only by name, and a successor may have
+    /// the same name: the match is then the pod `known` before by an address, or the only pod with a
+    /// matching address.
     pub(in crate::owner) fn named_by(
         &self,
         pod: &Pod,
@@ -182,16 +182,16 @@ impl Pods {
     }
 }
 
-/// `resourceVersion` of one object grows with each change. Kubernetes documents it as comparable
-/// since 1.35, and it is etcd's revision in every version before.
+/// `resourceVersion` of an object grows with each change. Kubernetes documents versions as comparable
+/// since 1.35; in earlier releases the version is etcd's revision.
 fn is_older(new: Option<u64>, known: Option<u64>) -> bool {
     matches!((new, known), (Some(new), Some(known)) if new < known)
 }
 
-/// The last few thousand uids that something holds for; a uid is never used again.
+/// A set of the last few thousand uids; uids are never reused.
 ///
-/// Only a hash of each is kept: a string for every pod that ever was would lie between what is freed, a page of
-/// memory each. Its key is random, and one wrong answer is expected in some 10^15 questions.
+/// Only hashes are kept: a string per deleted pod would fragment the heap, up to a page of memory
+/// each. The hash key is random; one false positive is expected in some 10^15 queries.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Remembered {
     key: RandomState,
@@ -204,7 +204,7 @@ impl Remembered {
         self.uids.contains(&self.key.hash_one(uid))
     }
 
-    /// Whether it is new.
+    /// Returns whether the uid is new.
     pub(in crate::owner) fn insert(&mut self, uid: &str) -> bool {
         let uid = self.key.hash_one(uid);
         if !self.uids.insert(uid) {

@@ -22,10 +22,10 @@ use crate::owner::cni::result::{Attachment, Refusal};
 use crate::owner::pod::{PodChange, PodEvent};
 use crate::owner::tagger::Tagger;
 
-/// How many inputs are applied before other tasks of the thread get their turn.
+/// Number of inputs applied before other tasks of the thread run.
 const TURN: usize = 64;
 
-/// Where owners come from.
+/// The sources of owners.
 #[derive(Default)]
 pub struct OwnerSources {
     caches: Vec<Cache>,
@@ -42,9 +42,9 @@ impl OwnerSources {
         Ok(self)
     }
 
-    /// Adds the directory in which multus keeps the results of the plugins it delegates to.
+    /// Adds the directory with results of multus' delegate plugins.
     ///
-    /// Few nodes have one, so that it is missing is no fault.
+    /// Few nodes have multus, so a missing directory is not a fault.
     ///
     /// # Errors
     /// See [`CniDir::new`].
@@ -59,7 +59,7 @@ impl OwnerSources {
         Ok(self)
     }
 
-    /// Adds what the API server says.
+    /// Adds the pods of the API server.
     #[must_use]
     pub fn pods(mut self, pods: impl Stream<Item = PodEvent> + Send + 'static) -> Self {
         self.pods = Some(pods.boxed());
@@ -72,37 +72,37 @@ impl OwnerSources {
 pub struct OwnerTallies {
     /// CNI cache files in use now.
     pub files: u64,
-    /// CNI cache files that were refused since the start; those that name no pod are not counted.
+    /// CNI cache files refused since the start, without files that name no pod.
     pub refused_files: u64,
-    /// Pods the API server has told of now.
+    /// Pods known from the API server now.
     pub pods: u64,
     /// Failed requests to the API server since the start.
     pub pod_faults: u64,
     /// Contradictions between sources since the start.
     pub conflicts: u64,
-    /// Interfaces outside the host's namespace that nobody is known to own now.
+    /// Interfaces outside the host's namespace without an owner now.
     pub untagged: u64,
 }
 
-/// How the sources stand.
+/// Status of the sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerStatus {
     /// Counts and figures.
     pub tallies: OwnerTallies,
-    /// Why a CNI cache cannot be read, a line to show for each; empty when all are followed.
+    /// Faults of CNI caches, one line each; empty when all are followed.
     pub cache_faults: Vec<String>,
-    /// Whether the first list of pods is in and all that came of it was read; `None` without an API server.
+    /// Whether the first list of pods is complete and all resulting events were read; `None` without an API server.
     pub pods_listed: Option<bool>,
-    /// Why the API server's last answer was none, as a line to show.
+    /// Fault of the last request to the API server, as a line.
     pub pod_fault: Option<String>,
 }
 
 /// Passes an informer's events on with the owner of each interface, and an
 /// [`Event::Updated`] whenever the owner changes.
 ///
-/// Wrap the source of all events and filter afterwards: an interface that nobody asks for may be
-/// what proves whose its namespace is. Nothing is passed on before the CNI cache was read once, so
-/// interfaces that exist at the start come with their pods. An API server is never waited for.
+/// Wrap the source of all events and filter afterwards: a filtered interface may be the proof of its
+/// namespace's owner. No event is emitted before the CNI cache was read once, so interfaces that
+/// exist at the start come with their pods. The stream never waits for an API server.
 pub struct WithOwners<I> {
     inner: I,
     inner_ended: bool,
@@ -110,16 +110,16 @@ pub struct WithOwners<I> {
     pods: Option<BoxStream<'static, PodEvent>>,
     tagger: Tagger,
     ready: VecDeque<Event>,
-    /// Whether a list of pods is in whose events have not all been read.
+    /// Whether events of a complete list of pods are unread.
     listed_unread: bool,
     status: watch::Sender<OwnerStatus>,
 }
 
 struct Cache {
     changes: BoxStream<'static, CniChange>,
-    /// Whether everything that was there at the start has been read.
+    /// Whether the content at the start has been read.
     listed: bool,
-    /// Whether it may well be missing.
+    /// Whether the source may be missing without a fault.
     optional: bool,
     fault: Option<String>,
 }
@@ -131,7 +131,7 @@ impl Cache {
 }
 
 impl<I: Informer> WithOwners<I> {
-    /// Gives the interfaces of `inner` the owners that `sources` know.
+    /// Adds owners from `sources` to the interfaces of `inner`.
     pub fn new(inner: I, sources: OwnerSources) -> Self {
         let status = OwnerStatus { pods_listed: sources.pods.as_ref().map(|_| false), ..OwnerStatus::default() };
         Self {
@@ -146,12 +146,12 @@ impl<I: Informer> WithOwners<I> {
         }
     }
 
-    /// A view of how the sources stand; it outlives the stream harmlessly.
+    /// A view of the status of the sources; may outlive the stream.
     pub fn status(&self) -> watch::Receiver<OwnerStatus> {
         self.status.subscribe()
     }
 
-    /// Takes one input in; `false` when there is none now.
+    /// Applies one input; returns `false` without a pending input.
     fn take_input(&mut self, cx: &mut Context<'_>) -> bool {
         for at in 0..self.caches.len() {
             match self.caches[at].changes.poll_next_unpin(cx) {
@@ -160,7 +160,7 @@ impl<I: Informer> WithOwners<I> {
                     return true;
                 }
                 Poll::Ready(None) => {
-                    // What it said stays; there is nothing more to wait for.
+                    // The source has ended: its evidence stays.
                     self.caches.remove(at);
                     return true;
                 }
@@ -170,11 +170,11 @@ impl<I: Informer> WithOwners<I> {
         if self.caches.iter().any(|cache| !cache.listed) {
             return false;
         }
-        // Interfaces before pods: the API server tells of an address after it was given, and whoever else
-        // has it must be known by then.
+        // Interfaces before pods: the API server publishes an address after its assignment, and all other
+        // holders of the address must be known by then.
         if !self.inner_ended {
             match self.inner.poll_next_unpin(cx) {
-                // The tagger finds the owner; the informer knows none.
+                // The tagger finds owners; the informer sets none.
                 Poll::Ready(Some(event)) => self.tagger.event(event.map(|new| Arc::new(new.with_owner(None)))),
                 Poll::Ready(None) => self.inner_ended = true,
                 Poll::Pending => return self.take_pods(cx),
@@ -253,7 +253,7 @@ impl<I: Informer> WithOwners<I> {
         }
     }
 
-    /// Makes what the inputs did visible: events, log lines, figures.
+    /// Publishes the results of the inputs: events, log lines, tallies.
     fn publish(&mut self) {
         self.ready.extend(self.tagger.events());
         for notice in self.tagger.notices() {

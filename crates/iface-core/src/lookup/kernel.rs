@@ -165,16 +165,24 @@ mod tests {
     /// A thread that comes during another's request gets the same name.
     #[test]
     fn concurrent_requests_are_merged() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
-        let slow = move |_| {
+        const THREADS: usize = 50;
+        let start = Instant::now();
+        let (asked, started) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, begun) = (asked.clone(), started.clone());
+        // The reply comes once every thread wants the name.
+        let names = KernelNames::new(Box::new(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(20));
+            while begun.load(Ordering::Relaxed) < THREADS {
+                std::thread::yield_now();
+            }
             IfName::new("eth7")
+        }));
+        let want = || {
+            started.fetch_add(1, Ordering::Relaxed);
+            names.name_at(7, start)
         };
-        let names = KernelNames::new(Box::new(slow));
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..50).map(|_| scope.spawn(|| names.name(7))).collect();
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(want)).collect();
             for thread in threads {
                 assert_eq!(thread.join().unwrap(), IfName::new("eth7"));
             }

@@ -1,4 +1,4 @@
-//! The two ways to reach into other namespaces, behind one interface.
+//! Engines that reach into other namespaces, behind one trait.
 
 pub(crate) mod netns_thread;
 mod nsid;
@@ -39,10 +39,10 @@ pub(crate) trait Engine: Send {
         false
     }
 
-    /// Returns whether the path still leads to the namespace that is followed under this identity.
+    /// Returns whether the path still leads to the namespace followed under this identity.
     fn is_same(&mut self, wanted: &Wanted) -> bool;
 
-    /// Learns another path of a followed namespace, after the removal of the name that was followed.
+    /// Sets another path of a followed namespace, after the removal of the followed name.
     fn rename(&mut self, _wanted: &Wanted) {}
 
     /// Followed namespaces without notifications, to be listed several times a second.
@@ -50,25 +50,25 @@ pub(crate) trait Engine: Send {
         Vec::new()
     }
 
-    /// Namespaces of which notifications were lost, until they are listed again.
+    /// Namespaces with lost notifications, until the next dump.
     fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 
-    /// Lists a namespace again, compares, and puts what differs into the state.
+    /// Dumps a namespace again, compares, and applies the differences to the state.
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
 
-    /// Requests the peer of a link whose first notification named none.
+    /// Requests the peer of a link without a peer in its first notification.
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State);
 
-    /// Reads the counters of a namespace's links. One that died is no error: it has none.
+    /// Reads the counters of a namespace's links. A deleted namespace is not an error: the result is empty.
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
 }
 
-/// A namespace to follow, and the name it is found by.
+/// A namespace to follow, with its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) id: NetnsId,
     pub(crate) path: PathBuf,
-    /// Whether the name is a mount, which keeps the namespace alive; else a symbolic link.
+    /// Whether the name is a mount, and so keeps the namespace alive; else a symbolic link.
     pub(crate) is_mounted: bool,
 }
 
@@ -92,7 +92,7 @@ fn uninterrupted(mut attempt: impl FnMut() -> Result<(), RequestError>) -> Resul
     attempt()
 }
 
-/// Error of a listing that cannot be the whole namespace. Its kind is `InvalidData`.
+/// Error of an incomplete dump of a namespace, of the kind `InvalidData`.
 fn incomplete() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -101,10 +101,10 @@ fn incomplete() -> io::Error {
     )
 }
 
-/// Datagrams taken from one socket before something else gets its turn.
+/// Datagrams read from one socket before other work.
 const TURN: usize = 256;
 
-/// An engine, which one it is, and why it was taken.
+/// An engine, its kind, and the reason for the choice.
 pub(crate) struct Chosen {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) kind: EngineKind,
@@ -155,7 +155,7 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
     Ok(Chosen { engine, kind: EngineKind::Own, reason })
 }
 
-/// Reason why an engine does not work on this host.
+/// Reason that an engine does not work on this host.
 #[derive(Debug)]
 pub(crate) struct Unusable {
     /// Missing privilege or kernel feature.

@@ -1,4 +1,4 @@
-//! The one thread, and the one file, that enters other namespaces.
+//! The only thread, and the only file, that enters other namespaces.
 #![allow(clippy::disallowed_methods)]
 
 use std::fs::File;
@@ -11,16 +11,16 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::discovery::nsfs::{self, NsFile, OWN};
 
-/// A namespace to enter: its path, and which namespace it must be.
+/// A namespace to enter: its path, and the expected identity.
 pub(crate) type Target = (PathBuf, NsFile);
 
-/// What is done inside each.
+/// The work inside each namespace.
 type Work<T> = fn() -> io::Result<T>;
 
-/// A thread that enters namespaces one after another and does the same work in each.
+/// A thread that enters namespaces one after another and runs the same work in each.
 ///
-/// Between two batches it is in its own namespace. Where it cannot go back there, it ends,
-/// and the next batch gets a new thread: nobody ever runs in the wrong one.
+/// Between two batches the thread is in its own namespace. A thread that cannot return ends,
+/// and the next batch gets a new thread: no work ever runs in the wrong namespace.
 pub(crate) struct Enter<T> {
     work: Work<T>,
     thread: Option<Sender<Batch<T>>>,
@@ -31,7 +31,7 @@ struct Batch<T> {
     results: Sender<io::Result<T>>,
 }
 
-/// What came of each target of a batch, in order, while the thread goes on to the next.
+/// Results of a batch's targets, in order, while the thread continues with the next target.
 pub(crate) struct Results<T>(Receiver<io::Result<T>>);
 
 impl<T: Send + 'static> Enter<T> {
@@ -39,18 +39,18 @@ impl<T: Send + 'static> Enter<T> {
         Self { work, thread: None }
     }
 
-    /// Has the work done in each target, with one result each.
+    /// Runs the work in each target, with one result each.
     ///
     /// # Errors
     ///
-    /// When no thread can be started.
+    /// When the thread cannot be started.
     pub(crate) fn run(&mut self, targets: Vec<Target>) -> io::Result<Results<T>> {
         let thread = match self.thread.take() {
             Some(thread) => thread,
             None => start(self.work)?,
         };
         let (results, done) = channel();
-        // A thread that has ended takes no batch: there are no results then, and that is told.
+        // A thread that has ended takes no batch: the missing results are reported.
         if thread.send(Batch { targets, results }).is_ok() {
             self.thread = Some(thread);
         }
@@ -65,7 +65,7 @@ impl<T> Results<T> {
     }
 }
 
-/// Whether namespaces may be entered at all (CAP_SYS_ADMIN): enters the own one.
+/// Whether namespaces may be entered at all (CAP_SYS_ADMIN): enters the own namespace.
 pub(crate) fn is_allowed() -> bool {
     let enter_own = || File::open(OWN).is_ok_and(|own| setns(own, CloneFlags::CLONE_NEWNET).is_ok());
     thread::scope(|scope| scope.spawn(enter_own).join().unwrap_or(false))
@@ -82,7 +82,7 @@ fn start<T: Send + 'static>(work: Work<T>) -> io::Result<Sender<Batch<T>>> {
                     break;
                 }
             }
-            // A thread outside its own namespace must not live on, and must not open anything more.
+            // A thread outside its own namespace must end, and must open nothing more.
             if setns(&home, CloneFlags::CLONE_NEWNET).is_err() {
                 return;
             }

@@ -14,24 +14,24 @@ use crate::netlink::message::{Body, Link, PairEnd, Request, parse};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Received, RequestError, RouteSocket};
 use crate::state::{Pair, PairPlace, State};
 
-/// One socket in the host's namespace that hears every namespace with an nsid there.
+/// One socket in the host's namespace for the notifications of every namespace with an nsid.
 ///
-/// Nothing is entered, and nothing that would keep a namespace alive stays open. An nsid given
+/// No namespace is entered, and no file or socket keeps a namespace alive. An nsid given
 /// to a namespace stays until the namespace dies.
 pub(crate) struct NsidEngine {
-    /// Hears; never asks, so that what it hears stays in order.
+    /// Receives notifications only, never replies, so that notifications stay in order.
     events: RouteSocket,
     /// Asks; never hears.
     requests: RouteSocket,
     host: NetnsId,
-    /// The host's own number in its own namespace: messages from it carry that, once it exists.
+    /// The host's nsid in its own namespace, in its messages once assigned.
     host_nsid: i32,
     by_nsid: BTreeMap<i32, NetnsId>,
     by_id: BTreeMap<NetnsId, i32>,
-    /// Namespaces being listed: what is heard of them goes there.
+    /// Namespaces during their dump, with the notifications received meanwhile.
     listings: BTreeMap<NetnsId, Dump>,
     needs_resync: BTreeSet<NetnsId>,
-    /// Namespaces whose number was given up since somebody last asked.
+    /// Namespaces with a released nsid since the last call of `read`.
     dead: Vec<NetnsId>,
     buffer: Box<[u8]>,
     answers: Box<[u8]>,
@@ -56,7 +56,7 @@ impl NsidEngine {
             }
             _ => {}
         }
-        let host_nsid = number(&mut requests, &mut answers, Path::new(OWN), None)
+        let host_nsid = ensure_nsid(&mut requests, &mut answers, Path::new(OWN), None)
             .map_err(unusable("the own namespace gets no nsid"))?;
         events.set_receive_buffer(sockets.receive_buffer).map_err(unusable("the receive buffer cannot be set"))?;
         let host = state.host();
@@ -81,12 +81,12 @@ impl NsidEngine {
         Ok(engine)
     }
 
-    /// Takes in all that was heard.
+    /// Applies all received notifications.
     fn hear(&mut self, state: &mut State) {
         self.hear_some(usize::MAX, state);
     }
 
-    /// Takes in at most this many datagrams.
+    /// Applies at most this number of datagrams.
     fn hear_some(&mut self, most: usize, state: &mut State) {
         for _ in 0..most {
             let datagram = match self.events.receive(&mut self.buffer) {
@@ -113,7 +113,7 @@ impl NsidEngine {
             let buffer = std::mem::take(&mut self.buffer);
             for message in parse(&buffer[..datagram.len]) {
                 match message.map(|message| message.body) {
-                    // Only the host's numbers are ours; other namespaces tell of theirs, too.
+                    // Only nsids of the host's namespace count; other namespaces announce their nsids, too.
                     Ok(Body::DelNsid(nsid)) if id == self.host => self.release(nsid),
                     Ok(body) => self.take(id, nsid, body, state),
                     Err(_) => state.tallies.malformed += 1,
@@ -140,10 +140,10 @@ impl NsidEngine {
         }
     }
 
-    /// The other end of a link as the host's namespace numbers it.
+    /// The peer of a link, with an nsid of the host's namespace.
     ///
-    /// An event carries the number that the link's own namespace gave the other; only a request
-    /// from the host's says it in the host's numbers.
+    /// A notification has the nsid of the link's own namespace; only a request
+    /// from the host's namespace has the host's nsid in its reply.
     fn seen_from_host(&mut self, id: NetnsId, nsid: i32, link: &Link, state: &State) -> Option<PairEnd> {
         let end = link.pair?;
         if end.nsid.is_none() {
@@ -161,7 +161,7 @@ impl NsidEngine {
         self.ask_for(Some(nsid), link.ifindex)?.pair
     }
 
-    /// A link as it is now; `None` where it is gone already, as the next event will say.
+    /// The present state of a link; `None` after its deletion, as the next notification will show.
     fn ask_for(&mut self, nsid: Option<i32>, ifindex: u32) -> Option<Link> {
         let mut link = None;
         let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.answers, |said| {
@@ -179,7 +179,7 @@ impl NsidEngine {
         !matches!(result, Err(RequestError::Failed(_)))
     }
 
-    /// How a request names a namespace; its own it does not.
+    /// The target nsid of a request; `None` for the own namespace.
     fn target(&self, id: NetnsId) -> Option<Option<i32>> {
         let nsid = self.by_id.get(&id).filter(|nsid| self.by_nsid.get(nsid) == Some(&id))?;
         Some((id != self.host).then_some(*nsid))
@@ -195,7 +195,7 @@ impl NsidEngine {
         Some(Pair { ifindex: end.ifindex, place })
     }
 
-    /// Lists a namespace into its listing.
+    /// Dumps a namespace into its pending dump.
     fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let listing = self.listings.entry(id).or_default();
@@ -211,7 +211,7 @@ impl NsidEngine {
         Ok(())
     }
 
-    /// Lists a namespace until nothing interrupts it; what is heard from now on is kept beside.
+    /// Dumps a namespace until a dump is uninterrupted; notifications from now on are kept beside the dump.
     fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         uninterrupted(|| {
             self.listings.entry(id).or_default().start_again();
@@ -238,7 +238,7 @@ impl NsidEngine {
         is_complete
     }
 
-    /// Takes an nsid from its namespace: the kernel may assign the same nsid to another at once.
+    /// Releases the nsid of a namespace: the kernel may assign the same nsid to another at once.
     ///
     /// `by_id` keeps the nsid until the caller of `read` has compared the namespace with its name.
     fn release(&mut self, nsid: i32) {
@@ -249,7 +249,7 @@ impl NsidEngine {
 
     fn follow(&mut self, id: NetnsId, nsid: i32, state: &mut State) {
         if let Some(before) = self.by_nsid.insert(nsid, id) {
-            // Numbers are given out again: the namespace that had this one is dead.
+            // Nsids are reused: the former namespace of this nsid is dead.
             self.by_id.remove(&before);
             self.dead.push(before);
         }
@@ -267,13 +267,13 @@ impl Engine for NsidEngine {
     fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
         let (mut failed, mut numbered) = (Vec::new(), Vec::new());
         for wanted in wanted {
-            match number(&mut self.requests, &mut self.answers, &wanted.path, Some(&wanted)) {
+            match ensure_nsid(&mut self.requests, &mut self.answers, &wanted.path, Some(&wanted)) {
                 Ok(nsid) => numbered.push((wanted, nsid)),
                 Err(error) => failed.push((wanted, error)),
             }
         }
-        // What is in the queue under these numbers now is of namespaces that had them before,
-        // or older than the listing that follows.
+        // Messages in the queue with these nsids belong to earlier namespaces,
+        // or are older than the following dump.
         self.hear(state);
         for (wanted, nsid) in &numbered {
             self.follow(wanted.id, *nsid, state);
@@ -343,7 +343,7 @@ impl Engine for NsidEngine {
         if self.target(id).is_none() {
             return Ok(());
         }
-        // Before the listing starts, what is in the queue is certain to be older than it.
+        // Before the dump starts, all messages in the queue are older than the dump.
         self.hear(state);
         let result = self.dump_all(id, state);
         self.hear(state);
@@ -387,7 +387,7 @@ impl Engine for NsidEngine {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // An ifindex may have become another interface's while the counters were read: take in
-        // what was heard, and keep the counters of those that are still the same.
+        // the notifications, and keep the counters of unchanged links.
         self.hear(state);
         // The nsid was released during the dump: the counters may belong to its next namespace.
         if self.target(id).is_none() {
@@ -400,10 +400,15 @@ impl Engine for NsidEngine {
     }
 }
 
-/// The number a namespace has here; where it has none, it gets one.
+/// Returns the nsid of a namespace in the host's namespace, after an assignment if necessary.
 ///
-/// The file is open only meanwhile: an open one would keep the namespace alive.
-fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: Option<&Wanted>) -> io::Result<i32> {
+/// The file is open during the call only: an open file keeps the namespace alive.
+fn ensure_nsid(
+    requests: &mut RouteSocket,
+    buffer: &mut [u8],
+    path: &Path,
+    expected: Option<&Wanted>,
+) -> io::Result<i32> {
     let file = match expected {
         Some(wanted) => nsfs::open(path, wanted.file())?,
         None => File::open(path)?,
@@ -412,7 +417,7 @@ fn number(requests: &mut RouteSocket, buffer: &mut [u8], path: &Path, expected: 
         return Ok(nsid);
     }
     match requests.ask(Request::assign_nsid(file.as_raw_fd()), buffer, |_| {}) {
-        // Somebody else was faster: a veth that reaches into it is enough.
+        // Another process was faster: a veth into the namespace is enough.
         Err(RequestError::Failed(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => result?,
     }

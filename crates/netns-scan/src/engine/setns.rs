@@ -20,12 +20,12 @@ use crate::netlink::message::{Body, Link, Request, parse};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
 use crate::state::State;
 
-/// Datagrams taken from a socket before it counts as never empty.
+/// Datagrams read from a socket before the socket counts as never empty.
 const DRAIN: usize = 8 * TURN;
 
 /// A socket in every namespace, opened by a thread that enters the namespace.
 ///
-/// A socket keeps its namespace alive, and is closed as soon as the name of the namespace is gone. A
+/// A socket keeps its namespace alive, and is closed on the removal of the namespace's name. A
 /// poller keeps no socket between two requests, so that no deletion waits for a poller. Nor does a watcher
 /// in a namespace without a mount, which ends with its process.
 pub(crate) struct SetnsEngine {
@@ -42,7 +42,7 @@ pub(crate) struct SetnsEngine {
     passing: Vec<u64>,
     next_token: u64,
     needs_resync: BTreeSet<NetnsId>,
-    /// Links whose other end is in another namespace, and not the host's: which number that has
+    /// Links with a peer in another namespace than the host's: the nsid of the peer's namespace
     /// in the link's.
     unplaced: BTreeMap<(NetnsId, u32), i32>,
     buffer: Box<[u8]>,
@@ -104,7 +104,7 @@ impl SetnsEngine {
         Ok(())
     }
 
-    /// Takes in at most this many datagrams of a socket; whether none is left.
+    /// Applies at most this number of datagrams of a socket; returns whether none is left.
     fn drain(&mut self, token: u64, most: usize, state: &mut State) -> bool {
         let Some(connection) = self.connections.get_mut(&token) else { return true };
         let mut heard = Heard::default();
@@ -137,7 +137,7 @@ impl SetnsEngine {
         empty
     }
 
-    /// Takes in what a socket heard.
+    /// Applies the notifications of a socket.
     fn take_in(&mut self, token: u64, mut heard: Heard, state: &mut State) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let far = |change: &Change| matches!(change, Change::Link(link) if is_far(link));
@@ -149,7 +149,7 @@ impl SetnsEngine {
         if heard.overruns > 0 {
             self.needs_resync.insert(connection.wanted.id);
         }
-        // Once is enough: what cannot be placed now is placed when the other end appears.
+        // Once is enough: a peer unknown now is found when the peer appears.
         let far = heard.changes.iter().filter_map(|change| match change {
             Change::Link(link) if !state.has_pair(connection.wanted.id, link) => connection.unplaced(self.host, link),
             _ => None,
@@ -160,10 +160,10 @@ impl SetnsEngine {
         }
     }
 
-    /// Finds the other ends that are in a namespace other than the host's.
+    /// Finds peers in namespaces other than the host's.
     ///
-    /// A number means something only in the namespace that gave it, so each namespace that could
-    /// be meant is shown to the one that gave the number.
+    /// An nsid is valid only in the namespace that assigned the nsid, so each candidate
+    /// is compared in the assigning namespace.
     fn place_pairs(&mut self, state: &mut State) {
         while let Some(((id, ifindex), far)) = self.unplaced.pop_first() {
             for candidate in state.candidates(id, ifindex) {
@@ -277,7 +277,7 @@ impl Engine for SetnsEngine {
         self.needs_resync.remove(&id);
         self.asleep.remove(&id);
         if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
-            // Closing would do, if no child of this process had inherited the socket.
+            // A close is not enough if a child of this process has inherited the socket.
             _ = self.epoll.delete(&connection.socket);
         }
     }
@@ -290,7 +290,7 @@ impl Engine for SetnsEngine {
         }
         self.place_pairs(state);
         self.sleep();
-        // A namespace with a socket in it cannot die.
+        // A socket keeps its namespace alive.
         Vec::new()
     }
 
@@ -306,7 +306,7 @@ impl Engine for SetnsEngine {
     fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
         self.wake(id)?;
         let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
-        // An overrun is over when the queue is empty: listed before, it would hide another.
+        // An overrun ends with an empty queue: an earlier dump could hide another overrun.
         let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
             true => self.list_once(token, state),
             false => Err(RequestError::Incomplete(Incomplete::Overrun)),

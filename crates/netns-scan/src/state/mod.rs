@@ -27,18 +27,18 @@ pub(crate) struct State {
     namespaces: BTreeMap<NetnsId, Namespace>,
     host: NetnsId,
     nsids: BTreeMap<i32, NetnsId>,
-    /// Links that say for certain that their other end is this link.
+    /// Links with this link as their certain peer.
     claims: BTreeMap<LinkId, Vec<LinkId>>,
     staged: Coalesce,
-    /// Ends whose pair may have changed since the last time events left.
+    /// Ends with possibly changed pairs since the last events.
     unsettled: Vec<LinkId>,
-    /// Ends that were announced before there was another to name.
+    /// Ends announced before their peer existed.
     half_pairs: Vec<LinkId>,
     last_id: u64,
     interfaces: usize,
-    /// The time that what happens now gets.
+    /// Time of present changes.
     pub(crate) now: SystemTime,
-    /// What went wrong and was put right.
+    /// Counts of repaired losses.
     pub(crate) tallies: Tallies,
 }
 
@@ -59,7 +59,7 @@ struct Known {
 }
 
 impl State {
-    /// A state in which nothing exists but the host's namespace, still empty.
+    /// A state with the host's namespace only, without links.
     pub(crate) fn new(host: NetnsId) -> Self {
         let mut state = Self {
             namespaces: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl State {
         self.host
     }
 
-    /// How many namespaces and interfaces are known.
+    /// Numbers of known namespaces and interfaces.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.namespaces.len(), self.interfaces)
     }
@@ -95,7 +95,7 @@ impl State {
         self.namespaces.get(&id).map(|namespace| &namespace.netns.place)
     }
 
-    /// Begins with a namespace, or gives one another name.
+    /// Adds a namespace, or renames a namespace.
     pub(crate) fn open(&mut self, netns: Netns) {
         let (id, netns) = (netns.id, Arc::new(netns));
         let Some(namespace) = self.namespaces.get_mut(&id) else {
@@ -112,7 +112,7 @@ impl State {
         }
     }
 
-    /// Ends with a namespace: nobody else tells that its interfaces are gone.
+    /// Removes a namespace with its interfaces: the kernel announces no deletion of the interfaces.
     pub(crate) fn close(&mut self, id: NetnsId) {
         let Some(namespace) = self.namespaces.remove(&id) else { return };
         self.nsids.retain(|_, of| *of != id);
@@ -121,12 +121,12 @@ impl State {
         }
     }
 
-    /// Learns which number a namespace has, seen from the host's.
+    /// Sets the nsid of a namespace in the host's namespace.
     pub(crate) fn set_nsid(&mut self, id: NetnsId, nsid: i32) {
         self.nsids.insert(nsid, id);
     }
 
-    /// Takes in a whole namespace: what is not listed does not exist.
+    /// Applies a complete dump of a namespace: unlisted links do not exist.
     pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<DumpedLink>, pair: impl Fn(&Link) -> Option<Pair>) {
         let Some(namespace) = self.namespaces.get(&id) else { return };
         let gone: Vec<u32> = {
@@ -136,7 +136,7 @@ impl State {
         self.merge(id, &gone, listed, pair);
     }
 
-    /// Takes in a part of a namespace: links outside the part stay as they are.
+    /// Applies a partial dump of a namespace: links outside the part stay unchanged.
     pub(crate) fn merge(
         &mut self,
         id: NetnsId,
@@ -153,7 +153,7 @@ impl State {
         }
     }
 
-    /// Takes in one change. A link's `pair` is what its message says of the other end.
+    /// Applies one change. `pair` is the peer in the link's message.
     pub(crate) fn apply(&mut self, id: NetnsId, change: Change, pair: impl Fn(&Link) -> Option<Pair>) {
         match change {
             Change::Link(link) => {
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Every interface of a namespace with its number and identity, for reading counters.
+    /// Every interface of a namespace with ifindex and identity, for reading counters.
     pub(crate) fn ids(&self, id: NetnsId) -> impl Iterator<Item = (u32, InterfaceId)> {
         let links = self.namespaces.get(&id).map(|namespace| &namespace.links);
         links.into_iter().flatten().map(|(ifindex, known)| (*ifindex, known.interface.id))
@@ -186,13 +186,13 @@ impl State {
         Some(Reading { id: known.interface.id, counters: counters.with_carrier_changes(carrier_changes) })
     }
 
-    /// Stages the word that all that existed at the start has been said.
+    /// Stages `Synced`.
     pub(crate) fn synced(&mut self) {
         self.settle();
         self.staged.push(Event::Synced);
     }
 
-    /// Finds peers, then hands out what has happened since the last time.
+    /// Finds peers, then returns the events since the last call.
     pub(crate) fn take_events(&mut self) -> Coalesce {
         self.settle();
         std::mem::take(&mut self.staged)
@@ -208,7 +208,7 @@ impl State {
 
     fn next_id(&mut self) -> InterfaceId {
         self.last_id += 1;
-        // Counts up from one, and 2^64 interfaces take longer than any machine lasts.
+        // Counts up from one; 2^64 interfaces are never reached.
         InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
     }
 
@@ -266,7 +266,7 @@ impl State {
         self.staged.push(Event::Deleted(known.interface));
     }
 
-    /// Changes an interface in place and stages what differs.
+    /// Changes an interface in place and stages the differences.
     fn update(&mut self, key: LinkId, write: impl FnOnce(&mut Interface)) {
         let Some(known) = self.known_mut(key) else { return };
         let before = known.interface.clone();
@@ -279,7 +279,7 @@ impl State {
         }
     }
 
-    /// Changes an interface's key: the old one is gone, the new one is added.
+    /// Changes an interface's key: the old key is deleted, the new key is added.
     fn rekey(&mut self, id: NetnsId, ifindex: u32, write: impl FnOnce(&mut Interface)) {
         let new_id = self.next_id();
         let key = (id, ifindex);

@@ -1,14 +1,14 @@
-//! Pairs: which two links are the ends of one veth.
+//! Pairs of links that are the two ends of a veth.
 //!
-//! A peer is told only when what both ends say agrees, so that no stale word of one, and no
-//! number that is another's by now, joins two that do not belong together.
+//! A peer is emitted only when both ends agree, so that a stale message of one end, or a
+//! reused nsid or ifindex, never joins links of different pairs.
 
 use iface_core::{Interface, NetnsId, Peer};
 
 use super::{LinkId, State};
 use crate::netlink::message::Link;
 
-/// The other end of a link, as the link's own messages name it.
+/// The peer of a link, in the link's own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) ifindex: u32,
@@ -22,34 +22,34 @@ pub(crate) enum PairPlace {
     Here,
     /// In the host's.
     Host,
-    /// In the one with this number, seen from the host's.
+    /// In the namespace with this nsid of the host's namespace.
     Nsid(i32),
-    /// In this one.
+    /// In this namespace.
     In(NetnsId),
-    /// In another; which, only the other end can tell.
+    /// In an unknown namespace, known to the peer only.
     Elsewhere,
 }
 
 impl State {
-    /// What a link says of its other end, if that end is there and says the same of it.
+    /// A link's claim about its peer, confirmed if the peer claims the same.
     pub(crate) fn settled_pair(&self, id: NetnsId, ifindex: u32) -> Option<Pair> {
         self.known((id, ifindex)).filter(|known| known.interface.peer.is_some())?.pair
     }
 
-    /// Whether a link has said before that its other end is the one it names now.
+    /// Whether a link has claimed the same peer before.
     pub(crate) fn has_pair(&self, id: NetnsId, link: &Link) -> bool {
         let before = self.known((id, link.ifindex)).and_then(|known| known.pair);
         before.map(|pair| pair.ifindex) == link.pair.map(|end| end.ifindex)
     }
 
-    /// Ends that did not name the other when they appeared, to be asked for it.
+    /// Ends that appeared without a peer, for a later request.
     pub(crate) fn take_half_pairs(&mut self) -> Vec<LinkId> {
         std::mem::take(&mut self.half_pairs)
     }
 
-    /// Learns what half a pair says of its other end when it is asked.
+    /// Applies the reply about the peer of half a pair.
     ///
-    /// The answer may be newer than what has been heard, so nothing else of it is taken, and
+    /// The reply may be newer than the notifications, so only the peer is applied, and
     /// nothing at all where the link is another by now.
     pub(crate) fn complete_pair(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>) {
         let key = (id, link.ifindex);
@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// Namespaces with a link that could be this one's other end, as far as the ends can tell.
+    /// Namespaces with a link that could be the peer, according to both ends.
     pub(crate) fn candidates(&self, id: NetnsId, ifindex: u32) -> Vec<NetnsId> {
         let key = (id, ifindex);
         let Some(Pair { ifindex: other, place: PairPlace::Elsewhere }) = self.known(key).and_then(|known| known.pair)
@@ -68,16 +68,16 @@ impl State {
         self.namespaces().filter(|netns| self.is_mutual(key, (*netns, other))).collect()
     }
 
-    /// Learns in which namespace a link's other end is.
+    /// Sets the namespace of a link's peer.
     pub(crate) fn place_pair(&mut self, id: NetnsId, ifindex: u32, netns: NetnsId) {
         let pair = self.known((id, ifindex)).and_then(|known| known.pair);
         self.set_pair((id, ifindex), pair.map(|pair| Pair { place: PairPlace::In(netns), ..pair }));
     }
 
-    /// Changes what a link says of its other end.
+    /// Changes a link's claim about its peer.
     pub(super) fn set_pair(&mut self, key: LinkId, pair: Option<Pair>) {
         let Some(known) = self.known_mut(key) else { return };
-        // What was found out about a pair holds as long as the link has nothing new to say of it.
+        // A found peer stays valid until the link's claim changes.
         if let (Some(before), Some(now)) = (known.pair, pair)
             && matches!((before.place, now.place), (PairPlace::In(_), PairPlace::Elsewhere))
             && before.ifindex == now.ifindex
@@ -110,7 +110,7 @@ impl State {
         self.unsettle_claim(claimed);
     }
 
-    /// One claim more or less changes what holds for all who claim the same.
+    /// A changed claim affects all links with the same claim.
     fn unsettle_claim(&mut self, claimed: LinkId) {
         self.unsettled.push(claimed);
         self.unsettled.extend(self.claims.get(&claimed).into_iter().flatten());
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Sets the peer of every link whose pair may have changed.
+    /// Sets the peers of all links with possibly changed pairs.
     pub(super) fn settle(&mut self) {
         let mut unsettled = std::mem::take(&mut self.unsettled);
         unsettled.sort_unstable();
@@ -143,12 +143,12 @@ impl State {
         Some(Peer::new(interface.netns.clone(), key.1, interface.name))
     }
 
-    /// The other end of a link's pair, if each of the two takes the other for it.
+    /// The peer of a link, if both ends agree.
     pub(super) fn other_end(&self, key: LinkId) -> Option<LinkId> {
         self.named_end(key).filter(|other| self.named_end(*other) == Some(key))
     }
 
-    /// The one link that this one may name as its other end and that may name this one.
+    /// The only link that the claim may mean and that may claim this link.
     fn named_end(&self, key: LinkId) -> Option<LinkId> {
         let pair = self.known(key)?.pair?;
         let netns = match pair.place {
@@ -161,7 +161,7 @@ impl State {
         Some((netns, pair.ifindex)).filter(|other| self.is_mutual(key, *other))
     }
 
-    /// The link that claims this one as its other end, if there is just one.
+    /// The only link that claims this link as its peer, if any.
     fn only_claim(&self, key: LinkId) -> Option<LinkId> {
         let mut mutual = self.claims.get(&key)?.iter().copied().filter(|claim| self.is_mutual(key, *claim));
         mutual.next().filter(|_| mutual.next().is_none())
@@ -184,7 +184,7 @@ impl State {
     }
 }
 
-/// The other end that an interface is known to have.
+/// The known peer of an interface.
 pub(super) fn peer_key(interface: &Interface) -> Option<LinkId> {
     interface.peer.as_ref().map(|peer| (peer.netns.id, peer.ifindex))
 }

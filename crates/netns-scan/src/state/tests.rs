@@ -191,7 +191,7 @@ fn pair_in(inode: u64, (peer_netns, ifindex): (u64, u32)) -> Pair {
     let place = match peer_netns {
         same if same == inode => PairPlace::Here,
         1 => PairPlace::Host,
-        // As the setns engine has it: the host's end cannot tell where its other end is.
+        // As in the setns engine: the host's end does not know the namespace of its peer.
         _ if inode == 1 => PairPlace::Elsewhere,
         3 => PairPlace::In(netns(3)),
         other => PairPlace::Nsid(other as i32),
@@ -200,8 +200,8 @@ fn pair_in(inode: u64, (peer_netns, ifindex): (u64, u32)) -> Pair {
 }
 
 proptest! {
-    /// What a reader puts together from the events is what the state holds, at every point; a
-    /// peer is always there, and says the same.
+    /// At every point, the events of a reader lead to the content of the state; a
+    /// peer always exists, and agrees.
     #[test]
     fn events_replayed_are_the_state(steps in proptest::collection::vec(step(), 0..120)) {
         let mut state = State::new(HOST);

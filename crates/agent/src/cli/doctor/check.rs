@@ -1,4 +1,4 @@
-//! Facts in, verdicts out. Pure.
+//! From facts to outcomes. Pure.
 
 use std::io;
 use std::path::Path;
@@ -11,12 +11,12 @@ use crate::owner::OwnerStatus;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
     pub(super) subject: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) outcome: Outcome,
 }
 
 /// Whether a precondition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Outcome {
     /// Fulfilled, with the findings.
     Ok(String),
     /// Not configured, with the setting that would.
@@ -27,19 +27,19 @@ pub(super) enum Verdict {
 
 impl Check {
     pub(super) fn ok(subject: &'static str, found: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Ok(found.into()) }
+        Self { subject, outcome: Outcome::Ok(found.into()) }
     }
 
     pub(super) fn off(subject: &'static str, how: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Off(how.into()) }
+        Self { subject, outcome: Outcome::Off(how.into()) }
     }
 
     pub(super) fn bad(subject: &'static str, why: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Bad { why: why.into(), cure: cure.into() } }
+        Self { subject, outcome: Outcome::Bad { why: why.into(), cure: cure.into() } }
     }
 
     pub(super) fn is_bad(&self) -> bool {
-        matches!(self.verdict, Verdict::Bad { .. })
+        matches!(self.outcome, Outcome::Bad { .. })
     }
 }
 
@@ -189,25 +189,25 @@ mod tests {
     fn cni_cache_used_missing_or_faulty() {
         let fault = |text: &str| OwnerStatus { cache_faults: vec![text.into()], ..OwnerStatus::default() };
         let none = OwnerStatus::default();
-        assert!(matches!(cni_cache(None, true, 1, &none).verdict, Verdict::Off(_)));
-        assert!(matches!(cni_cache(Some(Path::new("/")), false, 1, &none).verdict, Verdict::Ok(_)));
+        assert!(matches!(cni_cache(None, true, 1, &none).outcome, Outcome::Off(_)));
+        assert!(matches!(cni_cache(Some(Path::new("/")), false, 1, &none).outcome, Outcome::Ok(_)));
         assert!(cni_cache(Some(Path::new("/")), false, 1, &fault("cannot be read")).is_bad());
-        assert!(matches!(cni_cache(Some(Path::new("/x")), true, 1, &fault("is not there")).verdict, Verdict::Off(_)));
+        assert!(matches!(cni_cache(Some(Path::new("/x")), true, 1, &fault("is not there")).outcome, Outcome::Off(_)));
     }
 
     #[test]
     fn namespaces_without_results_are_a_fault() {
-        let verdict = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).verdict;
-        assert!(matches!(verdict, Verdict::Off(how) if how.contains("--cni-cache-dir")));
+        let outcome = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).outcome;
+        assert!(matches!(outcome, Outcome::Off(how) if how.contains("--cni-cache-dir")));
     }
 
     #[test]
     fn private_mount_hides_namespaces() {
         let check = |found| mounts(Path::new("/var/run/netns"), found);
-        assert!(matches!(check(Ok(Propagation::Arrive)).verdict, Verdict::Ok(found) if found.contains("arrive")));
-        assert!(matches!(check(Ok(Propagation::Private)).verdict, Verdict::Ok(found) if found.contains("private")));
-        assert!(matches!(check(Ok(Propagation::Volume)).verdict, Verdict::Bad { cure, .. } if cure.contains("HostTo")));
-        assert!(matches!(check(Err(io::ErrorKind::NotFound.into())).verdict, Verdict::Off(_)));
+        assert!(matches!(check(Ok(Propagation::Arrive)).outcome, Outcome::Ok(found) if found.contains("arrive")));
+        assert!(matches!(check(Ok(Propagation::Private)).outcome, Outcome::Ok(found) if found.contains("private")));
+        assert!(matches!(check(Ok(Propagation::Volume)).outcome, Outcome::Bad { cure, .. } if cure.contains("HostTo")));
+        assert!(matches!(check(Err(io::ErrorKind::NotFound.into())).outcome, Outcome::Off(_)));
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
             interfaces: 2,
             faults: Vec::new(),
         };
-        assert!(matches!(engine(&status).verdict, Verdict::Bad { why, .. } if why == "add NET_ADMIN"));
+        assert!(matches!(engine(&status).outcome, Outcome::Bad { why, .. } if why == "add NET_ADMIN"));
         assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespace, 2 interfaces")]);
     }
 }

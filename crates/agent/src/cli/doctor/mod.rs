@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::check::{Check, Verdict, capabilities, cni_cache, engine, kernel, mounts, namespaces};
+use self::check::{Check, Outcome, capabilities, cni_cache, engine, kernel, mounts, namespaces};
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::causes::chain;
@@ -174,15 +174,15 @@ async fn admin_address(config: &Config) -> Check {
 }
 
 fn text(check: &Check, colour: bool) -> String {
-    let (word, escape, found) = match &check.verdict {
-        Verdict::Ok(found) => ("ok", "\x1b[32m", found),
-        Verdict::Off(how) => ("off", "\x1b[2m", how),
-        Verdict::Bad { why, .. } => ("NOT OK", "\x1b[31m", why),
+    let (word, escape, found) = match &check.outcome {
+        Outcome::Ok(found) => ("ok", "\x1b[32m", found),
+        Outcome::Off(how) => ("off", "\x1b[2m", how),
+        Outcome::Bad { why, .. } => ("NOT OK", "\x1b[31m", why),
     };
     let (on, off) = if colour { (escape, "\x1b[0m") } else { ("", "") };
     let line = format!("{on}{word:<6}{off}  {:<14} {}\n", check.subject, printable(found));
-    match &check.verdict {
-        Verdict::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", printable(cure)),
-        Verdict::Ok(_) | Verdict::Off(_) => line,
+    match &check.outcome {
+        Outcome::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", printable(cure)),
+        Outcome::Ok(_) | Outcome::Off(_) => line,
     }
 }

@@ -1,4 +1,4 @@
-//! The CNI cache as evidence: which pod the files say a namespace belongs to.
+//! The CNI cache as evidence for the pod of a namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use crate::owner::pod::same_pod;
 
 /// Attachments by the name of their namespace.
 ///
-/// A file is bound to the first namespace that it fits, and says nothing about another one that
-/// gets the same name later.
+/// A file is bound to the first matching namespace, and proves nothing about a later namespace with
+/// the same name.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Attachments {
     files: BTreeMap<Arc<Path>, File>,
@@ -27,17 +27,17 @@ struct File {
     bound: Option<NetnsId>,
 }
 
-/// What the files say of one namespace.
+/// Evidence of the files about one namespace.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Testimony<'a> {
-    /// Attachments proven to be about this very namespace.
+    /// Attachments proven to belong to the namespace.
     pub(in crate::owner) proven: Vec<&'a Attachment>,
-    /// Attachments that name it and nothing shows yet, or ever, that they mean it.
+    /// Attachments with the namespace's name, without proof.
     pub(in crate::owner) unproven: Vec<&'a Attachment>,
 }
 
 impl Attachments {
-    /// Takes a file's content in; the names of the namespaces that it speaks of now and before.
+    /// Adds a file's content; returns the names of the namespaces in the new and the old content.
     pub(in crate::owner) fn insert(&mut self, path: Arc<Path>, attachment: Attachment) -> Vec<NetnsName> {
         if self.files.get(&path).is_some_and(|known| known.attachment == attachment) {
             return Vec::new();
@@ -49,7 +49,7 @@ impl Attachments {
         touched
     }
 
-    /// Forgets a file; the name of the namespace it spoke of.
+    /// Removes a file; returns the name of its namespace.
     pub(in crate::owner) fn remove(&mut self, path: &Path) -> Option<NetnsName> {
         let netns = self.files.remove(path)?.attachment.netns;
         if let Some(paths) = self.by_netns.get_mut(&netns) {
@@ -61,7 +61,7 @@ impl Attachments {
         Some(netns)
     }
 
-    /// Holds an interface of a named namespace against the files of that name.
+    /// Compares an interface of a named namespace with the files of the same name.
     pub(in crate::owner) fn see(&mut self, interface: &Interface) -> Seen {
         let mut seen = Seen::default();
         let paths = interface.netns.name().and_then(|name| self.by_netns.get(name));
@@ -79,7 +79,7 @@ impl Attachments {
         seen
     }
 
-    /// Everything the files of this name say about this namespace.
+    /// All evidence of the files with this name about the namespace.
     pub(in crate::owner) fn about(&self, id: NetnsId, name: &NetnsName) -> Testimony<'_> {
         let mut testimony = Testimony::default();
         for path in self.by_netns.get(name).into_iter().flatten() {
@@ -98,17 +98,17 @@ impl Attachments {
     }
 }
 
-/// What came of showing the files an interface.
+/// Result of the comparison of an interface with the files.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Seen {
-    /// A file is now known to be about the interface's namespace.
+    /// A file is now proven to belong to the interface's namespace.
     pub(in crate::owner) bound: bool,
-    /// These files name the interface, but it is not theirs.
+    /// Files that name the interface, but with other addresses.
     pub(in crate::owner) refuted: Vec<Arc<Path>>,
 }
 
 impl<'a> Testimony<'a> {
-    /// The one pod that is proven, or the two that contradict each other.
+    /// The proven pod, or two contradictory pods.
     pub(in crate::owner) fn pod(&self) -> Result<Option<&'a Arc<Pod>>, [&'a Arc<Pod>; 2]> {
         let mut pods = self.proven.iter().map(|attachment| &attachment.pod);
         let Some(mut first) = pods.next() else { return Ok(None) };
@@ -116,7 +116,7 @@ impl<'a> Testimony<'a> {
             if !same_pod(first, other) {
                 return Err([first, other]);
             }
-            // A file with the uid says more than one without.
+            // A file with a uid is better than a file without.
             if first.uid.is_none() {
                 first = other;
             }
@@ -124,21 +124,21 @@ impl<'a> Testimony<'a> {
         Ok(Some(first))
     }
 
-    /// A pod other than `pod` that a file gives this namespace's name, proven or not.
+    /// Another pod than `pod` in a file with this namespace's name, with or without proof.
     pub(in crate::owner) fn other_than(&self, pod: &Pod) -> Option<&'a Arc<Pod>> {
         self.all().map(|attachment| &attachment.pod).find(|other| !same_pod(other, pod))
     }
 
-    /// The addresses all of the pod's attachments gave it.
+    /// The addresses of all attachments of the pod.
     pub(in crate::owner) fn addresses(&self) -> Vec<IpAddr> {
         self.proven.iter().flat_map(|attachment| attachment.addresses.iter().copied()).collect()
     }
 
-    /// The network the files name for an interface of this pod; none where they differ. What multus
-    /// delegated comes before what the runtime asked multus for.
+    /// The network of an interface of the pod in the files; `None` if files differ. A file of multus'
+    /// delegate plugin comes before the runtime's file of multus itself.
     ///
-    /// That a file of the same pod is unproven is no matter here: the namespace is proven to be the
-    /// pod's, and an interface enslaved to a bond has lost the address its file knows.
+    /// Unproven files of the same pod count as well: the namespace is proven to belong to the pod, and an
+    /// interface enslaved to a bond has lost the address in its file.
     pub(in crate::owner) fn network(&self, pod: &Pod, interface: &IfName) -> Option<Arc<str>> {
         let all: Vec<_> = self.all().collect();
         let fits = |one: &&&Attachment| one.interface == *interface && same_pod(&one.pod, pod);

@@ -1,8 +1,8 @@
 //! Follows a directory of CNI cache files by inotify(7).
 //!
-//! The directory need not exist yet, may be unreadable, and may be removed or replaced later: then the
-//! nearest directory above is watched until something happens to the way down. Time plays no part but where the
-//! kernel lacks file descriptors or memory: nothing happens to a file when there are some again.
+//! The directory may be missing or unreadable, and may be removed or replaced later: then the
+//! nearest existing parent is watched until the path changes. A timer is used only without file descriptors
+//! or memory: no notification announces their return.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -23,30 +23,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::owner::cni::result::{self, Attachment, MAX_FILE, Refusal};
 
-/// What happened in the directory.
+/// A change in the directory.
 #[derive(Debug)]
 pub enum CniChange {
     /// A file is new or has new content.
     Read(Arc<Path>, Box<Attachment>),
-    /// A file says nothing that could be used; whatever it said before is void.
+    /// A file has no usable content; its earlier content is void.
     Refused(Arc<Path>, Refusal),
-    /// A file that was read is gone.
+    /// A file is deleted.
     Gone(Arc<Path>),
-    /// Every file that was there has been told of. Comes again when events were lost.
+    /// All existing files have been reported. Comes again after lost events.
     Listed,
     /// The directory and its files can be read again.
     Available,
-    /// The directory cannot be read for now, and why; told again when the reason changes.
+    /// The directory cannot be read now, with the reason; repeated when the reason changes.
     Unavailable(Unavailable),
 }
 
-/// Why a CNI cache cannot be read.
+/// Error of reading a CNI cache.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the CNI cache {} {}", .dir.display(), hint(*.errno))]
 pub struct Unavailable {
     /// The directory.
     pub dir: PathBuf,
-    /// What the kernel said.
+    /// Error of the kernel.
     pub errno: Errno,
 }
 
@@ -72,18 +72,18 @@ const FILES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_DELETE);
 const SELF: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF.union(AddWatchFlags::IN_DELETE_SELF);
-/// What can open the way to a directory that cannot be reached.
+/// An event that may make an unreachable directory reachable.
 const WAY: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ATTRIB);
 
-/// When to list again for want of file descriptors or memory.
+/// Time of the next listing after a lack of file descriptors or memory.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A stream of what happens in one directory of the CNI cache; it never ends.
+/// An endless stream of changes in one directory of the CNI cache.
 #[derive(Debug)]
 pub struct CniDir {
     dir: PathBuf,
     inotify: AsyncFd<Watches>,
-    /// The directory itself, while it is there.
+    /// The directory itself, while existing.
     watched: Option<WatchDescriptor>,
     above: Vec<WatchDescriptor>,
     known: BTreeSet<Arc<Path>>,
@@ -107,8 +107,8 @@ impl CniDir {
     /// Starts to follow `dir`; needs a tokio runtime with I/O.
     ///
     /// # Errors
-    /// When the kernel gives no inotify instance (`fs.inotify.max_user_instances`, open files). A
-    /// directory that cannot be read is no error, but [`CniChange::Unavailable`].
+    /// When the kernel refuses an inotify instance (`fs.inotify.max_user_instances`, open files). An
+    /// unreadable directory is not an error, but [`CniChange::Unavailable`].
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let inotify = Watches(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?);
         #[expect(deprecated, reason = "its successor is unsafe, and `Watches` owns the descriptor that it names")]
@@ -129,10 +129,10 @@ impl CniDir {
         Ok(this)
     }
 
-    /// Watches the directory, or the nearest one above from which it can be seen to come.
+    /// Watches the directory, or its nearest existing parent.
     fn arm(&mut self) {
         for old in self.watched.take().into_iter().chain(self.above.drain(..)) {
-            // Fails where the directory went and took its watch along.
+            // Fails if the directory was removed with its watch.
             let _ = self.inotify.get_ref().0.rm_watch(old);
         }
         let mut nearest = None;
@@ -147,7 +147,7 @@ impl CniDir {
             }
             let found = self.ancestors().find_map(|(depth, dir)| Some((depth, self.watch(dir, WAY | SELF).ok()?)));
             self.above.extend(found.map(|(_, watch)| watch));
-            // The same one twice: nothing came between looking and watching.
+            // Unchanged: no race between lookup and watch.
             let depth = found.map(|(depth, _)| depth);
             if depth == nearest {
                 return self.list();
@@ -170,7 +170,7 @@ impl CniDir {
         }
     }
 
-    /// Queues all files that are there now to be read, and says which known ones are not.
+    /// Queues all existing files for reading, and reports deleted files.
     fn list(&mut self) {
         self.retry = None;
         self.listing = true;
@@ -199,7 +199,7 @@ impl CniDir {
         self.retry.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + RETRY)));
     }
 
-    /// Everything that was listed has been read.
+    /// All listed files have been read.
     fn listed(&mut self) {
         if self.watched.is_some() && self.retry.is_none() && self.unavailable.take().is_some() {
             self.to_say.push_back(CniChange::Available);
@@ -282,7 +282,7 @@ impl Stream for CniDir {
                 continue;
             }
             let events = {
-                // Only a runtime that shuts down fails here, and nobody polls then.
+                // Only a runtime in shutdown fails, and then the stream is never polled.
                 let Ok(mut ready) = ready!(self.inotify.poll_read_ready(cx)) else { return Poll::Pending };
                 ready.try_io(|watches| Ok(watches.get_ref().0.read_events()?))
             };
@@ -297,12 +297,12 @@ fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// Whether it is about what others may give back, and not about the file.
+/// Whether the error concerns shared resources, not the file.
 fn is_passing(error: &io::Error) -> bool {
     matches!(errno(error), Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
-/// Reads one file without ever waiting for it: a FIFO or a link there is refused.
+/// Reads one file without blocking: FIFOs and links are refused.
 fn read(path: &Path) -> Result<Attachment, Refusal> {
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW | nix::libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
@@ -319,7 +319,7 @@ fn content(file: &File) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::NotAFile);
     }
     let mut content = Vec::new();
-    // The size may grow while it is read, so what counts is what came.
+    // The file may grow during the read, so the number of read bytes counts.
     file.take(MAX_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE {
         return Err(Refusal::TooLarge);

@@ -1,9 +1,9 @@
-//! Reads one file of the CNI result cache: bytes in, an [`Attachment`] or the reason why not out.
+//! Reads one file of the CNI result cache: from bytes to an [`Attachment`] or a [`Refusal`].
 //!
 //! The format is libcni's `cachedInfo` (`libcni/api.go` of containernetworking/cni), kind
-//! `cniCacheV1`. containerd and CRI-O write one such file at the end of each CNI ADD and remove it
-//! at CNI DEL. `netns` is written since libcni 1.2; before that only the result's
-//! `interfaces[].sandbox` says where the interface is.
+//! `cniCacheV1`. containerd and CRI-O write a file at the end of each CNI ADD and remove the file
+//! at CNI DEL. libcni writes `netns` since 1.2; before, only the result's `interfaces[].sandbox`
+//! names the namespace.
 
 use std::net::IpAddr;
 use std::path::{Component, Path};
@@ -15,54 +15,54 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::error::Category;
 
-/// The largest file that is read, bytes; real ones have a few thousand.
+/// Size limit of a file, bytes; real files have a few thousand.
 pub const MAX_FILE: u64 = 1 << 20;
 
-/// The only kind of file libcni has written so far.
+/// The only kind of file of libcni so far.
 const KIND: &str = "cniCacheV1";
 
 /// The network name of multus' own generated configuration.
 ///
-/// It says only that multus was asked; the network is what multus delegated to.
+/// A file of multus itself; the network is in the files of the delegate plugins.
 const MULTUS_OWN: &str = "multus-cni-network";
 
-/// One pod interface on one CNI network, as the runtime recorded it.
+/// One pod interface on one CNI network, as recorded by the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The name of the network namespace.
     pub netns: NetnsName,
-    /// The pod the runtime asked for; without workload and attributes, which only the API server knows.
+    /// The pod in the CNI arguments, without workload and attributes of the API server.
     pub pod: Arc<Pod>,
-    /// The interface's name inside.
+    /// The interface's name in the namespace.
     pub interface: IfName,
-    /// The network, unless it is multus' own.
+    /// The network, except multus' own.
     pub network: Option<Arc<str>>,
-    /// Link-layer addresses of the interfaces this made inside the namespace.
+    /// Link-layer addresses of the created interfaces in the namespace.
     pub macs: Vec<MacAddr>,
-    /// Whether multus asked for it on behalf of the runtime: it then knows the network better.
+    /// Whether multus delegated the attachment: the file then names the real network.
     pub delegated: bool,
-    /// Addresses this gave to the pod; those of `lo`, which every namespace has, are not among them.
+    /// Addresses of the pod, without the addresses of `lo`.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What an interface says about an attachment that names its namespace.
+/// Evidence of an interface about an attachment with the name of its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::owner) enum Evidence {
-    /// It is the one: the attachment is about this very namespace.
+    /// Proof: the attachment belongs to this namespace.
     For,
-    /// It has the name but not the address: the file is older than the namespace.
+    /// The name matches but not the address: the file is older than the namespace.
     Against,
-    /// Nothing.
+    /// No evidence.
     Neither,
 }
 
 impl Attachment {
-    /// Whether `interface`, in a namespace of this name, is what the file speaks of.
+    /// Compares `interface`, in a namespace with the attachment's name, with the attachment.
     ///
-    /// A random UUID in the namespace's name is proof: the pod may change its addresses, the name is never
-    /// used again. Any other name alone proves nothing, for such names are used again: the link-layer address
-    /// decides, or where the plugin names none (Calico), or one that many interfaces have, an address.
-    /// A file with neither is taken at its word, save containerd's own for `lo`, which would fit every namespace.
+    /// A random UUID in the namespace's name is proof: the pod may change its addresses, but the name is never
+    /// reused. Any other name alone proves nothing, as names are reused: the link-layer address decides, or an
+    /// IP address if the plugin names no link-layer address (Calico) or a shared address. A file
+    /// without addresses is trusted, except containerd's own for `lo`, a match for every namespace.
     pub(in crate::owner) fn evidence(&self, interface: &Interface) -> Evidence {
         if is_random_uuid(&self.netns) {
             return Evidence::For;
@@ -83,25 +83,25 @@ impl Attachment {
     }
 }
 
-/// Why a file tags nothing.
+/// Reason for a file without effect.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It could not be opened or read.
+    /// The file could not be opened or read.
     #[error("cannot be read")]
     Unreadable(#[from] std::io::Error),
-    /// A directory, FIFO, symbolic link or device lies there.
+    /// The path is a directory, FIFO, symbolic link or device.
     #[error("is no regular file; remove it from the CNI cache")]
     NotAFile,
     /// Larger than [`MAX_FILE`].
     #[error("has more than {MAX_FILE} bytes, no CNI result is that large; remove it")]
     TooLarge,
-    /// Ends in the middle.
+    /// The content is cut off.
     #[error("ends in the middle; it is read again when its writer closes it")]
     CutOff,
-    /// Is not the JSON that libcni writes.
+    /// The content is not libcni's JSON.
     #[error("is no CNI cache file: {0}")]
     Malformed(serde_json::Error),
-    /// Another format than [`Attachment`]s are made from.
+    /// The file has an unknown kind.
     #[error("has kind {0:?}, only {KIND:?} is understood")]
     OtherKind(String),
     /// No `K8S_POD_NAMESPACE` and `K8S_POD_NAME`: podman, nerdctl and others share the cache.
@@ -163,8 +163,8 @@ struct OldIp {
 /// Reads the whole content of one file.
 ///
 /// # Errors
-/// Whatever keeps the file from naming one pod and one namespace; [`Refusal::CutOff`] passes when
-/// the file's writer is done, the rest stays until the file changes.
+/// When the file does not name exactly one pod and one namespace; [`Refusal::CutOff`] passes when
+/// the writer closes the file, other errors stay until the file changes.
 pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
     let info: CachedInfo = serde_json::from_slice(content).map_err(|error| match error.classify() {
         Category::Eof => Refusal::CutOff,
@@ -198,14 +198,14 @@ fn pod(args: &[(String, String)]) -> Option<Pod> {
         (!value.is_empty()).then(|| value.clone())
     };
     let (namespace, name, uid) = (arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?, arg("K8S_POD_UID"));
-    // podman writes the container's name as both and no uid.
+    // podman writes the container's name for both, without a uid.
     if uid.is_none() && namespace == name {
         return None;
     }
     Some(Pod { namespace, name, uid, workload: None, attributes: Vec::new() })
 }
 
-/// The one name that `netns` and every sandbox agree on.
+/// The common name in `netns` and every sandbox.
 fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Option<NetnsName> {
     let sandboxes = interfaces.iter().map(|one| one.sandbox.as_str());
     let mut names = field.into_iter().chain(sandboxes).filter_map(netns_name);
@@ -215,7 +215,7 @@ fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Option<NetnsName> 
 
 /// The last part of a namespace's path.
 ///
-/// `/proc/PID/ns/net` is no name that lasts, and some plugins write `0` or a bare word.
+/// `/proc/PID/ns/net` is not a lasting name, and some plugins write `0` or a bare word.
 fn netns_name(path: &str) -> Option<NetnsName> {
     let path = Path::new(path);
     if !path.is_absolute() || path.starts_with("/proc") {
@@ -227,19 +227,19 @@ fn netns_name(path: &str) -> Option<NetnsName> {
     }
 }
 
-/// Kinds whose link-layer address is by default that of the interface below, for all of them.
+/// Kinds with the link-layer address of the lower interface by default.
 fn has_parents_mac(interface: &Interface) -> bool {
     interface.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "ipvlan" | "ipvtap" | "vlan"))
 }
 
 /// Ethernet has 6 bytes, EUI-64 8, IP over InfiniBand 20. The AWS VPC CNI plugin writes the number of a
-/// route table into `mac` ("2" … "254"), which also parses as an address.
+/// route table into `mac` ("2" … "254"), also valid as an address.
 fn is_link_layer(mac: &MacAddr) -> bool {
     let bytes = mac.as_bytes();
     matches!(bytes.len(), 6 | 8 | 20) && bytes.iter().any(|byte| *byte != 0)
 }
 
-/// Names that containerd and CRI-O draw at random for each sandbox and never use again.
+/// Random names of containerd and CRI-O, one per sandbox, never reused.
 fn is_random_uuid(name: &NetnsName) -> bool {
     let name = name.to_string();
     let uuid = name.strip_prefix("cni-").or_else(|| name.strip_prefix("netns-")).unwrap_or(&name).as_bytes();
@@ -259,7 +259,7 @@ fn addresses(result: &CniResult) -> Vec<IpAddr> {
     addresses.filter(|address| is_evidence(*address)).collect()
 }
 
-/// Whether an address can tell namespaces apart; loopback and link-local ones are in all of them.
+/// Whether an address distinguishes namespaces; loopback and link-local addresses are in all namespaces.
 pub(in crate::owner) fn is_evidence(address: IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_a_real_containerd_give_its_pod_two_networks() {
+    fn real_files_name_two_networks() {
         let [lo, eth0, eth1] = [
             include_bytes!("../../../tests/cni/containerd-1.6-lo.json").as_slice(),
             include_bytes!("../../../tests/cni/containerd-1.6-eth0.json"),
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_libcni_names_the_namespace_by_the_sandbox() {
+    fn sandbox_names_the_namespace() {
         let attachment = read(&bridge()).unwrap();
         assert_eq!(attachment.netns, NetnsName::new("cni-77"));
         assert_eq!((attachment.pod.namespace.as_str(), attachment.pod.name.as_str()), ("shop", "web-0"));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_an_old_version_still_gives_its_address() {
+    fn old_result_has_an_address() {
         let mut file = bridge();
         file["netns"] = json!("/var/run/netns/cni-77");
         file["result"] = json!({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.1.1/24"}, "ip6": {"ip": "fd00::1/64"}});
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_lasting_name_is_no_namespace() {
+    fn proc_path_is_refused() {
         for path in ["/proc/42/ns/net", "cni-77", "0", "", "/", "/var/run/netns/.."] {
             let mut file = bridge();
             file["result"]["interfaces"][2]["sandbox"] = json!(path);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_names_two_namespaces_names_none() {
+    fn two_namespaces_are_refused() {
         let mut file = bridge();
         file["netns"] = json!("/var/run/netns/cni-78");
         assert!(matches!(read(&file), Err(Refusal::NoNetns)));
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_name_of_multus_itself_is_left_for_its_delegate_to_say() {
+    fn delegate_names_the_network() {
         let mut file = bridge();
         file["networkName"] = json!("multus-cni-network");
         assert_eq!(read(&file).unwrap().network, None);
@@ -425,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn no_change_of_one_byte_makes_the_reader_panic(at in 0usize..700, byte: u8) {
+        fn changed_byte_never_panics(at in 0usize..700, byte: u8) {
             let mut file = bridge().to_string().into_bytes();
             let at = at % file.len();
             file[at] = byte;

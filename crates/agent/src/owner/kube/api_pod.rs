@@ -1,4 +1,4 @@
-//! A pod as the API server writes it, with only the fields that are used.
+//! A pod in the API server's format, with the used fields only.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,13 +17,13 @@ use crate::owner::kube::selection::Selection;
 use crate::owner::kube::workload::{Controller, workload};
 use crate::owner::pod::{Life, PodRecord};
 
-/// The longest annotation that can become an attribute, bytes.
+/// Size limit of an annotation as an attribute, bytes.
 const MAX_ANNOTATION: usize = 1024;
 
-/// The kubelet's annotation on the mirror of a static pod: the uid the runtime knows it by.
+/// The kubelet's annotation on the mirror of a static pod: the uid in the runtime.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// What is read of a pod; the rest is skipped while parsing.
+/// Fields of a pod; all others are skipped by the parser.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Wire")]
 pub(super) struct ApiPod {
@@ -168,12 +168,12 @@ impl kube::Resource for ApiPod {
 }
 
 impl ApiPod {
-    /// Its uid; `None` in an object that is no pod.
+    /// UID of the pod; `None` for another kind of object.
     pub(super) fn uid(&self) -> Option<Arc<str>> {
         Some(self.meta.uid.as_str()).filter(|uid| !uid.is_empty()).map(Into::into)
     }
 
-    /// What is kept of it.
+    /// The record of the pod.
     pub(super) fn into_record(self, selection: &Selection) -> Option<PodRecord> {
         let uid = self.uid()?;
         let (life, addresses) = (self.life(), self.addresses());

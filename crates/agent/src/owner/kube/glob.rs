@@ -4,7 +4,7 @@
 pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to go on when what follows the last `*` does not fit: the star may stand for one more.
+    // Position to resume after a mismatch behind the last `*`: the star may match another character.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -28,7 +28,7 @@ mod tests {
     use super::fits;
 
     #[test]
-    fn a_star_stands_for_any_characters_and_a_question_mark_for_one() {
+    fn wildcards_match() {
         for (pattern, text) in [
             ("app", "app"),
             ("*", ""),

@@ -1,8 +1,8 @@
-//! What multus wrote into a pod's annotation about its networks.
+//! Networks in multus' annotation of a pod.
 //!
 //! The format is `k8s.v1.cni.cncf.io/network-status` of the Kubernetes Network Plumbing Working
 //! Group's "Network Custom Resource Definition De-facto Standard", section 5. A pod's author
-//! can write it too, so it is only ever asked about interfaces of the pod's own namespace, and only for a name.
+//! can forge the annotation, so only names of networks of the pod's own interfaces are read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::interface::Interface;
 use iface_core::{IfName, MacAddr};
 use serde::Deserialize;
 
-/// The annotation, and the name it had before version 1.1 of the standard.
+/// The annotation, and its name before version 1.1 of the standard.
 pub const ANNOTATIONS: [&str; 2] = ["k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status"];
 
-/// The largest annotation that is read, bytes; an entry has about 200.
+/// Size limit of the annotation, bytes; an entry has about 200.
 const MAX_TEXT: usize = 64 << 10;
 
-/// The most entries that are kept.
+/// Limit of entries.
 const MAX_ENTRIES: usize = 64;
 
 /// Namespace, slash and name, each at most 253 bytes (RFC 1123 subdomain).
@@ -43,7 +43,7 @@ struct Entry {
     ips: Option<Vec<String>>,
 }
 
-/// The networks an annotation names; whatever is malformed in it names none.
+/// The networks in an annotation; malformed entries are ignored.
 #[must_use]
 pub fn parse(annotation: &str) -> Vec<NetworkStatus> {
     if annotation.len() > MAX_TEXT {
@@ -53,7 +53,7 @@ pub fn parse(annotation: &str) -> Vec<NetworkStatus> {
     entries.into_iter().take(MAX_ENTRIES).filter_map(status).collect()
 }
 
-/// An entry that is understood in full: half an entry could fit the wrong interface.
+/// A complete entry: half an entry could match the wrong interface.
 fn status(entry: serde_json::Value) -> Option<NetworkStatus> {
     let entry: Entry = serde_json::from_value(entry).ok()?;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -67,19 +67,19 @@ fn status(entry: serde_json::Value) -> Option<NetworkStatus> {
 }
 
 /// Names of networks are RFC 1123 subdomains with an optional namespace, or a plugin's own word
-/// for its default network: printable, so that nothing odd reaches a terminal or a label.
+/// for its default network: printable, safe for terminals and labels.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl NetworkStatus {
-    /// Whether everything the entry says of its interface fits, and it says enough to tell it from others.
+    /// Whether all fields of the entry match the interface, and the fields are sufficient for a match.
     fn fits(&self, interface: &Interface) -> bool {
         let name = self.interface.map(|name| name == interface.name);
         let mac = self.mac.map(|mac| Some(mac) == interface.mac);
         let has = |address: &IpAddr| interface.addresses.iter().any(|net| net.addr() == *address);
         let addresses = (!self.addresses.is_empty()).then(|| self.addresses.iter().any(has));
-        // An address is told late and can be added by hand, so it decides only where nothing else does.
+        // Addresses come late and can be added by hand, so an address decides only without other fields.
         match (name, mac) {
             (None, None) => addresses == Some(true),
             _ => name != Some(false) && mac != Some(false),
@@ -87,7 +87,7 @@ impl NetworkStatus {
     }
 }
 
-/// The network of an interface of the pod that `networks` is about; none where two entries fit.
+/// The network of an interface of the pod with these networks; `None` if two entries match.
 #[must_use]
 pub fn network_of(networks: &[NetworkStatus], interface: &Interface) -> Option<Arc<str>> {
     let mut fitting = networks.iter().filter(|status| status.fits(interface)).map(|status| &status.network);

@@ -1,4 +1,4 @@
-//! Which labels and annotations of a pod become attributes.
+//! Selection of a pod's labels and annotations as attributes.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects by these patterns; none select nothing.
+    /// Selects by patterns; without patterns nothing is selected.
     #[must_use]
     pub fn new(labels: &[String], annotations: &[String]) -> Self {
         Self { labels: labels.into(), annotations: annotations.into() }
     }
 
-    /// The attributes of a pod, sorted by key, named as OpenTelemetry's conventions name them.
+    /// The attributes of a pod, sorted by key, with names of OpenTelemetry's conventions.
     pub(super) fn attributes(
         &self,
         labels: &BTreeMap<String, String>,

@@ -1,8 +1,8 @@
-//! The pods of this node, from the API server. The only file that knows of kube.
+//! The pods of this node, from the API server. The only file with types of kube.
 //!
-//! List and watch as every Kubernetes since 1.20 has them: pages, bookmarks, relist on 410 Gone,
-//! backoff with jitter. Objects are cut down while they are read, so what a pod's author puts
-//! into annotations is never kept.
+//! List and watch as in every Kubernetes since 1.20: pages, bookmarks, relist on 410 Gone,
+//! backoff with jitter. Objects are trimmed by the parser, so large annotations of a pod are
+//! never kept.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::owner::kube::api_pod::ApiPod;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
 
-/// Pods a page. The API server sends a page's annotations whole, so pages bound what is in
-/// memory while listing; a node has some hundred pods.
+/// Pods per page. The API server sends whole annotations, so pages bound the memory of a list; a
+/// node has some hundred pods.
 const PAGE: u32 = 25;
 
-/// How long one page may take: the API server's own limit for a request.
+/// Time limit of a page: the API server's own limit of a request.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a connection may be silent: longer than the 290 s after which a watch is begun anew.
+/// Time limit of a silent connection: longer than the 290 s of a watch.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// A Kubernetes API server.
@@ -36,30 +36,30 @@ pub struct ApiServer {
     page_timeout: Duration,
 }
 
-/// The API server cannot be asked at all, as configured.
+/// The configuration allows no request to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig file.
     #[error("cannot use the kubeconfig {path}: {cause}")]
     Kubeconfig {
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// What is wrong with it.
+        /// Fault of the file.
         cause: String,
     },
-    /// The service account that is mounted into a pod.
+    /// The service account mounted into a pod.
     #[error("cannot use the pod's service account: {0}; set automountServiceAccountToken or --kubeconfig")]
     ServiceAccount(String),
 }
 
 impl ApiServer {
-    /// The API server of a kubeconfig, or else of the cluster this runs in; `None` outside of any.
+    /// The API server of a kubeconfig, else of the pod's cluster; `None` outside a cluster.
     ///
-    /// Tokens that change on disk are read again by the client. Needs a tokio runtime; nothing is
+    /// The client reads changed tokens again. Needs a tokio runtime; no request is
     /// sent yet.
     ///
     /// # Errors
-    /// When the kubeconfig or the service account is there and cannot be used.
+    /// When the kubeconfig or the service account exists and cannot be used.
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Self>, ConnectError> {
         let mut config = match kubeconfig {
             Some(path) => {
@@ -76,13 +76,13 @@ impl ApiServer {
         Ok(Some(Self { client, page_timeout: PAGE_TIMEOUT }))
     }
 
-    /// Changes how long one page of a list may take; a minute by default.
+    /// Changes the time limit of a page of a list; a minute by default.
     #[must_use]
     pub fn page_timeout(self, page_timeout: Duration) -> Self {
         Self { page_timeout, ..self }
     }
 
-    /// Follows the pods of a node. The stream never ends: what fails is told and tried again.
+    /// Follows the pods of a node. The stream never ends: failures are emitted and retried.
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
         let watch = Watch {
             pods: follow(&self.client, node),
@@ -97,10 +97,10 @@ impl ApiServer {
         stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
     }
 
-    /// Asks for one pod of the node, to see whether pods may be listed.
+    /// Requests one pod of the node, as a check of the permission to list pods.
     ///
     /// # Errors
-    /// What happened and what to do, as a line to show.
+    /// A line with the failure and the remedy.
     pub async fn check(&self, node: &str) -> Result<(), String> {
         let params = kube::api::ListParams::default().fields(&node_selector(node)).limit(1);
         let api: Api<ApiPod> = Api::all(self.client.clone());
@@ -124,7 +124,7 @@ struct Watch {
     pods: BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>>,
     page_timeout: Duration,
     selection: Selection,
-    /// What was listed so far, until the list is complete.
+    /// Pods listed so far, until the list is complete.
     listing: Option<Vec<PodRecord>>,
     backoff: DefaultBackoff,
     not_before: Option<Instant>,
@@ -150,12 +150,12 @@ impl Watch {
                 Ok(Some(Err(error))) => {
                     let gone = is_gone(&error);
                     self.back_off(gone);
-                    // History that the API server has forgotten is nobody's fault: list again.
+                    // Expired history is not a fault: list again.
                     if !gone {
                         return PodEvent::Fault(explain_watch(&error));
                     }
                 }
-                // The stream of kube never ends; if it did, a new one is as good.
+                // The stream of kube never ends; otherwise a new stream follows.
                 Ok(None) => self.back_off(true),
                 Err(_) => {
                     self.back_off(true);
@@ -198,8 +198,8 @@ fn node_selector(node: &str) -> String {
     format!("spec.nodeName={node}")
 }
 
-/// kube begins a new list by itself where the watch says 410 in its stream, but not where the
-/// request for the watch is answered with it.
+/// kube starts a new list after a 410 in the stream of a watch, but not after a 410 in reply to the
+/// request of a watch.
 fn is_gone(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchError(status) => status.code == 410,
@@ -220,7 +220,7 @@ fn explain_watch(error: &watcher::Error) -> String {
     }
 }
 
-/// What happened and what to do.
+/// A line with the failure and the remedy.
 fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
@@ -241,7 +241,7 @@ fn too_slow(limit: Duration) -> String {
     format!("the API server did not answer within {limit:?}")
 }
 
-/// An error with its causes; each is said once, as many repeat the one below.
+/// An error with its causes, each once, as many errors repeat their cause.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,13 +1,13 @@
-//! The workload a pod is part of, from its owner reference alone.
+//! The workload of a pod, from its owner reference alone.
 //!
-//! Watching ReplicaSets and Jobs would tell for certain, at the price of two more kinds from every
-//! node. A name is shortened here only where the controller's own naming scheme shows; otherwise the
-//! answer is the direct owner, which is always true.
+//! A watch of ReplicaSets and Jobs would be certain, at the price of two more kinds from every
+//! node. A name is shortened only if the name follows the controller's naming scheme; otherwise the
+//! workload is the direct owner, always correct.
 
 use crate::interface::{Workload, WorkloadKind};
 
-/// How long after its scheduled time a CronJob's pod can have been made, minutes: a day for a
-/// controller that was down, a quota that was full, or pods that were retried.
+/// Longest delay from the scheduled time to the creation of a CronJob's pod, minutes: a day for a
+/// stopped controller, a full quota, or retried pods.
 const LATEST: i64 = 24 * 60;
 
 /// The reference to a pod's controller.
@@ -18,7 +18,7 @@ pub(super) struct Controller<'a> {
     pub(super) name: &'a str,
 }
 
-/// What a person would call the origin of a pod.
+/// The workload of a pod as users know the workload.
 ///
 /// `pod_template_hash` is the pod's label of this name, `created` its creation, seconds since 1970.
 pub(super) fn workload(
@@ -55,9 +55,9 @@ fn deployment<'a>(replica_set: &'a str, pod_template_hash: Option<&str>) -> Opti
 }
 
 /// The CronJob controller names its Jobs `<cron job>-<scheduled time>`, in minutes since 1970 from
-/// Kubernetes 1.21 on. The number has to be the time at which the pod can have been due.
+/// Kubernetes 1.21 on. The number must be a possible due time of the pod.
 ///
-/// Before 1.21 it was seconds, which scripts use as well (`date +%s`): those stay Jobs.
+/// Before 1.21 the number was in seconds, as in scripts (`date +%s`): such names stay Jobs.
 fn cron_job(job: &str, created: Option<i64>) -> Option<&str> {
     let (name, scheduled) = job.rsplit_once('-').filter(|(name, _)| !name.is_empty())?;
     if scheduled.len() != 8 || !scheduled.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_is_named_only_where_its_hash_ends_the_replica_sets_name() {
+    fn hash_reveals_the_deployment() {
         let replica_set = |name, hash| of("apps/v1", "ReplicaSet", name, hash, 0).unwrap();
         assert_eq!(replica_set("web-5d78c9869d", Some("5d78c9869d")), (WorkloadKind::Deployment, "web".into()));
         for (name, hash) in [
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cron_job_is_named_only_where_its_schedule_fits_the_pods_creation() {
+    fn schedule_reveals_the_cron_job() {
         let job = |name| of("batch/v1", "Job", name, None, 28_000_000 * 60 + 90).unwrap();
         assert_eq!(job("backup-28000000"), (WorkloadKind::CronJob, "backup".into()));
         assert_eq!(job("backup-27999000"), (WorkloadKind::CronJob, "backup".into()));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn other_peoples_kinds_of_the_same_name_are_no_workload() {
+    fn foreign_kinds_are_not_workloads() {
         assert_eq!(of("apps.kruise.io/v1beta1", "StatefulSet", "web", None, 0), None);
         assert_eq!(of("v1", "Node", "node-1", None, 0), None);
         assert_eq!(of("apps/v1", "StatefulSet", "web", None, 0), Some((WorkloadKind::StatefulSet, "web".into())));

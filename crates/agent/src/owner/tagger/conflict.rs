@@ -1,4 +1,4 @@
-//! What the tagger would not decide.
+//! Contradictions between sources.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,29 +7,29 @@ use std::sync::Arc;
 use crate::interface::Pod;
 use iface_core::{IfName, NetnsId};
 
-/// A contradiction between sources; said once for each namespace it is about.
+/// A contradiction between sources; emitted once per namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     /// The namespace.
     pub netns: NetnsId,
-    /// Its name, as people know it.
+    /// Name of the namespace.
     pub name: String,
-    /// What is contradictory about it.
+    /// The contradiction.
     pub conflict: Conflict,
 }
 
-/// The ways in which sources contradict each other.
+/// Kinds of contradictions, each with its effect on the owner.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Conflict {
-    /// WithOwners with neither.
+    /// Neither pod is the owner.
     #[error("CNI cache files give it to two pods, {} and {}; it is given to neither", PodText(.0), PodText(.1))]
     TwoPodsInCache(Arc<Pod>, Arc<Pod>),
-    /// Tags nothing.
+    /// The file has no effect.
     #[error("its interface {interface} has another link-layer address than the CNI cache file {} says; the file is not used", file.display())]
     OtherAddress {
         /// The file.
         file: Arc<Path>,
-        /// The interface it names.
+        /// The interface in the file.
         interface: IfName,
     },
     /// The CNI cache wins.
@@ -38,19 +38,19 @@ pub enum Conflict {
     /// The CNI cache wins.
     #[error("the CNI cache gives it to {} although it has an address of {}; the CNI cache is believed", PodText(.0), PodText(.1))]
     CacheAgainstAddress(Arc<Pod>, Arc<Pod>),
-    /// WithOwners with neither.
+    /// Neither pod is the owner.
     #[error("it was known to belong to {} and now has an address of {}; it is given to neither", PodText(.0), PodText(.1))]
     KnownAgainstAddress(Arc<Pod>, Arc<Pod>),
-    /// WithOwners with neither.
+    /// Neither pod is the owner.
     #[error("it has addresses of two pods, {} and {}; it is given to neither", PodText(.0), PodText(.1))]
     TwoPodsByAddress(Arc<Pod>, Arc<Pod>),
-    /// Tags nothing.
+    /// The file has no effect.
     #[error("it and another namespace both have an address of {}; by address it is given to neither", PodText(.0))]
     SharedAddress(Arc<Pod>),
-    /// WithOwners with neither.
+    /// Neither pod is the owner.
     #[error("it has an address of {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
-    /// WithOwners with neither.
+    /// Neither pod is the owner.
     #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; it is given to neither", PodText(.0), PodText(.1))]
     UnprovenFile(Arc<Pod>, Arc<Pod>),
     /// The newer pod wins.
@@ -58,7 +58,7 @@ pub enum Conflict {
     ClaimedTwice {
         /// The address.
         address: IpAddr,
-        /// The pod that does not get it.
+        /// The pod without the address.
         loser: Arc<Pod>,
     },
 }

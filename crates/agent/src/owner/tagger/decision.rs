@@ -1,4 +1,4 @@
-//! Decides whose a namespace is from all that is known of it. Pure: no state, no order.
+//! Decides the owner of a namespace from all evidence. Pure: no state, no order.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use crate::owner::cni::attachments::Testimony;
 use crate::owner::pod::{PodRecord, same_pod};
 use crate::owner::tagger::conflict::Conflict;
 
-/// The pod a namespace belongs to.
+/// The pod of a namespace.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::owner) struct Verdict {
-    /// The pod as the container runtime knows it: what sources are compared by.
+pub(in crate::owner) struct Decision {
+    /// The pod as known to the container runtime, for comparison of sources.
     pub(in crate::owner) named: Arc<Pod>,
-    /// The pod with all that the API server adds.
+    /// The pod with the additions of the API server.
     pub(in crate::owner) pod: Arc<Pod>,
     pub(in crate::owner) source: Source,
 }
 
-/// All that is known of one namespace.
+/// All evidence about one namespace.
 pub(in crate::owner) struct Evidence<'a> {
     pub(in crate::owner) files: &'a Testimony<'a>,
-    /// Pods whose addresses only this namespace has.
+    /// Pods with addresses of this namespace only.
     pub(in crate::owner) by_address: Vec<&'a PodRecord>,
-    /// Pods of whose addresses another namespace has one, too.
+    /// Pods with an address that another namespace has as well.
     pub(in crate::owner) shared: Vec<&'a PodRecord>,
-    /// The last verdict. A network namespace serves one pod for its whole life, so it holds when
-    /// its source has fallen silent, as files and pods go before their namespace does.
-    pub(in crate::owner) known: Option<&'a Verdict>,
+    /// The last decision. A network namespace serves one pod for its whole life, so the decision stays valid
+    /// without its source: files and pods are deleted before their namespace.
+    pub(in crate::owner) known: Option<&'a Decision>,
 }
 
-/// The pod as the runtime knows it and the source of that, or nobody.
+/// The pod as known to the runtime, with the source; `None` without an owner.
 pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<(Arc<Pod>, Source)> {
     let against =
         |pod: &Pod| evidence.by_address.iter().map(|record| &record.named).find(|other| !same_pod(other, pod));

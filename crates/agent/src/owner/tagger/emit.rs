@@ -1,4 +1,4 @@
-//! What the reader is told: each interface with the owner its namespace's verdict gives it.
+//! Events for the reader: each interface with the owner of its namespace.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use iface_core::{InterfaceId, NetnsId};
 use crate::owner::kube::multus;
 use crate::owner::pod::same_pod;
 use crate::owner::tagger::Tagger;
-use crate::owner::tagger::decision::Verdict;
+use crate::owner::tagger::decision::Decision;
 
 impl Tagger {
-    /// Says every interface of a namespace and their far ends again, where that makes a difference.
+    /// Emits changed owners of all interfaces of a namespace and of their peers.
     pub(super) fn refresh(&mut self, id: NetnsId) {
         for interface in self.interfaces_of(id) {
-            self.say(interface.id, Some(&interface));
+            self.emit(interface.id, Some(&interface));
         }
         self.refresh_host_ends(id, 0..=u32::MAX);
     }
@@ -25,12 +25,12 @@ impl Tagger {
         let ends: Vec<InterfaceId> = self.host_ends.range(range).flat_map(|(_, ends)| ends.iter().copied()).collect();
         for end in ends {
             let before = self.interfaces.get(&end).cloned();
-            self.say(end, before.as_ref());
+            self.emit(end, before.as_ref());
         }
     }
 
-    /// Gives an interface its owner and tells what differs from `before`.
-    pub(super) fn say(&mut self, interface: InterfaceId, before: Option<&Arc<Interface>>) {
+    /// Sets the owner of an interface and emits the difference from `before`.
+    pub(super) fn emit(&mut self, interface: InterfaceId, before: Option<&Arc<Interface>>) {
         let Some(known) = self.interfaces.get(&interface) else { return };
         let now = with_owner(known, self.owner_of(known));
         self.count_untagged(before.map(|before| &**before), Some(&now));
@@ -42,28 +42,28 @@ impl Tagger {
         let before = interface.owner.as_ref();
         let owner = if interface.netns.is_host() {
             let Some(peer) = &interface.peer else { return before.cloned() };
-            // The end inside goes first; until this one follows, it is still that pod's.
+            // The end inside is deleted first; until its own deletion, the host end belongs to the same pod.
             let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
-            let verdict = space.verdict.as_ref()?;
+            let decision = space.decision.as_ref()?;
             let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
-            let network = inside.and_then(|inside| self.network(verdict, inside));
-            owner(verdict, network, End::Host, before)
+            let network = inside.and_then(|inside| self.network(decision, inside));
+            owner(decision, network, End::Host, before)
         } else {
-            let verdict = self.spaces.get(&interface.netns.id)?.verdict.as_ref()?;
-            owner(verdict, self.network(verdict, interface), End::Pod, before)
+            let decision = self.spaces.get(&interface.netns.id)?.decision.as_ref()?;
+            owner(decision, self.network(decision, interface), End::Pod, before)
         };
-        // The same answer keeps its allocation.
+        // An equal owner keeps its allocation.
         match before {
             Some(before) if **before == owner => Some(before.clone()),
             _ => Some(Arc::new(owner)),
         }
     }
 
-    fn network(&self, verdict: &Verdict, interface: &Interface) -> Option<Arc<str>> {
+    fn network(&self, decision: &Decision, interface: &Interface) -> Option<Arc<str>> {
         let name = interface.netns.name()?;
-        let by_file = self.files.about(interface.netns.id, name).network(&verdict.named, &interface.name);
+        let by_file = self.files.about(interface.netns.id, name).network(&decision.named, &interface.name);
         by_file.or_else(|| {
-            let record = self.pods.get(verdict.pod.uid.as_deref()?)?;
+            let record = self.pods.get(decision.pod.uid.as_deref()?)?;
             multus::network_of(&record.networks, interface)
         })
     }
@@ -75,15 +75,15 @@ impl Tagger {
     }
 }
 
-fn owner(verdict: &Verdict, network: Option<Arc<str>>, end: End, before: Option<&Arc<Owner>>) -> Owner {
-    // Files and pods go before their interfaces; the name of the network stays with the pod's.
-    let kept = || before.filter(|before| same_pod(&before.pod, &verdict.pod))?.network.clone();
-    Owner { pod: verdict.pod.clone(), source: verdict.source, network: network.or_else(kept), end }
+fn owner(decision: &Decision, network: Option<Arc<str>>, end: End, before: Option<&Arc<Owner>>) -> Owner {
+    // Files and pods are deleted before their interfaces; the pod's interfaces keep the network.
+    let kept = || before.filter(|before| same_pod(&before.pod, &decision.pod))?.network.clone();
+    Owner { pod: decision.pod.clone(), source: decision.source, network: network.or_else(kept), end }
 }
 
-/// Whether a host's end leads to another namespace than it did when its owner was found.
+/// Whether the peer of a host end is in another namespace than at the time of the owner's decision.
 ///
-/// An end inside that is nowhere at the moment may only have gone before this one.
+/// A missing peer may have been deleted just before the host end.
 pub(super) fn is_led_elsewhere(before: &Interface, now: &Interface) -> bool {
     let far = |end: &Interface| end.peer.as_ref().map(|peer| peer.netns.id);
     now.netns.is_host() && far(now).is_some_and(|now| far(before) != Some(now))

@@ -1,4 +1,4 @@
-//! What is where: interfaces by namespace, namespaces by name, address and pod, host ends by their far end.
+//! Indices: interfaces by namespace, namespaces by name, address and pod, host ends by peer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -10,10 +10,10 @@ use ipnet::IpNet;
 
 use super::{Space, Tagger};
 use crate::owner::pod::PodName;
-use crate::owner::tagger::decision::Verdict;
+use crate::owner::tagger::decision::Decision;
 
 impl Tagger {
-    /// Puts an interface into its namespace; the namespaces to decide anew.
+    /// Adds an interface to its namespace; returns the namespaces to decide again.
     pub(super) fn enter(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
         let id = interface.netns.id;
         let mut concerned = BTreeSet::new();
@@ -22,7 +22,7 @@ impl Tagger {
             Space {
                 place: interface.netns.place.clone(),
                 interfaces: BTreeSet::new(),
-                verdict: None,
+                decision: None,
                 known: None,
                 said: VecDeque::new(),
             }
@@ -39,7 +39,7 @@ impl Tagger {
         concerned
     }
 
-    /// Takes an interface out of its namespace, which ends with the last.
+    /// Removes an interface from its namespace; a namespace without interfaces is removed.
     pub(super) fn leave(&mut self, id: NetnsId, interface: InterfaceId) {
         let Some(space) = self.spaces.get_mut(&id) else { return };
         space.interfaces.remove(&interface);
@@ -53,7 +53,7 @@ impl Tagger {
         }
     }
 
-    /// Updates who has which address; the namespaces to decide anew.
+    /// Updates the holders of addresses; returns the namespaces to decide again.
     pub(super) fn move_addresses(
         &mut self,
         id: NetnsId,
@@ -112,8 +112,8 @@ impl Tagger {
 
 const NONE: &[IpNet] = &[];
 
-/// The addresses of `these` that are not among `those`, each once. Both are sorted; a host's interface can have
-/// thousands (`kube-ipvs0` has one for each Service).
+/// The addresses in the first list and not in the second, each once. Both are sorted; a host's interface can
+/// have thousands (`kube-ipvs0` has an address per Service).
 fn missing_from<'a>(those: &'a [IpNet], these: &'a [IpNet]) -> impl Iterator<Item = IpAddr> + 'a {
     let same_address = |a: &IpNet, b: &IpNet| a.addr() == b.addr();
     let these = these.chunk_by(same_address).filter_map(|nets| nets.first()).map(|net| net.addr());
@@ -130,8 +130,8 @@ fn unindex(by_name: &mut BTreeMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, 
     }
 }
 
-pub(super) fn unindex_pod(tagged: &mut BTreeMap<PodName, BTreeSet<NetnsId>>, verdict: &Verdict, id: NetnsId) {
-    let name = PodName::from(verdict.pod.as_ref());
+pub(super) fn unindex_pod(tagged: &mut BTreeMap<PodName, BTreeSet<NetnsId>>, decision: &Decision, id: NetnsId) {
+    let name = PodName::from(decision.pod.as_ref());
     if let Some(ids) = tagged.get_mut(&name) {
         ids.remove(&id);
         if ids.is_empty() {

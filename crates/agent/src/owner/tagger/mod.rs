@@ -1,8 +1,8 @@
-//! Who owns each interface: pure, from interfaces, CNI files and pods in any order.
+//! Owners of interfaces: pure, from interfaces, CNI files and pods in any order.
 //!
 //! The unit of ownership is the network namespace: a pod has one, for its whole life, and all
-//! interfaces in it are the pod's. The other ends of its veths, in the host's namespace,
-//! follow their peers. See `docs/identity.md`.
+//! interfaces in the namespace are the pod's. Host ends of veths follow their peers. See
+//! `docs/identity.md`.
 
 pub mod conflict;
 pub(super) mod decision;
@@ -26,32 +26,32 @@ use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
 use crate::owner::tagger::conflict::{Conflict, Notice};
-use crate::owner::tagger::decision::{Evidence, Verdict, decide};
+use crate::owner::tagger::decision::{Decision, Evidence, decide};
 use crate::owner::tagger::pod_ip::PodIps;
 
-/// How many contradictions of one namespace are remembered: a pod that takes an address of many others
-/// contradicts each of them.
+/// Number of remembered contradictions per namespace: a pod with the addresses of many others contradicts
+/// each.
 const SAID: usize = 64;
 
-/// Gives interfaces their owners.
+/// Decides the owners of interfaces.
 ///
-/// Each input is applied at once; what changed for the reader is left in [`Tagger::events`].
+/// Each input is applied at once; resulting events wait in [`Tagger::events`].
 #[derive(Debug, Default)]
 pub struct Tagger {
-    /// Every interface as it was last said.
+    /// Every interface as last emitted.
     interfaces: BTreeMap<InterfaceId, Arc<Interface>>,
     by_index: BTreeMap<(NetnsId, u32), InterfaceId>,
     spaces: BTreeMap<NetnsId, Space>,
     by_name: BTreeMap<NetnsName, BTreeSet<NetnsId>>,
-    /// Interfaces of the host by the far end of their veth.
+    /// Interfaces of the host by the peer of their veth.
     host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
-    /// Namespaces by the pod they belong to, or last belonged to.
+    /// Namespaces by their present or last pod.
     tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
     files: Attachments,
     addresses: PodIps,
     pods: Pods,
-    /// Whether every interface that existed at the start is known: before that an address may be
-    /// in a second namespace that nobody has told of yet.
+    /// Whether all interfaces that existed at the start are known: until then an address may also be
+    /// in an unknown namespace.
     complete: bool,
     untagged: usize,
     conflicts: u64,
@@ -64,14 +64,14 @@ pub struct Tagger {
 struct Space {
     place: Place,
     interfaces: BTreeSet<InterfaceId>,
-    verdict: Option<Verdict>,
-    known: Option<Verdict>,
-    /// The latest contradictions, to say each once.
+    decision: Option<Decision>,
+    known: Option<Decision>,
+    /// The latest contradictions, to emit each once.
     said: VecDeque<Conflict>,
 }
 
 impl Tagger {
-    /// Takes in what an informer says.
+    /// Applies an event of an informer.
     pub fn event(&mut self, event: Event) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.exists(&interface),
@@ -84,7 +84,7 @@ impl Tagger {
         }
     }
 
-    /// Takes in the content of a CNI cache file.
+    /// Applies the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
         let pod = attachment.pod.clone();
         let touched = self.files.insert(path.clone(), attachment);
@@ -106,14 +106,14 @@ impl Tagger {
         self.settle(concerned);
     }
 
-    /// Takes in that a CNI cache file is gone or no longer says anything.
+    /// Applies the deletion of a CNI cache file, or the loss of its content.
     pub fn file_gone(&mut self, path: &Path) {
         let touched = self.files.remove(path);
         let concerned = self.named(touched.as_slice());
         self.settle(concerned);
     }
 
-    /// Takes in what the API server says.
+    /// Applies a change of pods.
     pub fn pod(&mut self, change: PodChange) {
         match change {
             PodChange::Applied(record) => self.pod_applied(record),
@@ -132,35 +132,35 @@ impl Tagger {
         }
     }
 
-    /// What to tell the reader since the last call, in order.
+    /// Events for the reader since the last call, in order.
     pub fn events(&mut self) -> std::vec::Drain<'_, Event> {
         self.events.drain(..)
     }
 
-    /// The contradictions met since the last call, each once for a namespace.
+    /// Contradictions since the last call, each once per namespace.
     pub fn notices(&mut self) -> std::vec::Drain<'_, Notice> {
         self.notices.drain(..)
     }
 
-    /// How many contradictions were met so far.
+    /// Number of contradictions so far.
     #[must_use]
     pub fn conflicts(&self) -> u64 {
         self.conflicts
     }
 
-    /// How many interfaces outside the host's namespace nobody is known to own.
+    /// Number of interfaces outside the host's namespace without an owner.
     #[must_use]
     pub fn untagged(&self) -> usize {
         self.untagged
     }
 
-    /// How many CNI files are in use.
+    /// Number of CNI files in use.
     #[must_use]
     pub fn files(&self) -> usize {
         self.files.len()
     }
 
-    /// How many pods the API server has told of.
+    /// Number of pods known from the API server.
     #[must_use]
     pub fn pods(&self) -> usize {
         self.pods.len()
@@ -179,9 +179,9 @@ impl Tagger {
         if self.hold_against_files(now) {
             concerned.insert(id);
         }
-        // Decided before the interface is said, so that it comes with its owner.
+        // Decided before the event, so that the interface comes with its owner.
         let changed = self.decide_all(concerned);
-        self.say(now.id, before.as_ref());
+        self.emit(now.id, before.as_ref());
         self.refresh_host_ends(id, now.ifindex..=now.ifindex);
         changed.into_iter().for_each(|id| self.refresh(id));
     }
@@ -200,7 +200,7 @@ impl Tagger {
         self.settle(concerned);
     }
 
-    /// Whether a CNI file was found to be about the interface's namespace.
+    /// Returns whether a CNI file is newly proven to belong to the interface's namespace.
     fn hold_against_files(&mut self, interface: &Interface) -> bool {
         let seen = self.files.see(interface);
         for path in seen.refuted {
@@ -230,7 +230,7 @@ impl Tagger {
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 
-    /// Decides whose these namespaces are; the ones to say anew.
+    /// Decides the owners of namespaces; returns the namespaces to emit again.
     fn decide_all(&mut self, mut concerned: BTreeSet<NetnsId>) -> BTreeSet<NetnsId> {
         concerned.retain(|id| self.spaces.get(id).is_some_and(|space| space.place != Place::Host));
         concerned.iter().for_each(|id| self.decide(*id));
@@ -239,16 +239,16 @@ impl Tagger {
 
     fn decide(&mut self, id: NetnsId) {
         let mut conflicts = Vec::new();
-        let verdict = self.weigh(id, &mut conflicts);
+        let decision = self.weigh(id, &mut conflicts);
         let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
         conflicts.into_iter().for_each(|conflict| self.note(id, conflict));
         let Some(space) = self.spaces.get_mut(&id) else { return };
-        // It was never so, and must not be said again once it is forgotten where the pod is.
+        // The earlier decision was wrong, and must not return once the pod's place is forgotten.
         if let Some(known) = space.known.take_if(|_| misplaced) {
             unindex_pod(&mut self.tagged, &known, id);
         }
-        space.verdict.clone_from(&verdict);
-        let Some(now) = verdict else { return };
+        space.decision.clone_from(&decision);
+        let Some(now) = decision else { return };
         if let Some(uid) = now.pod.uid.as_deref().filter(|_| now.source == Source::PodIp) {
             self.addresses.bind(uid, id);
         }
@@ -259,7 +259,7 @@ impl Tagger {
         self.tagged.entry(name).or_default().insert(id);
     }
 
-    fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Verdict> {
+    fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Decision> {
         let space = self.spaces.get(&id)?;
         let Place::Named(name) = &space.place else { return None };
         let files = self.files.about(id, name);
@@ -290,10 +290,10 @@ impl Tagger {
         let known_uid = known.and_then(|known| known.pod.uid.as_deref());
         let pod = match self.pods.named_by(&named, known_uid, &files.addresses()) {
             Some(record) => record.pod.clone(),
-            // What the API server said of a pod stays true when it has dropped the pod.
+            // A pod keeps the attributes of the API server after the deletion of its object.
             None => known.map_or_else(|| named.clone(), |known| known.pod.clone()),
         };
-        Some(Verdict { named, pod, source })
+        Some(Decision { named, pod, source })
     }
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {

@@ -1,9 +1,9 @@
-//! Pod addresses as evidence: which pod's `status.podIPs` a namespace has.
+//! Pod addresses as evidence: namespaces with an address of a pod's `status.podIPs`.
 //!
-//! Weaker than the CNI cache: the API server shows an address late and keeps showing it after another
-//! pod has it (kubernetes/kubernetes#92697), and a pod with `CAP_NET_ADMIN` can take any address.
-//! So a claim to an address is bound to the first namespace that it tagged, one address in two
-//! namespaces is evidence for neither, and a claim of a pod that is ending tags nothing new.
+//! Weaker than the CNI cache: the API server shows an address late and keeps a released address
+//! (kubernetes/kubernetes#92697), and a pod with `CAP_NET_ADMIN` can take any address. So a claim to
+//! an address is bound to the first namespace decided by the claim, an address in two
+//! namespaces is evidence for neither, and a claim of a terminating pod decides nothing new.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -15,17 +15,17 @@ use iface_core::NetnsId;
 use crate::owner::cni::result::is_evidence;
 use crate::owner::pod::{Life, PodRecord, Remembered};
 
-/// How many ghosts are remembered.
+/// Number of remembered ghosts.
 const GHOSTS: usize = 4096;
 
-/// Which namespaces have which addresses, and which pods claim them.
+/// Addresses with the namespaces that have them and the pods that claim them.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct PodIps {
     by_address: BTreeMap<IpAddr, Address>,
     by_pod: BTreeMap<Arc<str>, Box<[IpAddr]>>,
-    /// Pods that the CNI cache has placed, by uid or, where it names none, by namespace and name: the
-    /// API server may go on showing addresses of theirs that another pod has by now. Needed only until
-    /// their claims come, which then know it themselves.
+    /// Pods placed by the CNI cache, by uid or, without a uid, by namespace and name: the
+    /// API server may keep showing released addresses of such pods. Needed only until the claims of the pod
+    /// come, as claims record the place themselves.
     placed: Remembered,
     /// All ghosts, oldest first.
     haunted: VecDeque<(IpAddr, NetnsId)>,
@@ -33,11 +33,11 @@ pub(in crate::owner) struct PodIps {
 
 #[derive(Debug, Default)]
 struct Address {
-    /// Namespaces that have it, with how many interfaces each.
+    /// Namespaces with the address, and the number of interfaces each.
     holders: BTreeMap<NetnsId, u32>,
     claims: Vec<Claim>,
-    /// Namespaces that had it and lost it before anybody claimed it: so many claims are yet to come that
-    /// are about none that has it now.
+    /// Namespaces that lost the address before any claim: as many future claims concern no present holder
+    /// of the address.
     ghosts: BTreeSet<NetnsId>,
 }
 
@@ -49,45 +49,45 @@ struct Claim {
     bound: Bound,
 }
 
-/// Which namespace a claim is about.
+/// Namespace of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
-    /// None has been found.
+    /// Not yet found.
     No,
-    /// This one.
+    /// The namespace.
     To(NetnsId),
-    /// One that nobody knew the pod of while it lived.
+    /// A deleted namespace without a known pod.
     Ghost,
-    /// The one where the CNI cache has placed the pod, which needs no address.
+    /// The namespace from the CNI cache; addresses do not count.
     Placed,
 }
 
-/// What the addresses say of one namespace.
+/// Evidence of addresses about one namespace.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::owner) struct IpAnswer {
-    /// The pods that it may belong to: one is an answer, several contradict each other.
+    /// Possible pods: a single pod is the answer, several contradict each other.
     pub(in crate::owner) pods: BTreeSet<Arc<str>>,
-    /// Pods that claim an address of it which another namespace has as well.
+    /// Pods that claim an address shared with another namespace.
     pub(in crate::owner) shared: BTreeSet<Arc<str>>,
-    /// Claims that lost against a newer pod's: address, loser.
+    /// Claims that lost against a newer pod: address, loser.
     pub(in crate::owner) lost: BTreeSet<(IpAddr, Arc<str>)>,
 }
 
 impl PodIps {
-    /// One more interface of the namespace has the address.
+    /// Another interface of the namespace has the address.
     pub(in crate::owner) fn hold(&mut self, address: IpAddr, netns: NetnsId) {
         if !is_evidence(address) {
             return;
         }
         let entry = self.by_address.entry(address).or_default();
         *entry.holders.entry(netns).or_default() += 1;
-        // It had lost it only for a while, as with an interface that is renamed.
+        // The loss was temporary, as in a rename of the interface.
         if entry.ghosts.remove(&netns) {
             self.haunted.retain(|ghost| *ghost != (address, netns));
         }
     }
 
-    /// One interface of the namespace less has the address; `known` is whether the namespace's pod was found.
+    /// An interface of the namespace has lost the address; `known` tells whether the namespace's pod is known.
     pub(in crate::owner) fn release(&mut self, address: IpAddr, netns: NetnsId, known: bool) {
         let Some(entry) = self.by_address.get_mut(&address) else { return };
         let Some(interfaces) = entry.holders.get_mut(&netns) else { return };
@@ -102,7 +102,7 @@ impl PodIps {
         self.drop_if_unused(address);
     }
 
-    /// Replaces what a pod claims; a claim it keeps stays bound.
+    /// Replaces the claims of a pod; unchanged claims stay bound.
     pub(in crate::owner) fn claim(&mut self, record: &PodRecord) {
         let addresses: Box<[IpAddr]> = record.addresses.iter().copied().filter(|ip| is_evidence(*ip)).collect();
         let before = self.by_pod.get(&record.uid).cloned().unwrap_or_default();
@@ -130,14 +130,14 @@ impl PodIps {
         self.by_pod.insert(record.uid.clone(), addresses);
     }
 
-    /// Drops all that a pod claims.
+    /// Drops all claims of a pod.
     pub(in crate::owner) fn unclaim(&mut self, pod: &Arc<str>) {
         for address in self.by_pod.remove(pod).unwrap_or_default() {
             self.unclaim_one(address, pod);
         }
     }
 
-    /// From now on addresses say nothing of this pod; whether that is new.
+    /// Ignores addresses of this pod from now on; returns whether the pod was not yet placed.
     pub(in crate::owner) fn place(&mut self, pod: &Pod) -> bool {
         match &pod.uid {
             Some(uid) => self.placed.insert(uid),
@@ -145,7 +145,7 @@ impl PodIps {
         }
     }
 
-    /// Whether the CNI cache has placed the pod, as far as is remembered.
+    /// Whether the CNI cache has placed the pod, within the remembered pods.
     pub(in crate::owner) fn is_placed(&self, pod: &Pod) -> bool {
         pod.uid.as_deref().is_some_and(|uid| self.placed.contains(uid)) || self.placed.contains(&by_name(pod))
     }
@@ -155,8 +155,8 @@ impl PodIps {
         self.each_claim(pod, |claim| claim.bound = Bound::Placed);
     }
 
-    /// From now on the pod's claims speak of no other namespace, those to addresses that it has not (yet) included: a
-    /// pod has one.
+    /// Binds all claims of the pod to the namespace, also for addresses not (yet) in the namespace: a pod has a
+    /// single namespace.
     pub(in crate::owner) fn bind(&mut self, pod: &str, netns: NetnsId) {
         self.each_claim(pod, |claim| {
             if claim.bound == Bound::No {
@@ -172,19 +172,19 @@ impl PodIps {
         }
     }
 
-    /// Every namespace that has an address this pod claims.
+    /// Every namespace with an address claimed by the pod.
     pub(in crate::owner) fn holders_for(&self, pod: &str) -> BTreeSet<NetnsId> {
         let addresses = self.by_pod.get(pod).into_iter().flatten();
         addresses.flat_map(|address| self.holders(*address)).collect()
     }
 
-    /// Every namespace whose answer can change when the address comes or goes somewhere; none when no pod claims it.
+    /// Every namespace affected by a change of the address's holders; none without a claim.
     pub(in crate::owner) fn concerned(&self, address: IpAddr) -> BTreeSet<NetnsId> {
         let claims = self.by_address.get(&address).into_iter().flat_map(|entry| &entry.claims);
         claims.flat_map(|claim| self.holders_for(&claim.pod)).collect()
     }
 
-    /// What the addresses of a namespace say.
+    /// Evidence of the addresses of a namespace.
     pub(in crate::owner) fn about<'a>(
         &self,
         netns: NetnsId,
@@ -208,8 +208,8 @@ impl PodIps {
         answer
     }
 
-    /// A namespace has the address no more and nobody knew its pod. A claim that found no namespace
-    /// may be about that one, and so about none that has it; or its claim is yet to come.
+    /// A namespace without a known pod has lost the address. A claim without a namespace may concern the lost
+    /// namespace, and so no present holder; or the claim is yet to come.
     fn ended_unknown(&mut self, address: IpAddr, netns: NetnsId) {
         let Some(entry) = self.by_address.get_mut(&address) else { return };
         let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No);
@@ -261,9 +261,9 @@ fn by_name(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace, pod.name)
 }
 
-/// The claims that win, and those that lose: not terminating before terminating, then the newest.
+/// Winning and losing claims: not terminating before terminating, then the newest.
 ///
-/// Pods created in the same second both win, which the caller sees as a contradiction.
+/// Pods created in the same second both win, a contradiction for the caller.
 fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
     let rank = |claim: &Claim| (claim.life == Life::Live, claim.created);
     let best = claims.iter().map(|claim| rank(claim)).max();

@@ -1,4 +1,4 @@
-//! Namespaces that are followed without a socket inside: all of a poller, and those without a mount.
+//! Namespaces followed without a socket inside: all namespaces of a poller, and namespaces without a mount.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use iface_core::NetnsId;
 use super::{Connection, SetnsEngine};
 use crate::engine::Wanted;
 
-/// A namespace that is followed without a socket.
+/// A namespace followed without a socket.
 pub(super) struct Asleep {
     path: PathBuf,
     is_mounted: bool,
@@ -26,7 +26,7 @@ impl SetnsEngine {
         self.asleep.contains_key(&id)
     }
 
-    /// The path of a namespace that is followed without a socket.
+    /// The path of a namespace followed without a socket.
     pub(super) fn path_asleep(&self, id: NetnsId) -> Option<&PathBuf> {
         self.asleep.get(&id).map(|asleep| &asleep.path)
     }
@@ -44,7 +44,7 @@ impl SetnsEngine {
         }
     }
 
-    /// Closes the sockets that were opened for the time of a request.
+    /// Closes the sockets opened for a request.
     pub(super) fn sleep(&mut self) {
         for token in std::mem::take(&mut self.passing) {
             let Some(connection) = self.connections.remove(&token) else { continue };

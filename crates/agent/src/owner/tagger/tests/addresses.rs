@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Other pods come and go, more than are remembered.
+/// Other pods come and go, more than the memory holds.
 fn churn(tagger: &mut Tagger) {
     for number in 0..5000 {
         let path: Arc<Path> = Path::new("churn").into();
@@ -12,7 +12,7 @@ fn churn(tagger: &mut Tagger) {
     }
 }
 
-/// After these inputs nobody owns the interface; then a pod claims 10.0.0.1 and does.
+/// After these inputs the interface has no owner; then a pod claims 10.0.0.1 and becomes the owner.
 fn tags_only_a_new_claim(inputs: impl IntoIterator<Item = Input>, interface: &Interface) {
     let (mut tagger, mut reader) = after(inputs);
     assert_eq!(reader.owner(interface), None);
@@ -22,7 +22,7 @@ fn tags_only_a_new_claim(inputs: impl IntoIterator<Item = Input>, interface: &In
 }
 
 #[test]
-fn an_address_of_a_live_pod_tags_its_namespace_once_all_is_known() {
+fn address_counts_after_synced() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let (mut tagger, mut reader) = after([added(&eth0), applied(record("web", "u1", "10.0.0.1"))]);
     assert_eq!(reader.owner(&eth0), None);
@@ -32,7 +32,7 @@ fn an_address_of_a_live_pod_tags_its_namespace_once_all_is_known() {
 }
 
 #[test]
-fn a_pod_that_is_over_or_ending_or_on_the_hosts_network_claims_no_address() {
+fn ended_and_host_network_pods_claim_nothing() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     for (life, addresses) in [(Life::Over, 1), (Life::Terminating, 1), (Life::Live, 0)] {
         let mut record = PodRecord { life, ..record("web", "u1", "10.0.0.1") };
@@ -43,7 +43,7 @@ fn a_pod_that_is_over_or_ending_or_on_the_hosts_network_claims_no_address() {
 }
 
 #[test]
-fn a_pod_that_is_ending_keeps_the_namespace_it_has() {
+fn terminating_pod_keeps_its_namespace() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let live = record("web", "u1", "10.0.0.1");
     for life in [Life::Terminating, Life::Over] {
@@ -54,7 +54,7 @@ fn a_pod_that_is_ending_keeps_the_namespace_it_has() {
 }
 
 #[test]
-fn an_address_used_again_is_not_the_old_pods_whatever_the_api_server_still_shows() {
+fn reused_address_leaves_the_old_pod() {
     let (old, new) = (netns(1, "a"), netns(2, "b"));
     let before = interface(1, &old, "eth0", 7, "10.0.0.1/24");
     let now = interface(2, &new, "eth0", 8, "10.0.0.1/24");
@@ -69,7 +69,7 @@ fn an_address_used_again_is_not_the_old_pods_whatever_the_api_server_still_shows
 }
 
 #[test]
-fn a_claim_that_comes_when_its_namespace_has_died_unseen_is_not_the_next_ones() {
+fn late_claim_spares_the_successor() {
     let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let now = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
     let late = applied(record("old", "u1", "10.0.0.1"));
@@ -78,7 +78,7 @@ fn a_claim_that_comes_when_its_namespace_has_died_unseen_is_not_the_next_ones() 
 }
 
 #[test]
-fn an_interface_that_is_renamed_before_its_pod_is_known_is_still_that_pods() {
+fn early_rename_keeps_the_pod() {
     let a = netns(1, "a");
     let lo = interface(1, &a, "lo", 0, "127.0.0.1/8");
     let before = interface(2, &a, "tmp", 7, "10.0.0.1/24");
@@ -89,7 +89,7 @@ fn an_interface_that_is_renamed_before_its_pod_is_known_is_still_that_pods() {
 }
 
 #[test]
-fn a_namespace_that_ended_unknown_is_remembered_whatever_happened_to_its_address_before() {
+fn deleted_unknown_namespace_is_remembered() {
     let (before, now) = (
         interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24"),
         interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24"),
@@ -101,7 +101,7 @@ fn a_namespace_that_ended_unknown_is_remembered_whatever_happened_to_its_address
         inputs.into_iter().chain([gone]).for_each(|input| give(&mut tagger, input));
         reader.read(&mut tagger);
     }
-    // The next one is as unknown, and one more makes the first be forgotten.
+    // The next is unknown as well, and another evicts the first.
     let other = interface(3, &netns(3, "c"), "eth0", 9, "10.0.0.2/24");
     for input in [added(&before), deleted(&before), added(&other), deleted(&other), added(&now)] {
         give(&mut tagger, input);
@@ -112,7 +112,7 @@ fn a_namespace_that_ended_unknown_is_remembered_whatever_happened_to_its_address
 }
 
 #[test]
-fn a_pod_the_cache_has_placed_is_not_found_by_address_however_many_came_after_it() {
+fn placed_pod_stays_placed() {
     let (before, now) = (
         interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24"),
         interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24"),
@@ -128,7 +128,7 @@ fn a_pod_the_cache_has_placed_is_not_found_by_address_however_many_came_after_it
 }
 
 #[test]
-fn a_pod_the_cache_placed_elsewhere_does_not_come_back_by_address_when_that_is_long_ago() {
+fn forgotten_place_restores_no_owner() {
     let (fake, real) = (netns(1, "a"), netns(2, "b"));
     let taken = interface(1, &fake, "eth0", 7, "10.0.0.1/24");
     let file = Input::File("f", file("b", &pod("web", Some("u1")), 8, "podnet"));
@@ -145,7 +145,7 @@ fn a_pod_the_cache_placed_elsewhere_does_not_come_back_by_address_when_that_is_l
 }
 
 #[test]
-fn a_pods_second_address_does_not_outlive_its_namespace() {
+fn second_address_ends_with_its_namespace() {
     let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let now = interface(2, &netns(2, "b"), "eth0", 8, "fd00::1/64");
     let mut both = record("old", "u1", "10.0.0.1");
@@ -167,7 +167,7 @@ fn one_address_in_two_namespaces_tags_neither() {
 }
 
 #[test]
-fn of_two_live_claimants_the_newer_wins_and_it_is_counted() {
+fn newer_claim_wins_and_counts() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let newer = PodRecord { created: 5, ..record("new", "u2", "10.0.0.1") };
     let pods = [record("old", "u1", "10.0.0.1"), newer];
@@ -177,7 +177,7 @@ fn of_two_live_claimants_the_newer_wins_and_it_is_counted() {
 }
 
 #[test]
-fn a_pod_that_takes_another_pods_address_does_not_get_its_tag() {
+fn stolen_address_changes_no_owner() {
     let (own, stolen) = (netns(1, "a"), netns(2, "b"));
     let thief = interface(1, &own, "eth0", 7, "10.0.0.9/24");
     let taken = interface(3, &own, "eth1", 9, "10.0.0.1/24");
@@ -193,7 +193,7 @@ fn a_pod_that_takes_another_pods_address_does_not_get_its_tag() {
 }
 
 #[test]
-fn a_pod_the_cache_places_elsewhere_is_not_found_by_address() {
+fn placed_pod_ignores_addresses() {
     let (real, other) = (netns(1, "a"), netns(2, "b"));
     let eth0 = interface(1, &real, "eth0", 7, "");
     let fake = interface(2, &other, "eth0", 8, "10.0.0.1/24");
@@ -205,10 +205,10 @@ fn a_pod_the_cache_places_elsewhere_is_not_found_by_address() {
 }
 
 #[test]
-fn a_pod_that_is_over_does_not_begin_again_whatever_version_says_so() {
+fn ended_pod_never_restarts() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let at = |version, life| applied(PodRecord { version, life, ..record("old", "u1", "10.0.0.1") });
-    // An API server restored from a backup counts from lower on, and one without numbers does not count.
+    // An API server restored from a backup has lower versions; versions without numbers do not count.
     for (earlier, later) in [(Some(9), Some(3)), (None, None), (Some(3), Some(9))] {
         let (_, reader) = after([synced(), at(earlier, Life::Live), at(later, Life::Over), added(&eth0)]);
         assert_eq!(reader.owner(&eth0), None, "ends with version {later:?} after {earlier:?}");
@@ -218,7 +218,7 @@ fn a_pod_that_is_over_does_not_begin_again_whatever_version_says_so() {
 }
 
 #[test]
-fn a_deleted_pod_does_not_come_back_from_an_api_server_that_lags() {
+fn lagging_list_revives_no_pod() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let stale = record("old", "u1", "10.0.0.1");
     let deleted = Input::Pod(PodChange::Deleted("u1".into()));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_cni_file_gives_all_of_its_namespace_to_the_pod_and_the_network_to_its_interface() {
+fn file_names_pod_and_network() {
     let a = netns(1, "cni-a");
     let (lo, eth0) = (interface(1, &a, "lo", 0, "127.0.0.1/8"), interface(2, &a, "eth0", 7, "10.0.0.1/24"));
     let file = file("cni-a", &pod("web", Some("u1")), 7, "podnet");
@@ -15,7 +15,7 @@ fn a_cni_file_gives_all_of_its_namespace_to_the_pod_and_the_network_to_its_inter
 }
 
 #[test]
-fn an_interface_that_comes_after_its_file_is_added_with_its_owner() {
+fn late_interface_comes_with_its_owner() {
     let eth0 = interface(2, &netns(1, "cni-a"), "eth0", 7, "");
     let mut tagger = Tagger::default();
     give(&mut tagger, Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet")));
@@ -25,7 +25,7 @@ fn an_interface_that_comes_after_its_file_is_added_with_its_owner() {
 }
 
 #[test]
-fn a_file_older_than_the_namespace_that_has_its_name_now_tags_nothing() {
+fn stale_file_names_no_owner() {
     let old = file("cni-a", &pod("old", Some("u0")), 3, "podnet");
     let eth0 = interface(2, &netns(1, "cni-a"), "eth0", 7, "");
     let (tagger, reader) = after([Input::File("f", old), added(&eth0)]);
@@ -34,7 +34,7 @@ fn a_file_older_than_the_namespace_that_has_its_name_now_tags_nothing() {
 }
 
 #[test]
-fn an_old_file_for_the_loopback_interface_proves_nothing() {
+fn loopback_file_proves_nothing() {
     let lo = interface(1, &netns(1, "cni-a"), "lo", 0, "127.0.0.1/8");
     let mut old = file("cni-a", &pod("old", Some("u0")), 0, "cni-loopback");
     (old.interface, old.macs) = (lo.name, Vec::new());
@@ -43,7 +43,7 @@ fn an_old_file_for_the_loopback_interface_proves_nothing() {
 }
 
 #[test]
-fn a_file_speaks_only_of_the_first_namespace_it_fits() {
+fn file_is_bound_to_one_namespace() {
     let (first, second) = (netns(1, "cni-a"), netns(2, "cni-a"));
     let (before, now) = (interface(1, &first, "eth0", 7, ""), interface(2, &second, "eth0", 7, ""));
     let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
@@ -52,7 +52,7 @@ fn a_file_speaks_only_of_the_first_namespace_it_fits() {
 }
 
 #[test]
-fn two_files_that_name_two_pods_tag_neither_and_are_told_once() {
+fn contradictory_files_name_no_owner() {
     let a = netns(1, "cni-a");
     let eth0 = interface(1, &a, "eth0", 7, "");
     let inputs = [
@@ -70,7 +70,7 @@ fn two_files_that_name_two_pods_tag_neither_and_are_told_once() {
 }
 
 #[test]
-fn a_namespace_keeps_its_pod_when_the_file_and_the_pod_go_first() {
+fn namespace_outlives_file_and_pod() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
     let file = file("cni-a", &pod("web", Some("u1")), 7, "podnet");
     let deleted = Input::Pod(PodChange::Deleted("u1".into()));
@@ -81,7 +81,7 @@ fn a_namespace_keeps_its_pod_when_the_file_and_the_pod_go_first() {
 }
 
 #[test]
-fn a_file_without_uid_gets_one_only_where_an_address_agrees() {
+fn matching_address_adds_the_uid() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let nameless =
         Attachment { addresses: vec!["10.0.0.1".parse().unwrap()], ..file("cni-a", &pod("web-0", None), 7, "podnet") };
@@ -96,7 +96,7 @@ fn a_file_without_uid_gets_one_only_where_an_address_agrees() {
 }
 
 #[test]
-fn a_namespace_whose_file_has_no_uid_stays_its_pods_when_a_successor_has_name_and_address() {
+fn successor_takes_no_older_namespace() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let nameless =
         Attachment { addresses: vec!["10.0.0.1".parse().unwrap()], ..file("cni-a", &pod("web-0", None), 7, "podnet") };
@@ -109,7 +109,7 @@ fn a_namespace_whose_file_has_no_uid_stays_its_pods_when_a_successor_has_name_an
 }
 
 #[test]
-fn a_cache_that_corrects_what_was_known_is_believed_and_counted() {
+fn file_corrects_an_address() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let [first, second] =
         [("web", "u1"), ("db", "u2")].map(|(name, uid)| file("cni-a", &pod(name, Some(uid)), 7, "podnet"));
@@ -120,7 +120,7 @@ fn a_cache_that_corrects_what_was_known_is_believed_and_counted() {
 }
 
 #[test]
-fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
+fn parents_mac_proves_nothing() {
     let a = netns(1, "cni-a");
     let mut old = file("cni-a", &pod("old", Some("u0")), 7, "fast");
     for (kind, addresses, owner) in [
@@ -138,7 +138,7 @@ fn a_link_layer_address_that_is_the_parents_proves_nothing_by_itself() {
 }
 
 #[test]
-fn contradictions_of_a_namespace_are_remembered_within_bounds() {
+fn contradictions_are_bounded() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
     let thief = Input::File("f", file("cni-a", &pod("thief", Some("u9")), 7, "podnet"));
     let (mut tagger, _) = after([synced(), added(&eth0), thief]);

@@ -1,10 +1,10 @@
-//! What is joined to a verdict: host ends, the API server's pods, names of networks.
+//! Joins with a decision: host ends, the API server's pods, names of networks.
 
 use super::*;
 use crate::owner::kube::multus;
 
 #[test]
-fn what_multus_delegated_names_the_network_better_than_the_runtime() {
+fn delegated_file_wins_the_network() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let outer = file("cni-a", &pod("web", Some("u1")), 7, "k8s-pod-network");
     let delegate = Attachment { delegated: true, ..file("cni-a", &pod("web", Some("u1")), 7, "ovn") };
@@ -16,7 +16,7 @@ fn what_multus_delegated_names_the_network_better_than_the_runtime() {
 }
 
 #[test]
-fn the_hosts_end_follows_its_peer_and_is_marked() {
+fn host_end_follows_its_peer() {
     let a = netns(1, "cni-a");
     let eth0 = interface(1, &a, "eth0", 7, "");
     let mut end = interface(2, &host(), "veth1", 9, "");
@@ -37,7 +37,7 @@ fn the_hosts_end_follows_its_peer_and_is_marked() {
 }
 
 #[test]
-fn the_hosts_end_is_nobodys_when_its_peer_goes_where_nothing_is_known() {
+fn moved_peer_clears_the_host_end() {
     let (a, b) = (netns(1, "cni-a"), netns(2, "b"));
     let (eth0, moved) = (interface(1, &a, "eth0", 7, ""), interface(3, &b, "eth0", 7, ""));
     let end_of = |inside: &Arc<Interface>| {
@@ -59,7 +59,7 @@ fn the_hosts_end_is_nobodys_when_its_peer_goes_where_nothing_is_known() {
 }
 
 #[test]
-fn a_static_pod_is_known_by_its_mirrors_uid() {
+fn static_pod_has_its_mirrors_uid() {
     let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "");
     let mirror = PodRecord { named: pod("etcd", Some("hash")), ..record("etcd", "mirror", "10.0.0.1") };
     let file = Input::File("f", file("cni-a", &pod("etcd", Some("hash")), 7, "podnet"));
@@ -71,7 +71,7 @@ fn a_static_pod_is_known_by_its_mirrors_uid() {
 }
 
 #[test]
-fn multus_names_a_network_of_the_pods_own_interfaces_only() {
+fn multus_names_own_interfaces_only() {
     let (a, b) = (netns(1, "a"), netns(2, "b"));
     let (own, other) = (interface(1, &a, "net1", 7, "10.0.0.1/24"), interface(2, &b, "net1", 8, "10.0.0.2/24"));
     let networks = multus::parse(

@@ -88,7 +88,7 @@ fn give(tagger: &mut Tagger, input: Input) {
     }
 }
 
-/// What a reader knows who followed all events.
+/// The state of a reader of all events.
 #[derive(Default)]
 struct Reader(BTreeMap<InterfaceId, Arc<Interface>>);
 
@@ -154,9 +154,9 @@ fn permutations(inputs: &[Input]) -> Vec<Vec<Input>> {
 }
 
 proptest! {
-    /// Two pods of two namespaces with a host end, an address both sources know, and a stray file.
+    /// Two pods of two namespaces with a host end, an address known to both sources, and a stray file.
     #[test]
-    fn the_order_in_which_everything_arrives_does_not_matter(
+    fn order_of_inputs_does_not_matter(
         inputs in Just(everything()).prop_shuffle(),
     ) {
         let (_, in_order) = after(everything());

@@ -1,12 +1,12 @@
-//! A small node with a runtime, a kubelet and an API server, each late in its own way: whatever
-//! happens on it, the tagger never says a wrong pod, and says the right one in the end.
+//! A small node with a runtime, a kubelet and an API server, each late in its own way: in any history,
+//! the tagger never emits a wrong pod, and emits the right pod in the end.
 //!
-//! What is late: files come after their interfaces or never, stay when their namespace is gone or go before
-//! it; the kubelet tells the API server later, the API server tells the agent later still or is away.
-//! What is not: the kernel tells of interfaces and of files that are written before the API server
-//! tells of addresses, as the kubelet needs both first, and when the agent starts anew the cache is read
-//! first and the kubelet has told what happened. Without that nobody could tell a
-//! pod from its predecessor by address alone; `docs/identity.md` says so.
+//! Late: files come after their interfaces or never, stay after their namespace or are deleted before;
+//! the kubelet updates the API server later, and the API server the agent later still or never.
+//! Not late: notifications of interfaces and files come before the addresses of the API server, as the
+//! kubelet needs both first, and a restarted agent reads the cache first, after the kubelet's updates.
+//! Otherwise an address alone could not distinguish a pod from its predecessor; see
+//! `docs/identity.md`.
 
 mod node;
 
@@ -16,27 +16,27 @@ use proptest::prelude::*;
 use self::node::{Node, Real, Stage, ip};
 use crate::owner::cni::result::Attachment;
 
-/// Few, so that they are used again and again.
+/// Few names, for frequent reuse.
 const NAMES: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A pod starts: which name, when its file comes, whether its namespace's name was used before.
+    /// A pod starts: its name, the delay of its file, and whether its namespace's name was used before.
     Start {
         name: usize,
         file: FileTime,
         reuse_name: bool,
     },
-    /// A pod's containers end by themselves.
+    /// A pod's containers exit.
     Complete(usize),
-    /// Somebody deletes a pod.
+    /// A user deletes a pod.
     Delete(usize),
-    /// The runtime takes a pod's namespace down, with its file or without.
+    /// The runtime deletes a pod's namespace, with or without its file.
     TearDown {
         pod: usize,
         keep_file: bool,
     },
-    /// A namespace whose pod is gone dies at last.
+    /// The namespace of a deleted pod dies.
     Die(usize),
     /// A pod with CAP_NET_ADMIN takes another's address.
     Steal {
@@ -82,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What must hold of it.
+/// The invariant of the interface's owner.
 impl Node {
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
@@ -92,8 +92,8 @@ impl Node {
         assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
     }
 
-    /// Whether an address alone cannot tell: a thief has one, it was that of a pod that nobody knew while it
-    /// lived, so that what comes from the API server may be about that one, or an old file contradicts.
+    /// Whether an address alone is ambiguous: taken by a thief, held before by a pod unknown in its lifetime, so
+    /// that a late record may concern the earlier pod, or contradicted by an old file.
     fn is_uncertain(&self, pod: &Real) -> bool {
         let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
         let contradicts = |file: &Attachment| Some(&file.netns) == pod.netns.name();
@@ -122,7 +122,7 @@ impl Node {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn no_history_of_a_node_gives_an_interface_to_the_wrong_pod_and_in_the_end_all_are_right(
+    fn no_history_yields_a_wrong_owner(
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let mut node = Node::new();

@@ -1,4 +1,4 @@
-//! The node itself: pods, runtime, kubelet, API server and kernel, and what of them has reached the agent.
+//! The node: pods, runtime, kubelet, API server and kernel, and the part known to the agent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -15,17 +15,17 @@ use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Life, PodChange, PodRecord};
 use crate::owner::tagger::Tagger;
 
-/// Few, so that they are used again and again.
+/// Few addresses, for frequent reuse.
 const ADDRESSES: u8 = 5;
 
-/// A pod as it really is.
+/// The real state of a pod.
 #[derive(Clone, Debug)]
 pub(super) struct Real {
     pub(super) uid: Arc<str>,
     name: String,
     pub(super) address: u8,
     file: Option<Attachment>,
-    /// Where its file is, or is to be.
+    /// Present or future path of the file.
     path: Arc<Path>,
     pub(super) file_time: FileTime,
     pub(super) netns: Arc<Netns>,
@@ -40,7 +40,7 @@ pub(super) struct Real {
 pub(super) enum Stage {
     Running,
     Completed,
-    /// The runtime has given its address back.
+    /// The runtime has released the address.
     TornDown,
     Dead,
 }
@@ -55,7 +55,7 @@ pub(super) struct Node {
     clock: u64,
     pub(super) pods: Vec<Real>,
     pub(super) files: BTreeMap<Arc<Path>, Attachment>,
-    /// What the kubelet has not told the API server, the API server not the agent, and so on.
+    /// Updates under way: from the kubelet to the API server, from the API server to the agent, and so on.
     unreported: VecDeque<PodChange>,
     api: BTreeMap<Arc<str>, PodRecord>,
     untold: VecDeque<PodChange>,
@@ -64,7 +64,7 @@ pub(super) struct Node {
     unread: VecDeque<FileEvent>,
     pub(super) tagger: Tagger,
     pub(super) said: BTreeMap<InterfaceId, Arc<Interface>>,
-    /// Addresses of namespaces that died before anybody knew whose they were.
+    /// Addresses of deleted namespaces without a known pod.
     pub(super) haunted: BTreeSet<IpAddr>,
 }
 
@@ -106,7 +106,7 @@ impl Node {
             self.pods.iter().filter(|pod| pod.stage < Stage::TornDown).map(|pod| pod.address).collect();
         let Some(address) = (1..=ADDRESSES).find(|address| !taken.contains(address)) else { return };
         let name = format!("web-{name}");
-        // As in a StatefulSet: a name is used again, but not by two at once.
+        // As in a StatefulSet: a name is reused, but never by two pods at once.
         if self.pods.iter().any(|pod| pod.name == name && pod.stage < Stage::TornDown) {
             return;
         }
@@ -160,7 +160,7 @@ impl Node {
         }
     }
 
-    /// The kubelet will tell the API server how the pod is now.
+    /// Queues an update of the pod from the kubelet to the API server.
     fn report(&mut self, pod: usize) {
         let version = self.tick();
         let pod = &self.pods[pod];
@@ -187,7 +187,7 @@ impl Node {
         self.kernel.extend(real.interfaces.drain(..).map(Event::Deleted));
     }
 
-    /// Only pods the CNI cache knows, for without it a thief cannot be told from its victim.
+    /// Only pods in the CNI cache: otherwise a thief is indistinguishable from its victim.
     fn steal(&mut self, thief: usize, victim: usize) {
         let Some(address) = self.pods.get(victim).filter(|_| thief != victim).map(|pod| pod.address) else { return };
         let honest = |pod: &&mut Real| pod.stage == Stage::Running && pod.file_time == FileTime::Now && !pod.stolen;
@@ -260,7 +260,7 @@ impl Node {
         self.read();
     }
 
-    /// Everything anew, the sources in an order of their own.
+    /// A restart of the agent, with the sources in any order.
     fn agent_restarts(&mut self, order: u64) {
         while !self.unreported.is_empty() {
             self.kubelet_reports();
@@ -291,7 +291,7 @@ impl Node {
         self.untold.extend(pods);
     }
 
-    /// Follows what the tagger says, and holds each word against the truth.
+    /// Follows the events of the tagger, and compares each with the truth.
     fn read(&mut self) {
         let events: Vec<Event> = self.tagger.events().collect();
         for event in events {
@@ -306,7 +306,7 @@ impl Node {
         }
     }
 
-    /// Nothing happens any more, and everybody tells everything.
+    /// Delivers all updates under way, without new changes.
     pub(super) fn settle(&mut self) {
         for pod in 0..self.pods.len() {
             self.tear_down(pod, false);
