@@ -4,15 +4,16 @@
 use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
-use iface_core::{Place};
-use netns_agent::interface::{Interface};
+use iface_core::Place;
 use libfuzzer_sys::fuzz_target;
+use netns_agent::interface::Interface;
 use netns_agent::owner::kube::multus::{network_of, parse};
 use netns_agent::testing;
 
-static ETH0: LazyLock<Interface> = LazyLock::new(|| Interface {
-    addresses: "10.244.0.5/24".parse().into_iter().collect(),
-    ..testing::interface(1, "eth0", Place::Host, UNIX_EPOCH)
+static ETH0: LazyLock<Interface> = LazyLock::new(|| {
+    let mut eth0 = testing::interface(1, "eth0", Place::Host, UNIX_EPOCH);
+    eth0.addresses = "10.244.0.5/24".parse().into_iter().collect();
+    eth0
 });
 
 fuzz_target!(|annotation: &str| {
