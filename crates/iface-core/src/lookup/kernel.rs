@@ -1,6 +1,5 @@
 use std::array;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -54,8 +53,8 @@ impl KernelNames {
         let mut paid = false;
         loop {
             let present: [_; WAYS] = array::from_fn(|way| set[way].load());
-            let known = present.iter().filter_map(|reply| reply.as_deref());
-            if let Some(reply) = known.into_iter().find(|reply| reply.ifindex == ifindex && now < reply.until) {
+            let mut known = present.iter().filter_map(|reply| reply.as_deref());
+            if let Some(reply) = known.find(|reply| reply.ifindex == ifindex && now < reply.until) {
                 return self.name_of(reply);
             }
             paid = paid || ifindex != 0 && self.budget.spend(now);
@@ -66,7 +65,7 @@ impl KernelNames {
             let reply = Arc::new(Reply { ifindex, name: OnceLock::new(), until: now + REMEMBER });
             // A pending reply keeps other threads from the same request.
             let before = set[oldest].compare_and_swap(&present[oldest], Some(reply.clone()));
-            if is_same(&before, &present[oldest]) {
+            if before.as_ref().map(Arc::as_ptr) == present[oldest].as_ref().map(Arc::as_ptr) {
                 return self.name_of(&reply);
             }
             // Another thread was faster, perhaps with the same ifindex.
@@ -76,13 +75,6 @@ impl KernelNames {
     /// The first caller sends the request, all others wait.
     fn name_of(&self, reply: &Reply) -> Option<IfName> {
         *reply.name.get_or_init(|| (self.ask)(reply.ifindex))
-    }
-}
-
-fn is_same(one: &impl Deref<Target = Option<Arc<Reply>>>, other: &impl Deref<Target = Option<Arc<Reply>>>) -> bool {
-    match (&**one, &**other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

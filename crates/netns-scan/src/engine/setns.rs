@@ -13,7 +13,7 @@ use self::asleep::Asleep;
 use self::connection::{Connection, Heard, is_far};
 use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
 use crate::Reading;
-use crate::discovery::nsfs::{self, NsFile, OWN};
+use crate::discovery::nsfs::{self, OWN};
 use crate::engine::netns_thread::Enter;
 use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, Request, parse};
@@ -186,8 +186,9 @@ impl SetnsEngine {
     /// Opens the file of a namespace, which keeps the namespace alive as a socket does.
     fn open_file(&self, id: NetnsId) -> Option<File> {
         let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
-        let path = connection.map(|connection| &connection.wanted.path).or(self.path_asleep(id))?;
-        nsfs::open(path, NsFile { dev: id.dev, inode: id.inode }).ok()
+        let asleep = || self.asleep.get(&id).map(|asleep| &asleep.wanted);
+        let wanted = connection.map(|connection| &connection.wanted).or_else(asleep)?;
+        nsfs::open(&wanted.path, wanted.file()).ok()
     }
 
     /// One attempt to list a namespace.

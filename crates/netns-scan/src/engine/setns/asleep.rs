@@ -1,7 +1,6 @@
 //! Namespaces followed without a socket inside: all namespaces of a poller, and namespaces without a mount.
 
 use std::io;
-use std::path::PathBuf;
 
 use iface_core::NetnsId;
 
@@ -10,8 +9,7 @@ use crate::engine::Wanted;
 
 /// A namespace followed without a socket.
 pub(super) struct Asleep {
-    path: PathBuf,
-    is_mounted: bool,
+    pub(super) wanted: Wanted,
     host_nsid: Option<i32>,
 }
 
@@ -26,19 +24,13 @@ impl SetnsEngine {
         self.asleep.contains_key(&id)
     }
 
-    /// The path of a namespace followed without a socket.
-    pub(super) fn path_asleep(&self, id: NetnsId) -> Option<&PathBuf> {
-        self.asleep.get(&id).map(|asleep| &asleep.path)
-    }
-
     /// Opens a socket in a namespace for the time of a request.
     pub(super) fn wake(&mut self, id: NetnsId) -> io::Result<()> {
-        let Some(Asleep { path, is_mounted, host_nsid }) = self.asleep.remove(&id) else { return Ok(()) };
-        let wanted = Wanted { id, path, is_mounted };
+        let Some(Asleep { wanted, host_nsid }) = self.asleep.remove(&id) else { return Ok(()) };
         match self.enter.run(vec![(wanted.path.clone(), wanted.file())]).and_then(|results| results.next()) {
             Ok(socket) => self.insert(wanted, socket, host_nsid),
             Err(error) => {
-                self.asleep.insert(id, Asleep { path: wanted.path, is_mounted, host_nsid });
+                self.asleep.insert(id, Asleep { wanted, host_nsid });
                 Err(error)
             }
         }
@@ -49,16 +41,16 @@ impl SetnsEngine {
         for token in std::mem::take(&mut self.passing) {
             let Some(connection) = self.connections.remove(&token) else { continue };
             _ = self.epoll.delete(&connection.socket);
-            let Connection { wanted: Wanted { id, path, is_mounted }, host_nsid, .. } = connection;
-            self.tokens.remove(&id);
-            self.asleep.insert(id, Asleep { path, is_mounted, host_nsid });
+            let Connection { wanted, host_nsid, .. } = connection;
+            self.tokens.remove(&wanted.id);
+            self.asleep.insert(wanted.id, Asleep { wanted, host_nsid });
         }
     }
 
     /// Learns another path of a namespace.
     pub(super) fn move_to(&mut self, wanted: &Wanted) {
         if let Some(asleep) = self.asleep.get_mut(&wanted.id) {
-            (asleep.path, asleep.is_mounted) = (wanted.path.clone(), wanted.is_mounted);
+            asleep.wanted = wanted.clone();
             if self.keeps(wanted) {
                 // The next listing opens the socket, and the socket stays.
                 self.needs_resync.insert(wanted.id);
