@@ -24,7 +24,6 @@ while [ $# != 0 ]; do
 done
 [ ${#versions[@]} != 0 ] || versions=(5.10 6.1 6.12 newest)
 
-tests/tools.sh
 tests/tools.sh kernels
 export PATH=$cache/bin:$PATH:/usr/sbin:/sbin
 mkdir -p "$cache/kernels"
@@ -35,9 +34,9 @@ built=$(cargo test --locked --no-run -p netns-scan --test exactness -p netns-age
 suite() { awk -v name="$1" '$1 == name {print $2}' <<<"$built"; }
 for name in exactness cli privileges; do [ -x "$(suite $name)" ] || fail "cargo built no test $name"; done
 
-# speed: seconds for a fixed amount of work, here and in the virtual machine.
-export SPEED='i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done'
-host_speed() { local began; began=$(date +%s%N); busybox sh -c "$SPEED"; echo $((($(date +%s%N) - began) / 1000000)); }
+# A fixed amount of work, timed here and in the virtual machine, in milliseconds.
+load='i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done'
+host_speed() { local began; began=$(date +%s%N); busybox sh -c "$load"; echo $((($(date +%s%N) - began) / 1000000)); }
 
 # run VERSION: boots the kernel, runs all suites, and prints their output.
 run() {
@@ -49,7 +48,7 @@ run() {
     echo "home=$HOME"
     echo "speed=$(host_speed)"
     for name in exactness cli privileges; do echo "$name=$(suite $name)"; done
-    printf 'filter=%q\n' "${filter[*]-}"
+    printf 'load=%q\nfilter=%q\n' "$load" "${filter[*]-}"
   } >"$work/initramfs/settings"
   (cd "$work/initramfs" && find . | cpio -o -H newc --quiet --owner 0:0 | gzip -1) >"$work/initramfs.gz"
   # One machine must not wait for ever: 40 minutes, and a kernel that panics ends.
@@ -59,7 +58,7 @@ run() {
 }
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-kernels.XXXXXX")
-trap '[ -n "${KEEP-}" ] || rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
 failed=0
 for version in "${versions[@]}"; do
   tests/kernels/fetch.sh "$version" "$cache/kernels/$version"

@@ -8,7 +8,6 @@ part=$directory.part
 rm -rf "$part" "$directory"
 mkdir -p "$part/apt/lists/partial" "$part/apt/cache/archives/partial" "$part/apt/parts" "$part/root"
 touch "$part/apt/status"
-# Security updates of an old release are in an archive of their own.
 mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 debian.org/debian$ || echo http://deb.debian.org/debian)
 for suite in bullseye bookworm trixie sid; do
   echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"

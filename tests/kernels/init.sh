@@ -23,7 +23,7 @@ cd /top/root
 busybox mount --move . /
 now() { busybox awk '{print int($1 * 1000)}' proc/uptime; }
 began=$(now)
-i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done
+eval "$load"
 spent=$(($(now) - began))
 # Time limits of the tests grow by this factor, rounded up; a machine as fast as the host keeps them.
 slow=$(((spent * 10 / (speed + 1) + 9) / 10))

@@ -7,7 +7,7 @@ lines = open(log, errors="replace").read().splitlines()
 kernel, slow, suite, ended = "did not boot", "?", None, {}
 counts = collections.defaultdict(collections.Counter)
 for line in lines:
-    if found := re.match(r"kernel: (\S+) .*slow=(\d+)", line):
+    if found := re.search(r"kernel: (\S+) .*slow=(\d+)", line):
         kernel, slow = found.groups()
     elif found := re.match(r"suite: (\w+) ended with (\d+) after (\d+) s", line):
         ended[found[1]] = int(found[2]), int(found[3])
