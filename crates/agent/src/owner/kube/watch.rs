@@ -1,7 +1,7 @@
 //! The pods of this node, from the API server. The only file with types of kube.
 //!
 //! List and watch as in every Kubernetes since 1.20: pages, bookmarks, relist on 410 Gone,
-//! backoff with jitter. Objects are trimmed by the parser, so large annotations of a pod are
+//! backoff with jitter, also after a watch that ends early without an error. Objects are trimmed by the parser, so large annotations of a pod are
 //! never kept.
 
 use std::path::Path;
@@ -16,6 +16,7 @@ use kube::{Api, Client, Config};
 use tokio::time::Instant;
 
 use crate::owner::kube::api_pod::ApiPod;
+use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
 
@@ -84,9 +85,10 @@ impl ApiServer {
 
     /// Follows the pods of a node. The stream never ends: failures are emitted and retried.
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
+        let client = paced(&self.client);
         let watch = Watch {
-            pods: follow(&self.client, node),
-            client: self.client,
+            pods: follow(&client, node),
+            client,
             node: node.to_owned(),
             page_timeout: self.page_timeout,
             selection,
@@ -189,7 +191,7 @@ impl Watch {
     }
 }
 
-fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
+pub(super) fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
     let config = watcher::Config::default().fields(&node_selector(node)).page_size(PAGE);
     watcher::watcher(Api::all(client.clone()), config).boxed()
 }
