@@ -355,7 +355,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "KEY",
         default: "",
         also: &[],
-        help: "Attributes of every series in addition to the interface's name: network.interface.mac, netns.name, cni.network.name.",
+        help: "Attributes of every series in addition to the interface's name: network.interface.mac, netns.name, cni.network.name. network.interface.addresses is added to interface.info only.",
         set: |config, words| words.iter().try_for_each(|word| attribute(&mut config.export.options.attributes, word)),
     },
     Setting {
@@ -523,7 +523,11 @@ fn attribute(attributes: &mut Attributes, word: &str) -> Result<(), String> {
         keys::MAC => attributes.mac = true,
         keys::NETNS => attributes.netns = true,
         keys::NETWORK => attributes.network = true,
-        _ => return Err(choice(word, &format!("{}, {} or {}", keys::MAC, keys::NETNS, keys::NETWORK))),
+        keys::ADDRESSES => attributes.addresses = true,
+        _ => {
+            let choices = format!("{}, {}, {} or {}", keys::MAC, keys::NETNS, keys::NETWORK, keys::ADDRESSES);
+            return Err(choice(word, &choices));
+        }
     }
     Ok(())
 }

@@ -271,6 +271,8 @@ pub mod keys {
     pub const NETNS: &str = "netns.name";
     /// Name of the CNI network the interface is attached to.
     pub const NETWORK: &str = "cni.network.name";
+    /// Addresses of the interface without prefix lengths, separated by commas.
+    pub const ADDRESSES: &str = "network.interface.addresses";
     /// Kind of an interface event.
     pub const EVENT_KIND: &str = "netns_agent.event.kind";
     /// Operational state as in `ip link`, on event logs.

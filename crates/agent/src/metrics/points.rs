@@ -55,15 +55,11 @@ pub struct Attributes {
     pub netns: bool,
     /// The CNI network's name on every series, not only on the info metric.
     pub network: bool,
+    /// The addresses on the info metric; never on other series, which would end with each change of an address.
+    pub addresses: bool,
 }
 
 impl Attributes {
-    /// All attributes of an interface, for the info metric.
-    #[must_use]
-    pub fn all(self) -> Self {
-        Self { mac: true, netns: true, network: true, ..self }
-    }
-
     /// Key of the interface's name.
     #[must_use]
     pub fn interface_key(self) -> &'static str {
@@ -90,6 +86,17 @@ impl Attributes {
         .into_iter()
         .flatten()
     }
+
+    /// Attributes of the info metric of the interface.
+    pub fn of_info(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
+        let all = Self { mac: true, netns: true, network: true, ..self };
+        let shown = self.addresses && !interface.addresses.is_empty();
+        let addresses = shown.then(|| {
+            let addresses: Vec<_> = interface.addresses.iter().map(|net| net.addr().to_string()).collect();
+            (keys::ADDRESSES, addresses.join(","))
+        });
+        all.of(interface).chain(addresses)
+    }
 }
 
 /// `AC-DE-48-23-45-67`, as the conventions write `host.mac`.
@@ -113,6 +120,15 @@ impl Options {
     /// The reported metrics, in the catalog's order.
     pub fn metrics(&self) -> impl Iterator<Item = &'static InterfaceMetric> {
         INTERFACE_METRICS.iter().filter(|metric| !metric.opt_in || self.opt_in.contains(&metric.measure))
+    }
+
+    /// The options for scrapers: the info metric is always reported, as joins replace attributes on every series.
+    #[must_use]
+    pub fn for_page(mut self) -> Self {
+        if !self.opt_in.contains(&Measure::Info) {
+            self.opt_in.push(Measure::Info);
+        }
+        self
     }
 
     /// Number of series per interface.

@@ -140,8 +140,8 @@ async fn start_admin(
         format!("cannot listen on {address}; stop the program that listens there, or choose another --admin-address")
     };
     let listener = TcpListener::bind(address).await.with_context(refused)?;
-    let collector =
-        Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, config.export.options.clone()));
+    let options = config.export.options.clone().for_page();
+    let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
     let (scrapes, scraper) = scraper::channel(collector, config.export.shows_interfaces());
     let router = admin::router(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());

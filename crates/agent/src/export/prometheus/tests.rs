@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use crate::interface::Pod;
+use crate::interface::{Pod, Workload, WorkloadKind};
 use iface_core::{NetnsName, Place};
 
 use super::*;
-use crate::metrics::points::Attributes;
+use crate::metrics::points::{Attributes, Reader};
 use crate::metrics::series::Accumulator;
-use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
+use crate::testing::{at, changed, eth0, interface, pod, pod_interface, reading};
 
 fn page(options: Options, format: Format) -> String {
     let odd = Arc::new(Pod { name: "a\"b\\c\nd".into(), ..Pod::clone(&pod("odd")) });
@@ -31,16 +31,16 @@ fn scopes_have_names_and_labels() {
     let text = page(Options::default(), Format::Text);
     let expected = [
         "# TYPE k8s_node_network_io_bytes_total counter\n",
-        "k8s_node_network_io_bytes_total{network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
-        "k8s_pod_network_io_bytes_total{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+        "k8s_node_network_io_bytes_total{k8s_node_name=\"n1\",network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
+        "k8s_pod_network_io_bytes_total{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
          network_interface_name=\"eth0\",network_io_direction=\"transmit\"} 1000\n",
-        "k8s_pod_network_interface_up{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
-         network_interface_name=\"eth0\"} 1\n",
-        "system_network_packet_count_total{netns_name=\"blue\",network_interface_name=\"tun0\",\
+        "k8s_pod_network_interface_up{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",\
+         k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\"} 1\n",
+        "system_network_packet_count_total{k8s_node_name=\"n1\",netns_name=\"blue\",network_interface_name=\"tun0\",\
          network_io_direction=\"receive\"} 400\n",
-        "pod_network_name_info{interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
+        "pod_network_name_info{k8s_node_name=\"n1\",interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
         "target_info{k8s_node_name=\"n1\",service_instance_id=\"n1\",service_name=\"netns-agent\",",
-        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
+        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
     ];
     for line in expected {
         assert!(text.contains(line), "{line}\nnot in\n{text}");
@@ -54,6 +54,40 @@ fn odd_names_are_escaped() {
     assert!(text.contains(r#"network_interface_name="bad\\xff\"""#), "{text}");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     assert!(lines.clone().all(|line| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok())));
+}
+
+/// Workload and addresses are on the info series, and each info series has the labels of the series that it is
+/// joined with.
+#[test]
+fn info_series_have_workload_and_addresses() {
+    let workload = Workload { kind: WorkloadKind::StatefulSet, name: "db".into() };
+    let db = Arc::new(Pod { workload: Some(workload), ..Pod::clone(&pod("db-0")) });
+    let addresses = Box::new(["10.1.2.3/24".parse().unwrap(), "fd00::3/64".parse().unwrap()]);
+    let interfaces = [changed(&pod_interface(1, "eth0", &db, at(1)), |interface| interface.addresses = addresses)];
+    let attributes = Attributes { addresses: true, ..Attributes::default() };
+    let options = Options { attributes, ..Options::default() }.for_page();
+    let points = Accumulator::for_reader(Reader::Page, options).collect(&interfaces, &[reading(1, 1)], at(10));
+    // The attribute takes precedence, as on the Resources.
+    let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
+    let mut text = Vec::new();
+    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    page.write(Format::Text, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let pod = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
+    for expected in [
+        &*format!("k8s_pod_network_interface_up{{{pod},network_interface_name=\"eth0\"}} 1\n"),
+        &*format!(
+            "k8s_pod_network_interface_info{{{pod},network_interface_name=\"eth0\",\
+             network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-db-0\",cni_network_name=\"cbr0\",\
+             network_interface_addresses=\"10.1.2.3,fd00::3\"}} 1\n"
+        ),
+        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"db-0\",\
+         k8s_pod_uid=\"uid-db-0\",k8s_statefulset_name=\"db\",k8s_workload_kind=\"StatefulSet\",\
+         k8s_workload_name=\"db\"} 1\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\nnot in\n{text}");
+    }
+    assert_eq!(text.matches("network_interface_addresses=").count(), 1, "on one series only\n{text}");
 }
 
 /// Keys with the same label name are merged, and no name is reserved.
