@@ -70,7 +70,7 @@ impl Attachments {
             match file.attachment.evidence(interface) {
                 Evidence::For => {
                     file.bound = Some(interface.netns.id);
-                    seen.bound = true;
+                    seen.proven.push(file.attachment.pod.clone());
                 }
                 Evidence::Against => seen.refuted.push(path.clone()),
                 Evidence::Neither => {}
@@ -101,8 +101,8 @@ impl Attachments {
 /// Result of the comparison of an interface with the files.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Seen {
-    /// A file is now proven to belong to the interface's namespace.
-    pub(in crate::owner) bound: bool,
+    /// The pods of files that are now proven to belong to the interface's namespace.
+    pub(in crate::owner) proven: Vec<Arc<Pod>>,
     /// Files that name the interface, but with other addresses.
     pub(in crate::owner) refuted: Vec<Arc<Path>>,
 }

@@ -50,8 +50,8 @@ pub enum Conflict {
     /// Neither pod is the owner.
     #[error("it has an address of {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
-    /// Neither pod is the owner.
-    #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; it is given to neither", PodText(.0), PodText(.1))]
+    /// The file has no effect.
+    #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; the file is not used", PodText(.0), PodText(.1))]
     UnprovenFile(Arc<Pod>, Arc<Pod>),
     /// The newer pod wins.
     #[error("address {address} is claimed by several pods; {} is older or terminating and loses", PodText(loser))]

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::interface::{Event, Interface, Source};
+use crate::interface::{Event, Interface, Pod, Source};
 use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
 
 use self::emit::{is_led_elsewhere, with_owner};
@@ -86,21 +86,11 @@ impl Tagger {
 
     /// Applies the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
-        let pod = attachment.pod.clone();
         let touched = self.files.insert(path.clone(), attachment);
         let mut concerned = self.named(&touched);
-        for id in &concerned {
-            for interface in self.interfaces_of(*id) {
-                self.hold_against_files(&interface);
-            }
-        }
-        if self.addresses.place(&pod) {
-            let name = PodName::from(pod.as_ref());
-            concerned.extend(self.tagged.get(&name).into_iter().flatten());
-            let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
-            for record in records.filter(|record| same_pod(&record.named, &pod)) {
-                self.addresses.bind_placed(&record.uid);
-                concerned.extend(self.addresses.holders_for(&record.uid));
+        for id in concerned.clone() {
+            for interface in self.interfaces_of(id) {
+                concerned.extend(self.hold_against_files(&interface));
             }
         }
         self.settle(concerned);
@@ -176,9 +166,7 @@ impl Tagger {
         let carried = before.as_ref().filter(|before| !is_led_elsewhere(before, now));
         let carried = carried.and_then(|before| before.owner.clone());
         self.interfaces.insert(now.id, with_owner(now, carried));
-        if self.hold_against_files(now) {
-            concerned.insert(id);
-        }
+        concerned.extend(self.hold_against_files(now));
         // Decided before the event, so that the interface comes with its owner.
         let changed = self.decide_all(concerned);
         self.emit(now.id, before.as_ref());
@@ -200,13 +188,35 @@ impl Tagger {
         self.settle(concerned);
     }
 
-    /// Returns whether a CNI file is newly proven to belong to the interface's namespace.
-    fn hold_against_files(&mut self, interface: &Interface) -> bool {
+    /// Compares an interface with the CNI files; returns the namespaces to decide again.
+    fn hold_against_files(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
         let seen = self.files.see(interface);
         for path in seen.refuted {
             self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
         }
-        seen.bound
+        let mut concerned = BTreeSet::new();
+        for pod in seen.proven {
+            concerned.insert(interface.netns.id);
+            concerned.extend(self.place(&pod));
+        }
+        concerned
+    }
+
+    /// The pod's namespace is proven by a CNI file: its addresses decide nothing from now on. Returns the
+    /// namespaces to decide again.
+    fn place(&mut self, pod: &Pod) -> BTreeSet<NetnsId> {
+        let mut concerned = BTreeSet::new();
+        if !self.addresses.place(pod) {
+            return concerned;
+        }
+        let name = PodName::from(pod);
+        concerned.extend(self.tagged.get(&name).into_iter().flatten());
+        let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
+        for record in records.filter(|record| same_pod(&record.named, pod)) {
+            self.addresses.bind_placed(&record.uid);
+            concerned.extend(self.addresses.holders_for(&record.uid));
+        }
+        concerned
     }
 
     fn pod_applied(&mut self, record: PodRecord) {

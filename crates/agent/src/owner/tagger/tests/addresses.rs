@@ -226,3 +226,30 @@ fn lagging_list_revives_no_pod() {
     let (_, reader) = after([synced(), applied(stale), deleted, relisted, added(&eth0)]);
     assert_eq!(reader.owner(&eth0), None);
 }
+
+/// A result with a stale MAC address (SR-IOV) takes nothing from the API server's answer, whichever pod the
+/// result names, and still names the network of its own pod.
+#[test]
+fn unproven_file_leaves_the_address() {
+    let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let pods = applied(record("web", "u1", "10.0.0.1"));
+    for (name, uid, network) in [("web", "u1", Some("podnet")), ("db", "u2", None)] {
+        let stale = Input::File("f", file("a", &pod(name, Some(uid)), 99, "podnet"));
+        for inputs in permutations(&[synced(), added(&eth0), pods.clone(), stale]) {
+            let (_, reader) = after(inputs);
+            assert_eq!(reader.owner(&eth0), by("u1", Source::PodIp), "{name}");
+            assert_eq!(reader.network(&eth0).as_deref(), network);
+        }
+    }
+}
+
+/// A file about a namespace that never comes leaves the addresses of its pod in use.
+#[test]
+fn file_without_namespace_places_nothing() {
+    let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let elsewhere = Input::File("f", file("gone", &pod("web", Some("u1")), 7, "podnet"));
+    for inputs in permutations(&[synced(), added(&eth0), applied(record("web", "u1", "10.0.0.1")), elsewhere]) {
+        let (_, reader) = after(inputs);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::PodIp));
+    }
+}

@@ -14,7 +14,6 @@ use crate::interface::{End, Interface};
 use proptest::prelude::*;
 
 use self::node::{Node, Real, Stage, ip};
-use crate::owner::cni::result::Attachment;
 
 /// Few names, for frequent reuse.
 const NAMES: usize = 3;
@@ -92,12 +91,11 @@ impl Node {
         assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
     }
 
-    /// Whether an address alone is ambiguous: taken by a thief, held before by a pod unknown in its lifetime, so
-    /// that a late record may concern the earlier pod, or contradicted by an old file.
+    /// Whether an address alone is ambiguous: taken by a thief, or held before by a pod unknown in its lifetime,
+    /// so that a late record may concern the earlier pod.
     fn is_uncertain(&self, pod: &Real) -> bool {
         let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
-        let contradicts = |file: &Attachment| Some(&file.netns) == pod.netns.name();
-        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address)) || self.files.values().any(contradicts)
+        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address))
     }
 
     fn check_all_tagged(&self) {
