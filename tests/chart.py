@@ -20,7 +20,7 @@ CI = sorted((CHART / "ci").glob("*-values.yaml"))
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
-         "otlp-client-certificate", "otlp-client-key"}
+         "otlp-client-certificate", "otlp-client-key", "watch-pods"}
 
 
 def helm(*args, fails=False):
@@ -159,6 +159,7 @@ class Chart(unittest.TestCase):
         self.assertEqual(of_kind(documents, "ClusterRole") + of_kind(documents, "ClusterRoleBinding"), [])
         (daemonset,) = of_kind(documents, "DaemonSet")
         self.assertFalse(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
+        self.assertIs(config(documents)["watch-pods"], False)
 
     def test_each_engine_has_its_capabilities_only(self):
         for engine, added in {"nsid": ["NET_ADMIN", "NET_BROADCAST"], "setns": ["SYS_ADMIN"],

@@ -85,6 +85,7 @@ host: {{ $host | quote }}
   "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
   "log-level" .Values.log.level
   "log-format" .Values.log.format }}
+{{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
 {{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
 {{- with .Values.interfaceIPs }}
 {{- $_ := set $config "interface-ips" . }}

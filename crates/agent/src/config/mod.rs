@@ -43,6 +43,8 @@ pub struct Config {
     pub preferred: Preferred,
     /// Directory of CNI results; `None`: not used.
     pub cni_cache_dir: Option<PathBuf>,
+    /// Whether to watch the pods of this node at the API server.
+    pub watch_pods: bool,
     /// This node's name in Kubernetes.
     pub node_name: Option<String>,
     /// Kubeconfig for the API server; `None`: the pod's service account.
@@ -259,6 +261,7 @@ impl Config {
             filter_words: FilterWords::default(),
             preferred: Preferred::default(),
             cni_cache_dir: None,
+            watch_pods: true,
             node_name: None,
             kubeconfig: None,
             pod_labels: Vec::new(),

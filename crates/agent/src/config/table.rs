@@ -159,6 +159,17 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "watch-pods",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "true|false",
+        default: "true",
+        also: &[],
+        help: "Watch the pods of this node at the API server, if there is one: a kubeconfig or a pod's service account. \
+               If false, owners come from the CNI cache alone.",
+        set: |config, words| switch(one(words)).map(|on| config.watch_pods = on),
+    },
+    Setting {
         key: "node-name",
         section: Section::Owners,
         shape: Shape::One,

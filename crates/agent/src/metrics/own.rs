@@ -38,6 +38,10 @@ pub struct Observed {
     pub interfaces: u64,
     /// Interfaces in named namespaces without a known pod.
     pub untagged: u64,
+    /// Failed requests to the API server.
+    pub api_failures: u64,
+    /// Present faults of the API server's pods.
+    pub api_faults: u64,
     /// Namespaces and directories with a fault.
     pub faults: u64,
     /// Refused CNI result files.
@@ -177,7 +181,7 @@ impl OwnMetrics {
 
 type Field = fn(&Observed) -> u64;
 
-const OBSERVED: [(&OwnMetric, Field); 14] = [
+const OBSERVED: [(&OwnMetric, Field); 16] = [
     (&catalog::EVENTS_UNREAD, |o| o.unread),
     (&catalog::EVENTS_MERGED, |o| o.merged),
     (&catalog::OVERRUNS, |o| o.overruns),
@@ -186,6 +190,8 @@ const OBSERVED: [(&OwnMetric, Field); 14] = [
     (&catalog::NAMESPACES, |o| o.namespaces),
     (&catalog::INTERFACES, |o| o.interfaces),
     (&catalog::UNTAGGED, |o| o.untagged),
+    (&catalog::API_FAILURES, |o| o.api_failures),
+    (&catalog::API_FAULTS, |o| o.api_faults),
     (&catalog::FAULTS, |o| o.faults),
     (&catalog::CNI_REFUSED, |o| o.cni_refused),
     (&catalog::IP_CONFLICTS, |o| o.ip_conflicts),

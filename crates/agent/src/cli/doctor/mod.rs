@@ -69,7 +69,7 @@ async fn checks(config: &Config) -> Vec<Check> {
 async fn seeing(config: &Config) -> Vec<Check> {
     // The API server has a check of its own.
     let mut alone = config.clone();
-    (alone.kubeconfig, alone.node_name) = (None, None);
+    alone.watch_pods = false;
     let mut pipeline = match Pipeline::start(&alone).await {
         Ok(pipeline) => pipeline,
         Err(error) => return vec![Check::bad("engine", format!("{error:#}"), "try --engine auto")],
@@ -119,6 +119,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 async fn api_server(config: &Config) -> Check {
     const SUBJECT: &str = "API server";
+    if !config.watch_pods {
+        return Check::off(SUBJECT, "not used; --watch-pods true gives access to workloads and labels");
+    }
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(Some(api)) => api.page_timeout(ANSWER),
         Ok(None) => {
