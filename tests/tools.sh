@@ -10,7 +10,7 @@
 # Debian packages are installed by apt (without root, the script prints the command).
 # All other tools go to a cache outside the checkout:
 # ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, kubectl,
-# rotel-agent, cargo-deny and a python with PyYAML. Later calls take milliseconds.
+# rotel-agent, cargo-deny and a python with PyYAML and prometheus_client. Later calls take milliseconds.
 set -euo pipefail
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
@@ -40,7 +40,8 @@ debian() {
 # venv: a separate Python, so that the system's stays unchanged.
 venv() {
   [ -x "$tools/venv/bin/pip" ] || python3 -m venv "$tools/venv"
-  "$tools/venv/bin/python" -c 'import yaml' 2>/dev/null || "$tools/venv/bin/pip" install -q 'pyyaml>=6'
+  "$tools/venv/bin/python" -c 'import prometheus_client, yaml' 2>/dev/null ||
+    "$tools/venv/bin/pip" install -q 'prometheus-client>=0.21' 'pyyaml>=6'
   # A script, not a link: Python finds its venv by the path of the call.
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$tools/venv/bin/python" >"$bin/python"
   chmod +x "$bin/python"

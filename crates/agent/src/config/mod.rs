@@ -18,7 +18,7 @@ use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
 use crate::causes::chain;
-use crate::metrics::points::Options;
+use crate::metrics::points::{Options, PageNames};
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
@@ -104,6 +104,8 @@ pub struct Export {
     pub options: Options,
     /// Interfaces on the metrics page.
     pub prometheus: Prometheus,
+    /// Names of pods' counters on the metrics page.
+    pub prometheus_names: PageNames,
     /// Export interface events as logs.
     pub events: bool,
     /// OTLP destinations.
@@ -270,6 +272,7 @@ impl Config {
                 interval: Duration::MAX,
                 options: Options::default(),
                 prometheus: Prometheus::Auto,
+                prometheus_names: PageNames::default(),
                 events: false,
                 otlp: Otlp::default(),
             },

@@ -11,7 +11,7 @@ use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
 use super::{Config, Listen, LogFormat, Prometheus};
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
-use crate::metrics::points::Attributes;
+use crate::metrics::points::{Attributes, PageNames};
 
 const fn own(name: &'static str) -> Env<'static> {
     Env { name, unit: Unit::Own }
@@ -437,6 +437,24 @@ pub const SETTINGS: &[Setting] = &[
                 "on" | "true" => Prometheus::On,
                 "off" | "false" => Prometheus::Off,
                 other => return Err(choice(other, "auto, on or off")),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "prometheus-names",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "native|kubelet|both",
+        default: "native",
+        also: &[],
+        help: "Names of pods' bytes, packets, errors and drops on /metrics: OpenTelemetry's, the kubelet's container_network_*, or both.",
+        set: |config, words| {
+            config.export.prometheus_names = match one(words) {
+                "native" => PageNames::Native,
+                "kubelet" => PageNames::Kubelet,
+                "both" => PageNames::Both,
+                other => return Err(choice(other, "native, kubelet or both")),
             };
             Ok(())
         },

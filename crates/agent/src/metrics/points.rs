@@ -36,12 +36,26 @@ pub struct Options {
     pub opt_in: Vec<Measure>,
     /// Attributes of interfaces.
     pub attributes: Attributes,
+    /// Names of pods' counters on the page of metrics.
+    pub names: PageNames,
     /// A younger interface is not reported yet; later all its traffic is.
     pub min_age: Duration,
     /// Most series of interfaces at a time.
     pub max_series: usize,
     /// Most series of the interfaces of a pod, or of a namespace without a pod.
     pub max_series_per_pod: usize,
+}
+
+/// Names of pods' counters on the page of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageNames {
+    /// OpenTelemetry's.
+    #[default]
+    Native,
+    /// The kubelet's `container_network_*`, for bytes, packets, errors and drops.
+    Kubelet,
+    /// Both.
+    Both,
 }
 
 /// Names and choice of an interface's attributes.
@@ -109,6 +123,7 @@ impl Default for Options {
         Self {
             opt_in: Vec::new(),
             attributes: Attributes::default(),
+            names: PageNames::default(),
             min_age: Duration::ZERO,
             max_series: 100_000,
             max_series_per_pod: 2_000,
@@ -124,7 +139,8 @@ impl Options {
 
     /// The options for scrapers: the info metric is always reported, as joins replace attributes on every series.
     #[must_use]
-    pub fn for_page(mut self) -> Self {
+    pub fn for_page(mut self, names: PageNames) -> Self {
+        self.names = names;
         if !self.opt_in.contains(&Measure::Info) {
             self.opt_in.push(Measure::Info);
         }
@@ -134,7 +150,9 @@ impl Options {
     /// Number of series per interface.
     #[must_use]
     pub fn series_each(&self) -> usize {
-        self.metrics().map(|metric| metric.measure.series()).sum()
+        // Four of cAdvisor's names, in two directions.
+        let again = if self.names == PageNames::Both { 8 } else { 0 };
+        again + self.metrics().map(|metric| metric.measure.series()).sum::<usize>()
     }
 }
 

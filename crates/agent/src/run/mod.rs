@@ -140,7 +140,7 @@ async fn start_admin(
         format!("cannot listen on {address}; stop the program that listens there, or choose another --admin-address")
     };
     let listener = TcpListener::bind(address).await.with_context(refused)?;
-    let options = config.export.options.clone().for_page();
+    let options = config.export.options.clone().for_page(config.export.prometheus_names);
     let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
     let (scrapes, scraper) = scraper::channel(collector, config.export.shows_interfaces());
     let router = admin::router(handlers::handles(shared, pipeline, scrapes));

@@ -10,7 +10,7 @@ use netns_agent::export::resource::Identity;
 use netns_agent::interface::{Interface, Pod, Workload, WorkloadKind};
 use netns_agent::metrics::catalog::Measure;
 use netns_agent::metrics::own::{Exported, Observed, OwnMetrics};
-use netns_agent::metrics::points::{Options, Reader};
+use netns_agent::metrics::points::{Options, PageNames, Reader};
 use netns_agent::metrics::series::Accumulator;
 use netns_agent::testing::{at, eth0, interface, pod, pod_interface, reading};
 
@@ -21,9 +21,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(names: PageNames) -> Self {
         let opt_in = vec![Measure::CarrierChanges, Measure::Mtu];
-        let options = Options { opt_in, ..Options::default() }.for_page();
+        let options = Options { opt_in, ..Options::default() }.for_page(names);
         Self {
             accumulator: Accumulator::for_reader(Reader::Page, options),
             own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }),

@@ -6,6 +6,7 @@
 //! `_created` samples: the creation time of an interface older than the agent is unknown,
 //! and a wrong time would count its traffic twice.
 
+mod kubelet;
 pub(crate) mod names;
 mod text;
 
@@ -19,7 +20,7 @@ pub use self::text::Format;
 use self::text::{Labels, Type, Writer};
 use crate::export::resource::{Identity, pod_attributes};
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
-use crate::metrics::points::{Options, Points, Sample, Subject};
+use crate::metrics::points::{Options, PageNames, Points, Sample, Subject};
 
 /// Key of the label that every series has.
 const NODE: &str = "k8s.node.name";
@@ -48,6 +49,9 @@ impl Page<'_> {
             for scope in Scope::ALL {
                 self.scope(points, scope, &mut writer);
             }
+            if points.options.names != PageNames::Native {
+                kubelet::write(points, self.identity.node_name(), &mut writer);
+            }
             pods(points, self.identity.node_name(), &mut writer);
             network_names(points, &self.node(), &mut writer);
         }
@@ -72,7 +76,9 @@ impl Page<'_> {
         if !samples.is_empty() {
             let key = points.options.attributes.direction_key();
             let directions = ["receive", "transmit"].map(|direction| Labels::new([(key, direction)]));
-            let metrics = points.options.metrics().filter(|metric| metric.is_of(scope));
+            let replaced = scope == Scope::Pod && points.options.names == PageNames::Kubelet;
+            let shown = |metric: &&InterfaceMetric| metric.is_of(scope) && !(replaced && kubelet::has(metric.measure));
+            let metrics = points.options.metrics().filter(shown);
             metrics.for_each(|metric| interface_metric(scope, metric, &samples, &directions, writer));
         }
     }

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use crate::interface::{Pod, Workload, WorkloadKind};
+use crate::interface::{Interface, Pod, Workload, WorkloadKind};
 use iface_core::{NetnsName, Place};
 
 use super::*;
-use crate::metrics::points::{Attributes, Reader};
+use crate::metrics::points::{Attributes, PageNames, Reader};
 use crate::metrics::series::Accumulator;
 use crate::testing::{at, changed, eth0, interface, pod, pod_interface, reading};
 
@@ -65,7 +65,7 @@ fn info_series_have_workload_and_addresses() {
     let addresses = Box::new(["10.1.2.3/24".parse().unwrap(), "fd00::3/64".parse().unwrap()]);
     let interfaces = [changed(&pod_interface(1, "eth0", &db, at(1)), |interface| interface.addresses = addresses)];
     let attributes = Attributes { addresses: true, ..Attributes::default() };
-    let options = Options { attributes, ..Options::default() }.for_page();
+    let options = Options { attributes, ..Options::default() }.for_page(PageNames::Native);
     let points = Accumulator::for_reader(Reader::Page, options).collect(&interfaces, &[reading(1, 1)], at(10));
     // The attribute takes precedence, as on the Resources.
     let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
@@ -133,6 +133,55 @@ fn kubeletstats_names_and_info_metric() {
     let info = "interface=\"eth0\",network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-web\",cni_network_name=\"cbr0\"} 1";
     assert!(text.contains(info), "{text}");
     assert!(!text.contains("_io_bytes_total{network_interface_mac"));
+}
+
+fn page_of(interfaces: &[Arc<Interface>], names: PageNames) -> String {
+    let readings: Vec<_> = interfaces.iter().map(|interface| reading(interface.id.0.get(), 100)).collect();
+    let options = Options::default().for_page(names);
+    let points = Accumulator::for_reader(Reader::Page, options).collect(interfaces, &readings, at(10));
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let mut text = Vec::new();
+    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    page.write(Format::Text, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn kubelet_names_replace_native_ones() {
+    let interfaces = [eth0(1, at(1)), pod_interface(2, "eth0", &pod("web"), at(1))];
+    let line = "container_network_receive_bytes_total{interface=\"eth0\",namespace=\"default\",network=\"cbr0\",\
+                node=\"n1\",pod=\"web\"} 100\n";
+    for (names, native, kubelet) in
+        [(PageNames::Native, true, false), (PageNames::Kubelet, false, true), (PageNames::Both, true, true)]
+    {
+        let text = page_of(&interfaces, names);
+        assert_eq!(text.contains("k8s_pod_network_io_bytes_total{"), native, "{names:?}\n{text}");
+        assert_eq!(text.contains(line), kubelet, "{names:?}\n{text}");
+        let kinds = ["receive", "transmit"].map(|direction| text.matches(&format!("network_{direction}_")).count());
+        assert_eq!(kinds, if kubelet { [12, 12] } else { [0, 0] }, "{text}");
+        // Of other scopes and states, cAdvisor has nothing.
+        assert!(text.contains("k8s_node_network_io_bytes_total{"), "{text}");
+        assert!(text.contains("k8s_pod_network_interface_up{"), "{text}");
+    }
+}
+
+/// A pod made again under its name exists twice for a moment, and cAdvisor's labels have no uid.
+#[test]
+fn kubelet_names_show_newest_pod() {
+    let old = pod("db-0");
+    let new = Arc::new(Pod { uid: Some("uid-2".into()), ..Pod::clone(&old) });
+    let interfaces = [pod_interface(1, "eth0", &old, at(1)), pod_interface(2, "eth1", &new, at(1))];
+    let text = page_of(&interfaces, PageNames::Kubelet);
+    assert!(text.contains("container_network_receive_bytes_total{interface=\"eth1\""), "{text}");
+    assert!(!text.contains("container_network_receive_bytes_total{interface=\"eth0\""), "{text}");
+}
+
+/// The limits hold for all series of the page.
+#[test]
+fn both_names_count_as_series() {
+    let each = |names| Options::default().for_page(names).series_each();
+    assert_eq!(each(PageNames::Kubelet), each(PageNames::Native));
+    assert_eq!(each(PageNames::Both), each(PageNames::Native) + 8);
 }
 
 #[test]
