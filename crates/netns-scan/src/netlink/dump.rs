@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-
 use crate::netlink::message::{Address, Body, Link, Malformed};
 
 /// Links and addresses of a namespace, from a dump and the notifications since before its start.
@@ -16,14 +14,14 @@ pub(crate) struct Dump {
     links: BTreeMap<u32, Link>,
     addresses: Vec<Address>,
     notified_links: BTreeMap<u32, Option<Link>>,
-    notified_addresses: BTreeMap<(u32, IpNet), bool>,
+    notified_addresses: BTreeMap<Address, bool>,
 }
 
 /// A link with its addresses, sorted and without duplicates.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DumpedLink {
     pub(crate) link: Link,
-    pub(crate) addresses: Box<[IpNet]>,
+    pub(crate) addresses: Box<[Address]>,
 }
 
 impl Dump {
@@ -48,8 +46,8 @@ impl Dump {
         match change {
             Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Some(link)),
             Change::NoLink(ifindex) => _ = self.notified_links.insert(ifindex, None),
-            Change::Address(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), true),
-            Change::NoAddress(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), false),
+            Change::Address(address) => _ = addresses.insert(address, true),
+            Change::NoAddress(address) => _ = addresses.insert(address, false),
         }
     }
 
@@ -61,14 +59,12 @@ impl Dump {
                 None => _ = self.links.remove(&ifindex),
             }
         }
-        let mut addresses: BTreeMap<(u32, IpNet), bool> =
-            self.addresses.iter().map(|address| ((address.ifindex, address.net), true)).collect();
+        let mut addresses: BTreeMap<Address, bool> = self.addresses.iter().map(|address| (*address, true)).collect();
         addresses.append(&mut self.notified_addresses);
         let of_link = |ifindex| {
-            // The default prefix sorts before every other prefix of the ifindex.
-            let after = addresses.range((ifindex, IpNet::default())..);
-            let own = after.take_while(|((of, _), _)| *of == ifindex);
-            own.filter_map(|((_, net), exists)| exists.then_some(*net)).collect()
+            let after = addresses.range(Address::first_of(ifindex)..);
+            let own = after.take_while(|(address, _)| address.ifindex == ifindex);
+            own.filter_map(|(address, exists)| exists.then_some(*address)).collect()
         };
         self.links.into_values().map(|link| DumpedLink { addresses: of_link(link.ifindex), link }).collect()
     }
@@ -141,7 +137,7 @@ mod tests {
     }
 
     fn address(ifindex: u32, net: &str) -> Address {
-        Address { ifindex, net: net.parse().unwrap() }
+        Address { ifindex, net: net.parse().unwrap(), peer: None }
     }
 
     fn names(dump: Dump) -> Vec<String> {

@@ -14,7 +14,7 @@ use self::pairs::peer_key;
 pub(crate) use self::pairs::{Pair, PairPlace};
 
 use crate::netlink::dump::{Change, DumpedLink};
-use crate::netlink::message::Link;
+use crate::netlink::message::{Address, Link};
 use crate::{Reading, Tallies};
 
 /// Every interface of every namespace that is followed, as far as has been heard. Pure: changes
@@ -54,6 +54,8 @@ struct Namespace {
 #[derive(Debug)]
 struct Known {
     interface: Arc<Interface>,
+    /// Sorted, without duplicates: `interface.addresses` with their peers.
+    addresses: Box<[Address]>,
     carrier_changes: u32,
     pair: Option<Pair>,
 }
@@ -162,12 +164,12 @@ impl State {
             }
             Change::NoLink(ifindex) => self.remove(id, ifindex),
             Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                if let Err(place) = addresses.binary_search(&address.net) {
-                    addresses.insert(place, address.net);
+                if let Err(place) = addresses.binary_search(&address) {
+                    addresses.insert(place, address);
                 }
             }),
             Change::NoAddress(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                addresses.retain(|net| *net != address.net);
+                addresses.retain(|known| *known != address);
             }),
         }
     }
@@ -212,17 +214,19 @@ impl State {
         InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
     }
 
-    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[IpNet]>>) {
+    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[Address]>>) {
         let key = (id, link.ifindex);
         let Some(known) = self.known_mut(key) else {
             self.add(id, link, pair, addresses.unwrap_or_default());
             return;
         };
         known.carrier_changes = link.carrier_changes;
+        let nets = addresses.as_deref().map(nets);
+        known.addresses = addresses.unwrap_or_else(|| std::mem::take(&mut known.addresses));
         let write = |interface: &mut Interface| {
             describe(interface, link);
-            if let Some(addresses) = addresses {
-                interface.addresses = addresses;
+            if let Some(nets) = nets {
+                interface.addresses = nets;
             }
         };
         if known.interface.name == link.name {
@@ -233,16 +237,17 @@ impl State {
         self.set_pair(key, pair);
     }
 
-    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[IpNet]>) {
+    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[Address]>) {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
         let mut interface = Interface::new(interface_id, namespace.netns.clone(), link.ifindex, link.name);
-        interface.addresses = addresses;
+        interface.addresses = nets(&addresses);
         interface.since = since;
         describe(&mut interface, link);
         let interface = Arc::new(interface);
-        let known = Known { interface: interface.clone(), carrier_changes: link.carrier_changes, pair: None };
+        let carrier_changes = link.carrier_changes;
+        let known = Known { interface: interface.clone(), addresses, carrier_changes, pair: None };
         namespace.links.insert(link.ifindex, known);
         self.interfaces += 1;
         self.staged.push(Event::Added(interface));
@@ -294,13 +299,21 @@ impl State {
         self.staged.push(Event::Added(now));
     }
 
-    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<IpNet>)) {
-        self.update((id, ifindex), |interface| {
-            let mut addresses = std::mem::take(&mut interface.addresses).into_vec();
-            edit(&mut addresses);
-            interface.addresses = addresses.into();
-        });
+    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<Address>)) {
+        let Some(known) = self.known_mut((id, ifindex)) else { return };
+        let mut addresses = std::mem::take(&mut known.addresses).into_vec();
+        edit(&mut addresses);
+        let nets = nets(&addresses);
+        known.addresses = addresses.into();
+        self.update((id, ifindex), |interface| interface.addresses = nets);
     }
+}
+
+/// Sorted addresses without their peers, and so without duplicates.
+fn nets(addresses: &[Address]) -> Box<[IpNet]> {
+    let mut nets: Vec<IpNet> = addresses.iter().map(|address| address.net).collect();
+    nets.dedup();
+    nets.into()
 }
 
 fn describe(interface: &mut Interface, link: &Link) {

@@ -76,10 +76,33 @@ fn only_what_differs_is_an_update() {
     assert_eq!(said(&mut state), Vec::<String>::new());
     put(&mut state, HOST, Link { mac: None, mtu: 9000, ..link(2, "eth0") }, None);
     assert_eq!(said(&mut state), ["Updated host/eth0 mac mtu"]);
-    let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap() };
+    let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap(), peer: None };
     state.apply(HOST, Change::Address(address), |_| None);
     state.apply(HOST, Change::Address(address), |_| None);
     assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
+}
+
+/// An address with two peers stays until the kernel has deleted both.
+#[test]
+fn address_outlives_one_of_two_peers() {
+    let mut state = State::new(HOST);
+    put(&mut state, HOST, link(2, "ppp0"), None);
+    said(&mut state);
+    let to = |last: u8| Address {
+        ifindex: 2,
+        net: "10.0.0.1/32".parse().unwrap(),
+        peer: (last != 1).then(|| [10, 0, 0, last].into()),
+    };
+    let mut apply = |change| {
+        state.apply(HOST, change, |_| None);
+        said(&mut state)
+    };
+    assert_eq!(apply(Change::Address(to(2))), ["Updated host/ppp0 addresses"]);
+    assert_eq!(apply(Change::Address(to(3))), Vec::<String>::new());
+    assert_eq!(apply(Change::Address(to(1))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(2))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(1))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(3))), ["Updated host/ppp0 addresses"]);
 }
 
 /// Interfaces inside are deleted, their peers outside lose the peer.
@@ -158,7 +181,7 @@ fn another_name_rekeys_every_interface() {
 enum Step {
     Put { netns: u64, ifindex: u32, name: u8, mtu: u32, peer: Option<(u64, u32)> },
     Gone { netns: u64, ifindex: u32 },
-    Address { netns: u64, ifindex: u32, last: u8, there: bool },
+    Address { netns: u64, ifindex: u32, last: u8, peer: Option<u8>, there: bool },
     Close { netns: u64 },
     Replace { netns: u64, links: Vec<(u32, u8, u32)> },
     Read,
@@ -171,8 +194,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (netns.clone(), ifindex.clone(), 0..3_u8, 0..3_u32, proptest::option::of((1..4_u64, 1..5_u32)))
             .prop_map(|(netns, ifindex, name, mtu, peer)| Step::Put { netns, ifindex, name, mtu, peer }),
         3 => (netns.clone(), ifindex.clone()).prop_map(|(netns, ifindex)| Step::Gone { netns, ifindex }),
-        3 => (netns.clone(), ifindex.clone(), 1..4_u8, any::<bool>())
-            .prop_map(|(netns, ifindex, last, there)| Step::Address { netns, ifindex, last, there }),
+        3 => (netns.clone(), ifindex.clone(), 1..4_u8, proptest::option::of(4..6_u8), any::<bool>())
+            .prop_map(|(netns, ifindex, last, peer, there)| Step::Address { netns, ifindex, last, peer, there }),
         1 => (2..4_u64).prop_map(|netns| Step::Close { netns }),
         1 => (netns, proptest::collection::btree_map(ifindex, (0..3_u8, 0..3_u32), 0..4))
             .prop_map(|(netns, links)| Step::Replace {
@@ -219,8 +242,9 @@ proptest! {
                     put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
                 }
                 Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink(ifindex), |_| None),
-                Step::Address { netns, ifindex, last, there } => {
-                    let address = Address { ifindex, net: IpNet::new([10, 0, 0, last].into(), 24).unwrap() };
+                Step::Address { netns, ifindex, last, peer, there } => {
+                    let net = IpNet::new([10, 0, 0, last].into(), 24).unwrap();
+                    let address = Address { ifindex, net, peer: peer.map(|last| [10, 0, 0, last].into()) };
                     let change = if there { Change::Address(address) } else { Change::NoAddress(address) };
                     state.apply(id_of(netns), change, |_| None);
                 }

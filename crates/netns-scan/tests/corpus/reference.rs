@@ -2,6 +2,7 @@
 //!
 //! Shared with the exactness suite and the fuzz target `netlink_differential`.
 
+use std::net::IpAddr;
 use std::panic::catch_unwind;
 
 use iface_core::{Counters, Direction, IfName, Kind, MacAddr, OperState};
@@ -167,7 +168,11 @@ fn read_address(exists: bool, message: &AddressMessage) -> Option<Content> {
     }
     let Some(address) = local.or(any) else { return Some(Content::Other) };
     let net = IpNet::new(address, message.header.prefix_len).ok()?;
-    Some(Content::Address(exists, Address { ifindex: message.header.index, net }))
+    let peer = match any {
+        Some(IpAddr::V4(peer)) if peer != address => Some(peer),
+        _ => None,
+    };
+    Some(Content::Address(exists, Address { ifindex: message.header.index, net, peer }))
 }
 
 fn read_nsid(exists: bool, message: &NsidMessage) -> Content {

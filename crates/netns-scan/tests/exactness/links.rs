@@ -13,6 +13,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         links_without_carrier_or_address_are_seen_when_made_later,
         a_new_mac_is_an_update,
         mtu_state_and_addresses_are_updates,
+        an_address_outlives_one_of_two_peers,
         a_rename_while_up_is_deleted_then_added,
         a_deleted_link_is_deleted_once,
         the_ends_of_a_veth_name_each_other_up_or_not,
@@ -104,6 +105,25 @@ fn mtu_state_and_addresses_are_updates(subject: Subject) {
     rtnl.remove_address("eth0", "10.0.0.2/24".parse().unwrap());
     assert_exact(&mut observer, [&pod]);
     assert!(!observer.replay().story("pod", "eth0").contains(&EventKind::Deleted));
+}
+
+/// Linux tells two IPv4 addresses of a link apart by the peer's address, too.
+fn an_address_outlives_one_of_two_peers(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _tun = Tun::new(Some(&pod), "tun0");
+    let mut observer = subject.synced();
+    let (rtnl, own) = (pod.rtnl(), "10.0.0.1/32".parse().unwrap());
+    let peers: [IpAddr; 2] = ["10.0.0.2".parse().unwrap(), "10.0.0.3".parse().unwrap()];
+    peers.iter().for_each(|peer| rtnl.add_point_to_point("tun0", own, *peer));
+    assert_exact(&mut observer, [&pod]);
+    rtnl.remove_point_to_point("tun0", own, peers[0]);
+    // The kernel handles one change after the other: the MTU tells that the removal is known.
+    rtnl.set("tun0", LinkChange::Mtu(1_300));
+    let mtu = |replay: &netns_testbed::Replay| replay.find("pod", "tun0").is_some_and(|tun| tun.mtu == 1_300);
+    observer.until("the MTU", EXACT, mtu);
+    assert_eq!(observer.replay().find("pod", "tun0").unwrap().addresses[..], [own]);
+    rtnl.remove_point_to_point("tun0", own, peers[1]);
+    assert_exact(&mut observer, [&pod]);
 }
 
 fn a_rename_while_up_is_deleted_then_added(subject: Subject) {

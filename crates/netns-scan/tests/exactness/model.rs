@@ -1,6 +1,8 @@
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use netns_testbed::{LinkChange, Netns, NetnsDir, Rtnl, Test, figure, tests};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -35,6 +37,8 @@ enum Step {
     Rename(u8),
     Move(u8, u8),
     AddAddress(u8, u8),
+    /// One of three addresses with one of three peers: added, or removed where present.
+    TogglePeer(u8, u8, u8),
     /// Lets every informer's consumer read what there is.
     Read,
 }
@@ -52,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u8>().prop_map(Step::Rename),
         3 => any::<(u8, u8)>().prop_map(|(link, to)| Step::Move(link, to)),
         3 => any::<(u8, u8)>().prop_map(|(link, end)| Step::AddAddress(link, end)),
+        3 => (any::<u8>(), 0..3_u8, 0..3_u8).prop_map(|(link, own, peer)| Step::TogglePeer(link, own, peer)),
         2 => Just(Step::Read),
     ]
 }
@@ -120,6 +125,8 @@ struct Link {
     place: Option<String>,
     /// The number of the veth whose end it is: both go together.
     pair: usize,
+    /// Addresses with their peers.
+    peers: BTreeSet<(u8, u8)>,
 }
 
 impl Model {
@@ -140,7 +147,7 @@ impl Model {
                 let name = format!("br{}", self.made);
                 let place = self.place(at);
                 self.rtnl(place.as_deref()).add_link("bridge", &name);
-                self.links.push(Link { name, place, pair: self.made });
+                self.links.push(Link { name, place, pair: self.made, peers: BTreeSet::new() });
             }
             Step::DeleteLink(n) => {
                 if let Some(link) = self.link(n) {
@@ -159,6 +166,7 @@ impl Model {
                 }
             }
             Step::Move(n, to) => self.move_link(n, to),
+            Step::TogglePeer(n, own, peer) => self.toggle_peer(n, own, peer),
             Step::AddAddress(n, end) => {
                 if let Some(link) = self.link(n) {
                     let net = format!("10.{}.{}.{end}/24", self.made / 250, self.made % 250).parse().unwrap();
@@ -185,7 +193,8 @@ impl Model {
         let target = other.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));
         self.rtnl(one.as_deref()).add_veth(&names[0], &names[1], Some(&target));
         let ends = names.into_iter().zip([one, other]);
-        self.links.extend(ends.map(|(name, place)| Link { name, place, pair: self.made }));
+        let peers = BTreeSet::new;
+        self.links.extend(ends.map(|(name, place)| Link { name, place, pair: self.made, peers: peers() }));
     }
 
     /// Bridges stay where they are: the kernel refuses to move them.
@@ -198,6 +207,23 @@ impl Model {
         let target = to.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));
         self.rtnl(link.place.as_deref()).set(&link.name, LinkChange::Netns(&target));
         self.links[index].place = to;
+        // A move takes all addresses away.
+        self.links[index].peers.clear();
+    }
+
+    fn toggle_peer(&mut self, n: u8, own: u8, peer: u8) {
+        let Some(index) = self.choose(n) else { return };
+        let link = &self.links[index];
+        let (address, far) = (IpNet::new([10, 200, own, 1].into(), 32).unwrap(), [10, 201, peer, 1].into());
+        let rtnl = self.rtnl(link.place.as_deref());
+        match link.peers.contains(&(own, peer)) {
+            true => rtnl.remove_point_to_point(&link.name, address, far),
+            false => rtnl.add_point_to_point(&link.name, address, far),
+        }
+        let peers = &mut self.links[index].peers;
+        if !peers.remove(&(own, peer)) {
+            peers.insert((own, peer));
+        }
     }
 
     fn set(&self, n: u8, change: LinkChange<'_>) {
