@@ -7,7 +7,7 @@ use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
 use crate::metrics::own::Observed;
-use crate::owner::OwnerStatus;
+use crate::owner::{FOREIGN, OwnerStatus};
 use crate::pipeline::Pipeline;
 
 /// Source of the agent's own metrics; it answers at once.
@@ -31,7 +31,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
         interfaces: status.interfaces as u64,
         untagged: owners.tallies.untagged,
         api_failures: owners.tallies.pod_faults,
-        api_faults: u64::from(owners.pod_fault.is_some()),
+        api_faults: u64::from(owners.pod_fault.is_some()) + u64::from(owners.foreign_pods),
         faults: status.faults.len() as u64,
         cni_refused: owners.tallies.refused_files,
         ip_conflicts: owners.tallies.conflicts,
@@ -81,7 +81,11 @@ fn ready(waits: Waits, status: &Status, owners: &OwnerStatus) -> Result<Option<S
     let text = |fault: &Fault| format!("{}: {}", fault.subject.display(), fault.error);
     match status.faults.iter().find(|fault| !is_tolerable(fault.kind)) {
         Some(fault) => Err(text(fault)),
-        None => Ok(without_pods.or_else(|| owners.pod_fault.clone()).or_else(|| status.faults.first().map(text))),
+        None => {
+            let foreign = || owners.foreign_pods.then(|| FOREIGN.to_owned());
+            let of_pods = without_pods.or_else(|| owners.pod_fault.clone()).or_else(foreign);
+            Ok(of_pods.or_else(|| status.faults.first().map(text)))
+        }
     }
 }
 
@@ -119,5 +123,7 @@ mod tests {
         assert!(ready(true, fault(false)).unwrap_err().contains("pods is not here: 403"));
         assert!(ready(false, fault(false)).unwrap().unwrap().contains("pods is not here: 403"));
         assert_eq!(ready(false, fault(true)).unwrap().as_deref(), Some("403"));
+        let foreign = OwnerStatus { pods_listed: Some(true), foreign_pods: true, ..OwnerStatus::default() };
+        assert_eq!(ready(false, foreign).unwrap().as_deref(), Some(FOREIGN));
     }
 }

@@ -8,6 +8,7 @@ pub mod conflict;
 pub(super) mod decision;
 mod emit;
 mod indices;
+pub(super) mod node;
 pub(super) mod pod_ip;
 #[cfg(test)]
 mod tests;
