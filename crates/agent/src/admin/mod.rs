@@ -4,6 +4,7 @@
 //! time and connections (see [`serve`]).
 
 mod host;
+mod index;
 mod places;
 mod server;
 
@@ -20,7 +21,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use serde::Deserialize;
@@ -61,7 +62,9 @@ impl fmt::Debug for Handles {
 /// The routes, with a limit on the time of each answer.
 pub fn router(handles: Handles) -> Router {
     Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/", get(async || Html(index::PAGE)))
+        .route("/livez", get(live))
+        .route("/healthz", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/v1/interfaces", get(interfaces))
@@ -75,6 +78,10 @@ type Shared = State<Arc<Handles>>;
 async fn in_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(ANSWER_TIME, next.run(request)).await;
     answer.unwrap_or_else(|_| fault(StatusCode::GATEWAY_TIMEOUT, "the answer took more than 10 s; try again"))
+}
+
+async fn live() -> &'static str {
+    "ok\n"
 }
 
 async fn ready(State(handles): Shared) -> Response {

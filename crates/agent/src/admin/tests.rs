@@ -78,9 +78,27 @@ async fn json_of(address: std::net::SocketAddr, path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn alive_before_ready() {
     with_server(async |address| {
-        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+        for path in ["/livez", "/healthz"] {
+            assert_eq!(get(address, path, &[]).await.0, 200, "{path}");
+        }
         let (status, _, body) = get(address, "/readyz", &[]).await;
         assert_eq!((status, &*body), (503, &b"not ready: the first scan is not done\n"[..]));
+    })
+    .await;
+}
+
+/// Each link of the landing page leads to a route.
+#[tokio::test]
+async fn landing_page_links_to_routes() {
+    with_server(async |address| {
+        let (status, headers, body) = get(address, "/", &[]).await;
+        assert_eq!((status, &headers["content-type"]), (200, &"text/html; charset=utf-8".parse().unwrap()));
+        let page = String::from_utf8(body).unwrap();
+        let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(links.len(), 5, "{page}");
+        for link in links {
+            assert_ne!(get(address, link, &[]).await.0, 404, "{link}");
+        }
     })
     .await;
 }

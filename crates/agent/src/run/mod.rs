@@ -6,6 +6,7 @@ mod limit;
 mod link_speed;
 mod memory;
 mod outage;
+mod process;
 mod reload;
 mod scraper;
 mod sender;

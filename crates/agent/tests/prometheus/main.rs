@@ -4,6 +4,7 @@
 mod dashboard;
 mod kubelet;
 mod page;
+mod queries;
 mod server;
 
 use std::io::Write as _;

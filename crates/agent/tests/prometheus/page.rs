@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use iface_core::{EventKind, NetnsName, OperState, Place};
 use netns_agent::export::otlp;
-use netns_agent::export::prometheus::{Format, Page};
+use netns_agent::export::prometheus::{Format, Page, Process};
 use netns_agent::export::resource::Identity;
 use netns_agent::interface::{Interface, Pod, Workload, WorkloadKind};
 use netns_agent::metrics::catalog::Measure;
@@ -22,7 +22,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(names: PageNames) -> Self {
-        let opt_in = vec![Measure::CarrierChanges, Measure::Mtu];
+        let opt_in = vec![Measure::CarrierChanges, Measure::Mtu, Measure::Bandwidth];
         let options = Options { opt_in, ..Options::default() }.for_page(names);
         Self {
             accumulator: Accumulator::for_reader(Reader::Page, options),
@@ -54,12 +54,23 @@ impl Node {
                 reading
             })
             .collect();
-        let points = self.accumulator.collect(&interfaces, &readings, SystemTime::now());
+        let mut points = self.accumulator.collect(&interfaces, &readings, SystemTime::now());
+        let links = points.samples.iter_mut().filter(|sample| sample.interface.netns.is_host());
+        links.for_each(|link| link.bandwidth = Some(125_000_000));
         self.work();
         let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
         let own = otlp::own_metrics(&self.own, &identity);
+        let process = Process {
+            cpu: Some(Duration::from_millis(20 * self.pages)),
+            open_fds: Some(30),
+            max_fds: Some(1024),
+            virtual_memory: Some(1 << 28),
+            resident_memory: Some(20 << 20),
+            threads: Some(2),
+            start: Some(1_700_000_000_500_000_000),
+        };
         let mut text = Vec::new();
-        Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+        Page { points: Some(&points), identity: &identity, own: &own, process }.write(format, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 

@@ -69,6 +69,22 @@ impl Prometheus {
         answer.map_err(|_| format!("{query}\n{last}"))
     }
 
+    /// Whether Prometheus evaluates the query, to whatever result.
+    pub(crate) async fn parses(&self, query: &str) -> Result<(), String> {
+        let mut last = String::new();
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        // Refused connections are those of a server that starts.
+        for _ in 0..150 {
+            ticks.tick().await;
+            match self.query(query).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.starts_with('"') => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     async fn query(&self, query: &str) -> Result<Vec<Value>, String> {
         let uri = format!("http://{}/api/v1/query?query={}", self.address, percent_encoded(query));
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();

@@ -8,6 +8,7 @@
 
 mod kubelet;
 pub(crate) mod names;
+mod process;
 mod text;
 
 use std::collections::HashSet;
@@ -16,6 +17,7 @@ use std::io::{self, Write};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric, number_data_point};
 
+pub use self::process::Process;
 pub use self::text::Format;
 use self::text::{Labels, Type, Writer};
 use crate::export::resource::{Identity, pod_attributes};
@@ -34,6 +36,8 @@ pub struct Page<'a> {
     pub identity: &'a Identity,
     /// The agent's own metrics.
     pub own: &'a ResourceMetrics,
+    /// The agent's process.
+    pub process: Process,
 }
 
 impl Page<'_> {
@@ -57,6 +61,7 @@ impl Page<'_> {
         }
         let own = self.own.scope_metrics.iter().flat_map(|scope| &scope.metrics);
         own.for_each(|metric| own_metric(metric, &self.node(), &mut writer));
+        process::write(&self.process, &self.node(), &mut writer);
         writer.finish()
     }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::interface::{Interface, Pod, Workload, WorkloadKind};
 use iface_core::{NetnsName, Place};
@@ -22,7 +23,9 @@ fn page(options: Options, format: Format) -> String {
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let own = ResourceMetrics::default();
     let mut text = Vec::new();
-    Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+    Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() }
+        .write(format, &mut text)
+        .unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -70,7 +73,12 @@ fn info_series_have_workload_and_addresses() {
     // The attribute takes precedence, as on the Resources.
     let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
     let mut text = Vec::new();
-    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
     page.write(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     let pod = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
@@ -103,7 +111,12 @@ fn labels_from_outside_break_no_line() {
     let interfaces = [pod_interface(1, "eth0", &odd, at(1)), pod_interface(2, "eth0", &again, at(1))];
     let points = Accumulator::default().collect(&interfaces, &[], at(10));
     let mut text = Vec::new();
-    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
     page.write(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     for expected in [",team_name=\"b;a;b\"} 1\n", "_name_=\"x\"", "k8s_pod_label_ops_managed=\"a;b\","] {
@@ -141,7 +154,12 @@ fn page_of(interfaces: &[Arc<Interface>], names: PageNames) -> String {
     let points = Accumulator::for_reader(Reader::Page, options).collect(interfaces, &readings, at(10));
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let mut text = Vec::new();
-    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
     page.write(Format::Text, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
@@ -176,6 +194,25 @@ fn kubelet_names_show_newest_pod() {
     assert!(!text.contains("container_network_receive_bytes_total{interface=\"eth0\""), "{text}");
 }
 
+#[test]
+fn build_and_process_are_shown() {
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let process = Process { cpu: Some(Duration::from_millis(1500)), start: Some(1_500_000_000), ..Process::default() };
+    let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process };
+    let mut text = Vec::new();
+    page.write(Format::OpenMetrics, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for expected in [
+        concat!("netns_agent_build_info{k8s_node_name=\"n1\",version=\"", env!("CARGO_PKG_VERSION"), "\",arch=\""),
+        "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n\
+         process_cpu_seconds_total{k8s_node_name=\"n1\"} 1.5\n",
+        "process_start_time_seconds{k8s_node_name=\"n1\"} 1.5\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\nnot in\n{text}");
+    }
+    assert!(!text.contains("process_threads"), "unknown values are left out\n{text}");
+}
+
 /// The limits hold for all series of the page.
 #[test]
 fn both_names_count_as_series() {
@@ -187,7 +224,8 @@ fn both_names_count_as_series() {
 #[test]
 fn page_returns_write_errors() {
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
-    let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default() };
+    let page =
+        Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process: Process::default() };
     let mut room = [0; 16];
     assert_eq!(page.write(Format::Text, &mut room[..]).unwrap_err().kind(), io::ErrorKind::WriteZero);
 }
