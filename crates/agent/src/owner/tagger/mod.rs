@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
-use crate::owner::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
+use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
 use crate::owner::tagger::conflict::{Conflict, Notice};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
 use crate::owner::tagger::pod_ip::PodIps;
@@ -33,6 +34,9 @@ use crate::owner::tagger::pod_ip::PodIps;
 /// Number of remembered contradictions per namespace: a pod with the addresses of many others contradicts
 /// each.
 const SAID: usize = 64;
+
+/// Number of remembered namespaces without a name.
+const LEFT: usize = 512;
 
 /// Decides the owners of interfaces.
 ///
@@ -48,6 +52,8 @@ pub struct Tagger {
     host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
     /// Namespaces by their present or last pod.
     tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
+    /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
+    left: BTreeMap<NonZeroU64, Decision>,
     files: Attachments,
     addresses: PodIps,
     pods: Pods,
@@ -64,6 +70,7 @@ pub struct Tagger {
 #[derive(Debug)]
 struct Space {
     place: Place,
+    cookie: Option<NonZeroU64>,
     interfaces: BTreeSet<InterfaceId>,
     decision: Option<Decision>,
     known: Option<Decision>,
@@ -88,12 +95,7 @@ impl Tagger {
     /// Applies the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
         let touched = self.files.insert(path.clone(), attachment);
-        let mut concerned = self.named(&touched);
-        for id in concerned.clone() {
-            for interface in self.interfaces_of(id) {
-                concerned.extend(self.hold_against_files(&interface));
-            }
-        }
+        let concerned = self.compare_named(&touched);
         self.settle(concerned);
     }
 
@@ -183,10 +185,23 @@ impl Tagger {
             self.by_index.remove(&(id, last.ifindex));
         }
         self.move_host_end(Some(&last), None);
-        let concerned = self.move_addresses(id, Some(&last), None);
-        self.leave(id, interface);
+        let mut concerned = self.move_addresses(id, Some(&last), None);
+        let left = self.leave(id, interface);
         self.events.push(Event::Deleted(last));
+        // Another namespace may have the name since.
+        concerned.extend(self.compare_named(left.as_slice()));
         self.settle(concerned);
+    }
+
+    /// Compares all namespaces with these names with the CNI files; returns the namespaces to decide again.
+    fn compare_named(&mut self, names: &[NetnsName]) -> BTreeSet<NetnsId> {
+        let mut concerned = self.named(names);
+        for id in concerned.clone() {
+            for interface in self.interfaces_of(id) {
+                concerned.extend(self.hold_against_files(&interface));
+            }
+        }
+        concerned
     }
 
     /// Compares an interface with the CNI files; returns the namespaces to decide again.
@@ -198,22 +213,20 @@ impl Tagger {
         let mut concerned = BTreeSet::new();
         for pod in seen.proven {
             concerned.insert(interface.netns.id);
-            concerned.extend(self.place(&pod));
+            concerned.extend(self.place(&pod, interface.netns.id));
         }
         concerned
     }
 
-    /// The pod's namespace is proven by a CNI file: its addresses decide nothing from now on. Returns the
-    /// namespaces to decide again.
-    fn place(&mut self, pod: &Pod) -> BTreeSet<NetnsId> {
+    /// The pod's namespace is proven by a CNI file: addresses of the pod decide nothing while the namespace
+    /// exists. Returns the namespaces to decide again.
+    fn place(&mut self, pod: &Arc<Pod>, id: NetnsId) -> BTreeSet<NetnsId> {
         let mut concerned = BTreeSet::new();
-        if !self.addresses.place(pod) {
+        if !self.addresses.place(pod, id) {
             return concerned;
         }
-        let name = PodName::from(pod);
-        concerned.extend(self.tagged.get(&name).into_iter().flatten());
-        let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
-        for record in records.filter(|record| same_pod(&record.named, pod)) {
+        concerned.extend(self.tagged.get(&PodName::from(pod.as_ref())).into_iter().flatten());
+        for record in self.pods.same(pod) {
             self.addresses.bind_placed(&record.uid);
             concerned.extend(self.addresses.holders_for(&record.uid));
         }
@@ -221,9 +234,12 @@ impl Tagger {
     }
 
     fn pod_applied(&mut self, record: PodRecord) {
-        let Some(record) = self.pods.apply(record) else { return };
+        let Some(Applied { record, changed, repeated }) = self.pods.apply(record) else { return };
+        if !changed && !self.addresses.awaits(&record.uid) {
+            return;
+        }
         let mut concerned = self.addresses.holders_for(&record.uid);
-        self.addresses.claim(&record);
+        self.addresses.claim(&record, repeated);
         concerned.extend(self.addresses.holders_for(&record.uid));
         concerned.extend(self.tagged.get(&PodName::from(record.pod.as_ref())).into_iter().flatten());
         self.settle(concerned);

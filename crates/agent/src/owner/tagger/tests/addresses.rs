@@ -253,3 +253,42 @@ fn file_without_namespace_places_nothing() {
         assert_eq!(reader.owner(&eth0), by("u1", Source::PodIp));
     }
 }
+
+/// A sandbox made again: the API server states the pod's address again after another namespace has the address.
+#[test]
+fn repeated_claim_follows_a_new_sandbox() {
+    let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let now = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
+    let at = |version, life| applied(PodRecord { version: Some(version), life, ..record("web", "u1", "10.0.0.1") });
+    let file = Input::File("f", file("a", &pod("web", Some("u1")), 7, "podnet"));
+    for proof in [vec![], vec![file.clone()], vec![file, Input::Gone("f")]] {
+        let first = [synced(), added(&before), at(1, Life::Live)];
+        let (mut tagger, mut reader) = after(first.into_iter().chain(proof));
+        for input in [deleted(&before), at(2, Life::Live), added(&now), at(2, Life::Live)] {
+            give(&mut tagger, input);
+        }
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&now), None, "nothing was stated since the namespace has the address");
+        give(&mut tagger, at(3, Life::Live));
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&now), by("u1", Source::PodIp));
+    }
+    for life in [Life::Terminating, Life::Over] {
+        let inputs = [synced(), added(&before), at(1, Life::Live), deleted(&before), added(&now), at(2, life)];
+        let (_, reader) = after(inputs);
+        assert_eq!(reader.owner(&now), None);
+    }
+}
+
+/// The place of a pod lasts as long as one of its sandboxes.
+#[test]
+fn second_sandbox_keeps_the_place() {
+    let [first, second] = [("a", 1), ("b", 2)].map(|(name, id)| interface(id, &netns(id, name), "eth0", id as u8, ""));
+    let other = interface(3, &netns(3, "c"), "eth0", 9, "10.0.0.1/24");
+    let of = |path, name, mac| Input::File(path, file(name, &pod("web", Some("u1")), mac, "podnet"));
+    let files = [of("f", "a", 1), of("g", "b", 2)];
+    let inputs = [synced(), added(&first), added(&second), applied(record("web", "u1", "10.0.0.1"))];
+    let (_, reader) = after(files.into_iter().chain(inputs).chain([deleted(&first), added(&other)]));
+    assert_eq!(reader.owner(&second), by("u1", Source::CniCache));
+    assert_eq!(reader.owner(&other), None, "the pod is in its second sandbox");
+}

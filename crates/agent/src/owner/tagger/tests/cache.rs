@@ -51,6 +51,40 @@ fn file_is_bound_to_one_namespace() {
     assert_eq!(reader.owner(&now), None);
 }
 
+/// A random name that goes and comes back is the same namespace, in whatever order the events come.
+#[test]
+fn returned_random_name_keeps_its_pod() {
+    let before = interface(1, &netns(1, RANDOM), "eth0", 7, "10.0.0.1/24");
+    let now = interface(2, &netns(2, RANDOM), "eth0", 7, "10.0.0.1/24");
+    let file = Input::File("f", file(RANDOM, &pod("web", Some("u1")), 7, "podnet"));
+    for inputs in [[deleted(&before), added(&now)], [added(&now), deleted(&before)]] {
+        let (_, reader) = after([file.clone(), added(&before)].into_iter().chain(inputs));
+        assert_eq!(reader.owner(&now), by("u1", Source::CniCache));
+        assert_eq!(reader.network(&now).as_deref(), Some("podnet"));
+    }
+}
+
+/// A namespace with the cookie of a namespace that had left is the same namespace, whatever proved the pod.
+#[test]
+fn returned_cookie_keeps_its_pod() {
+    let with_cookie = |id: u64, cookie: u64| {
+        let netns = Netns::clone(&netns(id, "a")).with_cookie(NonZeroU64::new(cookie));
+        interface(id, &Arc::new(netns), "eth0", 7, "10.0.0.1/24")
+    };
+    let (before, same, other) = (with_cookie(1, 5), with_cookie(2, 5), with_cookie(3, 6));
+    let file = Input::File("f", file("a", &pod("web", Some("u1")), 7, "podnet"));
+    for (proof, source) in [(applied(record("web", "u1", "10.0.0.1")), Source::PodIp), (file, Source::CniCache)] {
+        let (mut tagger, mut reader) = after([synced(), added(&before), proof, deleted(&before), added(&same)]);
+        assert_eq!(reader.owner(&same), by("u1", source));
+        assert_eq!(reader.network(&same), (source == Source::CniCache).then(|| "podnet".into()));
+        for input in [deleted(&same), added(&other)] {
+            give(&mut tagger, input);
+        }
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&other), None, "another namespace with the name and the address");
+    }
+}
+
 #[test]
 fn contradictory_files_name_no_owner() {
     let a = netns(1, "cni-a");

@@ -37,6 +37,9 @@ fn pod(name: &str, uid: Option<&str>) -> Arc<Pod> {
     Arc::new(Pod { namespace, name: name.to_owned(), uid, workload: None, attributes: Vec::new() })
 }
 
+/// A name of the kind that containerd draws for each sandbox.
+const RANDOM: &str = "cni-26a5a60e-766c-44c4-8125-5b68aecf097d";
+
 fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
     Attachment {
         netns: NetnsName::new(netns),
