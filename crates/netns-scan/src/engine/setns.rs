@@ -373,7 +373,12 @@ impl Engine for SetnsEngine {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
         // The ifindex may have been reused during the dump, so these counters are dropped.
-        rows.retain(|(ifindex, _)| !heard.changes.contains(&Change::NoLink(*ifindex)));
+        let deleted = |change: &Change| match change {
+            Change::NoLink { ifindex, .. } => Some(*ifindex),
+            _ => None,
+        };
+        let deleted: BTreeSet<u32> = heard.changes.iter().filter_map(deleted).collect();
+        rows.retain(|(ifindex, _)| !deleted.contains(ifindex));
         self.take_in(token, heard, state);
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
         self.sleep();

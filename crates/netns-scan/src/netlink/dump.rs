@@ -36,7 +36,7 @@ impl Dump {
         match part {
             Change::Link(link) => _ = self.links.insert(link.ifindex, link),
             Change::Address(address) => self.addresses.push(address),
-            Change::NoLink(_) | Change::NoAddress(_) => {}
+            Change::NoLink { .. } | Change::NoAddress(_) => {}
         }
     }
 
@@ -45,7 +45,7 @@ impl Dump {
         let addresses = &mut self.notified_addresses;
         match change {
             Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Some(link)),
-            Change::NoLink(ifindex) => _ = self.notified_links.insert(ifindex, None),
+            Change::NoLink { ifindex, .. } => _ = self.notified_links.insert(ifindex, None),
             Change::Address(address) => _ = addresses.insert(address, true),
             Change::NoAddress(address) => _ = addresses.insert(address, false),
         }
@@ -95,8 +95,12 @@ impl Dump {
 pub(crate) enum Change {
     /// The link exists with these properties.
     Link(Link),
-    /// The link with this ifindex was deleted.
-    NoLink(u32),
+    /// The link with this ifindex was deleted here.
+    NoLink {
+        ifindex: u32,
+        /// The link goes on in another namespace.
+        moved: bool,
+    },
     /// The link has the address.
     Address(Address),
     /// The link no longer has the address.
@@ -108,7 +112,7 @@ impl Change {
     pub(crate) fn of(body: Body<'_>) -> Result<Option<Self>, Malformed> {
         Ok(match body {
             Body::NewLink(message) => message.link()?.map(Self::Link),
-            Body::DelLink { ifindex } => Some(Self::NoLink(ifindex)),
+            Body::DelLink { ifindex, moved } => Some(Self::NoLink { ifindex, moved }),
             Body::NewAddress(address) => Some(Self::Address(address)),
             Body::DelAddress(address) => Some(Self::NoAddress(address)),
             _ => None,
@@ -136,6 +140,10 @@ mod tests {
         }
     }
 
+    fn deleted(ifindex: u32) -> Change {
+        Change::NoLink { ifindex, moved: false }
+    }
+
     fn address(ifindex: u32, net: &str) -> Address {
         Address { ifindex, net: net.parse().unwrap(), peer: None }
     }
@@ -149,7 +157,7 @@ mod tests {
         let mut dump = Dump::default();
         dump.dumped(Change::Link(link(5, "new")));
         dump.notified(Change::Link(link(5, "old")));
-        dump.notified(Change::NoLink(5));
+        dump.notified(deleted(5));
         dump.notified(Change::Link(link(5, "new")));
         assert_eq!(names(dump), ["new"]);
     }
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn dump_revives_nothing_notified_as_deleted() {
         let mut dump = Dump::default();
-        dump.notified(Change::NoLink(5));
+        dump.notified(deleted(5));
         dump.notified(Change::NoAddress(address(6, "10.0.0.1/24")));
         dump.dumped(Change::Link(link(5, "ghost")));
         dump.dumped(Change::Link(link(6, "real")));
@@ -177,7 +185,7 @@ mod tests {
         assert!(listing.is_complete());
         listing.dumped(Change::Address(address(3, "10.0.0.1/24")));
         assert!(!listing.is_complete(), "an address without its link");
-        listing.notified(Change::NoLink(3));
+        listing.notified(deleted(3));
         assert!(listing.is_complete(), "the link was deleted between the two dumps");
         assert_eq!(listing.deleted(), [3]);
     }

@@ -62,6 +62,8 @@ pub enum Body<'a> {
     DelLink {
         /// Index of the link.
         ifindex: u32,
+        /// The link was moved into another namespace (`IFLA_NEW_NETNSID`).
+        moved: bool,
     },
     /// `RTM_NEWADDR`: a link has an address.
     NewAddress(Address),

@@ -32,8 +32,8 @@ pub(crate) struct State {
     staged: Coalesce,
     /// Ends with possibly changed pairs since the last events.
     unsettled: Vec<LinkId>,
-    /// Ends announced before their peer existed.
-    half_pairs: Vec<LinkId>,
+    /// Ends to ask the kernel for again: announced before their peer existed, or contradicted.
+    doubtful: Vec<LinkId>,
     last_id: u64,
     interfaces: usize,
     /// Time of present changes.
@@ -70,7 +70,7 @@ impl State {
             claims: BTreeMap::new(),
             staged: Coalesce::default(),
             unsettled: Vec::new(),
-            half_pairs: Vec::new(),
+            doubtful: Vec::new(),
             last_id: 0,
             interfaces: 0,
             now: SystemTime::now(),
@@ -147,6 +147,8 @@ impl State {
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
         for ifindex in deleted {
+            // Moved or deleted: the dump does not tell.
+            self.doubt_peer((id, *ifindex));
             self.remove(id, *ifindex);
         }
         for DumpedLink { link, addresses } in listed {
@@ -162,7 +164,12 @@ impl State {
                 let pair = pair(&link);
                 self.put(id, &link, pair, None);
             }
-            Change::NoLink(ifindex) => self.remove(id, ifindex),
+            Change::NoLink { ifindex, moved } => {
+                if moved {
+                    self.doubt_peer((id, ifindex));
+                }
+                self.remove(id, ifindex);
+            }
             Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
                 if let Err(place) = addresses.binary_search(&address) {
                     addresses.insert(place, address);
@@ -253,7 +260,7 @@ impl State {
         self.staged.push(Event::Added(interface));
         self.set_pair((id, link.ifindex), pair);
         if link.is_half_a_pair() {
-            self.half_pairs.push((id, link.ifindex));
+            self.doubtful.push((id, link.ifindex));
         }
     }
 

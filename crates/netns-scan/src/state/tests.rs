@@ -4,7 +4,7 @@ use iface_core::{Changes, IfName, Kind, MacAddr, OperState};
 use proptest::prelude::*;
 
 use super::*;
-use crate::netlink::message::Address;
+use crate::netlink::message::PairEnd;
 
 const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
 
@@ -142,8 +142,8 @@ fn half_a_pair_is_completed_once() {
         put(&mut state, HOST, link(ifindex, name), None);
     }
     put(&mut state, HOST, Link { kind: Some(Kind::new("dummy")), ..link(2, "eth0") }, None);
-    assert_eq!(state.take_half_pairs(), [(HOST, 8), (HOST, 9)]);
-    assert_eq!(state.take_half_pairs(), []);
+    assert_eq!(state.take_doubtful(), [(HOST, 8), (HOST, 9)]);
+    assert_eq!(state.take_doubtful(), []);
     said(&mut state);
     let names = |ifindex| Some(Pair { ifindex, place: PairPlace::Here });
     state.complete_pair(HOST, &link(8, "first"), names(9));
@@ -174,6 +174,30 @@ fn another_name_rekeys_every_interface() {
     said(&mut state);
     state.open(named(7, "green"));
     assert_eq!(said(&mut state), ["Deleted blue/lo", "Added green/lo"]);
+}
+
+/// One end moves to another namespace, and only the moved end announces where.
+#[test]
+fn contradicted_and_abandoned_ends_are_doubtful() {
+    let mut state = State::new(HOST);
+    for (inode, nsid) in [(7, 3), (8, 4)] {
+        state.open(named(inode, &inode.to_string()));
+        state.set_nsid(netns(inode), nsid);
+    }
+    let end =
+        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
+    put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
+    put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    assert_eq!(state.take_doubtful(), [], "both ends agree");
+    state.apply(netns(7), Change::NoLink { ifindex: 2, moved: false }, |_| None);
+    assert_eq!(state.take_doubtful(), [], "a deletion ends both");
+    put(&mut state, netns(8), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    assert_eq!(state.take_doubtful(), [(HOST, 9)]);
+    state.complete_pair(HOST, &end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(4) }));
+    assert_eq!(state.take_doubtful(), []);
+    assert_eq!(state.other_end((HOST, 9)), Some((netns(8), 2)));
+    state.apply(HOST, Change::NoLink { ifindex: 9, moved: true }, |_| None);
+    assert_eq!(state.take_doubtful(), [(netns(8), 2)], "the peer went somewhere else");
 }
 
 /// One step of a history.
@@ -241,7 +265,7 @@ proptest! {
                     let link = Link { mtu, ..link(ifindex, &name.to_string()) };
                     put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
                 }
-                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink(ifindex), |_| None),
+                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink { ifindex, moved: false }, |_| None),
                 Step::Address { netns, ifindex, last, peer, there } => {
                     let net = IpNet::new([10, 0, 0, last].into(), 24).unwrap();
                     let address = Address { ifindex, net, peer: peer.map(|last| [10, 0, 0, last].into()) };

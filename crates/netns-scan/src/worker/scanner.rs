@@ -291,8 +291,15 @@ impl Scanner {
     }
 
     fn complete_pairs(&mut self) {
-        for (id, ifindex) in self.state.take_half_pairs() {
-            self.engine.complete_pair(id, ifindex, &mut self.state);
+        loop {
+            // A reply that changes a claim can contradict another end. Where nothing changes, the loop ends.
+            let ends = self.state.take_doubtful();
+            if ends.is_empty() {
+                return;
+            }
+            for (id, ifindex) in ends {
+                self.engine.complete_pair(id, ifindex, &mut self.state);
+            }
         }
     }
 

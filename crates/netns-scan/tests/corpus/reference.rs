@@ -21,7 +21,7 @@ use netns_scan::netlink::message::{Address, Body, Link, PairEnd, parse};
 #[derive(Debug, PartialEq)]
 enum Content {
     Link(Option<Link>, Option<Counters>),
-    NoLink(u32),
+    NoLink(u32, bool),
     Address(bool, Address),
     Nsid(bool, i32),
     Stats(u32, Counters),
@@ -54,7 +54,7 @@ pub(crate) fn compare(datagram: &[u8]) -> usize {
 fn own(message: &[u8]) -> Option<Content> {
     Some(match parse(message).next()?.ok()?.body {
         Body::NewLink(link) => Content::Link(link.link().ok()?, link.counters().ok()?),
-        Body::DelLink { ifindex } => Content::NoLink(ifindex),
+        Body::DelLink { ifindex, moved } => Content::NoLink(ifindex, moved),
         Body::NewAddress(address) => Content::Address(true, address),
         Body::DelAddress(address) => Content::Address(false, address),
         Body::NewNsid(nsid) => Content::Nsid(true, nsid),
@@ -76,7 +76,10 @@ fn reference(message: &[u8]) -> Option<Content> {
     };
     match message {
         RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?, counters(&link))),
-        RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(link.header.index)),
+        RouteNetlinkMessage::DelLink(link) if is_link(&link) => {
+            let moved = link.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::NewNetnsId(_)));
+            Some(Content::NoLink(link.header.index, moved))
+        }
         RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
         RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),
         RouteNetlinkMessage::NewNsId(nsid) => Some(read_nsid(true, &nsid)),

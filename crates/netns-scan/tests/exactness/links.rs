@@ -17,6 +17,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_rename_while_up_is_deleted_then_added,
         a_deleted_link_is_deleted_once,
         the_ends_of_a_veth_name_each_other_up_or_not,
+        a_moved_end_and_its_peer_name_each_other,
         counters_are_those_of_the_interface,
         addresses_and_names_are_found_in_any_namespace,
     ]
@@ -169,13 +170,6 @@ fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
     pod.rtnl().up(&["a", "b"]);
     pod.rtnl().add_veth("c", "d", None);
     pod.rtnl().add_veth("e", "f", Some(other.path()));
-    let met = |replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)| {
-        let is = |from: (&str, &str), to: (&str, &str)| {
-            let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
-            peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
-        };
-        is(one, other) && is(other, one)
-    };
     observer.until("all ends have met", EXACT, |replay| {
         met(replay, ("host", "host0"), ("pod", "eth0"))
             && met(replay, ("host", "host1"), ("pod", "eth1"))
@@ -192,6 +186,43 @@ fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
     pod.rtnl().delete("net1");
     observer.until("both are gone", EXACT, |replay| replay.at("pod").count() == 8);
     assert_exact(&mut observer, [&pod, &other]);
+}
+
+/// The kernel announces a move to the two namespaces of the move, and not to the other end.
+fn a_moved_end_and_its_peer_name_each_other(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let (a, b, c) = (dir.add("a"), dir.add("b"), dir.add("c"));
+    let _veth = Veth::new("host0", &a, "eth0");
+    let mut observer = subject.synced();
+    let own = Path::new("/proc/self/ns/net");
+    let mut moved = |from: Rtnl, name: &str, to: &Path, ends: [&str; 2]| {
+        from.set(name, LinkChange::Netns(to));
+        let ends = [(ends[0], "host0"), (ends[1], "eth0")];
+        observer.until(&format!("{ends:?} have met"), EXACT, |replay| met(replay, ends[0], ends[1]));
+    };
+    moved(Rtnl::new(), "host0", b.path(), ["b", "a"]);
+    moved(b.rtnl(), "host0", a.path(), ["a", "a"]);
+    moved(a.rtnl(), "host0", c.path(), ["c", "a"]);
+    moved(c.rtnl(), "host0", own, ["host", "a"]);
+    moved(a.rtnl(), "eth0", b.path(), ["host", "b"]);
+    moved(b.rtnl(), "eth0", own, ["host", "host"]);
+    moved(Rtnl::new(), "eth0", c.path(), ["host", "c"]);
+    // A chain of moves between two readings.
+    c.rtnl().set("eth0", LinkChange::Netns(a.path()));
+    Rtnl::new().set("host0", LinkChange::Netns(b.path()));
+    b.rtnl().set("host0", LinkChange::Netns(c.path()));
+    moved(a.rtnl(), "eth0", b.path(), ["c", "b"]);
+    assert_exact(&mut observer, [&a, &b, &c]);
+    c.rtnl().delete("host0");
+}
+
+/// Whether two ends, each in its place, name each other.
+fn met(replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)) -> bool {
+    let is = |from: (&str, &str), to: (&str, &str)| {
+        let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
+        peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
+    };
+    is(one, other) && is(other, one)
 }
 
 fn counters_are_those_of_the_interface(subject: Subject) {

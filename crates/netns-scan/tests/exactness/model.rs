@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use netns_testbed::{LinkChange, Netns, NetnsDir, Rtnl, Test, figure, tests};
+use netns_testbed::{LinkChange, Netns, NetnsDir, Replay, Rtnl, Test, figure, tests};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -103,6 +103,7 @@ fn run(history: &[Step]) {
     for observer in &mut observers {
         observer.synced();
         assert_exact(observer, &model.netns);
+        observer.until("the ends of each veth name each other", EXACT, |replay| model.peers_are(replay));
     }
     model.clear();
     for observer in &mut observers {
@@ -174,6 +175,19 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Whether each end of a veth has the other end as its peer.
+    fn peers_are(&self, replay: &Replay) -> bool {
+        let place = |link: &Link| link.place.clone().unwrap_or_else(|| "host".to_owned());
+        let has_peer = |link: &Link, other: &Link| {
+            let peer = replay.find(&place(link), &link.name).and_then(|interface| interface.peer.clone());
+            peer.is_some_and(|peer| peer.name == *other.name && peer.netns.place.to_string() == place(other))
+        };
+        self.links.iter().all(|link| {
+            let mut others = self.links.iter().filter(|other| other.pair == link.pair && other.name != link.name);
+            others.all(|other| has_peer(link, other))
+        })
     }
 
     fn delete_netns(&mut self, n: u8) {

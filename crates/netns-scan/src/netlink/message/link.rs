@@ -3,7 +3,7 @@
 use iface_core::{Counters, IfName, Kind, MacAddr, OperState};
 use libc::{
     IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MTU, IFLA_OPERSTATE, IFLA_STATS64, RTM_DELLINK,
+    IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64, RTM_DELLINK,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
@@ -81,7 +81,11 @@ pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
         return Ok(Body::Other);
     }
     Ok(if kind == RTM_DELLINK {
-        Body::DelLink { ifindex: header.index }
+        let mut moved = false;
+        for attribute in Attributes(&payload[LINK_LEN..]) {
+            moved |= attribute?.0 == IFLA_NEW_NETNSID;
+        }
+        Body::DelLink { ifindex: header.index, moved }
     } else {
         Body::NewLink(LinkMessage {
             ifindex: header.index,
