@@ -59,18 +59,27 @@ impl fmt::Debug for Handles {
     }
 }
 
-/// The routes, with a limit on the time of each answer.
-pub fn router(handles: Handles) -> Router {
+/// All routes, with a limit on the time of each answer.
+pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
+    let router = metrics_routes().route("/v1/interfaces", get(interfaces)).route("/v1/lookup", get(look_up));
+    finish(router.route("/", get(async || Html(index::ALL))), handles)
+}
+
+/// Metrics and probes alone, for a server that more clients reach: they learn neither addresses nor peers.
+pub fn metrics_router(handles: impl Into<Arc<Handles>>) -> Router {
+    finish(metrics_routes().route("/", get(async || Html(index::METRICS))), handles)
+}
+
+fn metrics_routes() -> Router<Arc<Handles>> {
     Router::new()
-        .route("/", get(async || Html(index::PAGE)))
         .route("/livez", get(live))
         .route("/healthz", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/v1/interfaces", get(interfaces))
-        .route("/v1/lookup", get(look_up))
-        .layer(middleware::from_fn(in_time))
-        .with_state(Arc::new(handles))
+}
+
+fn finish(router: Router<Arc<Handles>>, handles: impl Into<Arc<Handles>>) -> Router {
+    router.layer(middleware::from_fn(in_time)).with_state(handles.into())
 }
 
 type Shared = State<Arc<Handles>>;

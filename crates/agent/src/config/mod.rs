@@ -57,6 +57,8 @@ pub struct Config {
     pub export: Export,
     /// Address of the admin server; `None`: none.
     pub admin_address: Option<SocketAddr>,
+    /// Address of the server of metrics and probes alone; `None`: none.
+    pub metrics_address: Option<SocketAddr>,
     /// Time limit of the last export.
     pub shutdown_grace: Duration,
     /// Level and format of logs.
@@ -277,6 +279,7 @@ impl Config {
                 otlp: Otlp::default(),
             },
             admin_address: None,
+            metrics_address: None,
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },
             words: SettingWords::default(),

@@ -1,5 +1,6 @@
 //! The one table of settings: flags, environment, file, defaults and documentation come from it.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -468,11 +469,20 @@ pub const SETTINGS: &[Setting] = &[
         also: &[],
         help: "Address of /metrics, /livez, /readyz and /v1/…; empty: none.",
         set: |config, words| {
-            let address = some(words).map(|text| {
-                text.parse()
-                    .map_err(|_| format!("{text:?} is not an address: write one like 127.0.0.1:9465 or [::]:9465"))
-            });
-            config.admin_address = address.transpose()?;
+            config.admin_address = address(words)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics-address",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "IP:PORT",
+        default: "",
+        also: &[],
+        help: "Address of a second server with /metrics and probes alone, so that scrapers need no access to /v1/…; empty: none.",
+        set: |config, words| {
+            config.metrics_address = address(words)?;
             Ok(())
         },
     },
@@ -540,6 +550,12 @@ fn one(words: &[String]) -> &str {
 
 fn some(words: &[String]) -> Option<String> {
     words.first().filter(|word| !word.is_empty()).cloned()
+}
+
+fn address(words: &[String]) -> Result<Option<SocketAddr>, String> {
+    let Some(text) = some(words) else { return Ok(None) };
+    let address = text.parse();
+    address.map(Some).map_err(|_| format!("{text:?} is not an address: write one like 127.0.0.1:9465 or [::]:9465"))
 }
 
 fn opt_in(word: &str) -> Result<Measure, String> {
