@@ -22,6 +22,7 @@ use crate::owner::cni::result::{Attachment, Refusal};
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
 use crate::owner::tagger::Tagger;
+use crate::owner::tagger::conflict::ConflictCounts;
 
 /// The fault of a wrong name of the node, with the remedy.
 pub const FOREIGN: &str = "the API server knows none of the pods in this node's namespaces: set --node-name to this node's name in `kubectl get nodes`";
@@ -83,7 +84,7 @@ pub struct OwnerTallies {
     /// Failed requests to the API server since the start.
     pub pod_faults: u64,
     /// Contradictions between sources since the start.
-    pub conflicts: u64,
+    pub conflicts: ConflictCounts,
     /// Interfaces outside the host's namespace without an owner now.
     pub untagged: u64,
 }

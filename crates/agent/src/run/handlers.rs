@@ -34,7 +34,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
         api_faults: u64::from(owners.pod_fault.is_some()) + u64::from(owners.foreign_pods),
         faults: status.faults.len() as u64,
         cni_refused: owners.tallies.refused_files,
-        ip_conflicts: owners.tallies.conflicts,
+        conflicts: owners.tallies.conflicts,
         series: count.series as u64,
         overflow: count.overflow as u64,
         duplicates: count.duplicates as u64,

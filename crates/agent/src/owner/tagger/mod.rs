@@ -27,7 +27,7 @@ use self::indices::unindex_pod;
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
-use crate::owner::tagger::conflict::{Conflict, Notice};
+use crate::owner::tagger::conflict::{Conflict, ConflictCounts, Notice};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
 use crate::owner::tagger::pod_ip::PodIps;
 
@@ -61,7 +61,7 @@ pub struct Tagger {
     /// in an unknown namespace.
     complete: bool,
     untagged: usize,
-    conflicts: u64,
+    conflicts: ConflictCounts,
     notices: Vec<Notice>,
     events: Vec<Event>,
 }
@@ -86,6 +86,7 @@ impl Tagger {
             Event::Deleted(interface) => self.gone(interface.id),
             Event::Synced => {
                 self.complete = true;
+                self.note_other_addresses();
                 self.settle(self.spaces.keys().copied().collect());
                 self.events.push(Event::Synced);
             }
@@ -135,9 +136,9 @@ impl Tagger {
         self.notices.drain(..)
     }
 
-    /// Number of contradictions so far.
+    /// Numbers of contradictions so far.
     #[must_use]
-    pub fn conflicts(&self) -> u64 {
+    pub fn conflicts(&self) -> ConflictCounts {
         self.conflicts
     }
 
@@ -207,8 +208,10 @@ impl Tagger {
     /// Compares an interface with the CNI files; returns the namespaces to decide again.
     fn hold_against_files(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
         let seen = self.files.see(interface);
-        for path in seen.refuted {
-            self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
+        if !self.is_bonded(interface) {
+            for path in seen.refuted {
+                self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
+            }
         }
         let mut concerned = BTreeSet::new();
         for pod in seen.proven {
@@ -216,6 +219,20 @@ impl Tagger {
             concerned.extend(self.place(&pod, interface.netns.id));
         }
         concerned
+    }
+
+    /// Interfaces that existed at the start came in any order: before, a bond of an interface may be unknown.
+    fn note_other_addresses(&mut self) {
+        let interfaces: Vec<_> = self.interfaces.values().filter(|one| !one.netns.is_host()).cloned().collect();
+        interfaces.iter().for_each(|interface| drop(self.hold_against_files(interface)));
+    }
+
+    /// Whether the interface can have the link-layer address of a bond.
+    fn is_bonded(&self, interface: &Interface) -> bool {
+        let is_bond = |one: &Interface| {
+            one.mac == interface.mac && one.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "bond" | "team"))
+        };
+        !self.complete || self.interfaces_of(interface.netns.id).iter().any(|one| is_bond(one))
     }
 
     /// The pod's namespace is proven by a CNI file: addresses of the pod decide nothing while the namespace
@@ -325,11 +342,11 @@ impl Tagger {
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {
         let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
+        self.conflicts.add(conflict.kind());
         space.said.push_back(conflict.clone());
         if space.said.len() > SAID {
             space.said.pop_front();
         }
-        self.conflicts += 1;
         self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
     }
 }

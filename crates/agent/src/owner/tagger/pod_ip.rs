@@ -73,7 +73,7 @@ pub(in crate::owner) struct IpAnswer {
     pub(in crate::owner) pods: BTreeSet<Arc<str>>,
     /// Pods that claim an address shared with another namespace.
     pub(in crate::owner) shared: BTreeSet<Arc<str>>,
-    /// Claims that lost against a newer pod: address, loser.
+    /// Claims of live pods against a newer pod, or one as new: address, loser.
     pub(in crate::owner) lost: BTreeSet<(IpAddr, Arc<str>)>,
 }
 
@@ -254,17 +254,15 @@ impl PodIps {
         let mut answer = IpAnswer::default();
         for address in addresses {
             let Some(entry) = self.by_address.get(address) else { continue };
-            let mut claims: Vec<&Claim> = Vec::new();
-            for claim in entry.claims.iter().filter(|claim| claim.speaks_of(netns)) {
-                if self.holders_for(&claim.pod).iter().all(|holder| *holder == netns) {
-                    claims.push(claim);
-                } else {
-                    answer.shared.insert(claim.pod.clone());
-                }
-            }
-            let (winners, losers) = newest(claims);
-            answer.pods.extend(winners.iter().map(|claim| claim.pod.clone()));
-            answer.lost.extend(losers.iter().map(|claim| (*address, claim.pod.clone())));
+            let claims = entry.claims.iter().filter(|claim| claim.speaks_of(netns));
+            let (own, shared): (Vec<_>, Vec<_>) =
+                claims.partition(|claim| self.holders_for(&claim.pod).iter().all(|holder| *holder == netns));
+            answer.shared.extend(shared.iter().map(|claim| claim.pod.clone()));
+            answer.pods.extend(newest(&own).iter().map(|claim| claim.pod.clone()));
+            let live: Vec<_> = own.iter().chain(&shared).copied().filter(|claim| claim.life == Life::Live).collect();
+            let winner = newest(&live).first().map(|claim| &claim.pod);
+            let losers = live.iter().filter(|claim| Some(&claim.pod) != winner);
+            answer.lost.extend(losers.map(|claim| (*address, claim.pod.clone())));
         }
         answer
     }
@@ -327,11 +325,11 @@ fn by_name(pod: &Pod) -> Box<str> {
     format!("{}/{}", pod.namespace, pod.name).into()
 }
 
-/// Winning and losing claims: not terminating before terminating, then the newest.
+/// Winning claims: not terminating before terminating, then the newest.
 ///
 /// Pods created in the same second both win, a contradiction for the caller.
-fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
+fn newest<'a>(claims: &[&'a Claim]) -> Vec<&'a Claim> {
     let rank = |claim: &Claim| (claim.life == Life::Live, claim.created);
     let best = claims.iter().map(|claim| rank(claim)).max();
-    claims.into_iter().partition(|claim| Some(rank(claim)) == best)
+    claims.iter().copied().filter(|claim| Some(rank(claim)) == best).collect()
 }

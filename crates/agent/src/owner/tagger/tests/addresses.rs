@@ -162,7 +162,7 @@ fn one_address_in_two_namespaces_tags_neither() {
     for inputs in permutations(&[added(&one), added(&two), pods]) {
         let (tagger, reader) = after([synced()].into_iter().chain(inputs));
         assert_eq!((reader.owner(&one), reader.owner(&two)), (None, None));
-        assert!(tagger.conflicts() > 0);
+        assert!(tagger.conflicts().total() > 0);
     }
 }
 
@@ -173,7 +173,7 @@ fn newer_claim_wins_and_counts() {
     let pods = [record("old", "u1", "10.0.0.1"), newer];
     let (tagger, reader) = after([added(&eth0), Input::Pod(PodChange::Listed(pods.into())), synced()]);
     assert_eq!(reader.owner(&eth0), by("u2", Source::PodIp));
-    assert_eq!(tagger.conflicts(), 1);
+    assert_eq!(tagger.conflicts().total(), 1);
 }
 
 #[test]
@@ -291,4 +291,23 @@ fn second_sandbox_keeps_the_place() {
     let (_, reader) = after(files.into_iter().chain(inputs).chain([deleted(&first), added(&other)]));
     assert_eq!(reader.owner(&second), by("u1", Source::CniCache));
     assert_eq!(reader.owner(&other), None, "the pod is in its second sandbox");
+}
+
+/// Only an address that two live pods claim is a conflict of pod IPs.
+#[test]
+fn two_live_claims_are_counted() {
+    let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let newer = |created| applied(PodRecord { created, ..record("new", "u2", "10.0.0.1") });
+    let ending = applied(PodRecord { life: Life::Terminating, ..record("old", "u1", "10.0.0.1") });
+    let old = applied(record("old", "u1", "10.0.0.1"));
+    let elsewhere = Input::File("f", file("a", &pod("web", Some("u3")), 7, "podnet"));
+    for (inputs, wanted) in [
+        (vec![old.clone(), newer(1)], 1),
+        (vec![old.clone(), newer(0)], 1),
+        (vec![old.clone(), ending], 0),
+        (vec![elsewhere, old], 0),
+    ] {
+        let (tagger, _) = after([added(&eth0)].into_iter().chain(inputs).chain([synced()]));
+        assert_eq!(tagger.conflicts().of(ConflictKind::ClaimedTwice), wanted);
+    }
 }

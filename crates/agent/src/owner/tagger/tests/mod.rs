@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::owner::pod::Life;
+use crate::owner::tagger::conflict::ConflictKind;
 
 fn netns(number: u64, name: &str) -> Arc<Netns> {
     let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
