@@ -151,8 +151,7 @@ impl<'a> Batches<'a> {
                 Measure::Mtu => to.push(state(u64::from(interface.mtu))),
                 Measure::Bandwidth => to.extend(sample.bandwidth.map(state)),
                 _ => {
-                    let attributes = self.points.options.attributes.of_info(interface);
-                    let all = attributes.map(|(key, value)| owned_key_value(key.to_owned(), value)).collect();
+                    let all = interface_attributes(self.points.options.attributes.all(), sample);
                     to.push(point(1, nanos(interface.since).min(time), all));
                 }
             },
