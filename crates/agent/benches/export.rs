@@ -9,7 +9,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use netns_agent::export::gzip::Compressed;
 use netns_agent::export::otlp::Batches;
-use netns_agent::export::prometheus::{Format, Page};
+use netns_agent::export::prometheus::{Format, Page, Process};
 use netns_agent::export::resource::Identity;
 use netns_agent::interface::Interface;
 use netns_agent::metrics::delta::Deltas;
@@ -64,7 +64,7 @@ fn export(criterion: &mut Criterion) {
         });
     });
     let own = ResourceMetrics::default();
-    let page = Page { points: Some(&points), identity: &identity, own: &own };
+    let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };
     group.bench_function("write for Prometheus", |bencher| {
         bencher.iter(|| page.write(Format::Text, &mut std::io::sink()));
     });

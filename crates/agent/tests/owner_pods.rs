@@ -246,7 +246,7 @@ async fn absent_api_server_is_a_fault() {
     let (_dir, path) = kubeconfig(listener.local_addr().unwrap());
     drop(listener);
     let api = ApiServer::connect(Some(&path)).await.unwrap().unwrap();
-    let fault = api.check("node-1").await.unwrap_err();
+    let fault = api.pod_names("node-1").await.unwrap_err();
     assert!(fault.contains("onnection refused"), "{fault}");
 }
 

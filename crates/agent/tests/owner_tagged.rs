@@ -141,6 +141,27 @@ async fn unchanged_list_counts_as_listed() {
     until(&mut tagged, |status| status.pods_listed == Some(true)).await;
 }
 
+/// A wrong name of the node lists no pod, or another node's pods.
+#[tokio::test(start_paused = true)]
+async fn pods_of_another_node_are_told() {
+    let (sender, inner) = informer();
+    sender.send(Incoming::Added(eth0("cni-a"))).unwrap();
+    sender.send(Incoming::Synced).unwrap();
+    let list = stream::iter([PodEvent::Change(PodChange::Listed(Vec::new()))]).chain(stream::pending());
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().pods(list));
+    for _ in 0..2 {
+        next(&mut tagged).await;
+    }
+    let start = tokio::time::Instant::now();
+    let mut status = tagged.status();
+    let limit = Duration::from_secs(60);
+    tokio::select! {
+        event = tagged.next() => panic!("{event:?}"),
+        told = tokio::time::timeout(limit, status.wait_for(|status| status.foreign_pods)) => drop(told.unwrap().unwrap()),
+    }
+    assert!(start.elapsed() >= Duration::from_secs(30), "a moment between node and API server is not a fault");
+}
+
 /// The status once it is as wanted; no event may come before.
 async fn until(tagged: &mut WithOwners<Inner>, wanted: impl Fn(&OwnerStatus) -> bool) -> OwnerStatus {
     let mut status = tagged.status();

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{FinalCounters, Interface};
+use crate::Interface;
 
 /// A change of an interface, emitted by an [`Informer`](crate::Informer).
 ///
@@ -13,11 +13,8 @@ pub enum Event<O = ()> {
     Added(Arc<Interface<O>>),
     /// A property of the interface has changed.
     Updated(Arc<Interface<O>>, Changes),
-    /// The interface is deleted; with its last state and its final counters.
-    ///
-    /// `None` where no counters are known, and where the interface lives on: under another name, or hidden
-    /// by a filter.
-    Deleted(Arc<Interface<O>>, Option<Arc<FinalCounters>>),
+    /// The interface is deleted; with its last state.
+    Deleted(Arc<Interface<O>>),
     /// All interfaces that existed at the start have been emitted. Comes once.
     Synced,
 }
@@ -34,7 +31,7 @@ impl<O> Event<O> {
         match (before, now) {
             (None, None) => None,
             (None, Some(now)) => Some(Self::Added(now.clone())),
-            (Some(before), None) => Some(Self::Deleted(before.clone(), None)),
+            (Some(before), None) => Some(Self::Deleted(before.clone())),
             (Some(before), Some(now)) => {
                 let changes = before.changes_to(now);
                 (!changes.is_empty()).then(|| Self::Updated(now.clone(), changes))
@@ -48,7 +45,7 @@ impl<O> Event<O> {
         match self {
             Self::Added(interface) => Event::Added(view(&interface)),
             Self::Updated(interface, changes) => Event::Updated(view(&interface), changes),
-            Self::Deleted(interface, counters) => Event::Deleted(view(&interface), counters),
+            Self::Deleted(interface) => Event::Deleted(view(&interface)),
             Self::Synced => Event::Synced,
         }
     }
@@ -59,7 +56,7 @@ impl<O> Event<O> {
         match self {
             Self::Added(_) => EventKind::Added,
             Self::Updated(..) => EventKind::Updated,
-            Self::Deleted(..) => EventKind::Deleted,
+            Self::Deleted(_) => EventKind::Deleted,
             Self::Synced => EventKind::Synced,
         }
     }
@@ -68,7 +65,7 @@ impl<O> Event<O> {
     #[must_use]
     pub fn interface(&self) -> Option<&Arc<Interface<O>>> {
         match self {
-            Self::Added(interface) | Self::Updated(interface, _) | Self::Deleted(interface, _) => Some(interface),
+            Self::Added(interface) | Self::Updated(interface, _) | Self::Deleted(interface) => Some(interface),
             Self::Synced => None,
         }
     }

@@ -39,7 +39,10 @@ pub fn ips_from_interface(netns: Option<&Path>, name: &IfName) -> Result<Vec<IpA
     let links = links.map_err(|error| Error::List { what: "links and addresses", source: error.into() })?;
     let link = links.iter().find(|dumped| dumped.link.name == *name);
     let addresses = &link.ok_or(Error::NoInterface { name: *name })?.addresses;
-    Ok(addresses.iter().map(ipnet::IpNet::addr).collect())
+    // One address with several peers is sorted together.
+    let mut ips: Vec<IpAddr> = addresses.iter().map(|address| address.net.addr()).collect();
+    ips.dedup();
+    Ok(ips)
 }
 
 /// Repeats an attempt while its reply is incomplete.

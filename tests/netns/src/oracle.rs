@@ -100,6 +100,8 @@ impl From<Link> for LinkTruth {
             let mut nets: Vec<IpNet> =
                 link.addr_info.iter().filter(|one| one.tentative == tentative).filter_map(address).collect();
             nets.sort_unstable();
+            // One address with several peers.
+            nets.dedup();
             nets
         };
         let (addresses, tentative) = (sorted(false), sorted(true));

@@ -167,7 +167,7 @@ impl Rtnl {
     #[track_caller]
     pub fn add_address(&self, name: &str, address: IpNet) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} for {address}"));
-        let request = address_request(libc::RTM_NEWADDR, NEW, index, address);
+        let request = address_request(libc::RTM_NEWADDR, NEW, index, address, address.addr());
         self.must(request, format_args!("add {address} to {name}"));
     }
 
@@ -175,8 +175,24 @@ impl Rtnl {
     #[track_caller]
     pub fn remove_address(&self, name: &str, address: IpNet) {
         let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
-        let request = address_request(libc::RTM_DELADDR, 0, index, address);
+        let request = address_request(libc::RTM_DELADDR, 0, index, address, address.addr());
         self.must(request, format_args!("remove {address} from {name}"));
+    }
+
+    /// Adds an address with a peer, as on a point-to-point link.
+    #[track_caller]
+    pub fn add_point_to_point(&self, name: &str, address: IpNet, peer: IpAddr) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} for {address}"));
+        let request = address_request(libc::RTM_NEWADDR, NEW, index, address, peer);
+        self.must(request, format_args!("add {address} peer {peer} to {name}"));
+    }
+
+    /// Removes an address with a peer.
+    #[track_caller]
+    pub fn remove_point_to_point(&self, name: &str, address: IpNet, peer: IpAddr) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
+        let request = address_request(libc::RTM_DELADDR, 0, index, address, peer);
+        self.must(request, format_args!("remove {address} peer {peer} from {name}"));
     }
 
     /// The link's ifindex, `None` if the link does not exist.
@@ -270,16 +286,17 @@ fn link_request(kind: u16, flags: u16, index: u32) -> Request {
     request
 }
 
-fn address_request(kind: u16, flags: u16, index: u32, address: IpNet) -> Request {
+fn address_request(kind: u16, flags: u16, index: u32, address: IpNet, peer: IpAddr) -> Request {
     let mut request = Request::new(kind, flags);
-    let (family, octets) = match address.addr() {
-        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+    let octets = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
     };
+    let family = if address.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     request.bytes(&[family as u8, address.prefix_len(), libc::IFA_F_NODAD as u8, 0]);
     request.bytes(&index.to_ne_bytes());
-    request.attribute(libc::IFA_LOCAL, &octets);
-    request.attribute(libc::IFA_ADDRESS, &octets);
+    request.attribute(libc::IFA_LOCAL, &octets(address.addr()));
+    request.attribute(libc::IFA_ADDRESS, &octets(peer));
     request
 }
 

@@ -13,7 +13,7 @@ use super::fault;
 /// Answers 403 where `Host` is a name that a public DNS server can resolve. Probes are answered anyway: they
 /// reveal nothing, and a health check may send any name.
 pub(super) async fn own_host(request: Request, next: Next) -> Response {
-    let probe = matches!(request.uri().path(), "/livez" | "/readyz");
+    let probe = matches!(request.uri().path(), "/livez" | "/healthz" | "/readyz");
     let host = request.headers().get(header::HOST);
     if probe || host.is_none_or(|host| host.to_str().is_ok_and(is_own)) {
         return next.run(request).await;

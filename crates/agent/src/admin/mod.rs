@@ -4,6 +4,7 @@
 //! time and connections (see [`serve`]).
 
 mod host;
+mod index;
 mod places;
 mod server;
 
@@ -20,7 +21,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use serde::Deserialize;
@@ -58,16 +59,27 @@ impl fmt::Debug for Handles {
     }
 }
 
-/// The routes, with a limit on the time of each answer.
-pub fn router(handles: Handles) -> Router {
+/// All routes, with a limit on the time of each answer.
+pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
+    let router = metrics_routes().route("/v1/interfaces", get(interfaces)).route("/v1/lookup", get(look_up));
+    finish(router.route("/", get(async || Html(index::ALL))), handles)
+}
+
+/// Metrics and probes alone, for a server that more clients reach: they learn neither addresses nor peers.
+pub fn metrics_router(handles: impl Into<Arc<Handles>>) -> Router {
+    finish(metrics_routes().route("/", get(async || Html(index::METRICS))), handles)
+}
+
+fn metrics_routes() -> Router<Arc<Handles>> {
     Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(live))
+        .route("/healthz", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/v1/interfaces", get(interfaces))
-        .route("/v1/lookup", get(look_up))
-        .layer(middleware::from_fn(in_time))
-        .with_state(Arc::new(handles))
+}
+
+fn finish(router: Router<Arc<Handles>>, handles: impl Into<Arc<Handles>>) -> Router {
+    router.layer(middleware::from_fn(in_time)).with_state(handles.into())
 }
 
 type Shared = State<Arc<Handles>>;
@@ -75,6 +87,10 @@ type Shared = State<Arc<Handles>>;
 async fn in_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(ANSWER_TIME, next.run(request)).await;
     answer.unwrap_or_else(|_| fault(StatusCode::GATEWAY_TIMEOUT, "the answer took more than 10 s; try again"))
+}
+
+async fn live() -> &'static str {
+    "ok\n"
 }
 
 async fn ready(State(handles): Shared) -> Response {

@@ -44,9 +44,13 @@ fn slow() -> axum::routing::MethodRouter {
 
 /// Serves for as long as the future `client` runs.
 async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+    with_router(router(handles()).route("/slow", slow()), client).await
+}
+
+async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve(listener, router(handles()).route("/slow", slow()), std::future::pending());
+    let server = serve(listener, router, std::future::pending());
     let limited = tokio::time::timeout(Duration::from_secs(20), client(address));
     tokio::select! {
         answer = limited => answer.expect("the client is done in time"),
@@ -78,9 +82,46 @@ async fn json_of(address: std::net::SocketAddr, path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn alive_before_ready() {
     with_server(async |address| {
-        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+        for path in ["/livez", "/healthz"] {
+            assert_eq!(get(address, path, &[]).await.0, 200, "{path}");
+        }
         let (status, _, body) = get(address, "/readyz", &[]).await;
         assert_eq!((status, &*body), (503, &b"not ready: the first scan is not done\n"[..]));
+    })
+    .await;
+}
+
+/// Each link of the landing page leads to a route.
+#[tokio::test]
+async fn landing_page_links_to_routes() {
+    with_server(async |address| {
+        let (status, headers, body) = get(address, "/", &[]).await;
+        assert_eq!((status, &headers["content-type"]), (200, &"text/html; charset=utf-8".parse().unwrap()));
+        let page = String::from_utf8(body).unwrap();
+        let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(links.len(), 5, "{page}");
+        for link in links {
+            assert_ne!(get(address, link, &[]).await.0, 404, "{link}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_server_hides_interfaces() {
+    with_router(metrics_router(handles()), async |address| {
+        for (path, status) in [
+            ("/", 200),
+            ("/metrics", 200),
+            ("/healthz", 200),
+            ("/readyz", 503),
+            ("/v1/interfaces", 404),
+            ("/v1/lookup?ifindex=9", 404),
+        ] {
+            assert_eq!(get(address, path, &[]).await.0, status, "{path}");
+        }
+        let (_, _, body) = get(address, "/", &[]).await;
+        assert!(!String::from_utf8(body).unwrap().contains("/v1/"));
     })
     .await;
 }

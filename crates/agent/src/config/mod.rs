@@ -18,7 +18,7 @@ use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
 use crate::causes::chain;
-use crate::metrics::points::Options;
+use crate::metrics::points::{Options, PageNames};
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
@@ -43,6 +43,8 @@ pub struct Config {
     pub preferred: Preferred,
     /// Directory of CNI results; `None`: not used.
     pub cni_cache_dir: Option<PathBuf>,
+    /// Whether to watch the pods of this node at the API server.
+    pub watch_pods: bool,
     /// This node's name in Kubernetes.
     pub node_name: Option<String>,
     /// Kubeconfig for the API server; `None`: the pod's service account.
@@ -55,6 +57,8 @@ pub struct Config {
     pub export: Export,
     /// Address of the admin server; `None`: none.
     pub admin_address: Option<SocketAddr>,
+    /// Address of the server of metrics and probes alone; `None`: none.
+    pub metrics_address: Option<SocketAddr>,
     /// Time limit of the last export.
     pub shutdown_grace: Duration,
     /// Level and format of logs.
@@ -102,6 +106,8 @@ pub struct Export {
     pub options: Options,
     /// Interfaces on the metrics page.
     pub prometheus: Prometheus,
+    /// Names of pods' counters on the metrics page.
+    pub prometheus_names: PageNames,
     /// Export interface events as logs.
     pub events: bool,
     /// OTLP destinations.
@@ -259,6 +265,7 @@ impl Config {
             filter_words: FilterWords::default(),
             preferred: Preferred::default(),
             cni_cache_dir: None,
+            watch_pods: true,
             node_name: None,
             kubeconfig: None,
             pod_labels: Vec::new(),
@@ -267,10 +274,12 @@ impl Config {
                 interval: Duration::MAX,
                 options: Options::default(),
                 prometheus: Prometheus::Auto,
+                prometheus_names: PageNames::default(),
                 events: false,
                 otlp: Otlp::default(),
             },
             admin_address: None,
+            metrics_address: None,
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },
             words: SettingWords::default(),

@@ -1,5 +1,6 @@
 //! The one table of settings: flags, environment, file, defaults and documentation come from it.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
 use super::{Config, Listen, LogFormat, Prometheus};
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
-use crate::metrics::points::Attributes;
+use crate::metrics::points::{Attributes, PageNames};
 
 const fn own(name: &'static str) -> Env<'static> {
     Env { name, unit: Unit::Own }
@@ -157,6 +158,17 @@ pub const SETTINGS: &[Setting] = &[
             config.cni_cache_dir = dir.map(absolute).transpose()?;
             Ok(())
         },
+    },
+    Setting {
+        key: "watch-pods",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "true|false",
+        default: "true",
+        also: &[],
+        help: "Watch the pods of this node at the API server, if there is one: a kubeconfig or a pod's service account. \
+               If false, owners come from the CNI cache alone.",
+        set: |config, words| switch(one(words)).map(|on| config.watch_pods = on),
     },
     Setting {
         key: "node-name",
@@ -355,7 +367,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "KEY",
         default: "",
         also: &[],
-        help: "Attributes of every series in addition to the interface's name: network.interface.mac, netns.name, cni.network.name.",
+        help: "Attributes of every series in addition to the interface's name: network.interface.mac, netns.name, cni.network.name. network.interface.addresses is added to interface.info only.",
         set: |config, words| words.iter().try_for_each(|word| attribute(&mut config.export.options.attributes, word)),
     },
     Setting {
@@ -431,6 +443,24 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "prometheus-names",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "native|kubelet|both",
+        default: "native",
+        also: &[],
+        help: "Names of pods' bytes, packets, errors and drops on /metrics: OpenTelemetry's, the kubelet's container_network_*, or both.",
+        set: |config, words| {
+            config.export.prometheus_names = match one(words) {
+                "native" => PageNames::Native,
+                "kubelet" => PageNames::Kubelet,
+                "both" => PageNames::Both,
+                other => return Err(choice(other, "native, kubelet or both")),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         key: "admin-address",
         section: Section::Program,
         shape: Shape::One,
@@ -439,11 +469,20 @@ pub const SETTINGS: &[Setting] = &[
         also: &[],
         help: "Address of /metrics, /livez, /readyz and /v1/…; empty: none.",
         set: |config, words| {
-            let address = some(words).map(|text| {
-                text.parse()
-                    .map_err(|_| format!("{text:?} is not an address: write one like 127.0.0.1:9465 or [::]:9465"))
-            });
-            config.admin_address = address.transpose()?;
+            config.admin_address = address(words)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics-address",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "IP:PORT",
+        default: "",
+        also: &[],
+        help: "Address of a second server with /metrics and probes alone, so that scrapers need no access to /v1/…; empty: none.",
+        set: |config, words| {
+            config.metrics_address = address(words)?;
             Ok(())
         },
     },
@@ -513,6 +552,12 @@ fn some(words: &[String]) -> Option<String> {
     words.first().filter(|word| !word.is_empty()).cloned()
 }
 
+fn address(words: &[String]) -> Result<Option<SocketAddr>, String> {
+    let Some(text) = some(words) else { return Ok(None) };
+    let address = text.parse();
+    address.map(Some).map_err(|_| format!("{text:?} is not an address: write one like 127.0.0.1:9465 or [::]:9465"))
+}
+
 fn opt_in(word: &str) -> Result<Measure, String> {
     let metric = INTERFACE_METRICS.iter().filter(|metric| metric.opt_in).find(|metric| metric.suffix == word);
     metric.map(|metric| metric.measure).ok_or_else(|| format!("{word:?} is not an opt-in metric"))
@@ -523,7 +568,11 @@ fn attribute(attributes: &mut Attributes, word: &str) -> Result<(), String> {
         keys::MAC => attributes.mac = true,
         keys::NETNS => attributes.netns = true,
         keys::NETWORK => attributes.network = true,
-        _ => return Err(choice(word, &format!("{}, {} or {}", keys::MAC, keys::NETNS, keys::NETWORK))),
+        keys::ADDRESSES => attributes.addresses = true,
+        _ => {
+            let choices = format!("{}, {}, {} or {}", keys::MAC, keys::NETNS, keys::NETWORK, keys::ADDRESSES);
+            return Err(choice(word, &choices));
+        }
     }
     Ok(())
 }

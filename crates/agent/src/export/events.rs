@@ -143,11 +143,11 @@ fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
     let (kind, changes) = match event {
         Event::Added(_) => ("added", Changes::default()),
         Event::Updated(_, changes) => ("updated", *changes),
-        Event::Deleted(..) => ("deleted", Changes::default()),
+        Event::Deleted(_) => ("deleted", Changes::default()),
         Event::Synced => ("synced", Changes::default()),
     };
-    let all = Attributes::default().all();
-    let mut attributes: Vec<_> = all.of(interface).map(|(key, value)| key_value(key, &value)).collect();
+    let mut attributes: Vec<_> =
+        Attributes::default().of_info(interface).map(|(key, value)| key_value(key, &value)).collect();
     attributes.push(key_value(keys::OPER_STATE, interface.oper_state.as_str()));
     if !changes.is_empty() {
         attributes.push(changed(changes));

@@ -40,6 +40,13 @@ impl Identity {
         attributes
     }
 
+    /// The name of the node as on every Resource; empty where unknown.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        let named = self.attributes.iter().find(|(key, value)| key == "k8s.node.name" && !value.is_empty());
+        named.map_or(&self.node, |(_, value)| value)
+    }
+
     fn instance(&self, subject: &Subject) -> String {
         match subject {
             Subject::Node => self.node.clone(),

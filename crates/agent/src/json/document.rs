@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Changes, Confidence, Counters, Direction, FinalCounters};
+use iface_core::{Changes, Confidence};
 use serde::Serialize;
 
 use super::{EventView, FaultView, InterfaceView, LookupView};
@@ -86,21 +86,6 @@ pub const EVENT: &[Field] = &[
     field("time", "string", "time of the event, RFC 3339 in UTC; absent in `Synced`"),
     field("changed", "array of strings", "changed fields of an `Updated` event, else empty; absent in `Synced`"),
     field("interface", "object", "the interface after the event; absent in `Synced`"),
-    field(
-        "final",
-        "object",
-        "traffic of the interface from its addition to its deletion; only in `Deleted`, where counters are known and the interface does not live on under another name",
-    ),
-    field("final.receive", "object", "traffic into the interface"),
-    field("final.receive.bytes", "number", "bytes"),
-    field("final.receive.packets", "number", "packets"),
-    field("final.receive.errors", "number", "packets with errors"),
-    field("final.receive.dropped", "number", "dropped packets"),
-    field("final.transmit", "object", "traffic out of the interface"),
-    field("final.transmit.bytes", "number", "bytes"),
-    field("final.transmit.packets", "number", "packets"),
-    field("final.transmit.errors", "number", "packets with errors"),
-    field("final.transmit.dropped", "number", "dropped packets"),
 ];
 
 /// The fields of a lookup.
@@ -128,7 +113,6 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
         EVENT,
     );
     example(&mut page, &EventView::new(&event, time));
-    example(&mut page, &EventView::new(&deleted(interface), time));
     example(&mut page, &EventView::new(&Event::Synced, time));
     object(&mut page, "Lookup", "`lookup -o json` and `/v1/lookup` answer one lookup.", LOOKUP);
     example(&mut page, &LookupView::from(&answer));
@@ -136,13 +120,6 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     table(&mut page, FAULT);
     example(&mut page, &FaultView { error: "no interface has the ifindex 77" });
     page
-}
-
-/// The deletion of an interface that received 70 bytes in one packet.
-#[must_use]
-pub fn deleted(interface: &Arc<Interface>) -> Event {
-    let counters = Counters::new(Direction::new(70, 1), Direction::default());
-    Event::Deleted(interface.clone(), Some(Arc::new(FinalCounters::new(counters, SystemTime::UNIX_EPOCH))))
 }
 
 fn object(page: &mut String, heading: &str, introduction: &str, fields: &[Field]) {

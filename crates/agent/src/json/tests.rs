@@ -10,7 +10,7 @@ use iface_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::document::{EVENT, FAULT, Field, INTERFACE, LOOKUP, deleted, markdown};
+use super::document::{EVENT, FAULT, Field, INTERFACE, LOOKUP, markdown};
 use super::*;
 use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
 use crate::lookup::Answer;
@@ -98,16 +98,6 @@ fn update_has_time_and_changed_fields() {
 }
 
 #[test]
-fn deletion_has_final_counters() {
-    let view = shown(EventView::new(&deleted(&Arc::new(bare())), SystemTime::UNIX_EPOCH));
-    let none = json!({"bytes": 0, "packets": 0, "errors": 0, "dropped": 0});
-    assert_eq!(view["final"]["receive"], json!({"bytes": 70, "packets": 1, "errors": 0, "dropped": 0}));
-    assert_eq!(view["final"]["transmit"], none);
-    let renamed = Event::Deleted(Arc::new(bare()), None);
-    assert_eq!(shown(EventView::new(&renamed, SystemTime::UNIX_EPOCH)).get("final"), None);
-}
-
-#[test]
 fn synced_has_only_its_name() {
     assert_eq!(shown(EventView::new(&Event::Synced, SystemTime::now())), json!({"event": "Synced"}));
 }
@@ -133,7 +123,7 @@ fn paths(value: &Value, prefix: &str) -> Vec<String> {
 #[test]
 fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
-    let event = deleted(&interface);
+    let event = Event::Added(interface.clone());
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
     let objects: [(Value, &[Field]); 4] = [
         (shown(InterfaceView::from(&*interface)), INTERFACE),

@@ -257,6 +257,21 @@ pub struct OwnMetric {
 
 const KINDS: (&str, &[&str]) = (keys::EVENT_KIND, &["added", "updated", "deleted"]);
 const SIGNALS: (&str, &[&str]) = (keys::SIGNAL, &["metrics", "logs"]);
+const CONFLICTS: (&str, &[&str]) = (
+    keys::CONFLICT_KIND,
+    &[
+        "two_results",
+        "other_mac",
+        "result_against_known",
+        "result_against_address",
+        "known_against_address",
+        "two_addresses",
+        "shared_address",
+        "known_elsewhere",
+        "unproven_result",
+        "claimed_twice",
+    ],
+);
 const ERRORS: (&str, &[&str]) = (keys::ERROR_TYPE, &["unreachable", "timeout", "refused", "throttled"]);
 
 /// Attribute keys.
@@ -271,12 +286,16 @@ pub mod keys {
     pub const NETNS: &str = "netns.name";
     /// Name of the CNI network the interface is attached to.
     pub const NETWORK: &str = "cni.network.name";
+    /// Addresses of the interface without prefix lengths, separated by commas.
+    pub const ADDRESSES: &str = "network.interface.addresses";
     /// Kind of an interface event.
     pub const EVENT_KIND: &str = "netns_agent.event.kind";
     /// Operational state as in `ip link`, on event logs.
     pub const OPER_STATE: &str = "network.interface.oper_state";
     /// Changed properties, on event logs.
     pub const CHANGED: &str = "netns_agent.event.changed";
+    /// Kind of a contradiction between sources of owners.
+    pub const CONFLICT_KIND: &str = "netns_agent.conflict.kind";
     /// Exported signal.
     pub const SIGNAL: &str = "netns_agent.export.signal";
     /// Reason of a failed export.
@@ -307,8 +326,11 @@ own_metrics! {
     NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Watched network namespaces.";
     INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Known interfaces.";
     UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces without a known pod.";
+    API_FAILURES: "netns_agent.api.failures" Counter "{request}" [] "Failed requests to the API server.";
+    API_FAULTS: "netns_agent.api.faults" UpDownCounter "{fault}" [] "Faults that keep pods of the API server from being known, at present.";
     FAULTS: "netns_agent.faults" UpDownCounter "{fault}" [] "Namespaces and directories that cannot be read now and are retried.";
     CNI_REFUSED: "netns_agent.cni.files.refused" Counter "{file}" [] "CNI result files that were refused.";
+    OWNER_CONFLICTS: "netns_agent.owner.conflicts" Counter "{conflict}" [CONFLICTS] "Contradictions between sources of owners, each once per namespace.";
     IP_CONFLICTS: "netns_agent.pod_ip.conflicts" Counter "{conflict}" [] "IP addresses claimed by two live pods at the same time.";
     COLLECT_DURATION: "netns_agent.collect.duration" Histogram "s" [] "Time to read the counters of all interfaces.";
     SERIES: "netns_agent.series" UpDownCounter "{series}" [] "Exported series of interfaces.";

@@ -15,6 +15,7 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMete
 
 use crate::metrics::catalog::{self, Instrument, OwnMetric, keys};
 use crate::metrics::points::{Nanos, nanos};
+use crate::owner::tagger::conflict::{ConflictCounts, ConflictKind};
 
 /// Bounds of durations, seconds: from a node with few pods to a receiver at its timeout.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -38,12 +39,16 @@ pub struct Observed {
     pub interfaces: u64,
     /// Interfaces in named namespaces without a known pod.
     pub untagged: u64,
+    /// Failed requests to the API server.
+    pub api_failures: u64,
+    /// Present faults of the API server's pods.
+    pub api_faults: u64,
     /// Namespaces and directories with a fault.
     pub faults: u64,
     /// Refused CNI result files.
     pub cni_refused: u64,
-    /// Addresses claimed by two live pods.
-    pub ip_conflicts: u64,
+    /// Contradictions between sources of owners.
+    pub conflicts: ConflictCounts,
     /// Exported series of interfaces.
     pub series: u64,
     /// Series left out because of the limit.
@@ -98,7 +103,9 @@ impl OwnMetrics {
             .with_resource(Resource::builder_empty().build())
             .build();
         let meter = provider.meter(env!("CARGO_PKG_NAME"));
-        observe_all(&meter, &Arc::new(observe));
+        let observe = Arc::new(observe);
+        observe_all(&meter, &observe);
+        observe_conflicts(&meter, move || observe());
         Self {
             events: counter(&meter, &catalog::EVENTS),
             collect_duration: histogram(&meter, &catalog::COLLECT_DURATION),
@@ -177,7 +184,7 @@ impl OwnMetrics {
 
 type Field = fn(&Observed) -> u64;
 
-const OBSERVED: [(&OwnMetric, Field); 14] = [
+const OBSERVED: [(&OwnMetric, Field); 16] = [
     (&catalog::EVENTS_UNREAD, |o| o.unread),
     (&catalog::EVENTS_MERGED, |o| o.merged),
     (&catalog::OVERRUNS, |o| o.overruns),
@@ -186,9 +193,11 @@ const OBSERVED: [(&OwnMetric, Field); 14] = [
     (&catalog::NAMESPACES, |o| o.namespaces),
     (&catalog::INTERFACES, |o| o.interfaces),
     (&catalog::UNTAGGED, |o| o.untagged),
+    (&catalog::API_FAILURES, |o| o.api_failures),
+    (&catalog::API_FAULTS, |o| o.api_faults),
     (&catalog::FAULTS, |o| o.faults),
     (&catalog::CNI_REFUSED, |o| o.cni_refused),
-    (&catalog::IP_CONFLICTS, |o| o.ip_conflicts),
+    (&catalog::IP_CONFLICTS, |o| o.conflicts.of(ConflictKind::ClaimedTwice)),
     (&catalog::SERIES, |o| o.series),
     (&catalog::SERIES_OVERFLOW, |o| o.overflow),
     (&catalog::SERIES_DUPLICATE, |o| o.duplicates),
@@ -215,6 +224,19 @@ fn observe_all(meter: &Meter, observe: &Arc<impl Fn() -> Observed + Send + Sync 
                 .build();
         }
     }
+}
+
+fn observe_conflicts(meter: &Meter, observe: impl Fn() -> Observed + Send + Sync + 'static) {
+    let metric = &catalog::OWNER_CONFLICTS;
+    let counter = meter.u64_observable_counter(metric.name).with_unit(metric.unit).with_description(metric.description);
+    counter
+        .with_callback(move |instrument| {
+            let conflicts = observe().conflicts;
+            for kind in ConflictKind::ALL {
+                instrument.observe(conflicts.of(kind), &[KeyValue::new(keys::CONFLICT_KIND, kind.as_str())]);
+            }
+        })
+        .build();
 }
 
 fn counter(meter: &Meter, metric: &OwnMetric) -> Counter<u64> {

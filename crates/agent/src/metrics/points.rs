@@ -36,12 +36,26 @@ pub struct Options {
     pub opt_in: Vec<Measure>,
     /// Attributes of interfaces.
     pub attributes: Attributes,
+    /// Names of pods' counters on the page of metrics.
+    pub names: PageNames,
     /// A younger interface is not reported yet; later all its traffic is.
     pub min_age: Duration,
     /// Most series of interfaces at a time.
     pub max_series: usize,
     /// Most series of the interfaces of a pod, or of a namespace without a pod.
     pub max_series_per_pod: usize,
+}
+
+/// Names of pods' counters on the page of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageNames {
+    /// OpenTelemetry's.
+    #[default]
+    Native,
+    /// The kubelet's `container_network_*`, for bytes, packets, errors and drops.
+    Kubelet,
+    /// Both.
+    Both,
 }
 
 /// Names and choice of an interface's attributes.
@@ -55,15 +69,11 @@ pub struct Attributes {
     pub netns: bool,
     /// The CNI network's name on every series, not only on the info metric.
     pub network: bool,
+    /// The addresses on the info metric; never on other series, which would end with each change of an address.
+    pub addresses: bool,
 }
 
 impl Attributes {
-    /// All attributes of an interface, for the info metric.
-    #[must_use]
-    pub fn all(self) -> Self {
-        Self { mac: true, netns: true, network: true, ..self }
-    }
-
     /// Key of the interface's name.
     #[must_use]
     pub fn interface_key(self) -> &'static str {
@@ -90,6 +100,17 @@ impl Attributes {
         .into_iter()
         .flatten()
     }
+
+    /// Attributes of the info metric of the interface.
+    pub fn of_info(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
+        let all = Self { mac: true, netns: true, network: true, ..self };
+        let shown = self.addresses && !interface.addresses.is_empty();
+        let addresses = shown.then(|| {
+            let addresses: Vec<_> = interface.addresses.iter().map(|net| net.addr().to_string()).collect();
+            (keys::ADDRESSES, addresses.join(","))
+        });
+        all.of(interface).chain(addresses)
+    }
 }
 
 /// `AC-DE-48-23-45-67`, as the conventions write `host.mac`.
@@ -102,6 +123,7 @@ impl Default for Options {
         Self {
             opt_in: Vec::new(),
             attributes: Attributes::default(),
+            names: PageNames::default(),
             min_age: Duration::ZERO,
             max_series: 100_000,
             max_series_per_pod: 2_000,
@@ -115,10 +137,22 @@ impl Options {
         INTERFACE_METRICS.iter().filter(|metric| !metric.opt_in || self.opt_in.contains(&metric.measure))
     }
 
+    /// The options for scrapers: the info metric is always reported, as joins replace attributes on every series.
+    #[must_use]
+    pub fn for_page(mut self, names: PageNames) -> Self {
+        self.names = names;
+        if !self.opt_in.contains(&Measure::Info) {
+            self.opt_in.push(Measure::Info);
+        }
+        self
+    }
+
     /// Number of series per interface.
     #[must_use]
     pub fn series_each(&self) -> usize {
-        self.metrics().map(|metric| metric.measure.series()).sum()
+        // Four of cAdvisor's names, in two directions.
+        let again = if self.names == PageNames::Both { 8 } else { 0 };
+        again + self.metrics().map(|metric| metric.measure.series()).sum::<usize>()
     }
 }
 

@@ -6,10 +6,11 @@
 pub mod cni;
 pub mod kube;
 pub mod model;
+mod node_check;
 pub mod pod;
 pub mod tagger;
 pub mod with_owners;
 
 pub use kube::{ApiServer, Selection};
 pub use tagger::Tagger;
-pub use with_owners::{OwnerSources, OwnerStatus, OwnerTallies, WithOwners};
+pub use with_owners::{FOREIGN, OwnerSources, OwnerStatus, OwnerTallies, WithOwners};

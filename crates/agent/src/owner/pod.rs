@@ -87,6 +87,17 @@ impl From<&Pod> for PodName {
     }
 }
 
+/// An applied record of the API server.
+#[derive(Debug)]
+pub(in crate::owner) struct Applied {
+    /// The new state of the pod.
+    pub(in crate::owner) record: PodRecord,
+    /// Whether a used field is new.
+    pub(in crate::owner) changed: bool,
+    /// Whether the API server states the fields again, in a later version of a known pod.
+    pub(in crate::owner) repeated: bool,
+}
+
 /// The pods of the API server.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Pods {
@@ -96,20 +107,20 @@ pub(in crate::owner) struct Pods {
 }
 
 impl Pods {
-    /// Applies a record; returns the new state of the pod, unless unchanged.
+    /// Applies a record; returns the new state of the pod, unless nothing is new.
     ///
     /// A list from a lagging API server may show the past: a deleted pod, whose uid never returns, or an
     /// earlier state. An API server restored from a backup shows the present under lower versions. So a
     /// record with a lower version counts only for progress in the pod's life: no pod's life goes
     /// back.
-    pub(in crate::owner) fn apply(&mut self, mut record: PodRecord) -> Option<PodRecord> {
+    pub(in crate::owner) fn apply(&mut self, mut record: PodRecord) -> Option<Applied> {
         if self.deleted.contains(&record.uid) {
             return None;
         }
         let Some(known) = self.by_uid.get_mut(&record.uid) else {
             self.by_name.entry(record.pod.as_ref().into()).or_default().insert(record.uid.clone());
             self.by_uid.insert(record.uid.clone(), record.clone());
-            return Some(record);
+            return Some(Applied { record, changed: true, repeated: false });
         };
         let life = known.life.max(record.life);
         if is_older(record.version, known.version) {
@@ -117,9 +128,10 @@ impl Pods {
         }
         record.life = life;
         // Most changes of a pod concern dropped fields.
-        let new = PodRecord { version: record.version, ..known.clone() } != record;
+        let changed = PodRecord { version: record.version, ..known.clone() } != record;
+        let repeated = is_older(known.version, record.version);
         known.clone_from(&record);
-        new.then_some(record)
+        (changed || repeated).then_some(Applied { record, changed, repeated })
     }
 
     pub(in crate::owner) fn delete(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
@@ -144,8 +156,14 @@ impl Pods {
         self.by_uid.get(uid)
     }
 
+    /// The records of a pod in a CNI file; several if the file has no uid.
+    pub(in crate::owner) fn same(&self, pod: &Pod) -> impl Iterator<Item = &PodRecord> {
+        let uids = self.uids_named(&PodName::from(pod));
+        uids.filter_map(|uid| self.by_uid.get(uid)).filter(|record| same_pod(&record.named, pod))
+    }
+
     /// The uids of all records with a pod's namespace and name.
-    pub(in crate::owner) fn uids_named(&self, name: &PodName) -> impl Iterator<Item = &Arc<str>> {
+    pub(in crate::owner) fn uids_named<'a>(&'a self, name: &PodName) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.by_name.get(name).into_iter().flatten()
     }
 
@@ -204,11 +222,10 @@ impl Remembered {
         self.uids.contains(&self.key.hash_one(uid))
     }
 
-    /// Returns whether the uid is new.
-    pub(in crate::owner) fn insert(&mut self, uid: &str) -> bool {
+    pub(in crate::owner) fn insert(&mut self, uid: &str) {
         let uid = self.key.hash_one(uid);
         if !self.uids.insert(uid) {
-            return false;
+            return;
         }
         if self.order.len() == REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -216,6 +233,5 @@ impl Remembered {
             self.uids.remove(&oldest);
         }
         self.order.push_back(uid);
-        true
     }
 }

@@ -19,8 +19,13 @@ use tracing::{debug, info, warn};
 
 use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
 use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
 use crate::owner::tagger::Tagger;
+use crate::owner::tagger::conflict::ConflictCounts;
+
+/// The fault of a wrong name of the node, with the remedy.
+pub const FOREIGN: &str = "the API server knows none of the pods in this node's namespaces: set --node-name to this node's name in `kubectl get nodes`";
 
 /// Number of inputs applied before other tasks of the thread run.
 const TURN: usize = 64;
@@ -79,7 +84,7 @@ pub struct OwnerTallies {
     /// Failed requests to the API server since the start.
     pub pod_faults: u64,
     /// Contradictions between sources since the start.
-    pub conflicts: u64,
+    pub conflicts: ConflictCounts,
     /// Interfaces outside the host's namespace without an owner now.
     pub untagged: u64,
 }
@@ -95,6 +100,8 @@ pub struct OwnerStatus {
     pub pods_listed: Option<bool>,
     /// Fault of the last request to the API server, as a line.
     pub pod_fault: Option<String>,
+    /// Whether the API server's pods are another node's, as none of them has a namespace here.
+    pub foreign_pods: bool,
 }
 
 /// Passes an informer's events on with the owner of each interface, and an
@@ -112,6 +119,7 @@ pub struct WithOwners<I> {
     ready: VecDeque<Event>,
     /// Whether events of a complete list of pods are unread.
     listed_unread: bool,
+    node: NodeCheck,
     status: watch::Sender<OwnerStatus>,
 }
 
@@ -142,6 +150,7 @@ impl<I: Informer> WithOwners<I> {
             tagger: Tagger::default(),
             ready: VecDeque::new(),
             listed_unread: false,
+            node: NodeCheck::default(),
             status: watch::Sender::new(status),
         }
     }
@@ -233,7 +242,10 @@ impl<I: Informer> WithOwners<I> {
     fn pods_changed(&mut self, event: PodEvent) {
         match event {
             PodEvent::Change(change) => {
-                self.listed_unread |= matches!(change, PodChange::Listed(_));
+                if matches!(change, PodChange::Listed(_)) {
+                    self.listed_unread = true;
+                    self.node.listed();
+                }
                 self.tagger.pod(change);
                 self.status.send_if_modified(|status| {
                     let recovered = status.pod_fault.take().is_some();
@@ -250,6 +262,15 @@ impl<I: Informer> WithOwners<I> {
                     status.pod_fault = Some(fault);
                 }
             }),
+        }
+    }
+
+    fn check_node(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(foreign) = self.node.poll(cx, &self.tagger) {
+            if foreign {
+                warn!(event.name = "pods.foreign", "{FOREIGN}");
+            }
+            self.status.send_modify(|status| status.foreign_pods = foreign);
         }
     }
 
@@ -294,6 +315,7 @@ impl<I: Informer> Stream for WithOwners<I> {
                 return Poll::Ready(event);
             }
             if !this.take_input(cx) {
+                this.check_node(cx);
                 return if this.inner_ended { Poll::Ready(None) } else { Poll::Pending };
             }
             this.publish();

@@ -189,6 +189,9 @@ async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyho
         });
         sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
     }
+    if !config.watch_pods {
+        return Ok(sources);
+    }
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(api) => api,
         // A pod may well have no service account: then the CNI cache alone names owners.

@@ -7,7 +7,7 @@ use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
 use crate::metrics::own::Observed;
-use crate::owner::OwnerStatus;
+use crate::owner::{FOREIGN, OwnerStatus};
 use crate::pipeline::Pipeline;
 
 /// Source of the agent's own metrics; it answers at once.
@@ -30,9 +30,11 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
         namespaces: status.namespaces as u64,
         interfaces: status.interfaces as u64,
         untagged: owners.tallies.untagged,
+        api_failures: owners.tallies.pod_faults,
+        api_faults: u64::from(owners.pod_fault.is_some()) + u64::from(owners.foreign_pods),
         faults: status.faults.len() as u64,
         cni_refused: owners.tallies.refused_files,
-        ip_conflicts: owners.tallies.conflicts,
+        conflicts: owners.tallies.conflicts,
         series: count.series as u64,
         overflow: count.overflow as u64,
         duplicates: count.duplicates as u64,
@@ -44,28 +46,46 @@ pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) ->
     let (handle, owners, settled) = (shared.handle.clone(), pipeline.owners().clone(), shared.settled.clone());
     let (shown, known) = (shared.clone(), shared.clone());
     Handles {
-        ready: Box::new(move || ready(settled.is_synced(), &handle.status(), &owners.borrow())),
+        ready: Box::new(move || {
+            let waits = Waits { for_scan: !settled.is_synced(), for_pods: settled.awaits_pods() };
+            ready(waits, &handle.status(), &owners.borrow())
+        }),
         interfaces: Box::new(move || shown.interfaces()),
         lookup: Box::new(move |wanted| known.find(wanted)),
         metrics: Box::new(move |format| scrapes.page(format)),
     }
 }
 
-/// The agent is ready once all interfaces are known and nothing that the agent itself lacks hides namespaces.
-fn ready(synced: bool, status: &Status, owners: &OwnerStatus) -> Result<Option<String>, String> {
-    if !synced {
+/// The events that readiness waits for.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    for_scan: bool,
+    for_pods: bool,
+}
+
+/// The agent is ready once all interfaces are known and nothing that the agent itself lacks hides namespaces. An API
+/// server that does not answer delays readiness for a bounded time: a rollout must not stop for an outage.
+fn ready(waits: Waits, status: &Status, owners: &OwnerStatus) -> Result<Option<String>, String> {
+    if waits.for_scan {
         return Err("the first scan of namespaces is not done".to_owned());
     }
-    if owners.pods_listed == Some(false) {
+    let without_pods = (owners.pods_listed == Some(false)).then(|| {
         let why = owners.pod_fault.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        return Err(format!("the first list of pods is not here{why}"));
+        format!("the first list of pods is not here{why}")
+    });
+    if let Some(why) = without_pods.clone().filter(|_| waits.for_pods) {
+        return Err(why);
     }
     // A left-over name hides nothing, and a pod must not make the agent unready by the names of its links.
     let is_tolerable = |kind| matches!(kind, FaultKind::Name | FaultKind::Incomplete);
     let text = |fault: &Fault| format!("{}: {}", fault.subject.display(), fault.error);
     match status.faults.iter().find(|fault| !is_tolerable(fault.kind)) {
         Some(fault) => Err(text(fault)),
-        None => Ok(status.faults.first().map(text)),
+        None => {
+            let foreign = || owners.foreign_pods.then(|| FOREIGN.to_owned());
+            let of_pods = without_pods.or_else(|| owners.pod_fault.clone()).or_else(foreign);
+            Ok(of_pods.or_else(|| status.faults.first().map(text)))
+        }
     }
 }
 
@@ -82,19 +102,28 @@ mod tests {
     #[test]
     fn readiness_needs_scan_list_and_full_view() {
         let none = OwnerStatus::default();
-        assert_eq!(ready(true, &status(Vec::new()), &none), Ok(None));
-        assert!(ready(false, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
-        let asked = OwnerStatus { pods_listed: Some(false), pod_fault: Some("403".into()), ..none.clone() };
-        assert!(ready(true, &status(Vec::new()), &asked).unwrap_err().contains("pods is not here: 403"));
+        let waits = Waits { for_scan: false, for_pods: false };
+        let ready = |faults, owners| super::ready(waits, &status(faults), owners);
+        assert_eq!(ready(Vec::new(), &none), Ok(None));
+        let scan = Waits { for_scan: true, ..waits };
+        assert!(super::ready(scan, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
         let fault = |kind| Fault { kind, subject: "/run/netns/a".into(), error: "too many open files".into() };
         for tolerable in [FaultKind::Name, FaultKind::Incomplete] {
-            let noted = ready(true, &status(vec![fault(tolerable)]), &none).unwrap();
+            let noted = ready(vec![fault(tolerable)], &none).unwrap();
             assert_eq!(noted.as_deref(), Some("/run/netns/a: too many open files"));
         }
-        assert!(
-            ready(true, &status(vec![fault(FaultKind::Namespace)]), &none)
-                .unwrap_err()
-                .contains("/run/netns/a: too many")
-        );
+        assert!(ready(vec![fault(FaultKind::Namespace)], &none).unwrap_err().contains("/run/netns/a: too many"));
+    }
+
+    #[test]
+    fn api_server_delays_readiness_for_some_time() {
+        let fault =
+            |listed| OwnerStatus { pods_listed: Some(listed), pod_fault: Some("403".into()), ..OwnerStatus::default() };
+        let ready = |for_pods, owners| ready(Waits { for_scan: false, for_pods }, &status(Vec::new()), &owners);
+        assert!(ready(true, fault(false)).unwrap_err().contains("pods is not here: 403"));
+        assert!(ready(false, fault(false)).unwrap().unwrap().contains("pods is not here: 403"));
+        assert_eq!(ready(false, fault(true)).unwrap().as_deref(), Some("403"));
+        let foreign = OwnerStatus { pods_listed: Some(true), foreign_pods: true, ..OwnerStatus::default() };
+        assert_eq!(ready(false, foreign).unwrap().as_deref(), Some(FOREIGN));
     }
 }

@@ -6,6 +6,7 @@ mod limit;
 mod link_speed;
 mod memory;
 mod outage;
+mod process;
 mod reload;
 mod scraper;
 mod sender;
@@ -14,6 +15,7 @@ pub mod signals;
 mod sink;
 mod supervisor;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -54,7 +56,7 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
     let logs = start_export(config, &shared, &mut supervisor)?;
-    start_admin(config, &shared, &pipeline, &mut supervisor).await?;
+    start_servers(config, &shared, &pipeline, &mut supervisor).await?;
     announce(config, &pipeline);
     let mut sink = EventSink::new(shared.own.clone(), synced, logs);
     let ended = loop {
@@ -129,27 +131,40 @@ fn last_export_grace(shutdown_grace: Duration) -> Duration {
     shutdown_grace.mul_f32(0.9)
 }
 
-async fn start_admin(
+/// Starts the admin server and the metrics server, which share one reader of series.
+async fn start_servers(
     config: &Config,
     shared: &Shared,
     pipeline: &Pipeline,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
-    let Some(address) = config.admin_address else { return Ok(()) };
-    let refused = || {
-        format!("cannot listen on {address}; stop the program that listens there, or choose another --admin-address")
-    };
-    let listener = TcpListener::bind(address).await.with_context(refused)?;
-    let collector =
-        Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, config.export.options.clone()));
+    let admin = listen(config.admin_address, "admin-address").await?;
+    let metrics = listen(config.metrics_address, "metrics-address").await?;
+    if admin.is_none() && metrics.is_none() {
+        return Ok(());
+    }
+    let options = config.export.options.clone().for_page(config.export.prometheus_names);
+    let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
     let (scrapes, scraper) = scraper::channel(collector, config.export.shows_interfaces());
-    let router = admin::router(handlers::handles(shared, pipeline, scrapes));
+    let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
-    let mut stop = supervisor.stopping();
-    supervisor.start("admin server", async move {
-        Ok(admin::serve(listener, router, async move { stop.asked().await }).await?)
-    });
+    for (name, listener, router) in [
+        ("admin server", admin, admin::router(handles.clone())),
+        ("metrics server", metrics, admin::metrics_router(handles)),
+    ] {
+        let Some(listener) = listener else { continue };
+        let mut stop = supervisor.stopping();
+        supervisor
+            .start(name, async move { Ok(admin::serve(listener, router, async move { stop.asked().await }).await?) });
+    }
     Ok(())
+}
+
+async fn listen(address: Option<SocketAddr>, setting: &str) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let refused =
+        || format!("cannot listen on {address}; stop the program that listens there, or choose another --{setting}");
+    TcpListener::bind(address).await.with_context(refused).map(Some)
 }
 
 /// Logs the engine and the destinations of metrics.
@@ -164,5 +179,8 @@ fn announce(config: &Config, pipeline: &Pipeline) {
     }
     if let Some(address) = config.admin_address {
         tracing::info!(event.name = "admin.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics");
+    }
+    if let Some(address) = config.metrics_address {
+        tracing::info!(event.name = "metrics.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics, without /v1/");
     }
 }

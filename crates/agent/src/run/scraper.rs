@@ -1,16 +1,18 @@
 //! Makes the page of metrics, one scrape at a time.
 
 use std::io;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::Collector;
-use super::memory;
+use super::{memory, process};
 use crate::admin::Page as Pending;
 use crate::export::gzip::Compressed;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
+use crate::metrics::points::nanos;
 
 /// Most waiting scrapes; further scrapes wait for room.
 const WAITING: usize = 8;
@@ -69,8 +71,10 @@ impl Scraper {
         let points = if shows_interfaces { Some(self.collector.collect().await?) } else { None };
         let identity = self.collector.shared().identity.clone();
         let own = own_metrics(&self.collector.shared().own, &identity);
+        let start = self.collector.shared().own.start(nanos(SystemTime::now()));
         let write = move || {
-            let page = Page { points: points.as_ref(), identity: &identity, own: &own };
+            let process = process::read(start);
+            let page = Page { points: points.as_ref(), identity: &identity, own: &own, process };
             Compressed::new(|to| page.write(format, to))
         };
         // A page of thousands of pods takes long enough to keep events waiting.

@@ -10,6 +10,10 @@ use crate::owner::OwnerStatus;
 /// Longest time after the start of the agent that a first export waits for the API server.
 const FIRST_PODS: Duration = Duration::from_secs(10);
 
+/// Longest time after the start of the agent that readiness waits for the API server: longer than a start of an API
+/// server, and short enough for a rollout to go on while the API server refuses the agent.
+const READY: Duration = Duration::from_secs(30);
+
 /// Follows the first scan of namespaces and the first list of pods.
 ///
 /// Before the scan, missing interfaces would look deleted. Before the list of pods, series lack their workload
@@ -18,19 +22,24 @@ const FIRST_PODS: Duration = Duration::from_secs(10);
 pub(super) struct Settled {
     synced: watch::Receiver<Option<SystemTime>>,
     owners: watch::Receiver<OwnerStatus>,
-    deadline: Instant,
+    start: Instant,
 }
 
 impl Settled {
     /// Counts the time from now on.
     pub(super) fn new(synced: watch::Receiver<Option<SystemTime>>, owners: watch::Receiver<OwnerStatus>) -> Self {
-        Self { synced, owners, deadline: Instant::now() + FIRST_PODS }
+        Self { synced, owners, start: Instant::now() }
     }
 
     /// Whether series can be exported now.
     pub(super) fn is_settled(&self) -> bool {
-        let has_pods = || has_pods(&self.owners.borrow()) || Instant::now() >= self.deadline;
+        let has_pods = || has_pods(&self.owners.borrow()) || Instant::now() >= self.start + FIRST_PODS;
         self.is_synced() && has_pods()
+    }
+
+    /// Whether readiness waits for the first list of pods.
+    pub(super) fn awaits_pods(&self) -> bool {
+        !has_pods(&self.owners.borrow()) && Instant::now() < self.start + READY
     }
 
     /// Whether everything that existed at the start is known.
@@ -52,7 +61,7 @@ impl Settled {
             return false;
         }
         // Neither a late API server nor the end of the owners' stream keeps counters back.
-        let _ = timeout_at(self.deadline, owners.wait_for(has_pods)).await;
+        let _ = timeout_at(self.start + FIRST_PODS, owners.wait_for(has_pods)).await;
         true
     }
 }
@@ -94,6 +103,9 @@ mod tests {
         let start = Instant::now();
         assert!(settled.wait().await && settled.wait().await && settled.is_settled());
         assert_eq!(start.elapsed(), FIRST_PODS);
+        assert!(settled.awaits_pods());
+        tokio::time::sleep_until(start + READY).await;
+        assert!(!settled.awaits_pods(), "readiness does not wait forever");
     }
 
     #[tokio::test(start_paused = true)]

@@ -73,9 +73,11 @@ fn scrapers_get_pod_series_without_otlp() {
     let scene = Scene::new();
     quiet(&scene);
     traffic(&scene.pods[0]);
-    let running = run(&scene, &[]);
+    const METRICS: &str = "127.0.0.1:9466";
+    let running = run(&scene, &["--metrics-address", METRICS]);
     assert_eq!(get(ADMIN, "/readyz").0, "HTTP/1.1 200 OK");
-    let (_, page) = get(ADMIN, "/metrics");
+    let (_, page) = get(METRICS, "/metrics");
+    assert!(get(METRICS, "/v1/interfaces").0.contains("404"));
     let (_, sent) = kernel_bytes(&scene.pods[0]);
     let series = page.lines().find(|line| {
         let parts = ["k8s_pod_network_io_bytes_total{", "k8s_pod_name=\"web-0\"", "eth0", "transmit"];

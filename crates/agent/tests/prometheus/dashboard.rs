@@ -44,6 +44,50 @@ async fn prometheus_answers_all_dashboard_queries() {
     assert!(unanswered.is_empty(), "{}", unanswered.join("\n"));
 }
 
+/// The joins that docs/metrics.md names find exactly one info series for each series.
+#[tokio::test]
+async fn info_series_join_one_to_one() {
+    let prometheus = Prometheus::start().await;
+    let pod = "k8s_namespace_name, k8s_pod_name, k8s_pod_uid";
+    let joins = [
+        ("k8s_pod_network_io_bytes_total", pod, "k8s_workload_name", "k8s_pod_info", "front"),
+        ("k8s_pod_network_io_bytes_total", pod, "k8s_pod_label_team", "k8s_pod_info", "shop"),
+        (
+            "k8s_pod_network_io_bytes_total",
+            &format!("{pod}, network_interface_name"),
+            "cni_network_name",
+            "k8s_pod_network_interface_info",
+            "cbr0",
+        ),
+        (
+            "k8s_node_network_io_bytes_total",
+            "k8s_node_name, network_interface_name",
+            "network_interface_mac",
+            "k8s_node_network_interface_info",
+            "0A-58-0A-F4-00-05",
+        ),
+        (
+            "system_network_io_bytes_total",
+            "k8s_node_name, netns_name, network_interface_name",
+            "network_interface_mac",
+            "system_network_interface_info",
+            "0A-58-0A-F4-00-05",
+        ),
+    ];
+    for (series, on, label, info, value) in joins {
+        let query = format!("sum by ({label}) ({series} * on({on}) group_left({label}) {info})");
+        let result = prometheus.answer(&query, LIMIT).await.unwrap();
+        assert!(result.iter().any(|group| group["metric"][label] == value), "{query}: {result:?}");
+    }
+    let count = "count(k8s_pod_network_io_bytes_total{network_io_direction=\"receive\"})";
+    let joined = format!("{count} == count(k8s_pod_network_interface_info)");
+    prometheus.answer(&joined, LIMIT).await.expect("an info series for each interface");
+    prometheus
+        .answer("count({k8s_node_name=\"node-1\"}) == count({job=\"netns-agent\", __name__!~\"up|scrape_.*\"})", LIMIT)
+        .await
+        .expect("the node on every series");
+}
+
 #[tokio::test]
 async fn network_names_join_with_cadvisor() {
     let prometheus = Prometheus::start().await;

@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use iface_core::{EventKind, NetnsName, OperState, Place};
 use netns_agent::export::otlp;
-use netns_agent::export::prometheus::{Format, Page};
+use netns_agent::export::prometheus::{Format, Page, Process};
 use netns_agent::export::resource::Identity;
-use netns_agent::interface::{Interface, Pod};
+use netns_agent::interface::{Interface, Pod, Workload, WorkloadKind};
 use netns_agent::metrics::catalog::Measure;
 use netns_agent::metrics::own::{Exported, Observed, OwnMetrics};
-use netns_agent::metrics::points::Options;
+use netns_agent::metrics::points::{Options, PageNames, Reader};
 use netns_agent::metrics::series::Accumulator;
 use netns_agent::testing::{at, eth0, interface, pod, pod_interface, reading};
 
@@ -21,10 +21,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new() -> Self {
-        let opt_in = vec![Measure::CarrierChanges, Measure::Mtu, Measure::Info];
+    pub(crate) fn new(names: PageNames) -> Self {
+        let opt_in = vec![Measure::CarrierChanges, Measure::Mtu, Measure::Bandwidth];
+        let options = Options { opt_in, ..Options::default() }.for_page(names);
         Self {
-            accumulator: Accumulator::new(Options { opt_in, ..Options::default() }),
+            accumulator: Accumulator::for_reader(Reader::Page, options),
             own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }),
             pages: 0,
         }
@@ -40,7 +41,7 @@ impl Node {
         let odd = Arc::new(Pod { name: "quote\" back\\slash\nline".into(), ..Pod::clone(&pod("odd")) });
         let interfaces = [
             eth0(1, at(1)),
-            pod_interface(2, "eth0", &pod("web"), at(1)),
+            pod_interface(2, "eth0", &web(), at(1)),
             Arc::new(down),
             pod_interface(4, b"bad\xff", &odd, at(1)),
             Arc::new(interface(5, "tun0", Place::Named(NetnsName::new("blue")), at(1))),
@@ -53,15 +54,27 @@ impl Node {
                 reading
             })
             .collect();
-        let points = self.accumulator.collect(&interfaces, &readings, SystemTime::now());
+        let mut points = self.accumulator.collect(&interfaces, &readings, SystemTime::now());
+        let links = points.samples.iter_mut().filter(|sample| sample.interface.netns.is_host());
+        links.for_each(|link| link.bandwidth = Some(125_000_000));
         self.work();
         let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
         let own = otlp::own_metrics(&self.own, &identity);
+        let process = Process {
+            cpu: Some(Duration::from_millis(20 * self.pages)),
+            open_fds: Some(30),
+            max_fds: Some(1024),
+            virtual_memory: Some(1 << 28),
+            resident_memory: Some(20 << 20),
+            threads: Some(2),
+            start: Some(1_700_000_000_500_000_000),
+        };
         let mut text = Vec::new();
-        Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+        Page { points: Some(&points), identity: &identity, own: &own, process }.write(format, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
+    /// One event of each kind, a reading, and failed exports.
     fn work(&self) {
         for kind in [EventKind::Added, EventKind::Updated, EventKind::Deleted] {
             self.own.event(kind);
@@ -74,4 +87,11 @@ impl Node {
             self.own.exported(Exported { signal, took, accepted: 10, rejected: 1, retries: 1, failure });
         }
     }
+}
+
+/// A pod of a Deployment, with a label.
+fn web() -> Arc<Pod> {
+    let workload = Workload { kind: WorkloadKind::Deployment, name: "front".into() };
+    let attributes = vec![("k8s.pod.label.team".to_owned(), "shop".to_owned())];
+    Arc::new(Pod { workload: Some(workload), attributes, ..Pod::clone(&pod("web")) })
 }

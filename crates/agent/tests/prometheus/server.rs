@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use netns_agent::admin::{Handles, router, serve};
 use netns_agent::export::gzip::Compressed;
+use netns_agent::metrics::points::PageNames;
 use netns_testbed::{Listen, Running, free_ports};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,10 +30,16 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     pub(crate) async fn start() -> Self {
-        let (agent, target) = agent().await;
+        Self::start_with(PageNames::Native, "").await
+    }
+
+    /// Scrapes a page with these names; `relabelling` is YAML of the scrape configuration.
+    pub(crate) async fn start_with(names: PageNames, relabelling: &str) -> Self {
+        let (agent, target) = agent(names).await;
+        let relabelling = relabelling.replace('\n', "\n  ");
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: netns-agent\n  static_configs: [{{targets: ['{target}']}}]\n"
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: netns-agent\n  static_configs: [{{targets: ['{target}']}}]\n  {relabelling}\n"
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).expect("writes the configuration");
         let [address] = free_ports();
@@ -62,6 +69,22 @@ impl Prometheus {
         answer.map_err(|_| format!("{query}\n{last}"))
     }
 
+    /// Whether Prometheus evaluates the query, to whatever result.
+    pub(crate) async fn parses(&self, query: &str) -> Result<(), String> {
+        let mut last = String::new();
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        // Refused connections are those of a server that starts.
+        for _ in 0..150 {
+            ticks.tick().await;
+            match self.query(query).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.starts_with('"') => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     async fn query(&self, query: &str) -> Result<Vec<Value>, String> {
         let uri = format!("http://{}/api/v1/query?query={}", self.address, percent_encoded(query));
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
@@ -76,8 +99,8 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-async fn agent() -> (JoinSet<()>, SocketAddr) {
-    let node = Arc::new(Mutex::new(Node::new()));
+async fn agent(names: PageNames) -> (JoinSet<()>, SocketAddr) {
+    let node = Arc::new(Mutex::new(Node::new(names)));
     let handles = Handles {
         ready: Box::new(|| Ok(None)),
         interfaces: Box::new(Vec::new),

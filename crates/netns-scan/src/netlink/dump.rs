@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-
-use crate::netlink::message::{Address, Body, GoneLink, Link, Malformed};
+use crate::netlink::message::{Address, Body, Link, Malformed};
 
 /// Links and addresses of a namespace, from a dump and the notifications since before its start.
 ///
@@ -15,15 +13,15 @@ use crate::netlink::message::{Address, Body, GoneLink, Link, Malformed};
 pub(crate) struct Dump {
     links: BTreeMap<u32, Link>,
     addresses: Vec<Address>,
-    notified_links: BTreeMap<u32, Result<Link, GoneLink>>,
-    notified_addresses: BTreeMap<(u32, IpNet), bool>,
+    notified_links: BTreeMap<u32, Option<Link>>,
+    notified_addresses: BTreeMap<Address, bool>,
 }
 
 /// A link with its addresses, sorted and without duplicates.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DumpedLink {
     pub(crate) link: Link,
-    pub(crate) addresses: Box<[IpNet]>,
+    pub(crate) addresses: Box<[Address]>,
 }
 
 impl Dump {
@@ -38,7 +36,7 @@ impl Dump {
         match part {
             Change::Link(link) => _ = self.links.insert(link.ifindex, link),
             Change::Address(address) => self.addresses.push(address),
-            Change::NoLink(_) | Change::NoAddress(_) => {}
+            Change::NoLink { .. } | Change::NoAddress(_) => {}
         }
     }
 
@@ -46,10 +44,10 @@ impl Dump {
     pub(crate) fn notified(&mut self, change: Change) {
         let addresses = &mut self.notified_addresses;
         match change {
-            Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Ok(link)),
-            Change::NoLink(gone) => _ = self.notified_links.insert(gone.ifindex, Err(gone)),
-            Change::Address(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), true),
-            Change::NoAddress(Address { ifindex, net }) => _ = addresses.insert((ifindex, net), false),
+            Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Some(link)),
+            Change::NoLink { ifindex, .. } => _ = self.notified_links.insert(ifindex, None),
+            Change::Address(address) => _ = addresses.insert(address, true),
+            Change::NoAddress(address) => _ = addresses.insert(address, false),
         }
     }
 
@@ -57,18 +55,16 @@ impl Dump {
     pub(crate) fn finish(mut self) -> Vec<DumpedLink> {
         for (ifindex, link) in self.notified_links {
             match link {
-                Ok(link) => _ = self.links.insert(ifindex, link),
-                Err(_) => _ = self.links.remove(&ifindex),
+                Some(link) => _ = self.links.insert(ifindex, link),
+                None => _ = self.links.remove(&ifindex),
             }
         }
-        let mut addresses: BTreeMap<(u32, IpNet), bool> =
-            self.addresses.iter().map(|address| ((address.ifindex, address.net), true)).collect();
+        let mut addresses: BTreeMap<Address, bool> = self.addresses.iter().map(|address| (*address, true)).collect();
         addresses.append(&mut self.notified_addresses);
         let of_link = |ifindex| {
-            // The default prefix sorts before every other prefix of the ifindex.
-            let after = addresses.range((ifindex, IpNet::default())..);
-            let own = after.take_while(|((of, _), _)| *of == ifindex);
-            own.filter_map(|((_, net), exists)| exists.then_some(*net)).collect()
+            let after = addresses.range(Address::first_of(ifindex)..);
+            let own = after.take_while(|(address, _)| address.ifindex == ifindex);
+            own.filter_map(|(address, exists)| exists.then_some(*address)).collect()
         };
         self.links.into_values().map(|link| DumpedLink { addresses: of_link(link.ifindex), link }).collect()
     }
@@ -89,8 +85,8 @@ impl Dump {
     }
 
     /// Links that were deleted during the dump.
-    pub(crate) fn deleted(&self) -> Vec<GoneLink> {
-        self.notified_links.values().filter_map(|link| link.as_ref().err()).copied().collect()
+    pub(crate) fn deleted(&self) -> Vec<u32> {
+        self.notified_links.iter().filter(|(_, link)| link.is_none()).map(|(ifindex, _)| *ifindex).collect()
     }
 }
 
@@ -99,8 +95,12 @@ impl Dump {
 pub(crate) enum Change {
     /// The link exists with these properties.
     Link(Link),
-    /// The link was deleted, or left the namespace.
-    NoLink(GoneLink),
+    /// The link with this ifindex was deleted here.
+    NoLink {
+        ifindex: u32,
+        /// The link goes on in another namespace.
+        moved: bool,
+    },
     /// The link has the address.
     Address(Address),
     /// The link no longer has the address.
@@ -112,7 +112,7 @@ impl Change {
     pub(crate) fn of(body: Body<'_>) -> Result<Option<Self>, Malformed> {
         Ok(match body {
             Body::NewLink(message) => message.link()?.map(Self::Link),
-            Body::DelLink(gone) => Some(Self::NoLink(gone)),
+            Body::DelLink { ifindex, moved } => Some(Self::NoLink { ifindex, moved }),
             Body::NewAddress(address) => Some(Self::Address(address)),
             Body::DelAddress(address) => Some(Self::NoAddress(address)),
             _ => None,
@@ -137,12 +137,15 @@ mod tests {
             mtu: 1500,
             pair: None,
             carrier_changes: 0,
-            counters: None,
         }
     }
 
+    fn deleted(ifindex: u32) -> Change {
+        Change::NoLink { ifindex, moved: false }
+    }
+
     fn address(ifindex: u32, net: &str) -> Address {
-        Address { ifindex, net: net.parse().unwrap() }
+        Address { ifindex, net: net.parse().unwrap(), peer: None }
     }
 
     fn names(dump: Dump) -> Vec<String> {
@@ -154,7 +157,7 @@ mod tests {
         let mut dump = Dump::default();
         dump.dumped(Change::Link(link(5, "new")));
         dump.notified(Change::Link(link(5, "old")));
-        dump.notified(Change::NoLink(GoneLink::unannounced(5)));
+        dump.notified(deleted(5));
         dump.notified(Change::Link(link(5, "new")));
         assert_eq!(names(dump), ["new"]);
     }
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn dump_revives_nothing_notified_as_deleted() {
         let mut dump = Dump::default();
-        dump.notified(Change::NoLink(GoneLink::unannounced(5)));
+        dump.notified(deleted(5));
         dump.notified(Change::NoAddress(address(6, "10.0.0.1/24")));
         dump.dumped(Change::Link(link(5, "ghost")));
         dump.dumped(Change::Link(link(6, "real")));
@@ -182,9 +185,9 @@ mod tests {
         assert!(listing.is_complete());
         listing.dumped(Change::Address(address(3, "10.0.0.1/24")));
         assert!(!listing.is_complete(), "an address without its link");
-        listing.notified(Change::NoLink(GoneLink::unannounced(3)));
+        listing.notified(deleted(3));
         assert!(listing.is_complete(), "the link was deleted between the two dumps");
-        assert_eq!(listing.deleted(), [GoneLink::unannounced(3)]);
+        assert_eq!(listing.deleted(), [3]);
     }
 
     #[test]

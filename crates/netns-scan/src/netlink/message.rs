@@ -23,7 +23,7 @@ use netlink_packet_route::address::AddressHeader;
 use netlink_packet_route::nsid::NsidHeader;
 use netlink_packet_route::stats::StatsHeader;
 
-pub use self::link::{GoneLink, Link, LinkMessage, PairEnd};
+pub use self::link::{Link, LinkMessage, PairEnd};
 pub use self::request::Request;
 use super::missing::{IFLA_STATS_LINK_64, NETNSA_NSID, RTM_NEWSTATS};
 
@@ -59,7 +59,12 @@ pub enum Body<'a> {
     /// `RTM_NEWLINK`: a link exists or changed.
     NewLink(LinkMessage<'a>),
     /// `RTM_DELLINK`: a link left its namespace or was deleted.
-    DelLink(GoneLink),
+    DelLink {
+        /// Index of the link.
+        ifindex: u32,
+        /// The link was moved into another namespace (`IFLA_NEW_NETNSID`).
+        moved: bool,
+    },
     /// `RTM_NEWADDR`: a link has an address.
     NewAddress(Address),
     /// `RTM_DELADDR`: an address was removed from a link.
@@ -82,12 +87,25 @@ pub enum Body<'a> {
 }
 
 /// Content of `RTM_NEWADDR` and `RTM_DELADDR`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// A link has an address once for each of its values: Linux tells two IPv4 addresses of a link
+/// apart by the peer's address, too (`ip address add 10.0.0.1 peer 10.0.0.2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     /// Index of the link.
     pub ifindex: u32,
     /// Local address with its prefix length.
     pub net: IpNet,
+    /// The peer's IPv4 address on a point-to-point link. The peer of an IPv6 address may change
+    /// while the address stays, and is left out.
+    pub peer: Option<Ipv4Addr>,
+}
+
+impl Address {
+    /// The lowest of a link's addresses, present or not.
+    pub(crate) fn first_of(ifindex: u32) -> Self {
+        Self { ifindex, net: IpNet::default(), peer: None }
+    }
 }
 
 /// Iterator over the messages of one datagram; ends after the first malformed message.
@@ -162,7 +180,11 @@ fn address(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
     }
     let Some(ip) = local.or(any) else { return Ok(Body::Other) };
     let net = IpNet::new(ip, header.prefix_len).map_err(|_| Malformed("prefix length"))?;
-    let address = Address { ifindex: header.index, net };
+    let peer = match any {
+        Some(IpAddr::V4(peer)) if peer != ip => Some(peer),
+        _ => None,
+    };
+    let address = Address { ifindex: header.index, net, peer };
     Ok(if kind == RTM_NEWADDR { Body::NewAddress(address) } else { Body::DelAddress(address) })
 }
 

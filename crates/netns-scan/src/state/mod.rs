@@ -1,9 +1,8 @@
-mod account;
 mod pairs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,12 +10,11 @@ use std::time::SystemTime;
 use iface_core::{Coalesce, Counters, Event, Interface, InterfaceId, Netns, NetnsId, Place};
 use ipnet::IpNet;
 
-use self::account::{Account, Departing, Moved};
 use self::pairs::peer_key;
 pub(crate) use self::pairs::{Pair, PairPlace};
 
 use crate::netlink::dump::{Change, DumpedLink};
-use crate::netlink::message::{GoneLink, Link};
+use crate::netlink::message::{Address, Link};
 use crate::{Reading, Tallies};
 
 /// Every interface of every namespace that is followed, as far as has been heard. Pure: changes
@@ -34,12 +32,8 @@ pub(crate) struct State {
     staged: Coalesce,
     /// Ends with possibly changed pairs since the last events.
     unsettled: Vec<LinkId>,
-    /// Ends announced before their peer existed.
-    half_pairs: Vec<LinkId>,
-    /// Deleted ends that wait for the last message of their peer.
-    departing: Vec<Departing>,
-    /// Links that left a namespace and have not arrived in another one.
-    moved: VecDeque<Moved>,
+    /// Ends to ask the kernel for again: announced before their peer existed, or contradicted.
+    doubtful: Vec<LinkId>,
     last_id: u64,
     interfaces: usize,
     /// Time of present changes.
@@ -60,9 +54,10 @@ struct Namespace {
 #[derive(Debug)]
 struct Known {
     interface: Arc<Interface>,
+    /// Sorted, without duplicates: `interface.addresses` with their peers.
+    addresses: Box<[Address]>,
     carrier_changes: u32,
     pair: Option<Pair>,
-    account: Account,
 }
 
 impl State {
@@ -75,9 +70,7 @@ impl State {
             claims: BTreeMap::new(),
             staged: Coalesce::default(),
             unsettled: Vec::new(),
-            half_pairs: Vec::new(),
-            departing: Vec::new(),
-            moved: VecDeque::new(),
+            doubtful: Vec::new(),
             last_id: 0,
             interfaces: 0,
             now: SystemTime::now(),
@@ -126,9 +119,8 @@ impl State {
         let Some(namespace) = self.namespaces.remove(&id) else { return };
         self.nsids.retain(|_, of| *of != id);
         for (ifindex, known) in namespace.links {
-            self.deleted((id, ifindex), known, &GoneLink::unannounced(ifindex));
+            self.deleted((id, ifindex), known);
         }
-        self.release(|interface| interface.netns.id == id);
     }
 
     /// Sets the nsid of a namespace in the host's namespace.
@@ -137,32 +129,27 @@ impl State {
     }
 
     /// Applies a complete dump of a namespace: unlisted links do not exist.
-    pub(crate) fn replace(
-        &mut self,
-        id: NetnsId,
-        mut deleted: Vec<GoneLink>,
-        listed: Vec<DumpedLink>,
-        pair: impl Fn(&Link) -> Option<Pair>,
-    ) {
+    pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<DumpedLink>, pair: impl Fn(&Link) -> Option<Pair>) {
         let Some(namespace) = self.namespaces.get(&id) else { return };
-        let is_deleted = |ifindex| deleted.iter().any(|gone: &GoneLink| gone.ifindex == ifindex);
-        let is_listed = |ifindex: u32| listed.binary_search_by_key(&ifindex, |listed| listed.link.ifindex).is_ok();
-        let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex) && !is_deleted(*ifindex));
-        let unseen: Vec<GoneLink> = unseen.map(GoneLink::unannounced).collect();
-        deleted.extend(unseen);
-        self.merge(id, &deleted, listed, pair);
+        let gone: Vec<u32> = {
+            let there = |ifindex: &u32| listed.binary_search_by_key(ifindex, |listed| listed.link.ifindex).is_ok();
+            namespace.links.keys().filter(|ifindex| !there(ifindex)).copied().collect()
+        };
+        self.merge(id, &gone, listed, pair);
     }
 
     /// Applies a partial dump of a namespace: links outside the part stay unchanged.
     pub(crate) fn merge(
         &mut self,
         id: NetnsId,
-        deleted: &[GoneLink],
+        deleted: &[u32],
         listed: Vec<DumpedLink>,
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
-        for gone in deleted {
-            self.remove(id, gone);
+        for ifindex in deleted {
+            // Moved or deleted: the dump does not tell.
+            self.doubt_peer((id, *ifindex));
+            self.remove(id, *ifindex);
         }
         for DumpedLink { link, addresses } in listed {
             let pair = pair(&link);
@@ -177,14 +164,19 @@ impl State {
                 let pair = pair(&link);
                 self.put(id, &link, pair, None);
             }
-            Change::NoLink(gone) => self.remove(id, &gone),
+            Change::NoLink { ifindex, moved } => {
+                if moved {
+                    self.doubt_peer((id, ifindex));
+                }
+                self.remove(id, ifindex);
+            }
             Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                if let Err(place) = addresses.binary_search(&address.net) {
-                    addresses.insert(place, address.net);
+                if let Err(place) = addresses.binary_search(&address) {
+                    addresses.insert(place, address);
                 }
             }),
             Change::NoAddress(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                addresses.retain(|net| *net != address.net);
+                addresses.retain(|known| *known != address);
             }),
         }
     }
@@ -197,12 +189,10 @@ impl State {
 
     /// The counters of a link as a reading of the interface it is now; carrier changes that the
     /// message does not carry are filled in from the last event.
-    pub(crate) fn reading(&mut self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
-        let known = self.known_mut((id, ifindex))?;
+    pub(crate) fn reading(&self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
+        let known = self.known((id, ifindex))?;
         let carrier_changes = counters.carrier_changes.max(known.carrier_changes);
-        let counters = counters.with_carrier_changes(carrier_changes);
-        known.account.read(&known.interface, counters);
-        Some(Reading::new(known.interface.id, counters).with_base(known.account.base))
+        Some(Reading { id: known.interface.id, counters: counters.with_carrier_changes(carrier_changes) })
     }
 
     /// Stages `Synced`.
@@ -231,62 +221,61 @@ impl State {
         InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
     }
 
-    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[IpNet]>>) {
+    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[Address]>>) {
         let key = (id, link.ifindex);
         let Some(known) = self.known_mut(key) else {
-            let base = self.arrival(link, addresses.is_some());
-            self.release(|old| old.netns.id == id && (old.ifindex == link.ifindex || old.name == link.name));
-            self.add(id, link, pair, addresses.unwrap_or_default(), base);
+            self.add(id, link, pair, addresses.unwrap_or_default());
             return;
         };
         known.carrier_changes = link.carrier_changes;
+        let nets = addresses.as_deref().map(nets);
+        known.addresses = addresses.unwrap_or_else(|| std::mem::take(&mut known.addresses));
         let write = |interface: &mut Interface| {
             describe(interface, link);
-            if let Some(addresses) = addresses {
-                interface.addresses = addresses;
+            if let Some(nets) = nets {
+                interface.addresses = nets;
             }
         };
         if known.interface.name == link.name {
             self.update(key, write)
         } else {
-            self.release(|old| old.netns.id == id && old.name == link.name);
             self.rekey(id, link.ifindex, write)
         }
         self.set_pair(key, pair);
     }
 
-    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[IpNet]>, base: Option<Counters>) {
+    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[Address]>) {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
         let mut interface = Interface::new(interface_id, namespace.netns.clone(), link.ifindex, link.name);
-        interface.addresses = addresses;
+        interface.addresses = nets(&addresses);
         interface.since = since;
         describe(&mut interface, link);
         let interface = Arc::new(interface);
-        let account = Account::with_base(base);
-        let known = Known { interface: interface.clone(), carrier_changes: link.carrier_changes, pair: None, account };
+        let carrier_changes = link.carrier_changes;
+        let known = Known { interface: interface.clone(), addresses, carrier_changes, pair: None };
         namespace.links.insert(link.ifindex, known);
         self.interfaces += 1;
         self.staged.push(Event::Added(interface));
         self.set_pair((id, link.ifindex), pair);
         if link.is_half_a_pair() {
-            self.half_pairs.push((id, link.ifindex));
+            self.doubtful.push((id, link.ifindex));
         }
     }
 
-    fn remove(&mut self, id: NetnsId, gone: &GoneLink) {
+    fn remove(&mut self, id: NetnsId, ifindex: u32) {
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
-        if let Some(known) = namespace.links.remove(&gone.ifindex) {
-            self.deleted((id, gone.ifindex), known, gone);
+        if let Some(known) = namespace.links.remove(&ifindex) {
+            self.deleted((id, ifindex), known);
         }
     }
 
-    fn deleted(&mut self, key: LinkId, known: Known, gone: &GoneLink) {
+    fn deleted(&mut self, key: LinkId, known: Known) {
         self.interfaces -= 1;
         self.unclaim(key, known.pair);
         self.unsettled.extend(peer_key(&known.interface));
-        self.end(key, known, gone);
+        self.staged.push(Event::Deleted(known.interface));
     }
 
     /// Changes an interface in place and stages the differences.
@@ -313,17 +302,25 @@ impl State {
         write(interface);
         let now = known.interface.clone();
         self.unsettled.extend(peer_key(&before));
-        self.staged.push(Event::Deleted(before, None));
+        self.staged.push(Event::Deleted(before));
         self.staged.push(Event::Added(now));
     }
 
-    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<IpNet>)) {
-        self.update((id, ifindex), |interface| {
-            let mut addresses = std::mem::take(&mut interface.addresses).into_vec();
-            edit(&mut addresses);
-            interface.addresses = addresses.into();
-        });
+    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<Address>)) {
+        let Some(known) = self.known_mut((id, ifindex)) else { return };
+        let mut addresses = std::mem::take(&mut known.addresses).into_vec();
+        edit(&mut addresses);
+        let nets = nets(&addresses);
+        known.addresses = addresses.into();
+        self.update((id, ifindex), |interface| interface.addresses = nets);
     }
+}
+
+/// Sorted addresses without their peers, and so without duplicates.
+fn nets(addresses: &[Address]) -> Box<[IpNet]> {
+    let mut nets: Vec<IpNet> = addresses.iter().map(|address| address.net).collect();
+    nets.dedup();
+    nets.into()
 }
 
 fn describe(interface: &mut Interface, link: &Link) {

@@ -2,6 +2,9 @@
 //!
 //! A peer is emitted only when both ends agree, so that a stale message of one end, or a
 //! reused nsid or ifindex, never joins links of different pairs.
+//!
+//! A move of one end is announced in the two namespaces of the move only, and leaves the claim of
+//! the other end stale. Ends with a contradicted or abandoned claim are therefore asked for again.
 
 use iface_core::{Interface, NetnsId, Peer};
 
@@ -42,19 +45,55 @@ impl State {
         before.map(|pair| pair.ifindex) == link.pair.map(|end| end.ifindex)
     }
 
-    /// Ends that appeared without a peer, for a later request.
-    pub(crate) fn take_half_pairs(&mut self) -> Vec<LinkId> {
-        std::mem::take(&mut self.half_pairs)
+    /// Ends whose peer is to be requested from the kernel.
+    pub(crate) fn take_doubtful(&mut self) -> Vec<LinkId> {
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.sort_unstable();
+        doubtful.dedup();
+        doubtful.retain(|key| self.known(*key).is_some());
+        doubtful
     }
 
-    /// Applies the reply about the peer of half a pair.
+    /// Applies the reply about the peer of an end.
     ///
     /// The reply may be newer than the notifications, so only the peer is applied, and
     /// nothing at all where the link is another by now.
     pub(crate) fn complete_pair(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>) {
         let key = (id, link.ifindex);
-        if self.known(key).is_some_and(|known| known.pair.is_none() && known.interface.name == link.name) {
+        if self.known(key).is_some_and(|known| known.interface.name == link.name) {
             self.set_pair(key, pair);
+        }
+    }
+
+    /// Doubts the claims about a link that leaves its namespace.
+    pub(super) fn doubt_peer(&mut self, key: LinkId) {
+        let claims: Vec<LinkId> = self.claims.get(&key).into_iter().flatten().copied().collect();
+        for claim in claims {
+            // The namespace of the peer was found out for the link that leaves.
+            if let Some(pair @ Pair { place: PairPlace::In(_), .. }) = self.known(claim).and_then(|known| known.pair) {
+                self.claim(claim, Some(Pair { place: PairPlace::Elsewhere, ..pair }));
+            }
+            self.doubtful.push(claim);
+        }
+        self.doubtful.extend(self.other_end(key));
+    }
+
+    /// Doubts each claim that a changed claim contradicts.
+    fn doubt_contradictions(&mut self, key: LinkId) {
+        let named = self.known(key).and_then(|known| known.pair).and_then(|pair| self.named_link(key, pair));
+        if let Some(named) = named {
+            if self.known(named).is_some() && !self.may_name(named, key) {
+                self.doubtful.push(named);
+            }
+            // Only one of several claims can be true.
+            let others = self.claims.get(&named).into_iter().flatten();
+            self.doubtful.extend(others.filter(|other| **other != key));
+        }
+        let ignored = |claim: &&LinkId| !self.may_name(key, **claim);
+        let ignored: Vec<LinkId> = self.claims.get(&key).into_iter().flatten().filter(ignored).copied().collect();
+        if !ignored.is_empty() {
+            self.doubtful.push(key);
+            self.doubtful.extend(ignored);
         }
     }
 
@@ -85,12 +124,17 @@ impl State {
         {
             return;
         }
-        let before = std::mem::replace(&mut known.pair, pair);
-        if before == pair {
-            return;
+        if known.pair != pair {
+            self.claim(key, pair);
+            self.doubt_contradictions(key);
         }
+    }
+
+    fn claim(&mut self, key: LinkId, pair: Option<Pair>) {
+        let Some(known) = self.known_mut(key) else { return };
+        let before = std::mem::replace(&mut known.pair, pair);
         self.unclaim(key, before);
-        if let Some(claimed) = self.claimed(pair) {
+        if let Some(claimed) = self.claimed(key, pair) {
             self.claims.entry(claimed).or_default().push(key);
             self.unsettle_claim(claimed);
         }
@@ -101,7 +145,7 @@ impl State {
     }
 
     pub(super) fn unclaim(&mut self, key: LinkId, pair: Option<Pair>) {
-        let Some(claimed) = self.claimed(pair) else { return };
+        let Some(claimed) = self.claimed(key, pair) else { return };
         let Some(claims) = self.claims.get_mut(&claimed) else { return };
         claims.retain(|claim| *claim != key);
         if claims.is_empty() {
@@ -116,12 +160,23 @@ impl State {
         self.unsettled.extend(self.claims.get(&claimed).into_iter().flatten());
     }
 
-    fn claimed(&self, pair: Option<Pair>) -> Option<LinkId> {
+    /// The link that a claim names for as long as the claim exists. The meaning of an nsid changes.
+    fn claimed(&self, key: LinkId, pair: Option<Pair>) -> Option<LinkId> {
         let pair = pair?;
+        let netns = match pair.place {
+            PairPlace::Here => key.0,
+            PairPlace::Host => self.host,
+            PairPlace::In(netns) => netns,
+            PairPlace::Nsid(_) | PairPlace::Elsewhere => return None,
+        };
+        Some((netns, pair.ifindex))
+    }
+
+    /// The link that a claim names at present.
+    fn named_link(&self, key: LinkId, pair: Pair) -> Option<LinkId> {
         match pair.place {
-            PairPlace::Host => Some((self.host, pair.ifindex)),
-            PairPlace::In(netns) => Some((netns, pair.ifindex)),
-            PairPlace::Here | PairPlace::Nsid(_) | PairPlace::Elsewhere => None,
+            PairPlace::Nsid(nsid) => self.nsids.get(&nsid).map(|netns| (*netns, pair.ifindex)),
+            _ => self.claimed(key, Some(pair)),
         }
     }
 
@@ -131,11 +186,7 @@ impl State {
         unsettled.sort_unstable();
         unsettled.dedup();
         for key in unsettled {
-            let other = self.other_end(key);
-            if let (Some(_), Some(known)) = (other, self.known_mut(key)) {
-                known.account.partner = other;
-            }
-            let peer = other.and_then(|other| self.peer(other));
+            let peer = self.other_end(key).and_then(|other| self.peer(other));
             if self.known(key).is_some_and(|known| known.interface.peer.as_deref() != peer.as_ref()) {
                 self.update(key, |interface| interface.peer = peer.map(Box::new));
             }
@@ -155,14 +206,10 @@ impl State {
     /// The only link that the claim may mean and that may claim this link.
     fn named_end(&self, key: LinkId) -> Option<LinkId> {
         let pair = self.known(key)?.pair?;
-        let netns = match pair.place {
-            PairPlace::Here => key.0,
-            PairPlace::Host => self.host,
-            PairPlace::In(netns) => netns,
-            PairPlace::Nsid(nsid) => *self.nsids.get(&nsid)?,
-            PairPlace::Elsewhere => return self.only_claim(key),
-        };
-        Some((netns, pair.ifindex)).filter(|other| self.is_mutual(key, *other))
+        if pair.place == PairPlace::Elsewhere {
+            return self.only_claim(key);
+        }
+        self.named_link(key, pair).filter(|other| self.is_mutual(key, *other))
     }
 
     /// The only link that claims this link as its peer, if any.
@@ -177,14 +224,10 @@ impl State {
 
     fn may_name(&self, key: LinkId, other: LinkId) -> bool {
         let Some(pair) = self.known(key).and_then(|known| known.pair) else { return false };
-        let place = match pair.place {
-            PairPlace::Here => other.0 == key.0,
-            PairPlace::Host => other.0 == self.host,
-            PairPlace::In(netns) => other.0 == netns,
-            PairPlace::Nsid(nsid) => self.nsids.get(&nsid) == Some(&other.0),
-            PairPlace::Elsewhere => other.0 != key.0,
-        };
-        place && pair.ifindex == other.1
+        match pair.place {
+            PairPlace::Elsewhere => other.0 != key.0 && pair.ifindex == other.1,
+            _ => self.named_link(key, pair) == Some(other),
+        }
     }
 }
 

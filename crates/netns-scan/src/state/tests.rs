@@ -4,7 +4,7 @@ use iface_core::{Changes, IfName, Kind, MacAddr, OperState};
 use proptest::prelude::*;
 
 use super::*;
-use crate::netlink::message::Address;
+use crate::netlink::message::PairEnd;
 
 const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
 
@@ -31,7 +31,6 @@ fn link(ifindex: u32, name: &str) -> Link {
         mtu: 1500,
         pair: None,
         carrier_changes: 0,
-        counters: None,
     }
 }
 
@@ -62,7 +61,7 @@ fn a_rename_is_deleted_then_added() {
     state.now += std::time::Duration::from_secs(1);
     put(&mut state, HOST, link(2, "new"), None);
     let mut events = state.take_events();
-    assert_eq!(events.pop(), Some(Event::Deleted(old.clone(), None)));
+    assert_eq!(events.pop(), Some(Event::Deleted(old.clone())));
     let Some(Event::Added(new)) = events.pop() else { panic!("no Added") };
     assert_eq!((new.name.to_string(), new.since), ("new".into(), old.since));
     assert_ne!(new.id, old.id);
@@ -77,10 +76,33 @@ fn only_what_differs_is_an_update() {
     assert_eq!(said(&mut state), Vec::<String>::new());
     put(&mut state, HOST, Link { mac: None, mtu: 9000, ..link(2, "eth0") }, None);
     assert_eq!(said(&mut state), ["Updated host/eth0 mac mtu"]);
-    let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap() };
+    let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap(), peer: None };
     state.apply(HOST, Change::Address(address), |_| None);
     state.apply(HOST, Change::Address(address), |_| None);
     assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
+}
+
+/// An address with two peers stays until the kernel has deleted both.
+#[test]
+fn address_outlives_one_of_two_peers() {
+    let mut state = State::new(HOST);
+    put(&mut state, HOST, link(2, "ppp0"), None);
+    said(&mut state);
+    let to = |last: u8| Address {
+        ifindex: 2,
+        net: "10.0.0.1/32".parse().unwrap(),
+        peer: (last != 1).then(|| [10, 0, 0, last].into()),
+    };
+    let mut apply = |change| {
+        state.apply(HOST, change, |_| None);
+        said(&mut state)
+    };
+    assert_eq!(apply(Change::Address(to(2))), ["Updated host/ppp0 addresses"]);
+    assert_eq!(apply(Change::Address(to(3))), Vec::<String>::new());
+    assert_eq!(apply(Change::Address(to(1))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(2))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(1))), Vec::<String>::new());
+    assert_eq!(apply(Change::NoAddress(to(3))), ["Updated host/ppp0 addresses"]);
 }
 
 /// Interfaces inside are deleted, their peers outside lose the peer.
@@ -120,8 +142,8 @@ fn half_a_pair_is_completed_once() {
         put(&mut state, HOST, link(ifindex, name), None);
     }
     put(&mut state, HOST, Link { kind: Some(Kind::new("dummy")), ..link(2, "eth0") }, None);
-    assert_eq!(state.take_half_pairs(), [(HOST, 8), (HOST, 9)]);
-    assert_eq!(state.take_half_pairs(), []);
+    assert_eq!(state.take_doubtful(), [(HOST, 8), (HOST, 9)]);
+    assert_eq!(state.take_doubtful(), []);
     said(&mut state);
     let names = |ifindex| Some(Pair { ifindex, place: PairPlace::Here });
     state.complete_pair(HOST, &link(8, "first"), names(9));
@@ -154,12 +176,36 @@ fn another_name_rekeys_every_interface() {
     assert_eq!(said(&mut state), ["Deleted blue/lo", "Added green/lo"]);
 }
 
+/// One end moves to another namespace, and only the moved end announces where.
+#[test]
+fn contradicted_and_abandoned_ends_are_doubtful() {
+    let mut state = State::new(HOST);
+    for (inode, nsid) in [(7, 3), (8, 4)] {
+        state.open(named(inode, &inode.to_string()));
+        state.set_nsid(netns(inode), nsid);
+    }
+    let end =
+        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
+    put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
+    put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    assert_eq!(state.take_doubtful(), [], "both ends agree");
+    state.apply(netns(7), Change::NoLink { ifindex: 2, moved: false }, |_| None);
+    assert_eq!(state.take_doubtful(), [], "a deletion ends both");
+    put(&mut state, netns(8), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    assert_eq!(state.take_doubtful(), [(HOST, 9)]);
+    state.complete_pair(HOST, &end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(4) }));
+    assert_eq!(state.take_doubtful(), []);
+    assert_eq!(state.other_end((HOST, 9)), Some((netns(8), 2)));
+    state.apply(HOST, Change::NoLink { ifindex: 9, moved: true }, |_| None);
+    assert_eq!(state.take_doubtful(), [(netns(8), 2)], "the peer went somewhere else");
+}
+
 /// One step of a history.
 #[derive(Clone, Debug)]
 enum Step {
     Put { netns: u64, ifindex: u32, name: u8, mtu: u32, peer: Option<(u64, u32)> },
     Gone { netns: u64, ifindex: u32 },
-    Address { netns: u64, ifindex: u32, last: u8, there: bool },
+    Address { netns: u64, ifindex: u32, last: u8, peer: Option<u8>, there: bool },
     Close { netns: u64 },
     Replace { netns: u64, links: Vec<(u32, u8, u32)> },
     Read,
@@ -172,8 +218,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (netns.clone(), ifindex.clone(), 0..3_u8, 0..3_u32, proptest::option::of((1..4_u64, 1..5_u32)))
             .prop_map(|(netns, ifindex, name, mtu, peer)| Step::Put { netns, ifindex, name, mtu, peer }),
         3 => (netns.clone(), ifindex.clone()).prop_map(|(netns, ifindex)| Step::Gone { netns, ifindex }),
-        3 => (netns.clone(), ifindex.clone(), 1..4_u8, any::<bool>())
-            .prop_map(|(netns, ifindex, last, there)| Step::Address { netns, ifindex, last, there }),
+        3 => (netns.clone(), ifindex.clone(), 1..4_u8, proptest::option::of(4..6_u8), any::<bool>())
+            .prop_map(|(netns, ifindex, last, peer, there)| Step::Address { netns, ifindex, last, peer, there }),
         1 => (2..4_u64).prop_map(|netns| Step::Close { netns }),
         1 => (netns, proptest::collection::btree_map(ifindex, (0..3_u8, 0..3_u32), 0..4))
             .prop_map(|(netns, links)| Step::Replace {
@@ -219,9 +265,10 @@ proptest! {
                     let link = Link { mtu, ..link(ifindex, &name.to_string()) };
                     put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
                 }
-                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink(GoneLink::unannounced(ifindex)), |_| None),
-                Step::Address { netns, ifindex, last, there } => {
-                    let address = Address { ifindex, net: IpNet::new([10, 0, 0, last].into(), 24).unwrap() };
+                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink { ifindex, moved: false }, |_| None),
+                Step::Address { netns, ifindex, last, peer, there } => {
+                    let net = IpNet::new([10, 0, 0, last].into(), 24).unwrap();
+                    let address = Address { ifindex, net, peer: peer.map(|last| [10, 0, 0, last].into()) };
                     let change = if there { Change::Address(address) } else { Change::NoAddress(address) };
                     state.apply(id_of(netns), change, |_| None);
                 }
@@ -231,7 +278,7 @@ proptest! {
                         link: Link { mtu, ..link(ifindex, &name.to_string()) },
                         addresses: Box::default(),
                     };
-                    state.replace(id_of(netns), Vec::new(), links.into_iter().map(listed).collect(), |_| None);
+                    state.replace(id_of(netns), links.into_iter().map(listed).collect(), |_| None);
                 }
                 Step::Read => {
                     let mut events = state.take_events();
@@ -243,7 +290,7 @@ proptest! {
                                 prop_assert_eq!(before.map(|b| b.key()), Some(i.key()));
                                 prop_assert_ne!(changes, Changes::default());
                             }
-                            Event::Deleted(i, _) => prop_assert!(replayed.remove(&i.id).is_some()),
+                            Event::Deleted(i) => prop_assert!(replayed.remove(&i.id).is_some()),
                             Event::Synced => prop_assert!(false, "nobody said so"),
                         }
                     }

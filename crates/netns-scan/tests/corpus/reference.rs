@@ -2,6 +2,7 @@
 //!
 //! Shared with the exactness suite and the fuzz target `netlink_differential`.
 
+use std::net::IpAddr;
 use std::panic::catch_unwind;
 
 use iface_core::{Counters, Direction, IfName, Kind, MacAddr, OperState};
@@ -14,13 +15,13 @@ use netlink_packet_route::link::{
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netns_scan::netlink::message::{Address, Body, GoneLink, Link, PairEnd, parse};
+use netns_scan::netlink::message::{Address, Body, Link, PairEnd, parse};
 
 /// A decoded message.
 #[derive(Debug, PartialEq)]
 enum Content {
     Link(Option<Link>, Option<Counters>),
-    NoLink(GoneLink),
+    NoLink(u32, bool),
     Address(bool, Address),
     Nsid(bool, i32),
     Stats(u32, Counters),
@@ -53,7 +54,7 @@ pub(crate) fn compare(datagram: &[u8]) -> usize {
 fn own(message: &[u8]) -> Option<Content> {
     Some(match parse(message).next()?.ok()?.body {
         Body::NewLink(link) => Content::Link(link.link().ok()?, link.counters().ok()?),
-        Body::DelLink(gone) => Content::NoLink(gone),
+        Body::DelLink { ifindex, moved } => Content::NoLink(ifindex, moved),
         Body::NewAddress(address) => Content::Address(true, address),
         Body::DelAddress(address) => Content::Address(false, address),
         Body::NewNsid(nsid) => Content::Nsid(true, nsid),
@@ -75,7 +76,10 @@ fn reference(message: &[u8]) -> Option<Content> {
     };
     match message {
         RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?, counters(&link))),
-        RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(read_gone(&link))),
+        RouteNetlinkMessage::DelLink(link) if is_link(&link) => {
+            let moved = link.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::NewNetnsId(_)));
+            Some(Content::NoLink(link.header.index, moved))
+        }
         RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
         RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),
         RouteNetlinkMessage::NewNsId(nsid) => Some(read_nsid(true, &nsid)),
@@ -120,23 +124,7 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
         mtu,
         pair: (paired && lower != 0).then_some(PairEnd { ifindex: lower, nsid }),
         carrier_changes,
-        counters: counters(message),
     }))
-}
-
-fn read_gone(message: &ReferenceLink) -> GoneLink {
-    let mut gone = GoneLink::unannounced(message.header.index);
-    gone.counters = counters(message);
-    let (mut new_nsid, mut new_ifindex) = (None, gone.ifindex);
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::NewNetnsId(value) => new_nsid = Some(*value),
-            LinkAttribute::NewIfIndex(value) => new_ifindex = value.cast_unsigned(),
-            _ => {}
-        }
-    }
-    gone.moved_to = new_nsid.map(|_| new_ifindex);
-    gone
 }
 
 fn info_kind(info: &LinkInfo) -> Option<Kind> {
@@ -183,7 +171,11 @@ fn read_address(exists: bool, message: &AddressMessage) -> Option<Content> {
     }
     let Some(address) = local.or(any) else { return Some(Content::Other) };
     let net = IpNet::new(address, message.header.prefix_len).ok()?;
-    Some(Content::Address(exists, Address { ifindex: message.header.index, net }))
+    let peer = match any {
+        Some(IpAddr::V4(peer)) if peer != address => Some(peer),
+        _ => None,
+    };
+    Some(Content::Address(exists, Address { ifindex: message.header.index, net, peer }))
 }
 
 fn read_nsid(exists: bool, message: &NsidMessage) -> Content {

@@ -13,9 +13,11 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         links_without_carrier_or_address_are_seen_when_made_later,
         a_new_mac_is_an_update,
         mtu_state_and_addresses_are_updates,
+        an_address_outlives_one_of_two_peers,
         a_rename_while_up_is_deleted_then_added,
         a_deleted_link_is_deleted_once,
         the_ends_of_a_veth_name_each_other_up_or_not,
+        a_moved_end_and_its_peer_name_each_other,
         counters_are_those_of_the_interface,
         addresses_and_names_are_found_in_any_namespace,
     ]
@@ -106,6 +108,25 @@ fn mtu_state_and_addresses_are_updates(subject: Subject) {
     assert!(!observer.replay().story("pod", "eth0").contains(&EventKind::Deleted));
 }
 
+/// Linux tells two IPv4 addresses of a link apart by the peer's address, too.
+fn an_address_outlives_one_of_two_peers(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _tun = Tun::new(Some(&pod), "tun0");
+    let mut observer = subject.synced();
+    let (rtnl, own) = (pod.rtnl(), "10.0.0.1/32".parse().unwrap());
+    let peers: [IpAddr; 2] = ["10.0.0.2".parse().unwrap(), "10.0.0.3".parse().unwrap()];
+    peers.iter().for_each(|peer| rtnl.add_point_to_point("tun0", own, *peer));
+    assert_exact(&mut observer, [&pod]);
+    rtnl.remove_point_to_point("tun0", own, peers[0]);
+    // The kernel handles one change after the other: the MTU tells that the removal is known.
+    rtnl.set("tun0", LinkChange::Mtu(1_300));
+    let mtu = |replay: &netns_testbed::Replay| replay.find("pod", "tun0").is_some_and(|tun| tun.mtu == 1_300);
+    observer.until("the MTU", EXACT, mtu);
+    assert_eq!(observer.replay().find("pod", "tun0").unwrap().addresses[..], [own]);
+    rtnl.remove_point_to_point("tun0", own, peers[1]);
+    assert_exact(&mut observer, [&pod]);
+}
+
 fn a_rename_while_up_is_deleted_then_added(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let _veth = Veth::up("host0", &pod, "eth0");
@@ -149,13 +170,6 @@ fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
     pod.rtnl().up(&["a", "b"]);
     pod.rtnl().add_veth("c", "d", None);
     pod.rtnl().add_veth("e", "f", Some(other.path()));
-    let met = |replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)| {
-        let is = |from: (&str, &str), to: (&str, &str)| {
-            let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
-            peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
-        };
-        is(one, other) && is(other, one)
-    };
     observer.until("all ends have met", EXACT, |replay| {
         met(replay, ("host", "host0"), ("pod", "eth0"))
             && met(replay, ("host", "host1"), ("pod", "eth1"))
@@ -172,6 +186,43 @@ fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
     pod.rtnl().delete("net1");
     observer.until("both are gone", EXACT, |replay| replay.at("pod").count() == 8);
     assert_exact(&mut observer, [&pod, &other]);
+}
+
+/// The kernel announces a move to the two namespaces of the move, and not to the other end.
+fn a_moved_end_and_its_peer_name_each_other(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let (a, b, c) = (dir.add("a"), dir.add("b"), dir.add("c"));
+    let _veth = Veth::new("host0", &a, "eth0");
+    let mut observer = subject.synced();
+    let own = Path::new("/proc/self/ns/net");
+    let mut moved = |from: Rtnl, name: &str, to: &Path, ends: [&str; 2]| {
+        from.set(name, LinkChange::Netns(to));
+        let ends = [(ends[0], "host0"), (ends[1], "eth0")];
+        observer.until(&format!("{ends:?} have met"), EXACT, |replay| met(replay, ends[0], ends[1]));
+    };
+    moved(Rtnl::new(), "host0", b.path(), ["b", "a"]);
+    moved(b.rtnl(), "host0", a.path(), ["a", "a"]);
+    moved(a.rtnl(), "host0", c.path(), ["c", "a"]);
+    moved(c.rtnl(), "host0", own, ["host", "a"]);
+    moved(a.rtnl(), "eth0", b.path(), ["host", "b"]);
+    moved(b.rtnl(), "eth0", own, ["host", "host"]);
+    moved(Rtnl::new(), "eth0", c.path(), ["host", "c"]);
+    // A chain of moves between two readings.
+    c.rtnl().set("eth0", LinkChange::Netns(a.path()));
+    Rtnl::new().set("host0", LinkChange::Netns(b.path()));
+    b.rtnl().set("host0", LinkChange::Netns(c.path()));
+    moved(a.rtnl(), "eth0", b.path(), ["c", "b"]);
+    assert_exact(&mut observer, [&a, &b, &c]);
+    c.rtnl().delete("host0");
+}
+
+/// Whether two ends, each in its place, name each other.
+fn met(replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)) -> bool {
+    let is = |from: (&str, &str), to: (&str, &str)| {
+        let peer = replay.find(from.0, from.1).and_then(|interface| interface.peer.clone());
+        peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
+    };
+    is(one, other) && is(other, one)
 }
 
 fn counters_are_those_of_the_interface(subject: Subject) {

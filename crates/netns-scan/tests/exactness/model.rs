@@ -1,7 +1,9 @@
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use netns_testbed::{LinkChange, Netns, NetnsDir, Rtnl, Test, figure, tests};
+use ipnet::IpNet;
+use netns_testbed::{LinkChange, Netns, NetnsDir, Replay, Rtnl, Test, figure, tests};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -35,6 +37,8 @@ enum Step {
     Rename(u8),
     Move(u8, u8),
     AddAddress(u8, u8),
+    /// One of three addresses with one of three peers: added, or removed where present.
+    TogglePeer(u8, u8, u8),
     /// Lets every informer's consumer read what there is.
     Read,
 }
@@ -52,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u8>().prop_map(Step::Rename),
         3 => any::<(u8, u8)>().prop_map(|(link, to)| Step::Move(link, to)),
         3 => any::<(u8, u8)>().prop_map(|(link, end)| Step::AddAddress(link, end)),
+        3 => (any::<u8>(), 0..3_u8, 0..3_u8).prop_map(|(link, own, peer)| Step::TogglePeer(link, own, peer)),
         2 => Just(Step::Read),
     ]
 }
@@ -98,6 +103,7 @@ fn run(history: &[Step]) {
     for observer in &mut observers {
         observer.synced();
         assert_exact(observer, &model.netns);
+        observer.until("the ends of each veth name each other", EXACT, |replay| model.peers_are(replay));
     }
     model.clear();
     for observer in &mut observers {
@@ -120,6 +126,8 @@ struct Link {
     place: Option<String>,
     /// The number of the veth whose end it is: both go together.
     pair: usize,
+    /// Addresses with their peers.
+    peers: BTreeSet<(u8, u8)>,
 }
 
 impl Model {
@@ -140,7 +148,7 @@ impl Model {
                 let name = format!("br{}", self.made);
                 let place = self.place(at);
                 self.rtnl(place.as_deref()).add_link("bridge", &name);
-                self.links.push(Link { name, place, pair: self.made });
+                self.links.push(Link { name, place, pair: self.made, peers: BTreeSet::new() });
             }
             Step::DeleteLink(n) => {
                 if let Some(link) = self.link(n) {
@@ -159,6 +167,7 @@ impl Model {
                 }
             }
             Step::Move(n, to) => self.move_link(n, to),
+            Step::TogglePeer(n, own, peer) => self.toggle_peer(n, own, peer),
             Step::AddAddress(n, end) => {
                 if let Some(link) = self.link(n) {
                     let net = format!("10.{}.{}.{end}/24", self.made / 250, self.made % 250).parse().unwrap();
@@ -166,6 +175,19 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Whether each end of a veth has the other end as its peer.
+    fn peers_are(&self, replay: &Replay) -> bool {
+        let place = |link: &Link| link.place.clone().unwrap_or_else(|| "host".to_owned());
+        let has_peer = |link: &Link, other: &Link| {
+            let peer = replay.find(&place(link), &link.name).and_then(|interface| interface.peer.clone());
+            peer.is_some_and(|peer| peer.name == *other.name && peer.netns.place.to_string() == place(other))
+        };
+        self.links.iter().all(|link| {
+            let mut others = self.links.iter().filter(|other| other.pair == link.pair && other.name != link.name);
+            others.all(|other| has_peer(link, other))
+        })
     }
 
     fn delete_netns(&mut self, n: u8) {
@@ -185,7 +207,8 @@ impl Model {
         let target = other.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));
         self.rtnl(one.as_deref()).add_veth(&names[0], &names[1], Some(&target));
         let ends = names.into_iter().zip([one, other]);
-        self.links.extend(ends.map(|(name, place)| Link { name, place, pair: self.made }));
+        let peers = BTreeSet::new;
+        self.links.extend(ends.map(|(name, place)| Link { name, place, pair: self.made, peers: peers() }));
     }
 
     /// Bridges stay where they are: the kernel refuses to move them.
@@ -198,6 +221,23 @@ impl Model {
         let target = to.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));
         self.rtnl(link.place.as_deref()).set(&link.name, LinkChange::Netns(&target));
         self.links[index].place = to;
+        // A move takes all addresses away.
+        self.links[index].peers.clear();
+    }
+
+    fn toggle_peer(&mut self, n: u8, own: u8, peer: u8) {
+        let Some(index) = self.choose(n) else { return };
+        let link = &self.links[index];
+        let (address, far) = (IpNet::new([10, 200, own, 1].into(), 32).unwrap(), [10, 201, peer, 1].into());
+        let rtnl = self.rtnl(link.place.as_deref());
+        match link.peers.contains(&(own, peer)) {
+            true => rtnl.remove_point_to_point(&link.name, address, far),
+            false => rtnl.add_point_to_point(&link.name, address, far),
+        }
+        let peers = &mut self.links[index].peers;
+        if !peers.remove(&(own, peer)) {
+            peers.insert((own, peer));
+        }
     }
 
     fn set(&self, n: u8, change: LinkChange<'_>) {

@@ -1,5 +1,6 @@
 //! From facts to outcomes. Pure.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -161,6 +162,29 @@ pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, ow
     Check::ok(SUBJECT, format!("{}: {} results, {} refused", dir.display(), tallies.files, tallies.refused_files))
 }
 
+/// The pods in the namespaces of this node, as CNI results name the pods.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PodsHere {
+    /// Namespace and name.
+    pub(super) pods: BTreeSet<(String, String)>,
+    /// Namespaces beside the host's.
+    pub(super) namespaces: usize,
+}
+
+/// Checks that the pods that the API server lists for `node` are the pods of this node.
+pub(super) fn node_name(node: &str, listed: &BTreeSet<(String, String)>, here: &PodsHere) -> Check {
+    const SUBJECT: &str = "API server";
+    const CURE: &str = "set --node-name to this node's name in `kubectl get nodes`";
+    if listed.is_empty() && here.namespaces > 0 {
+        return Check::bad(SUBJECT, format!("no pods of {node}, although there are namespaces"), CURE);
+    }
+    if !here.pods.is_empty() && here.pods.is_disjoint(listed) {
+        let pods = here.pods.len();
+        return Check::bad(SUBJECT, format!("none of the {pods} pods in namespaces here is a pod of {node}"), CURE);
+    }
+    Check::ok(SUBJECT, format!("pods of {node} can be listed"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +232,21 @@ mod tests {
         assert!(matches!(check(Ok(Propagation::Private)).outcome, Outcome::Ok(found) if found.contains("private")));
         assert!(matches!(check(Ok(Propagation::Volume)).outcome, Outcome::Bad { cure, .. } if cure.contains("HostTo")));
         assert!(matches!(check(Err(io::ErrorKind::NotFound.into())).outcome, Outcome::Off(_)));
+    }
+
+    #[test]
+    fn node_name_selects_pods_of_this_node() {
+        let pods = |names: &[&str]| names.iter().map(|name| ("shop".to_owned(), (*name).to_owned())).collect();
+        let here = |names, namespaces| PodsHere { pods: pods(names), namespaces };
+        for (listed, here, bad) in [
+            (pods(&["a", "b"]), here(&["a", "leaked"], 3), false),
+            (pods(&["a"]), here(&[], 1), false),
+            (pods(&[]), here(&[], 0), false),
+            (pods(&[]), here(&[], 1), true),
+            (pods(&["other"]), here(&["a"], 1), true),
+        ] {
+            assert_eq!(node_name("n", &listed, &here).is_bad(), bad, "{listed:?} {here:?}");
+        }
     }
 
     #[test]

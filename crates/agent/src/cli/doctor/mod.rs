@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::check::{Check, Outcome, capabilities, cni_cache, engine, kernel, mounts, namespaces};
+use self::check::{Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name};
 use super::table::printable;
 use super::terminal::Terminal;
 use crate::causes::chain;
@@ -59,23 +59,25 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
 async fn checks(config: &Config) -> Vec<Check> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let mut checks = vec![kernel(&read("/proc/sys/kernel/osrelease")), capabilities(&read("/proc/self/status"))];
-    checks.extend(seeing(config).await);
-    checks.push(api_server(config).await);
+    let (seen, here) = seeing(config).await;
+    checks.extend(seen);
+    checks.push(api_server(config, &here).await);
     checks.push(otlp(config).await);
     checks.push(admin_address(config).await);
     checks
 }
 
-async fn seeing(config: &Config) -> Vec<Check> {
+async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
+    let nothing = |check| (vec![check], PodsHere::default());
     // The API server has a check of its own.
     let mut alone = config.clone();
-    (alone.kubeconfig, alone.node_name) = (None, None);
+    alone.watch_pods = false;
     let mut pipeline = match Pipeline::start(&alone).await {
         Ok(pipeline) => pipeline,
-        Err(error) => return vec![Check::bad("engine", format!("{error:#}"), "try --engine auto")],
+        Err(error) => return nothing(Check::bad("engine", format!("{error:#}"), "try --engine auto")),
     };
     if let Err(error) = pipeline.settle().await {
-        return vec![Check::bad("namespaces", format!("{error:#}"), "look at the kernel's log")];
+        return nothing(Check::bad("namespaces", format!("{error:#}"), "look at the kernel's log"));
     }
     let status = pipeline.handle().status();
     let mut checks = vec![engine(&status)];
@@ -88,7 +90,14 @@ async fn seeing(config: &Config) -> Vec<Check> {
     let missing =
         cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
     checks.push(cni_cache(cache, missing, status.namespaces, &pipeline.owners().borrow()));
-    checks
+    (checks, pods_here(&pipeline, status.namespaces))
+}
+
+fn pods_here(pipeline: &Pipeline, namespaces: usize) -> PodsHere {
+    let interfaces = pipeline.lookup().interfaces();
+    let pods = interfaces.iter().filter_map(|interface| interface.owner.as_ref()).map(|owner| &owner.pod);
+    let pods = pods.map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
+    PodsHere { pods, namespaces: namespaces.saturating_sub(1) }
 }
 
 /// The directories that the agent follows.
@@ -117,8 +126,11 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
-async fn api_server(config: &Config) -> Check {
+async fn api_server(config: &Config, here: &PodsHere) -> Check {
     const SUBJECT: &str = "API server";
+    if !config.watch_pods {
+        return Check::off(SUBJECT, "not used; --watch-pods true gives access to workloads and labels");
+    }
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
         Ok(Some(api)) => api.page_timeout(ANSWER),
         Ok(None) => {
@@ -131,8 +143,8 @@ async fn api_server(config: &Config) -> Check {
     let Some(node) = config.node_name.as_deref() else {
         return Check::bad(SUBJECT, "the node's name is not known, so its pods cannot be selected", "set --node-name");
     };
-    match api.check(node).await {
-        Ok(()) => Check::ok(SUBJECT, format!("pods of {node} can be listed")),
+    match api.pod_names(node).await {
+        Ok(listed) => node_name(node, &listed, here),
         Err(why) => Check::bad(SUBJECT, why, "as it says; until then the CNI cache alone names pods"),
     }
 }

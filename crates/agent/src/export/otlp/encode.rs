@@ -151,7 +151,8 @@ impl<'a> Batches<'a> {
                 Measure::Mtu => to.push(state(u64::from(interface.mtu))),
                 Measure::Bandwidth => to.extend(sample.bandwidth.map(state)),
                 _ => {
-                    let all = interface_attributes(self.points.options.attributes.all(), sample);
+                    let attributes = self.points.options.attributes.of_info(interface);
+                    let all = attributes.map(|(key, value)| owned_key_value(key.to_owned(), value)).collect();
                     to.push(point(1, nanos(interface.since).min(time), all));
                 }
             },

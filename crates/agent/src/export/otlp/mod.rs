@@ -8,10 +8,8 @@ mod retry;
 mod tls;
 mod transport;
 
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
@@ -29,6 +27,7 @@ use self::transport::Transport;
 use crate::export::resource::Identity;
 use crate::export::settings::{OtlpSettings, Signal};
 use crate::metrics::points::Points;
+use crate::random::fraction;
 
 const NOT_OTLP: &str = "it answered with success and a body that is not OTLP; is the endpoint an OTLP receiver?";
 
@@ -146,7 +145,7 @@ impl Exporter {
                 self.not_before = Instant::now().checked_add(*after);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some(wait) = failure.wait(tries, left, random()) else { return Err(failure) };
+            let Some(wait) = failure.wait(tries, left, fraction()) else { return Err(failure) };
             tracing::debug!(
                 event.name = "export.retried",
                 signal = self.signal.as_str(),
@@ -197,12 +196,6 @@ impl Exporter {
         }
         Some(usize::try_from(rejected).unwrap_or(0))
     }
-}
-
-/// Somewhere in 0..1; good enough to spread waits.
-fn random() -> f64 {
-    let number = RandomState::new().hash_one(Duration::ZERO);
-    f64::from(u32::try_from(number >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

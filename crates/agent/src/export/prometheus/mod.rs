@@ -1,11 +1,14 @@
 //! The same series for scrapers: Prometheus' text format and OpenMetrics.
 //!
-//! Labels identify the OTLP Resource: `k8s_namespace_name`, `k8s_pod_name` and `k8s_pod_uid`, or `netns_name`;
-//! `target_info` holds the attributes all Resources share, `k8s_pod_info` those of a pod. The page has no
+//! Labels identify the OTLP Resource: `k8s_node_name`, and `k8s_namespace_name`, `k8s_pod_name` and `k8s_pod_uid`,
+//! or `netns_name`; `target_info` holds the attributes all Resources share, `k8s_pod_info` those of a pod, and
+//! `…_network_interface_info` those of an interface. The page has no
 //! `_created` samples: the creation time of an interface older than the agent is unknown,
 //! and a wrong time would count its traffic twice.
 
+mod kubelet;
 pub(crate) mod names;
+mod process;
 mod text;
 
 use std::collections::HashSet;
@@ -14,11 +17,15 @@ use std::io::{self, Write};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric, number_data_point};
 
+pub use self::process::Process;
 pub use self::text::Format;
 use self::text::{Labels, Type, Writer};
 use crate::export::resource::{Identity, pod_attributes};
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
-use crate::metrics::points::{Options, Points, Sample, Subject};
+use crate::metrics::points::{Options, PageNames, Points, Sample, Subject};
+
+/// Key of the label that every series has.
+const NODE: &str = "k8s.node.name";
 
 /// Content of the page.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +36,8 @@ pub struct Page<'a> {
     pub identity: &'a Identity,
     /// The agent's own metrics.
     pub own: &'a ResourceMetrics,
+    /// The agent's process.
+    pub process: Process,
 }
 
 impl Page<'_> {
@@ -44,24 +53,37 @@ impl Page<'_> {
             for scope in Scope::ALL {
                 self.scope(points, scope, &mut writer);
             }
-            pods(points, &mut writer);
-            network_names(points, &mut writer);
+            if points.options.names != PageNames::Native {
+                kubelet::write(points, self.identity.node_name(), &mut writer);
+            }
+            pods(points, self.identity.node_name(), &mut writer);
+            network_names(points, &self.node(), &mut writer);
         }
         let own = self.own.scope_metrics.iter().flat_map(|scope| &scope.metrics);
-        own.for_each(|metric| own_metric(metric, &mut writer));
+        own.for_each(|metric| own_metric(metric, &self.node(), &mut writer));
+        process::write(&self.process, &self.node(), &mut writer);
         writer.finish()
     }
 
+    /// The label of every series.
+    fn node(&self) -> Labels {
+        let name = self.identity.node_name();
+        Labels::new((!name.is_empty()).then_some((NODE, name)))
+    }
+
     fn scope(&self, points: &Points, scope: Scope, writer: &mut Writer<impl Write>) {
+        let node = self.node();
         let groups = points.groups.iter().filter(|group| group.subject.scope() == scope);
         let samples: Vec<_> = groups
             .flat_map(|group| points.samples[group.samples.clone()].iter().map(|sample| (&group.subject, sample)))
-            .map(|(subject, sample)| Labelled::new(subject, sample, &points.options))
+            .map(|(subject, sample)| Labelled::new(&node, subject, sample, &points.options))
             .collect();
         if !samples.is_empty() {
             let key = points.options.attributes.direction_key();
             let directions = ["receive", "transmit"].map(|direction| Labels::new([(key, direction)]));
-            let metrics = points.options.metrics().filter(|metric| metric.is_of(scope));
+            let replaced = scope == Scope::Pod && points.options.names == PageNames::Kubelet;
+            let shown = |metric: &&InterfaceMetric| metric.is_of(scope) && !(replaced && kubelet::has(metric.measure));
+            let metrics = points.options.metrics().filter(shown);
             metrics.for_each(|metric| interface_metric(scope, metric, &samples, &directions, writer));
         }
     }
@@ -75,26 +97,28 @@ struct Labelled<'a> {
 }
 
 impl<'a> Labelled<'a> {
-    fn new(subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
+    fn new(node: &Labels, subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
         let attributes = options.attributes;
         let info = options.opt_in.contains(&Measure::Info);
         Self {
             sample,
-            labels: labels(subject, attributes.of(&sample.interface)),
-            all: info.then(|| labels(subject, attributes.all().of(&sample.interface))),
+            labels: labels(node, subject, attributes.of(&sample.interface)),
+            all: info.then(|| labels(node, subject, attributes.of_info(&sample.interface))),
         }
     }
 }
 
-fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, String)>) -> Labels {
-    let mut labels = match subject {
-        Subject::Node => Labels::default(),
+fn labels(node: &Labels, subject: &Subject, attributes: impl Iterator<Item = (&'static str, String)>) -> Labels {
+    let mut labels = node.clone();
+    match subject {
+        Subject::Node => {}
         Subject::Pod(pod) => {
-            let pairs = [("k8s.namespace.name", &pod.namespace), ("k8s.pod.name", &pod.name)];
-            Labels::new(pairs.into_iter().chain(pod.uid.as_ref().map(|uid| ("k8s.pod.uid", uid))))
+            labels.push("k8s.namespace.name", &pod.namespace);
+            labels.push("k8s.pod.name", &pod.name);
+            pod.uid.iter().for_each(|uid| labels.push("k8s.pod.uid", uid));
         }
-        Subject::Netns(netns) => Labels::new([("netns.name", netns.place.to_string())]),
-    };
+        Subject::Netns(netns) => labels.push("netns.name", &netns.place.to_string()),
+    }
     let is_netns = matches!(subject, Subject::Netns(_));
     for (key, value) in attributes.filter(|(key, _)| !(is_netns && *key == "netns.name")) {
         labels.push(key, &value);
@@ -136,7 +160,7 @@ fn interface_metric(
 }
 
 /// Workload, labels and annotations of each pod, to be joined with its series by namespace, name and uid.
-fn pods(points: &Points, writer: &mut Writer<impl Write>) {
+fn pods(points: &Points, node: &str, writer: &mut Writer<impl Write>) {
     let pods = points.groups.iter().filter_map(|group| match &group.subject {
         Subject::Pod(pod) => Some(pod),
         Subject::Node | Subject::Netns(_) => None,
@@ -147,14 +171,20 @@ fn pods(points: &Points, writer: &mut Writer<impl Write>) {
     }
     writer.family("k8s_pod_info", "", Type::Gauge, "Always 1: shows workload, labels and annotations of a pod.");
     for pod in pods {
-        let attributes = pod_attributes(pod).map(|(key, value)| (key.to_owned(), value.to_owned()));
+        // A label of its own for each kind of workload would need a query for each kind.
+        let workload = pod.workload.iter().flat_map(|workload| {
+            [("k8s.workload.kind", workload.kind.as_str()), ("k8s.workload.name", workload.name.as_str())]
+        });
+        let node = (!node.is_empty()).then_some((NODE, node));
+        let attributes = pod_attributes(pod).chain(workload).chain(node);
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned()));
         writer.sample("k8s_pod_info", "", &Labels::joined(attributes), 1);
     }
 }
 
 /// The same metric as in openshift's network-metrics-daemon: always 0, to be added to cAdvisor's series by
 /// `+ on(namespace,pod,interface) group_left(network_name)`.
-fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
+fn network_names(points: &Points, node: &Labels, writer: &mut Writer<impl Write>) {
     let mut samples = points
         .groups
         .iter()
@@ -175,7 +205,8 @@ fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
         let interface = interface.name.to_string();
         let pairs =
             [("interface", &*interface), ("namespace", &pod.namespace), ("network_name", network), ("pod", &pod.name)];
-        let labels = Labels::new(pairs);
+        let mut labels = node.clone();
+        pairs.into_iter().for_each(|(key, value)| labels.push(key, value));
         if !written.contains(&labels) {
             writer.sample("pod_network_name_info", "", &labels, 0);
             written.insert(labels);
@@ -183,14 +214,14 @@ fn network_names(points: &Points, writer: &mut Writer<impl Write>) {
     }
 }
 
-fn own_metric(metric: &Metric, writer: &mut Writer<impl Write>) {
+fn own_metric(metric: &Metric, node: &Labels, writer: &mut Writer<impl Write>) {
     let (family, unit) = names::family(&metric.name, &metric.unit);
     match &metric.data {
         Some(metric::Data::Sum(sum)) => {
             let (kind, suffix) = if sum.is_monotonic { (Type::Counter, "_total") } else { (Type::Gauge, "") };
             writer.family(&family, unit, kind, &metric.description);
             for point in &sum.data_points {
-                let labels = own_labels(&point.attributes);
+                let labels = own_labels(node, &point.attributes);
                 match point.value {
                     Some(number_data_point::Value::AsInt(value)) => writer.sample(&family, suffix, &labels, value),
                     Some(number_data_point::Value::AsDouble(value)) => writer.sample(&family, suffix, &labels, value),
@@ -201,7 +232,7 @@ fn own_metric(metric: &Metric, writer: &mut Writer<impl Write>) {
         Some(metric::Data::Histogram(histogram)) => {
             writer.family(&family, unit, Type::Histogram, &metric.description);
             for point in &histogram.data_points {
-                let labels = own_labels(&point.attributes);
+                let labels = own_labels(node, &point.attributes);
                 let mut below = 0;
                 for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
                     below += count;
@@ -216,12 +247,14 @@ fn own_metric(metric: &Metric, writer: &mut Writer<impl Write>) {
     }
 }
 
-fn own_labels(attributes: &[KeyValue]) -> Labels {
+fn own_labels(node: &Labels, attributes: &[KeyValue]) -> Labels {
     let text = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
         Some(any_value::Value::StringValue(text)) => text.clone(),
         _ => String::new(),
     };
-    Labels::new(attributes.iter().map(|attribute| (&*attribute.key, text(attribute))))
+    let mut labels = node.clone();
+    attributes.iter().for_each(|attribute| labels.push(&attribute.key, &text(attribute)));
+    labels
 }
 
 #[cfg(test)]

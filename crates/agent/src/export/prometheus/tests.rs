@@ -1,12 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::interface::Pod;
+use crate::interface::{Interface, Pod, Workload, WorkloadKind};
 use iface_core::{NetnsName, Place};
 
 use super::*;
-use crate::metrics::points::Attributes;
+use crate::metrics::points::{Attributes, PageNames, Reader};
 use crate::metrics::series::Accumulator;
-use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
+use crate::testing::{at, changed, eth0, interface, pod, pod_interface, reading};
 
 fn page(options: Options, format: Format) -> String {
     let odd = Arc::new(Pod { name: "a\"b\\c\nd".into(), ..Pod::clone(&pod("odd")) });
@@ -22,7 +23,9 @@ fn page(options: Options, format: Format) -> String {
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
     let own = ResourceMetrics::default();
     let mut text = Vec::new();
-    Page { points: Some(&points), identity: &identity, own: &own }.write(format, &mut text).unwrap();
+    Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() }
+        .write(format, &mut text)
+        .unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -31,16 +34,16 @@ fn scopes_have_names_and_labels() {
     let text = page(Options::default(), Format::Text);
     let expected = [
         "# TYPE k8s_node_network_io_bytes_total counter\n",
-        "k8s_node_network_io_bytes_total{network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
-        "k8s_pod_network_io_bytes_total{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+        "k8s_node_network_io_bytes_total{k8s_node_name=\"n1\",network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
+        "k8s_pod_network_io_bytes_total{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
          network_interface_name=\"eth0\",network_io_direction=\"transmit\"} 1000\n",
-        "k8s_pod_network_interface_up{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
-         network_interface_name=\"eth0\"} 1\n",
-        "system_network_packet_count_total{netns_name=\"blue\",network_interface_name=\"tun0\",\
+        "k8s_pod_network_interface_up{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",\
+         k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\"} 1\n",
+        "system_network_packet_count_total{k8s_node_name=\"n1\",netns_name=\"blue\",network_interface_name=\"tun0\",\
          network_io_direction=\"receive\"} 400\n",
-        "pod_network_name_info{interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
+        "pod_network_name_info{k8s_node_name=\"n1\",interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
         "target_info{k8s_node_name=\"n1\",service_instance_id=\"n1\",service_name=\"netns-agent\",",
-        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
+        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
     ];
     for line in expected {
         assert!(text.contains(line), "{line}\nnot in\n{text}");
@@ -56,6 +59,45 @@ fn odd_names_are_escaped() {
     assert!(lines.clone().all(|line| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok())));
 }
 
+/// Workload and addresses are on the info series, and each info series has the labels of the series that it is
+/// joined with.
+#[test]
+fn info_series_have_workload_and_addresses() {
+    let workload = Workload { kind: WorkloadKind::StatefulSet, name: "db".into() };
+    let db = Arc::new(Pod { workload: Some(workload), ..Pod::clone(&pod("db-0")) });
+    let addresses = Box::new(["10.1.2.3/24".parse().unwrap(), "fd00::3/64".parse().unwrap()]);
+    let interfaces = [changed(&pod_interface(1, "eth0", &db, at(1)), |interface| interface.addresses = addresses)];
+    let attributes = Attributes { addresses: true, ..Attributes::default() };
+    let options = Options { attributes, ..Options::default() }.for_page(PageNames::Native);
+    let points = Accumulator::for_reader(Reader::Page, options).collect(&interfaces, &[reading(1, 1)], at(10));
+    // The attribute takes precedence, as on the Resources.
+    let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
+    let mut text = Vec::new();
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
+    page.write(Format::Text, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let pod = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
+    for expected in [
+        &*format!("k8s_pod_network_interface_up{{{pod},network_interface_name=\"eth0\"}} 1\n"),
+        &*format!(
+            "k8s_pod_network_interface_info{{{pod},network_interface_name=\"eth0\",\
+             network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-db-0\",cni_network_name=\"cbr0\",\
+             network_interface_addresses=\"10.1.2.3,fd00::3\"}} 1\n"
+        ),
+        "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"db-0\",\
+         k8s_pod_uid=\"uid-db-0\",k8s_statefulset_name=\"db\",k8s_workload_kind=\"StatefulSet\",\
+         k8s_workload_name=\"db\"} 1\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\nnot in\n{text}");
+    }
+    assert_eq!(text.matches("network_interface_addresses=").count(), 1, "on one series only\n{text}");
+}
+
 /// Keys with the same label name are merged, and no name is reserved.
 #[test]
 fn labels_from_outside_break_no_line() {
@@ -69,7 +111,12 @@ fn labels_from_outside_break_no_line() {
     let interfaces = [pod_interface(1, "eth0", &odd, at(1)), pod_interface(2, "eth0", &again, at(1))];
     let points = Accumulator::default().collect(&interfaces, &[], at(10));
     let mut text = Vec::new();
-    let page = Page { points: Some(&points), identity: &identity, own: &ResourceMetrics::default() };
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
     page.write(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     for expected in [",team_name=\"b;a;b\"} 1\n", "_name_=\"x\"", "k8s_pod_label_ops_managed=\"a;b\","] {
@@ -101,10 +148,84 @@ fn kubeletstats_names_and_info_metric() {
     assert!(!text.contains("_io_bytes_total{network_interface_mac"));
 }
 
+fn page_of(interfaces: &[Arc<Interface>], names: PageNames) -> String {
+    let readings: Vec<_> = interfaces.iter().map(|interface| reading(interface.id.0.get(), 100)).collect();
+    let options = Options::default().for_page(names);
+    let points = Accumulator::for_reader(Reader::Page, options).collect(interfaces, &readings, at(10));
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let mut text = Vec::new();
+    let page = Page {
+        points: Some(&points),
+        identity: &identity,
+        own: &ResourceMetrics::default(),
+        process: Process::default(),
+    };
+    page.write(Format::Text, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn kubelet_names_replace_native_ones() {
+    let interfaces = [eth0(1, at(1)), pod_interface(2, "eth0", &pod("web"), at(1))];
+    let line = "container_network_receive_bytes_total{interface=\"eth0\",namespace=\"default\",network=\"cbr0\",\
+                node=\"n1\",pod=\"web\"} 100\n";
+    for (names, native, kubelet) in
+        [(PageNames::Native, true, false), (PageNames::Kubelet, false, true), (PageNames::Both, true, true)]
+    {
+        let text = page_of(&interfaces, names);
+        assert_eq!(text.contains("k8s_pod_network_io_bytes_total{"), native, "{names:?}\n{text}");
+        assert_eq!(text.contains(line), kubelet, "{names:?}\n{text}");
+        let kinds = ["receive", "transmit"].map(|direction| text.matches(&format!("network_{direction}_")).count());
+        assert_eq!(kinds, if kubelet { [12, 12] } else { [0, 0] }, "{text}");
+        // Of other scopes and states, cAdvisor has nothing.
+        assert!(text.contains("k8s_node_network_io_bytes_total{"), "{text}");
+        assert!(text.contains("k8s_pod_network_interface_up{"), "{text}");
+    }
+}
+
+/// A pod made again under its name exists twice for a moment, and cAdvisor's labels have no uid.
+#[test]
+fn kubelet_names_show_newest_pod() {
+    let old = pod("db-0");
+    let new = Arc::new(Pod { uid: Some("uid-2".into()), ..Pod::clone(&old) });
+    let interfaces = [pod_interface(1, "eth0", &old, at(1)), pod_interface(2, "eth1", &new, at(1))];
+    let text = page_of(&interfaces, PageNames::Kubelet);
+    assert!(text.contains("container_network_receive_bytes_total{interface=\"eth1\""), "{text}");
+    assert!(!text.contains("container_network_receive_bytes_total{interface=\"eth0\""), "{text}");
+}
+
+#[test]
+fn build_and_process_are_shown() {
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let process = Process { cpu: Some(Duration::from_millis(1500)), start: Some(1_500_000_000), ..Process::default() };
+    let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process };
+    let mut text = Vec::new();
+    page.write(Format::OpenMetrics, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for expected in [
+        concat!("netns_agent_build_info{k8s_node_name=\"n1\",version=\"", env!("CARGO_PKG_VERSION"), "\",arch=\""),
+        "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n\
+         process_cpu_seconds_total{k8s_node_name=\"n1\"} 1.5\n",
+        "process_start_time_seconds{k8s_node_name=\"n1\"} 1.5\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\nnot in\n{text}");
+    }
+    assert!(!text.contains("process_threads"), "unknown values are left out\n{text}");
+}
+
+/// The limits hold for all series of the page.
+#[test]
+fn both_names_count_as_series() {
+    let each = |names| Options::default().for_page(names).series_each();
+    assert_eq!(each(PageNames::Kubelet), each(PageNames::Native));
+    assert_eq!(each(PageNames::Both), each(PageNames::Native) + 8);
+}
+
 #[test]
 fn page_returns_write_errors() {
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
-    let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default() };
+    let page =
+        Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process: Process::default() };
     let mut room = [0; 16];
     assert_eq!(page.write(Format::Text, &mut room[..]).unwrap_err().kind(), io::ErrorKind::WriteZero);
 }

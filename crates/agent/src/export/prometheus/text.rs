@@ -177,6 +177,14 @@ mod tests {
             ),
             (Some("application/openmetrics-text;q=0.2, text/plain;q=0.9"), Format::Text),
             (Some("application/openmetrics-text;q=0"), Format::Text),
+            // Prometheus 3 takes names in UTF-8, and names without are a subset.
+            (
+                Some(
+                    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                ),
+                Format::OpenMetrics,
+            ),
+            (Some("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5"), Format::Text),
         ];
         for (accept, format) in cases {
             assert_eq!(Format::negotiate(accept), format, "{accept:?}");

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::interface::{Interface, Pod};
-use iface_core::{IfName, NetnsId, NetnsName};
+use iface_core::{IfName, Netns, NetnsId, NetnsName};
 
-use crate::owner::cni::result::{Attachment, Evidence};
+use crate::owner::cni::result::{Attachment, Evidence, is_random_uuid};
 use crate::owner::pod::same_pod;
 
 /// Attachments by the name of their namespace.
@@ -24,7 +25,22 @@ pub(in crate::owner) struct Attachments {
 #[derive(Debug)]
 struct File {
     attachment: Attachment,
-    bound: Option<NetnsId>,
+    bound: Option<Bound>,
+}
+
+/// The namespace of a file.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    id: NetnsId,
+    cookie: Option<NonZeroU64>,
+}
+
+impl File {
+    /// Whether the file can be about the namespace: unbound, or bound to the namespace under an earlier id.
+    fn may_bind(&self, netns: &Netns) -> bool {
+        let returned = |bound: Bound| bound.id != netns.id && bound.cookie.is_some() && bound.cookie == netns.cookie;
+        self.bound.is_none_or(returned)
+    }
 }
 
 /// Evidence of the files about one namespace.
@@ -66,11 +82,14 @@ impl Attachments {
         let mut seen = Seen::default();
         let paths = interface.netns.name().and_then(|name| self.by_netns.get(name));
         for path in paths.into_iter().flatten() {
-            let Some(file) = self.files.get_mut(path).filter(|file| file.bound.is_none()) else { continue };
+            let Some(file) = self.files.get_mut(path).filter(|file| file.may_bind(&interface.netns)) else {
+                continue;
+            };
             match file.attachment.evidence(interface) {
                 Evidence::For => {
-                    file.bound = Some(interface.netns.id);
-                    seen.bound = true;
+                    let Netns { id, cookie, .. } = *interface.netns;
+                    file.bound = Some(Bound { id, cookie });
+                    seen.proven.push(file.attachment.pod.clone());
                 }
                 Evidence::Against => seen.refuted.push(path.clone()),
                 Evidence::Neither => {}
@@ -85,12 +104,25 @@ impl Attachments {
         for path in self.by_netns.get(name).into_iter().flatten() {
             let Some(file) = self.files.get(path) else { continue };
             match file.bound {
-                Some(bound) if bound == id => testimony.proven.push(&file.attachment),
+                Some(bound) if bound.id == id => testimony.proven.push(&file.attachment),
                 Some(_) => {}
                 None => testimony.unproven.push(&file.attachment),
             }
         }
         testimony
+    }
+
+    /// A namespace is deleted. A random name is never reused, so its files prove the next namespace with the name,
+    /// which is the same namespace. Other names are reused: their files stay bound.
+    pub(in crate::owner) fn release(&mut self, id: NetnsId, name: &NetnsName) {
+        if !is_random_uuid(name) {
+            return;
+        }
+        for path in self.by_netns.get(name).into_iter().flatten() {
+            if let Some(file) = self.files.get_mut(path).filter(|file| file.bound.is_some_and(|bound| bound.id == id)) {
+                file.bound = None;
+            }
+        }
     }
 
     pub(in crate::owner) fn len(&self) -> usize {
@@ -101,8 +133,8 @@ impl Attachments {
 /// Result of the comparison of an interface with the files.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Seen {
-    /// A file is now proven to belong to the interface's namespace.
-    pub(in crate::owner) bound: bool,
+    /// The pods of files that are now proven to belong to the interface's namespace.
+    pub(in crate::owner) proven: Vec<Arc<Pod>>,
     /// Files that name the interface, but with other addresses.
     pub(in crate::owner) refuted: Vec<Arc<Path>>,
 }

@@ -240,7 +240,7 @@ fn is_link_layer(mac: &MacAddr) -> bool {
 }
 
 /// Random names of containerd and CRI-O, one per sandbox, never reused.
-fn is_random_uuid(name: &NetnsName) -> bool {
+pub(in crate::owner) fn is_random_uuid(name: &NetnsName) -> bool {
     let name = name.to_string();
     let uuid = name.strip_prefix("cni-").or_else(|| name.strip_prefix("netns-")).unwrap_or(&name).as_bytes();
     uuid.len() == 36

@@ -173,6 +173,11 @@ impl ApiPod {
         Some(self.meta.uid.as_str()).filter(|uid| !uid.is_empty()).map(Into::into)
     }
 
+    /// Namespace and name.
+    pub(super) fn name(&self) -> (String, String) {
+        (self.meta.namespace.clone(), self.meta.name.clone())
+    }
+
     /// The record of the pod.
     pub(super) fn into_record(self, selection: &Selection) -> Option<PodRecord> {
         let uid = self.uid()?;

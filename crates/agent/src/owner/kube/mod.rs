@@ -3,6 +3,7 @@
 mod api_pod;
 mod glob;
 pub mod multus;
+mod pace;
 pub mod selection;
 pub mod watch;
 mod workload;

@@ -1,9 +1,10 @@
 //! The pods of this node, from the API server. The only file with types of kube.
 //!
 //! List and watch as in every Kubernetes since 1.20: pages, bookmarks, relist on 410 Gone,
-//! backoff with jitter. Objects are trimmed by the parser, so large annotations of a pod are
+//! backoff with jitter, also after a watch that ends early without an error. Objects are trimmed by the parser, so large annotations of a pod are
 //! never kept.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,12 +17,16 @@ use kube::{Api, Client, Config};
 use tokio::time::Instant;
 
 use crate::owner::kube::api_pod::ApiPod;
+use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
 
 /// Pods per page. The API server sends whole annotations, so pages bound the memory of a list; a
 /// node has some hundred pods.
 const PAGE: u32 = 25;
+
+/// Pods to compare with the pods of the node's namespaces; more than a node has.
+const CHECKED: u32 = 500;
 
 /// Time limit of a page: the API server's own limit of a request.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -84,9 +89,10 @@ impl ApiServer {
 
     /// Follows the pods of a node. The stream never ends: failures are emitted and retried.
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
+        let client = paced(&self.client);
         let watch = Watch {
-            pods: follow(&self.client, node),
-            client: self.client,
+            pods: follow(&client, node),
+            client,
             node: node.to_owned(),
             page_timeout: self.page_timeout,
             selection,
@@ -97,15 +103,15 @@ impl ApiServer {
         stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
     }
 
-    /// Requests one pod of the node, as a check of the permission to list pods.
+    /// Namespace and name of the node's pods, at most of [`CHECKED`].
     ///
     /// # Errors
     /// A line with the failure and the remedy.
-    pub async fn check(&self, node: &str) -> Result<(), String> {
-        let params = kube::api::ListParams::default().fields(&node_selector(node)).limit(1);
+    pub async fn pod_names(&self, node: &str) -> Result<BTreeSet<(String, String)>, String> {
+        let params = kube::api::ListParams::default().fields(&node_selector(node)).limit(CHECKED);
         let api: Api<ApiPod> = Api::all(self.client.clone());
         match tokio::time::timeout(self.page_timeout, api.list(&params)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(pods)) => Ok(pods.items.iter().map(ApiPod::name).collect()),
             Ok(Err(error)) => Err(explain(&error)),
             Err(_) => Err(too_slow(self.page_timeout)),
         }
@@ -189,7 +195,7 @@ impl Watch {
     }
 }
 
-fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
+pub(super) fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
     let config = watcher::Config::default().fields(&node_selector(node)).page_size(PAGE);
     watcher::watcher(Api::all(client.clone()), config).boxed()
 }

@@ -50,17 +50,116 @@ pub enum Conflict {
     /// Neither pod is the owner.
     #[error("it has an address of {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
-    /// Neither pod is the owner.
-    #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; it is given to neither", PodText(.0), PodText(.1))]
+    /// The file has no effect.
+    #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; the file is not used", PodText(.0), PodText(.1))]
     UnprovenFile(Arc<Pod>, Arc<Pod>),
-    /// The newer pod wins.
-    #[error("address {address} is claimed by several pods; {} is older or terminating and loses", PodText(loser))]
+    /// The newest pod wins; without a single newest pod, none wins.
+    #[error("address {address} is claimed by several live pods; {} is not the only newest and loses", PodText(loser))]
     ClaimedTwice {
         /// The address.
         address: IpAddr,
         /// The pod without the address.
         loser: Arc<Pod>,
     },
+}
+
+/// Kinds of contradictions, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// Two results prove two pods.
+    TwoResults,
+    /// A result has another link-layer address than the interface.
+    OtherAddress,
+    /// A result names another pod than was known.
+    ResultAgainstKnown,
+    /// A result names another pod than an address.
+    ResultAgainstAddress,
+    /// An address names another pod than was known.
+    KnownAgainstAddress,
+    /// Addresses name two pods.
+    TwoAddresses,
+    /// Two namespaces have an address of one pod.
+    SharedAddress,
+    /// An address names a pod that a result proves to be elsewhere.
+    KnownElsewhere,
+    /// An unproven result names another pod.
+    UnprovenResult,
+    /// Two live pods claim one address.
+    ClaimedTwice,
+}
+
+impl ConflictKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::TwoResults,
+        Self::OtherAddress,
+        Self::ResultAgainstKnown,
+        Self::ResultAgainstAddress,
+        Self::KnownAgainstAddress,
+        Self::TwoAddresses,
+        Self::SharedAddress,
+        Self::KnownElsewhere,
+        Self::UnprovenResult,
+        Self::ClaimedTwice,
+    ];
+
+    /// The value of the metric's attribute.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TwoResults => "two_results",
+            Self::OtherAddress => "other_mac",
+            Self::ResultAgainstKnown => "result_against_known",
+            Self::ResultAgainstAddress => "result_against_address",
+            Self::KnownAgainstAddress => "known_against_address",
+            Self::TwoAddresses => "two_addresses",
+            Self::SharedAddress => "shared_address",
+            Self::KnownElsewhere => "known_elsewhere",
+            Self::UnprovenResult => "unproven_result",
+            Self::ClaimedTwice => "claimed_twice",
+        }
+    }
+}
+
+impl Conflict {
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> ConflictKind {
+        match self {
+            Self::TwoPodsInCache(..) => ConflictKind::TwoResults,
+            Self::OtherAddress { .. } => ConflictKind::OtherAddress,
+            Self::CacheAgainstKnown(..) => ConflictKind::ResultAgainstKnown,
+            Self::CacheAgainstAddress(..) => ConflictKind::ResultAgainstAddress,
+            Self::KnownAgainstAddress(..) => ConflictKind::KnownAgainstAddress,
+            Self::TwoPodsByAddress(..) => ConflictKind::TwoAddresses,
+            Self::SharedAddress(_) => ConflictKind::SharedAddress,
+            Self::KnownElsewhere(_) => ConflictKind::KnownElsewhere,
+            Self::UnprovenFile(..) => ConflictKind::UnprovenResult,
+            Self::ClaimedTwice { .. } => ConflictKind::ClaimedTwice,
+        }
+    }
+}
+
+/// Numbers of contradictions by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConflictCounts([u64; ConflictKind::ALL.len()]);
+
+impl ConflictCounts {
+    pub(super) fn add(&mut self, kind: ConflictKind) {
+        self.0[kind as usize] += 1;
+    }
+
+    /// The number of contradictions of one kind.
+    #[must_use]
+    pub fn of(&self, kind: ConflictKind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// The number of all contradictions.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
 }
 
 struct PodText<'a>(&'a Pod);

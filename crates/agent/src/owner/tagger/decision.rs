@@ -55,13 +55,11 @@ pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conf
         }
         None => (by_address(evidence, conflicts)?, Source::PodIp),
     };
-    match evidence.files.other_than(&pod).filter(|_| proven.is_none()) {
-        None => Some((pod, source)),
-        Some(other) => {
-            conflicts.push(Conflict::UnprovenFile(other.clone(), pod));
-            None
-        }
+    // An unproven file is reported, but never worse than no file.
+    if let Some(other) = evidence.files.other_than(&pod).filter(|_| proven.is_none()) {
+        conflicts.push(Conflict::UnprovenFile(other.clone(), pod.clone()));
     }
+    Some((pod, source))
 }
 
 fn by_address(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<Arc<Pod>> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::interface::Interface;
-use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
+use crate::interface::{Interface, Source};
+use iface_core::{InterfaceId, Netns, NetnsId, NetnsName, Place};
 use ipnet::IpNet;
 
-use super::{Space, Tagger};
+use super::{LEFT, Space, Tagger};
 use crate::owner::pod::PodName;
 use crate::owner::tagger::decision::Decision;
 
@@ -17,16 +17,11 @@ impl Tagger {
     pub(super) fn enter(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
         let id = interface.netns.id;
         let mut concerned = BTreeSet::new();
-        let space = self.spaces.entry(id).or_insert_with(|| {
+        if !self.spaces.contains_key(&id) {
             concerned.insert(id);
-            Space {
-                place: interface.netns.place.clone(),
-                interfaces: BTreeSet::new(),
-                decision: None,
-                known: None,
-                said: VecDeque::new(),
-            }
-        });
+            concerned.extend(self.found(&interface.netns));
+        }
+        let Some(space) = self.spaces.get_mut(&id) else { return concerned };
         space.interfaces.insert(interface.id);
         if space.place != interface.netns.place {
             let before = std::mem::replace(&mut space.place, interface.netns.place.clone());
@@ -39,18 +34,59 @@ impl Tagger {
         concerned
     }
 
-    /// Removes an interface from its namespace; a namespace without interfaces is removed.
-    pub(super) fn leave(&mut self, id: NetnsId, interface: InterfaceId) {
-        let Some(space) = self.spaces.get_mut(&id) else { return };
+    /// Adds a namespace; returns the namespaces to decide again. A namespace whose names were gone for a while is
+    /// another namespace to the informer, but has the same cookie, and so the same pod.
+    fn found(&mut self, netns: &Netns) -> BTreeSet<NetnsId> {
+        let id = netns.id;
+        let known = netns.cookie.and_then(|cookie| self.left.remove(&cookie));
+        let mut concerned = BTreeSet::new();
+        if let Some(known) = &known {
+            self.tagged.entry(PodName::from(known.pod.as_ref())).or_default().insert(id);
+            match known.source {
+                Source::CniCache => concerned = self.place(&known.named, id),
+                Source::PodIp => known.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
+            }
+        }
+        let (interfaces, said) = (BTreeSet::new(), VecDeque::new());
+        let space = Space { place: netns.place.clone(), cookie: netns.cookie, interfaces, decision: None, known, said };
+        self.spaces.insert(id, space);
+        concerned
+    }
+
+    /// Removes an interface from its namespace; returns the name of a namespace without further interfaces.
+    pub(super) fn leave(&mut self, id: NetnsId, interface: InterfaceId) -> Option<NetnsName> {
+        let space = self.spaces.get_mut(&id)?;
         space.interfaces.remove(&interface);
         if !space.interfaces.is_empty() {
-            return;
+            return None;
         }
-        let Some(space) = self.spaces.remove(&id) else { return };
+        let space = self.spaces.remove(&id)?;
         unindex(&mut self.by_name, &space.place, id);
+        for pod in self.addresses.displace(id) {
+            let mut claimed = false;
+            for record in self.pods.same(&pod) {
+                claimed = true;
+                self.addresses.pass(&record.uid, id);
+            }
+            if !claimed {
+                self.addresses.ended_unclaimed(&pod);
+            }
+        }
         if let Some(known) = space.known {
             unindex_pod(&mut self.tagged, &known, id);
+            if let Some(uid) = known.pod.uid.as_deref().filter(|_| !self.addresses.is_placed(&known.named)) {
+                self.addresses.pass(uid, id);
+            }
+            if let Some(cookie) = space.cookie {
+                self.left.insert(cookie, known);
+            }
+            if self.left.len() > LEFT {
+                self.left.pop_first();
+            }
         }
+        let Place::Named(name) = space.place else { return None };
+        self.files.release(id, &name);
+        Some(name)
     }
 
     /// Updates the holders of addresses; returns the namespaces to decide again.

@@ -8,30 +8,35 @@ pub mod conflict;
 pub(super) mod decision;
 mod emit;
 mod indices;
+pub(super) mod node;
 pub(super) mod pod_ip;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::interface::{Event, Interface, Source};
-use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, Place};
+use crate::interface::{Event, Interface, Pod, Source};
+use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
 
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
-use crate::owner::pod::{PodChange, PodName, PodRecord, Pods, same_pod};
-use crate::owner::tagger::conflict::{Conflict, Notice};
+use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
+use crate::owner::tagger::conflict::{Conflict, ConflictCounts, Notice};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
 use crate::owner::tagger::pod_ip::PodIps;
 
 /// Number of remembered contradictions per namespace: a pod with the addresses of many others contradicts
 /// each.
 const SAID: usize = 64;
+
+/// Number of remembered namespaces without a name.
+const LEFT: usize = 512;
 
 /// Decides the owners of interfaces.
 ///
@@ -47,6 +52,8 @@ pub struct Tagger {
     host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
     /// Namespaces by their present or last pod.
     tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
+    /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
+    left: BTreeMap<NonZeroU64, Decision>,
     files: Attachments,
     addresses: PodIps,
     pods: Pods,
@@ -54,7 +61,7 @@ pub struct Tagger {
     /// in an unknown namespace.
     complete: bool,
     untagged: usize,
-    conflicts: u64,
+    conflicts: ConflictCounts,
     notices: Vec<Notice>,
     events: Vec<Event>,
 }
@@ -63,6 +70,7 @@ pub struct Tagger {
 #[derive(Debug)]
 struct Space {
     place: Place,
+    cookie: Option<NonZeroU64>,
     interfaces: BTreeSet<InterfaceId>,
     decision: Option<Decision>,
     known: Option<Decision>,
@@ -75,9 +83,10 @@ impl Tagger {
     pub fn event(&mut self, event: Event) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.exists(&interface),
-            Event::Deleted(interface, counters) => self.gone(interface.id, counters),
+            Event::Deleted(interface) => self.gone(interface.id),
             Event::Synced => {
                 self.complete = true;
+                self.note_other_addresses();
                 self.settle(self.spaces.keys().copied().collect());
                 self.events.push(Event::Synced);
             }
@@ -86,23 +95,8 @@ impl Tagger {
 
     /// Applies the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
-        let pod = attachment.pod.clone();
         let touched = self.files.insert(path.clone(), attachment);
-        let mut concerned = self.named(&touched);
-        for id in &concerned {
-            for interface in self.interfaces_of(*id) {
-                self.hold_against_files(&interface);
-            }
-        }
-        if self.addresses.place(&pod) {
-            let name = PodName::from(pod.as_ref());
-            concerned.extend(self.tagged.get(&name).into_iter().flatten());
-            let records = self.pods.uids_named(&name).filter_map(|uid| self.pods.get(uid));
-            for record in records.filter(|record| same_pod(&record.named, &pod)) {
-                self.addresses.bind_placed(&record.uid);
-                concerned.extend(self.addresses.holders_for(&record.uid));
-            }
-        }
+        let concerned = self.compare_named(&touched);
         self.settle(concerned);
     }
 
@@ -142,9 +136,9 @@ impl Tagger {
         self.notices.drain(..)
     }
 
-    /// Number of contradictions so far.
+    /// Numbers of contradictions so far.
     #[must_use]
-    pub fn conflicts(&self) -> u64 {
+    pub fn conflicts(&self) -> ConflictCounts {
         self.conflicts
     }
 
@@ -176,9 +170,7 @@ impl Tagger {
         let carried = before.as_ref().filter(|before| !is_led_elsewhere(before, now));
         let carried = carried.and_then(|before| before.owner.clone());
         self.interfaces.insert(now.id, with_owner(now, carried));
-        if self.hold_against_files(now) {
-            concerned.insert(id);
-        }
+        concerned.extend(self.hold_against_files(now));
         // Decided before the event, so that the interface comes with its owner.
         let changed = self.decide_all(concerned);
         self.emit(now.id, before.as_ref());
@@ -186,7 +178,7 @@ impl Tagger {
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 
-    fn gone(&mut self, interface: InterfaceId, counters: Option<Arc<FinalCounters>>) {
+    fn gone(&mut self, interface: InterfaceId) {
         let Some(last) = self.interfaces.remove(&interface) else { return };
         let id = last.netns.id;
         self.count_untagged(Some(&last), None);
@@ -194,25 +186,77 @@ impl Tagger {
             self.by_index.remove(&(id, last.ifindex));
         }
         self.move_host_end(Some(&last), None);
-        let concerned = self.move_addresses(id, Some(&last), None);
-        self.leave(id, interface);
-        self.events.push(Event::Deleted(last, counters));
+        let mut concerned = self.move_addresses(id, Some(&last), None);
+        let left = self.leave(id, interface);
+        self.events.push(Event::Deleted(last));
+        // Another namespace may have the name since.
+        concerned.extend(self.compare_named(left.as_slice()));
         self.settle(concerned);
     }
 
-    /// Returns whether a CNI file is newly proven to belong to the interface's namespace.
-    fn hold_against_files(&mut self, interface: &Interface) -> bool {
-        let seen = self.files.see(interface);
-        for path in seen.refuted {
-            self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
+    /// Compares all namespaces with these names with the CNI files; returns the namespaces to decide again.
+    fn compare_named(&mut self, names: &[NetnsName]) -> BTreeSet<NetnsId> {
+        let mut concerned = self.named(names);
+        for id in concerned.clone() {
+            for interface in self.interfaces_of(id) {
+                concerned.extend(self.hold_against_files(&interface));
+            }
         }
-        seen.bound
+        concerned
+    }
+
+    /// Compares an interface with the CNI files; returns the namespaces to decide again.
+    fn hold_against_files(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
+        let seen = self.files.see(interface);
+        if !self.is_bonded(interface) {
+            for path in seen.refuted {
+                self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
+            }
+        }
+        let mut concerned = BTreeSet::new();
+        for pod in seen.proven {
+            concerned.insert(interface.netns.id);
+            concerned.extend(self.place(&pod, interface.netns.id));
+        }
+        concerned
+    }
+
+    /// Interfaces that existed at the start came in any order: before, a bond of an interface may be unknown.
+    fn note_other_addresses(&mut self) {
+        let interfaces: Vec<_> = self.interfaces.values().filter(|one| !one.netns.is_host()).cloned().collect();
+        interfaces.iter().for_each(|interface| drop(self.hold_against_files(interface)));
+    }
+
+    /// Whether the interface can have the link-layer address of a bond.
+    fn is_bonded(&self, interface: &Interface) -> bool {
+        let is_bond = |one: &Interface| {
+            one.mac == interface.mac && one.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "bond" | "team"))
+        };
+        !self.complete || self.interfaces_of(interface.netns.id).iter().any(|one| is_bond(one))
+    }
+
+    /// The pod's namespace is proven by a CNI file: addresses of the pod decide nothing while the namespace
+    /// exists. Returns the namespaces to decide again.
+    fn place(&mut self, pod: &Arc<Pod>, id: NetnsId) -> BTreeSet<NetnsId> {
+        let mut concerned = BTreeSet::new();
+        if !self.addresses.place(pod, id) {
+            return concerned;
+        }
+        concerned.extend(self.tagged.get(&PodName::from(pod.as_ref())).into_iter().flatten());
+        for record in self.pods.same(pod) {
+            self.addresses.bind_placed(&record.uid);
+            concerned.extend(self.addresses.holders_for(&record.uid));
+        }
+        concerned
     }
 
     fn pod_applied(&mut self, record: PodRecord) {
-        let Some(record) = self.pods.apply(record) else { return };
+        let Some(Applied { record, changed, repeated }) = self.pods.apply(record) else { return };
+        if !changed && !self.addresses.awaits(&record.uid) {
+            return;
+        }
         let mut concerned = self.addresses.holders_for(&record.uid);
-        self.addresses.claim(&record);
+        self.addresses.claim(&record, repeated);
         concerned.extend(self.addresses.holders_for(&record.uid));
         concerned.extend(self.tagged.get(&PodName::from(record.pod.as_ref())).into_iter().flatten());
         self.settle(concerned);
@@ -298,11 +342,11 @@ impl Tagger {
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {
         let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
+        self.conflicts.add(conflict.kind());
         space.said.push_back(conflict.clone());
         if space.said.len() > SAID {
             space.said.pop_front();
         }
-        self.conflicts += 1;
         self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
     }
 }

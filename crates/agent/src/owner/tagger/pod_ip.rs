@@ -23,10 +23,13 @@ const GHOSTS: usize = 4096;
 pub(in crate::owner) struct PodIps {
     by_address: BTreeMap<IpAddr, Address>,
     by_pod: BTreeMap<Arc<str>, Box<[IpAddr]>>,
-    /// Pods placed by the CNI cache, by uid or, without a uid, by namespace and name: the
-    /// API server may keep showing released addresses of such pods. Needed only until the claims of the pod
-    /// come, as claims record the place themselves.
-    placed: Remembered,
+    /// Namespaces by the pods that the CNI cache places there.
+    placed: BTreeMap<NetnsId, Vec<Arc<Pod>>>,
+    /// Number of namespaces of each placed pod, by uid or, without a uid, by namespace and name.
+    places: BTreeMap<Box<str>, usize>,
+    /// Placed pods whose namespaces were deleted before the first claim: the claim may concern such a namespace.
+    /// Needed only until the claims of the pod come, as claims record the end themselves.
+    ended: Remembered,
     /// All ghosts, oldest first.
     haunted: VecDeque<(IpAddr, NetnsId)>,
 }
@@ -56,8 +59,9 @@ enum Bound {
     No,
     /// The namespace.
     To(NetnsId),
-    /// A deleted namespace without a known pod.
-    Ghost,
+    /// A deleted namespace: of this pod, or of a pod unknown then. Ends when the API server states the address
+    /// again while another namespace has the address: the pod's sandbox was made again.
+    Past,
     /// The namespace from the CNI cache; addresses do not count.
     Placed,
 }
@@ -69,7 +73,7 @@ pub(in crate::owner) struct IpAnswer {
     pub(in crate::owner) pods: BTreeSet<Arc<str>>,
     /// Pods that claim an address shared with another namespace.
     pub(in crate::owner) shared: BTreeSet<Arc<str>>,
-    /// Claims that lost against a newer pod: address, loser.
+    /// Claims of live pods against a newer pod, or one as new: address, loser.
     pub(in crate::owner) lost: BTreeSet<(IpAddr, Arc<str>)>,
 }
 
@@ -102,29 +106,41 @@ impl PodIps {
         self.drop_if_unused(address);
     }
 
-    /// Replaces the claims of a pod; unchanged claims stay bound.
-    pub(in crate::owner) fn claim(&mut self, record: &PodRecord) {
+    /// Whether a repeated record of the pod can change the evidence.
+    pub(in crate::owner) fn awaits(&self, pod: &str) -> bool {
+        let addresses = self.by_pod.get(pod).into_iter().flatten();
+        let claims = addresses.filter_map(|address| self.by_address.get(address)).flat_map(|entry| &entry.claims);
+        claims.filter(|claim| &*claim.pod == pod).any(|claim| claim.bound == Bound::Past)
+    }
+
+    /// Replaces the claims of a pod; unchanged claims stay bound, unless past and repeated by the API server.
+    pub(in crate::owner) fn claim(&mut self, record: &PodRecord, repeated: bool) {
         let addresses: Box<[IpAddr]> = record.addresses.iter().copied().filter(|ip| is_evidence(*ip)).collect();
         let before = self.by_pod.get(&record.uid).cloned().unwrap_or_default();
         for gone in before.iter().filter(|address| !addresses.contains(address)) {
             self.unclaim_one(*gone, &record.uid);
         }
-        let placed = self.is_placed(&record.named);
+        let (placed, ended) = (self.is_placed(&record.named), before.is_empty() && self.has_ended(&record.named));
         for address in &addresses {
             let entry = self.by_address.entry(*address).or_default();
+            let mut new = || match entry.ghosts.pop_first() {
+                _ if placed => Bound::Placed,
+                _ if ended => Bound::Past,
+                None => Bound::No,
+                Some(ghost) => {
+                    self.haunted.retain(|haunted| *haunted != (*address, ghost));
+                    Bound::Past
+                }
+            };
             if let Some(claim) = entry.claims.iter_mut().find(|claim| claim.pod == record.uid) {
                 claim.life = record.life;
+                let again = repeated && record.life == Life::Live && !entry.holders.is_empty();
+                if claim.bound == Bound::Past && again {
+                    claim.bound = new();
+                }
                 continue;
             }
-            let bound = if placed {
-                Bound::Placed
-            } else if let Some(ghost) = entry.ghosts.pop_first() {
-                self.haunted.retain(|haunted| *haunted != (*address, ghost));
-                Bound::Ghost
-            } else {
-                Bound::No
-            };
-            let pod = record.uid.clone();
+            let (pod, bound) = (record.uid.clone(), new());
             entry.claims.push(Claim { pod, created: record.created, life: record.life, bound });
         }
         self.by_pod.insert(record.uid.clone(), addresses);
@@ -137,22 +153,58 @@ impl PodIps {
         }
     }
 
-    /// Ignores addresses of this pod from now on; returns whether the pod was not yet placed.
-    pub(in crate::owner) fn place(&mut self, pod: &Pod) -> bool {
-        match &pod.uid {
-            Some(uid) => self.placed.insert(uid),
-            None => self.placed.insert(&by_name(pod)),
+    /// Ignores addresses of this pod until the namespace is deleted; returns whether the place is new.
+    pub(in crate::owner) fn place(&mut self, pod: &Arc<Pod>, netns: NetnsId) -> bool {
+        let pods = self.placed.entry(netns).or_default();
+        if pods.iter().any(|placed| key(placed) == key(pod)) {
+            return false;
         }
+        pods.push(pod.clone());
+        *self.places.entry(key(pod)).or_default() += 1;
+        true
     }
 
-    /// Whether the CNI cache has placed the pod, within the remembered pods.
+    /// A namespace is deleted; returns pods that were placed only there.
+    pub(in crate::owner) fn displace(&mut self, netns: NetnsId) -> Vec<Arc<Pod>> {
+        let mut pods = self.placed.remove(&netns).unwrap_or_default();
+        pods.retain(|pod| {
+            let key = key(pod);
+            let left = self.places.get(&key).map_or(0, |places| places - 1);
+            match left {
+                0 => drop(self.places.remove(&key)),
+                left => drop(self.places.insert(key, left)),
+            }
+            left == 0
+        });
+        pods
+    }
+
+    /// Whether the CNI cache places the pod in an existing namespace.
     pub(in crate::owner) fn is_placed(&self, pod: &Pod) -> bool {
-        pod.uid.as_deref().is_some_and(|uid| self.placed.contains(uid)) || self.placed.contains(&by_name(pod))
+        pod.uid.as_deref().is_some_and(|uid| self.places.contains_key(uid)) || self.places.contains_key(&*by_name(pod))
     }
 
     /// The pod of these claims has been placed.
     pub(in crate::owner) fn bind_placed(&mut self, pod: &str) {
         self.each_claim(pod, |claim| claim.bound = Bound::Placed);
+    }
+
+    /// The last namespace of a placed pod was deleted before any claim of the pod.
+    pub(in crate::owner) fn ended_unclaimed(&mut self, pod: &Pod) {
+        self.ended.insert(&key(pod));
+    }
+
+    fn has_ended(&self, pod: &Pod) -> bool {
+        pod.uid.as_deref().is_some_and(|uid| self.ended.contains(uid)) || self.ended.contains(&by_name(pod))
+    }
+
+    /// The namespace of these claims, from the CNI cache or bound by address, was deleted.
+    pub(in crate::owner) fn pass(&mut self, pod: &str, netns: NetnsId) {
+        self.each_claim(pod, |claim| {
+            if claim.bound == Bound::Placed || claim.bound == Bound::To(netns) {
+                claim.bound = Bound::Past;
+            }
+        });
     }
 
     /// Binds all claims of the pod to the namespace, also for addresses not (yet) in the namespace: a pod has a
@@ -170,6 +222,15 @@ impl PodIps {
             let claims = self.by_address.get_mut(address).into_iter().flat_map(|entry| &mut entry.claims);
             claims.filter(|claim| &*claim.pod == pod).for_each(&mut write);
         }
+    }
+
+    /// The namespace of these claims has its name again, under another id.
+    pub(in crate::owner) fn rebind(&mut self, pod: &str, netns: NetnsId) {
+        self.each_claim(pod, |claim| {
+            if claim.bound == Bound::Past {
+                claim.bound = Bound::To(netns);
+            }
+        });
     }
 
     /// Every namespace with an address claimed by the pod.
@@ -193,17 +254,15 @@ impl PodIps {
         let mut answer = IpAnswer::default();
         for address in addresses {
             let Some(entry) = self.by_address.get(address) else { continue };
-            let mut claims: Vec<&Claim> = Vec::new();
-            for claim in entry.claims.iter().filter(|claim| claim.speaks_of(netns)) {
-                if self.holders_for(&claim.pod).iter().all(|holder| *holder == netns) {
-                    claims.push(claim);
-                } else {
-                    answer.shared.insert(claim.pod.clone());
-                }
-            }
-            let (winners, losers) = newest(claims);
-            answer.pods.extend(winners.iter().map(|claim| claim.pod.clone()));
-            answer.lost.extend(losers.iter().map(|claim| (*address, claim.pod.clone())));
+            let claims = entry.claims.iter().filter(|claim| claim.speaks_of(netns));
+            let (own, shared): (Vec<_>, Vec<_>) =
+                claims.partition(|claim| self.holders_for(&claim.pod).iter().all(|holder| *holder == netns));
+            answer.shared.extend(shared.iter().map(|claim| claim.pod.clone()));
+            answer.pods.extend(newest(&own).iter().map(|claim| claim.pod.clone()));
+            let live: Vec<_> = own.iter().chain(&shared).copied().filter(|claim| claim.life == Life::Live).collect();
+            let winner = newest(&live).first().map(|claim| &claim.pod);
+            let losers = live.iter().filter(|claim| Some(&claim.pod) != winner);
+            answer.lost.extend(losers.map(|claim| (*address, claim.pod.clone())));
         }
         answer
     }
@@ -213,7 +272,7 @@ impl PodIps {
     fn ended_unknown(&mut self, address: IpAddr, netns: NetnsId) {
         let Some(entry) = self.by_address.get_mut(&address) else { return };
         let open = entry.claims.iter_mut().filter(|claim| claim.bound == Bound::No);
-        let spent = open.map(|claim| claim.bound = Bound::Ghost).count();
+        let spent = open.map(|claim| claim.bound = Bound::Past).count();
         if spent == 1 && entry.holders.is_empty() {
             return;
         }
@@ -257,15 +316,20 @@ impl Claim {
     }
 }
 
-fn by_name(pod: &Pod) -> String {
-    format!("{}/{}", pod.namespace, pod.name)
+/// The uid or, without a uid, namespace and name.
+fn key(pod: &Pod) -> Box<str> {
+    pod.uid.as_deref().map_or_else(|| by_name(pod), Into::into)
 }
 
-/// Winning and losing claims: not terminating before terminating, then the newest.
+fn by_name(pod: &Pod) -> Box<str> {
+    format!("{}/{}", pod.namespace, pod.name).into()
+}
+
+/// Winning claims: not terminating before terminating, then the newest.
 ///
 /// Pods created in the same second both win, a contradiction for the caller.
-fn newest(claims: Vec<&Claim>) -> (Vec<&Claim>, Vec<&Claim>) {
+fn newest<'a>(claims: &[&'a Claim]) -> Vec<&'a Claim> {
     let rank = |claim: &Claim| (claim.life == Life::Live, claim.created);
     let best = claims.iter().map(|claim| rank(claim)).max();
-    claims.into_iter().partition(|claim| Some(rank(claim)) == best)
+    claims.iter().copied().filter(|claim| Some(rank(claim)) == best).collect()
 }

@@ -34,11 +34,6 @@ impl Heard {
             Err(_) => self.malformed += 1,
         }
     }
-
-    /// Whether the link with this index was deleted or left.
-    pub(super) fn deletes(&self, ifindex: u32) -> bool {
-        self.changes.iter().any(|change| matches!(change, Change::NoLink(gone) if gone.ifindex == ifindex))
-    }
 }
 
 impl Connection {

@@ -3,7 +3,7 @@
 use iface_core::{Counters, IfName, Kind, MacAddr, OperState};
 use libc::{
     IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64, RTM_DELLINK,
+    IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64, RTM_DELLINK,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
@@ -48,8 +48,6 @@ pub struct Link {
     pub pair: Option<PairEnd>,
     /// Number of carrier changes since the link was created.
     pub carrier_changes: u32,
-    /// Counters at the time of the message, where the message carries them.
-    pub counters: Option<Counters>,
 }
 
 impl Link {
@@ -83,7 +81,11 @@ pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
         return Ok(Body::Other);
     }
     Ok(if kind == RTM_DELLINK {
-        Body::DelLink(GoneLink::read(header.index, &payload[LINK_LEN..])?)
+        let mut moved = false;
+        for attribute in Attributes(&payload[LINK_LEN..]) {
+            moved |= attribute?.0 == IFLA_NEW_NETNSID;
+        }
+        Body::DelLink { ifindex: header.index, moved }
     } else {
         Body::NewLink(LinkMessage {
             ifindex: header.index,
@@ -92,44 +94,6 @@ pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
             attributes: &payload[LINK_LEN..],
         })
     })
-}
-
-/// A link that was deleted or left its namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GoneLink {
-    /// Former index of the link.
-    pub ifindex: u32,
-    /// The last counters; those a veth receives are zero after a deletion.
-    pub counters: Option<Counters>,
-    /// The index in the namespace that the link moved to.
-    pub moved_to: Option<u32>,
-}
-
-impl GoneLink {
-    /// A link whose end no message announced.
-    #[must_use]
-    pub fn unannounced(ifindex: u32) -> Self {
-        Self { ifindex, counters: None, moved_to: None }
-    }
-}
-
-impl GoneLink {
-    fn read(ifindex: u32, attributes: &[u8]) -> Result<Self, Malformed> {
-        let mut gone = Self::unannounced(ifindex);
-        let (mut new_nsid, mut new_ifindex, mut carrier_changes) = (None, ifindex, 0);
-        for attribute in Attributes(attributes) {
-            match attribute? {
-                (IFLA_STATS64, value) => gone.counters = Some(link_stats64(value)?),
-                (IFLA_CARRIER_CHANGES, value) => carrier_changes = u32_of(value)?,
-                (IFLA_NEW_NETNSID, value) => new_nsid = Some(i32_of(value)?),
-                (IFLA_NEW_IFINDEX, value) => new_ifindex = u32_of(value)?,
-                _ => {}
-            }
-        }
-        gone.counters = gone.counters.map(|counters| counters.with_carrier_changes(carrier_changes));
-        gone.moved_to = new_nsid.map(|_| new_ifindex);
-        Ok(gone)
-    }
 }
 
 impl LinkMessage<'_> {
@@ -142,7 +106,6 @@ impl LinkMessage<'_> {
     pub fn link(&self) -> Result<Option<Link>, Malformed> {
         let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
         let (mut oper_state, mut lower, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
-        let mut counters = None;
         for attribute in Attributes(self.attributes) {
             let (attribute_type, value) = attribute?;
             match attribute_type {
@@ -154,7 +117,6 @@ impl LinkMessage<'_> {
                 IFLA_LINK_NETNSID => nsid = Some(i32_of(value)?),
                 IFLA_CARRIER_CHANGES => carrier_changes = u32_of(value)?,
                 IFLA_LINKINFO => kind = info_kind(value)?,
-                IFLA_STATS64 => counters = Some(link_stats64(value)?),
                 _ => {}
             }
         }
@@ -170,7 +132,6 @@ impl LinkMessage<'_> {
             mtu,
             pair: (paired && lower != 0).then_some(PairEnd { ifindex: lower, nsid }),
             carrier_changes,
-            counters: counters.map(|counters| counters.with_carrier_changes(carrier_changes)),
         }))
     }
 

@@ -1,7 +1,7 @@
 use iface_core::{IfName, Kind, MacAddr, OperState};
 use libc::{
-    AF_INET, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID,
-    IFLA_LINKINFO, IFLA_MTU, IFLA_OPERSTATE, IFLA_STATS64,
+    AF_INET, AF_INET6, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64,
 };
 use proptest::prelude::*;
 
@@ -77,7 +77,6 @@ fn veth_names_its_peer() {
         mtu: 1500,
         pair: Some(PairEnd { ifindex: 9, nsid: Some(3) }),
         carrier_changes: 7,
-        counters: None,
     };
     assert_eq!(single_link(&bytes), Some(expected));
 }
@@ -87,7 +86,9 @@ fn bridge_port_removal_deletes_no_link() {
     let bytes = message(RTM_DELLINK, &link_fixed(libc::AF_BRIDGE, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
     assert_eq!(single(&bytes), Body::Other);
     let bytes = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
-    assert_eq!(single(&bytes), Body::DelLink(GoneLink::unannounced(2)));
+    assert_eq!(single(&bytes), Body::DelLink { ifindex: 2, moved: false });
+    let moved = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_NEW_NETNSID, &[0; 4])]);
+    assert_eq!(single(&moved), Body::DelLink { ifindex: 2, moved: true });
 }
 
 #[test]
@@ -113,7 +114,21 @@ fn point_to_point_address_is_local() {
     let fixed = [AF_INET as u8, 32, 0, 0, 2, 0, 0, 0];
     let attributes: [(u16, &[u8]); 2] = [(IFA_ADDRESS, &[10, 0, 0, 2]), (IFA_LOCAL, &[10, 0, 0, 1])];
     let bytes = message(RTM_NEWADDR, &fixed, &attributes);
-    let address = Address { ifindex: 2, net: "10.0.0.1/32".parse().unwrap() };
+    let address = Address { ifindex: 2, net: "10.0.0.1/32".parse().unwrap(), peer: Some([10, 0, 0, 2].into()) };
+    assert_eq!(single(&bytes), Body::NewAddress(address));
+    let attributes: [(u16, &[u8]); 2] = [(IFA_ADDRESS, &[10, 0, 0, 1]), (IFA_LOCAL, &[10, 0, 0, 1])];
+    let bytes = message(RTM_NEWADDR, &fixed, &attributes);
+    assert_eq!(single(&bytes), Body::NewAddress(Address { peer: None, ..address }));
+}
+
+/// `ip -6 address change` gives a known address another peer, and announces no deletion.
+#[test]
+fn ipv6_peer_is_no_part_of_address() {
+    let fixed = [AF_INET6 as u8, 128, 0, 0, 2, 0, 0, 0];
+    let (local, peer): (Ipv6Addr, Ipv6Addr) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+    let attributes: [(u16, &[u8]); 2] = [(IFA_ADDRESS, &peer.octets()), (IFA_LOCAL, &local.octets())];
+    let bytes = message(RTM_NEWADDR, &fixed, &attributes);
+    let address = Address { ifindex: 2, net: "fd00::1/128".parse().unwrap(), peer: None };
     assert_eq!(single(&bytes), Body::NewAddress(address));
 }
 

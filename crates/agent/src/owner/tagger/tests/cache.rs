@@ -11,7 +11,7 @@ fn file_names_pod_and_network() {
     assert_eq!(reader.owner(&lo), by("u1", Source::CniCache));
     assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
     assert_eq!((reader.network(&lo), reader.network(&eth0)), (None, Some("podnet".into())));
-    assert_eq!((tagger.untagged(), tagger.conflicts()), (0, 0));
+    assert_eq!((tagger.untagged(), tagger.conflicts().total()), (0, 0));
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn late_interface_comes_with_its_owner() {
 fn stale_file_names_no_owner() {
     let old = file("cni-a", &pod("old", Some("u0")), 3, "podnet");
     let eth0 = interface(2, &netns(1, "cni-a"), "eth0", 7, "");
-    let (tagger, reader) = after([Input::File("f", old), added(&eth0)]);
+    let (tagger, reader) = after([Input::File("f", old), added(&eth0), synced()]);
     assert_eq!(reader.owner(&eth0), None);
-    assert_eq!((tagger.untagged(), tagger.conflicts()), (1, 1));
+    assert_eq!((tagger.untagged(), tagger.conflicts().total()), (1, 1));
 }
 
 #[test]
@@ -47,8 +47,42 @@ fn file_is_bound_to_one_namespace() {
     let (first, second) = (netns(1, "cni-a"), netns(2, "cni-a"));
     let (before, now) = (interface(1, &first, "eth0", 7, ""), interface(2, &second, "eth0", 7, ""));
     let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
-    let (_, reader) = after([file, added(&before), Input::Event(Event::Deleted(before.clone(), None)), added(&now)]);
+    let (_, reader) = after([file, added(&before), Input::Event(Event::Deleted(before.clone())), added(&now)]);
     assert_eq!(reader.owner(&now), None);
+}
+
+/// A random name that goes and comes back is the same namespace, in whatever order the events come.
+#[test]
+fn returned_random_name_keeps_its_pod() {
+    let before = interface(1, &netns(1, RANDOM), "eth0", 7, "10.0.0.1/24");
+    let now = interface(2, &netns(2, RANDOM), "eth0", 7, "10.0.0.1/24");
+    let file = Input::File("f", file(RANDOM, &pod("web", Some("u1")), 7, "podnet"));
+    for inputs in [[deleted(&before), added(&now)], [added(&now), deleted(&before)]] {
+        let (_, reader) = after([file.clone(), added(&before)].into_iter().chain(inputs));
+        assert_eq!(reader.owner(&now), by("u1", Source::CniCache));
+        assert_eq!(reader.network(&now).as_deref(), Some("podnet"));
+    }
+}
+
+/// A namespace with the cookie of a namespace that had left is the same namespace, whatever proved the pod.
+#[test]
+fn returned_cookie_keeps_its_pod() {
+    let with_cookie = |id: u64, cookie: u64| {
+        let netns = Netns::clone(&netns(id, "a")).with_cookie(NonZeroU64::new(cookie));
+        interface(id, &Arc::new(netns), "eth0", 7, "10.0.0.1/24")
+    };
+    let (before, same, other) = (with_cookie(1, 5), with_cookie(2, 5), with_cookie(3, 6));
+    let file = Input::File("f", file("a", &pod("web", Some("u1")), 7, "podnet"));
+    for (proof, source) in [(applied(record("web", "u1", "10.0.0.1")), Source::PodIp), (file, Source::CniCache)] {
+        let (mut tagger, mut reader) = after([synced(), added(&before), proof, deleted(&before), added(&same)]);
+        assert_eq!(reader.owner(&same), by("u1", source));
+        assert_eq!(reader.network(&same), (source == Source::CniCache).then(|| "podnet".into()));
+        for input in [deleted(&same), added(&other)] {
+            give(&mut tagger, input);
+        }
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&other), None, "another namespace with the name and the address");
+    }
 }
 
 #[test]
@@ -63,7 +97,7 @@ fn contradictory_files_name_no_owner() {
     ];
     let (mut tagger, mut reader) = after(inputs);
     assert_eq!(reader.owner(&eth0), None);
-    assert_eq!((tagger.conflicts(), tagger.notices().count()), (1, 1));
+    assert_eq!((tagger.conflicts().total(), tagger.notices().count()), (1, 1));
     give(&mut tagger, Input::Gone("g"));
     reader.read(&mut tagger);
     assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
@@ -116,7 +150,7 @@ fn file_corrects_an_address() {
     let (mut tagger, reader) =
         after([added(&eth0), Input::File("f", first), Input::Gone("f"), Input::File("g", second)]);
     assert_eq!(reader.owner(&eth0), by("u2", Source::CniCache));
-    assert_eq!((tagger.conflicts(), tagger.notices().count()), (1, 1));
+    assert_eq!((tagger.conflicts().total(), tagger.notices().count()), (1, 1));
 }
 
 #[test]
@@ -147,6 +181,28 @@ fn contradictions_are_bounded() {
         tagger.pod(PodChange::Applied(record("victim", &uid, "10.0.0.1")));
         tagger.pod(PodChange::Deleted(uid.as_str().into()));
     }
-    assert_eq!(tagger.conflicts(), 200, "each is another pod");
+    assert_eq!(tagger.conflicts().total(), 200, "each is another pod");
     assert!(tagger.spaces[&eth0.netns.id].said.len() < 100);
+}
+
+/// The members of a bond have the bond's MAC address instead of their own, at the start in any order.
+#[test]
+fn bond_members_are_no_conflict() {
+    let a = netns(1, "a");
+    let mut bond = interface(3, &a, "bond0", 1, "10.0.0.1/24");
+    Arc::make_mut(&mut bond).kind = Some(iface_core::Kind::new("bond"));
+    let (net1, net2) = (interface(1, &a, "net1", 1, ""), interface(2, &a, "net2", 1, ""));
+    let of = |path, name: &str, mac| {
+        let web = pod("web", Some("u1"));
+        let file = Attachment { interface: IfName::new(name).unwrap(), ..file("a", &web, mac, name) };
+        Input::File(path, file)
+    };
+    let files = [of("f", "net1", 1), of("g", "net2", 2)];
+    for interfaces in permutations(&[added(&bond), added(&net1), added(&net2)]) {
+        let (tagger, reader) = after(files.iter().cloned().chain(interfaces).chain([synced()]));
+        assert_eq!(tagger.conflicts().total(), 0);
+        assert_eq!(reader.owner(&net2), by("u1", Source::CniCache));
+    }
+    let (tagger, _) = after(files.into_iter().chain([added(&net1), added(&net2), synced()]));
+    assert_eq!(tagger.conflicts().of(ConflictKind::OtherAddress), 1, "no bond explains the address");
 }

@@ -11,7 +11,7 @@ fn delegated_file_wins_the_network() {
     for inputs in permutations(&[added(&eth0), Input::File("f", outer), Input::File("g", delegate)]) {
         let (tagger, reader) = after(inputs);
         assert_eq!(reader.network(&eth0).as_deref(), Some("ovn"));
-        assert_eq!(tagger.conflicts(), 0);
+        assert_eq!(tagger.conflicts().total(), 0);
     }
 }
 
@@ -27,10 +27,10 @@ fn host_end_follows_its_peer() {
         let (mut tagger, mut reader) = after(inputs);
         assert_eq!(reader.owner(&end), Some(("u1".into(), Source::CniCache, End::Host)));
         assert_eq!(reader.network(&end).as_deref(), Some("podnet"));
-        give(&mut tagger, Input::Event(Event::Deleted(eth0.clone(), None)));
+        give(&mut tagger, Input::Event(Event::Deleted(eth0.clone())));
         reader.read(&mut tagger);
         assert_eq!(reader.owner(&end), Some(("u1".into(), Source::CniCache, End::Host)));
-        give(&mut tagger, Input::Event(Event::Deleted(end.clone(), None)));
+        give(&mut tagger, Input::Event(Event::Deleted(end.clone())));
         reader.read(&mut tagger);
         assert!(reader.0.is_empty());
     }
@@ -66,7 +66,7 @@ fn static_pod_has_its_mirrors_uid() {
     for inputs in permutations(&[added(&eth0), applied(mirror), file]) {
         let (tagger, reader) = after(inputs);
         assert_eq!(reader.owner(&eth0), by("mirror", Source::CniCache));
-        assert_eq!(tagger.conflicts(), 0);
+        assert_eq!(tagger.conflicts().total(), 0);
     }
 }
 

@@ -2,6 +2,7 @@ mod addresses;
 mod cache;
 mod history;
 mod joins;
+mod node;
 
 use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::owner::pod::Life;
+use crate::owner::tagger::conflict::ConflictKind;
 
 fn netns(number: u64, name: &str) -> Arc<Netns> {
     let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
@@ -35,6 +37,9 @@ fn pod(name: &str, uid: Option<&str>) -> Arc<Pod> {
     let (namespace, uid) = ("shop".to_owned(), uid.map(str::to_owned));
     Arc::new(Pod { namespace, name: name.to_owned(), uid, workload: None, attributes: Vec::new() })
 }
+
+/// A name of the kind that containerd draws for each sandbox.
+const RANDOM: &str = "cni-26a5a60e-766c-44c4-8125-5b68aecf097d";
 
 fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
     Attachment {
@@ -101,7 +106,7 @@ impl Reader {
                     let before = self.0.insert(now.id, now.clone()).unwrap();
                     before.changes_to(now) == *changes && !changes.is_empty()
                 }
-                Event::Deleted(last, _) => self.0.remove(&last.id).is_some_and(|before| before == *last),
+                Event::Deleted(last) => self.0.remove(&last.id).is_some_and(|before| before == *last),
                 Event::Synced => true,
             };
             assert!(told, "{event:?} does not follow from what was said before");
@@ -137,7 +142,7 @@ fn by(uid: &str, source: Source) -> Option<(String, Source, End)> {
 }
 
 fn deleted(interface: &Arc<Interface>) -> Input {
-    Input::Event(Event::Deleted(interface.clone(), None))
+    Input::Event(Event::Deleted(interface.clone()))
 }
 
 fn permutations(inputs: &[Input]) -> Vec<Vec<Input>> {

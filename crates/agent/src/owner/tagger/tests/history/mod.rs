@@ -4,7 +4,8 @@
 //! Late: files come after their interfaces or never, stay after their namespace or are deleted before;
 //! the kubelet updates the API server later, and the API server the agent later still or never.
 //! Not late: notifications of interfaces and files come before the addresses of the API server, as the
-//! kubelet needs both first, and a restarted agent reads the cache first, after the kubelet's updates.
+//! kubelet needs both first; a restarted agent reads the cache first, after the kubelet's updates; a
+//! sandbox is made again between two updates that the agent receives.
 //! Otherwise an address alone could not distinguish a pod from its predecessor; see
 //! `docs/identity.md`.
 
@@ -14,7 +15,6 @@ use crate::interface::{End, Interface};
 use proptest::prelude::*;
 
 use self::node::{Node, Real, Stage, ip};
-use crate::owner::cni::result::Attachment;
 
 /// Few names, for frequent reuse.
 const NAMES: usize = 3;
@@ -38,6 +38,10 @@ enum Step {
     },
     /// The namespace of a deleted pod dies.
     Die(usize),
+    /// The runtime makes the sandbox of a running pod again, with the same address.
+    MakeAgain(usize),
+    /// The names of a namespace go and come back.
+    LoseName(usize),
     /// A pod with CAP_NET_ADMIN takes another's address.
     Steal {
         thief: usize,
@@ -70,6 +74,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any_pod.clone().prop_map(Step::Delete),
         4 => (any_pod.clone(), any::<bool>()).prop_map(|(pod, keep_file)| Step::TearDown { pod, keep_file }),
         3 => any_pod.clone().prop_map(Step::Die),
+        2 => any_pod.clone().prop_map(Step::MakeAgain),
+        2 => any_pod.clone().prop_map(Step::LoseName),
         1 => (any_pod.clone(), any_pod.clone()).prop_map(|(thief, victim)| Step::Steal { thief, victim }),
         2 => any_pod.prop_map(Step::WriteLateFile),
         6 => Just(Step::KubeletReports),
@@ -87,17 +93,16 @@ impl Node {
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
         let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
-        let real = self.pods.iter().find(|pod| pod.netns.id == netns).unwrap();
-        assert_eq!(owner.pod.uid.as_deref(), Some(&*real.uid), "{} of {netns:?}", interface.name);
+        let uid = &self.namespaces[&netns.inode];
+        assert_eq!(owner.pod.uid.as_deref(), Some(&**uid), "{} of {netns:?}", interface.name);
         assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
     }
 
-    /// Whether an address alone is ambiguous: taken by a thief, held before by a pod unknown in its lifetime, so
-    /// that a late record may concern the earlier pod, or contradicted by an old file.
+    /// Whether an address alone is ambiguous: taken by a thief, or held before by a pod unknown in its lifetime,
+    /// so that a late record may concern the earlier pod.
     fn is_uncertain(&self, pod: &Real) -> bool {
         let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
-        let contradicts = |file: &Attachment| Some(&file.netns) == pod.netns.name();
-        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address)) || self.files.values().any(contradicts)
+        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address))
     }
 
     fn check_all_tagged(&self) {

@@ -54,6 +54,8 @@ enum FileEvent {
 pub(super) struct Node {
     clock: u64,
     pub(super) pods: Vec<Real>,
+    /// The uid of the pod of every namespace that ever existed, by inode.
+    pub(super) namespaces: BTreeMap<u64, Arc<str>>,
     pub(super) files: BTreeMap<Arc<Path>, Attachment>,
     /// Updates under way: from the kubelet to the API server, from the API server to the agent, and so on.
     unreported: VecDeque<PodChange>,
@@ -89,6 +91,8 @@ impl Node {
             Step::Delete(pod) => self.change(pod, |pod| !std::mem::replace(&mut pod.ending, true)),
             Step::TearDown { pod, keep_file } => self.tear_down(pod, keep_file),
             Step::Die(pod) => self.die(pod),
+            Step::MakeAgain(pod) => self.make_again(pod),
+            Step::LoseName(pod) => self.lose_name(pod),
             Step::Steal { thief, victim } => self.steal(thief, victim),
             Step::WriteLateFile(pod) => self.write_late_file(pod),
             Step::KubeletReports => self.kubelet_reports(),
@@ -114,8 +118,10 @@ impl Node {
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead).map(|pod| pod.netns.place.clone());
         let place =
             dead.filter(|_| reuse_name).unwrap_or_else(|| Place::Named(NetnsName::new(format!("cni-{number}"))));
-        let netns = Arc::new(Netns::new(NetnsId { dev: 4, inode: 100 + number, generation: number }, place));
+        let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
+        let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
         let uid: Arc<str> = format!("uid-{number}").into();
+        self.namespaces.insert(netns.id.inode, uid.clone());
         let interfaces = interfaces(&netns, number, address);
         let file = attachment(&uid, &name, &netns, &interfaces[1]);
         let pod = Real {
@@ -184,7 +190,67 @@ impl Node {
     fn die(&mut self, pod: usize) {
         let Some(real) = self.pods.get_mut(pod).filter(|pod| pod.stage == Stage::TornDown) else { return };
         real.stage = Stage::Dead;
-        self.kernel.extend(real.interfaces.drain(..).map(|interface| Event::Deleted(interface, None)));
+        self.kernel.extend(real.interfaces.drain(..).map(Event::Deleted));
+    }
+
+    /// The file of the first sandbox stays; the second has a file if the first had.
+    fn make_again(&mut self, pod: usize) {
+        let honest = |pod: &&Real| pod.stage == Stage::Running && !pod.stolen && !pod.ending;
+        if self.api_away || self.pods.get(pod).filter(honest).is_none() {
+            return;
+        }
+        self.all_from_kernel();
+        self.tell_all();
+        let number = self.tick();
+        let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
+        let place = Place::Named(NetnsName::new(format!("cni-{number}")));
+        let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
+        let real = &mut self.pods[pod];
+        self.namespaces.insert(netns.id.inode, real.uid.clone());
+        let before = std::mem::replace(&mut real.interfaces, interfaces(&netns, number, real.address));
+        real.netns = netns;
+        real.file = real.file.as_ref().map(|_| attachment(&real.uid, &real.name, &real.netns, &real.interfaces[1]));
+        real.path = Path::new(&format!("podnet-{number}-eth0")).into();
+        self.kernel.extend(before.into_iter().map(Event::Deleted));
+        self.kernel.extend(self.pods[pod].interfaces.iter().cloned().map(Event::Added));
+        if self.pods[pod].file_time == FileTime::Now {
+            let real = self.pods[pod].clone();
+            self.write(&real);
+        }
+        self.all_from_kernel();
+        self.report(pod);
+        self.tell_all();
+    }
+
+    /// The informer gives the namespace another id; the cookie is the same.
+    fn lose_name(&mut self, pod: usize) {
+        let Some(real) = self.pods.get(pod).filter(|pod| pod.stage <= Stage::Completed) else { return };
+        let mut real = real.clone();
+        let generation = self.tick();
+        let cookie = real.netns.cookie;
+        let id = NetnsId { generation, ..real.netns.id };
+        real.netns = Arc::new(Netns::new(id, real.netns.place.clone()).with_cookie(cookie));
+        self.kernel.extend(real.interfaces.iter().cloned().map(Event::Deleted));
+        for interface in &mut real.interfaces {
+            let number = self.tick() * 10;
+            let changed = Arc::make_mut(interface);
+            changed.id = InterfaceId(NonZeroU64::new(number).unwrap());
+            if changed.netns.is_host() {
+                let peer = changed.peer.as_ref().unwrap();
+                changed.peer = Some(Peer::new(real.netns.clone(), peer.ifindex, peer.name).into());
+            } else {
+                changed.netns = real.netns.clone();
+            }
+        }
+        self.kernel.extend(real.interfaces.iter().cloned().map(Event::Added));
+        self.pods[pod] = real;
+    }
+
+    fn tell_all(&mut self) {
+        while !(self.unreported.is_empty() && self.untold.is_empty()) {
+            self.kubelet_reports();
+            self.api_server_tells();
+        }
     }
 
     /// Only pods in the CNI cache: otherwise a thief is indistinguishable from its victim.
@@ -230,7 +296,7 @@ impl Node {
 
     fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
-        if let Event::Deleted(last, _) = &event
+        if let Event::Deleted(last) = &event
             && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
         {
             self.haunted.extend(last.addresses.iter().map(|net| net.addr()));
@@ -300,7 +366,7 @@ impl Node {
                     self.check(&now);
                     self.said.insert(now.id, now);
                 }
-                Event::Deleted(last, _) => drop(self.said.remove(&last.id)),
+                Event::Deleted(last) => drop(self.said.remove(&last.id)),
                 Event::Synced => {}
             }
         }
@@ -315,10 +381,7 @@ impl Node {
         self.all_from_kernel();
         self.all_files();
         self.api_server_comes();
-        while !(self.unreported.is_empty() && self.untold.is_empty()) {
-            self.kubelet_reports();
-            self.api_server_tells();
-        }
+        self.tell_all();
     }
 }
 
