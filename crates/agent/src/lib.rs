@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod owner;
 pub mod pipeline;
+pub mod printable;
 pub mod random;
 pub mod run;
 pub mod secret;

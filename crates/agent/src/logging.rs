@@ -1,15 +1,22 @@
 //! Logs to standard error, as text or JSON; every line has an `event.name`.
 
+use std::fmt::Debug;
 use std::io::IsTerminal as _;
 
+use tracing::Subscriber;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, format};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::terminal::colour_allowed;
 use crate::config::LogFormat;
+use crate::printable::Printable;
 
 /// Starts logging; once a process.
 ///
@@ -20,13 +27,29 @@ pub fn start(level: LevelFilter, format: LogFormat) -> anyhow::Result<()> {
     match format {
         LogFormat::Text => {
             let ansi = std::io::stderr().is_terminal() && colour_allowed();
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false)).try_init()?;
+            registry.with(text(std::io::stderr, ansi)).try_init()?;
         }
         LogFormat::Json => {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
         }
     }
     Ok(())
+}
+
+/// Lines for people. Fields hold names that pods choose.
+fn text<S, W>(writer: W, ansi: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> fmt::MakeWriter<'w> + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_ansi(ansi).with_target(false);
+    layer.fmt_fields(format::debug_fn(field).delimited(" "))
+}
+
+/// Writes a field of a line of text.
+fn field(out: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = Printable(format_args!("{value:?}"));
+    if field.name() == "message" { write!(out, "{value}") } else { write!(out, "{field}={value}") }
 }
 
 /// Everything at this level, and kube's own lines from `debug` on: kube logs each failed request with its body, while
@@ -51,6 +74,25 @@ mod tests {
             assert!(filter(LevelFilter::DEBUG).would_enable(target, &Level::DEBUG));
         }
         assert!(filter(LevelFilter::INFO).would_enable("netns_agent::app", &Level::INFO));
+    }
+
+    /// The lines that `log` writes, as text without colours.
+    fn lines(log: impl FnOnce()) -> String {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let lines = tracing_subscriber::registry().with(text(std::sync::Mutex::new(writer), false));
+        tracing::subscriber::with_default(lines, log);
+        let mut written = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut written).unwrap();
+        written
+    }
+
+    #[test]
+    fn names_cannot_forge_lines() {
+        let name = "eth0\n\x1b[2J\u{202e}";
+        let written = lines(|| tracing::warn!(interface = %name, pod = name, count = 2, "odd {name}"));
+        let (_, line) = written.split_once("WARN ").unwrap();
+        let shown = r"eth0\n\u{1b}[2J\u{202e}";
+        assert_eq!(line, format!("odd {shown} interface={shown} pod=\"{shown}\" count=2\n"));
     }
 
     /// The names behind `event.name` in the sources below `dir`.

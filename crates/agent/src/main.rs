@@ -27,18 +27,17 @@ fn main() -> ExitCode {
         let _ = run::signals::unblock();
     }
     for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
-        cli::tell(&cli::table::printable(&name));
+        cli::tell(&name);
     }
     match execute(&invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(faults) = error.downcast_ref::<Faults>() {
-                cli::tell(&faults.to_string());
+                cli::tell_faults(faults);
                 return ExitCode::from(USAGE);
             }
-            // One line, even where a cause has several.
-            cli::tell(&cli::table::printable(&format!("{error:#}")));
+            cli::tell(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -4,11 +4,28 @@ use std::fmt;
 
 use hyper::Uri;
 
-/// Displays an endpoint without its userinfo and query, which may hold credentials.
-#[derive(Clone, Copy)]
-pub struct Redacted<'a>(pub &'a Uri);
+/// Shown in place of a secret.
+const HIDDEN: &str = "***";
 
-impl fmt::Display for Redacted<'_> {
+/// The URL of a receiver. Its userinfo and query may hold credentials, so neither is displayed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Uri);
+
+impl Endpoint {
+    /// The complete URL, for requests only.
+    #[must_use]
+    pub fn expose(&self) -> &Uri {
+        &self.0
+    }
+}
+
+impl From<Uri> for Endpoint {
+    fn from(uri: Uri) -> Self {
+        Self(uri)
+    }
+}
+
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(uri) = self;
         if let Some(scheme) = uri.scheme_str() {
@@ -16,28 +33,52 @@ impl fmt::Display for Redacted<'_> {
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         match authority.rsplit_once('@') {
-            Some((_, host)) => write!(f, "***@{host}")?,
+            Some((_, host)) => write!(f, "{HIDDEN}@{host}")?,
             None => f.write_str(authority)?,
         }
         f.write_str(uri.path())?;
-        if uri.query().is_some() { f.write_str("?***") } else { Ok(()) }
+        if uri.query().is_some() { write!(f, "?{HIDDEN}") } else { Ok(()) }
     }
 }
 
-impl fmt::Debug for Redacted<'_> {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// The text of an endpoint that is not a valid URL, for an error: up to the first character that may begin a secret.
-#[must_use]
-pub fn redacted_text(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    let (user, host) = rest.rsplit_once('@').map_or(("", rest), |(_, host)| ("***@", host));
-    let (host, query) = host.split_once(['?', '#']).map_or((host, ""), |(host, _)| (host, "?***"));
-    format!("{scheme}{separator}{user}{host}{query}")
+/// The text of a setting that may hold credentials; never displayed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for parsing only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as a URL that is not valid, for an error: without the parts that may hold a secret.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").map_or(("", &*self.0), |(scheme, rest)| (scheme, rest));
+        let separator = if scheme.is_empty() { "" } else { "://" };
+        let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+        let (host, query) = rest.split_once(['?', '#']).map_or((rest, ""), |(host, _)| (host, "?***"));
+        format!("{scheme}{separator}{user}{host}{query}")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
 }
 
 #[cfg(test)]
@@ -55,9 +96,12 @@ mod tests {
             ),
         ] {
             let uri: Uri = text.parse().unwrap();
-            assert_eq!(Redacted(&uri).to_string(), shown);
-            assert_eq!(redacted_text(text), shown);
+            assert_eq!(Endpoint(uri.clone()).to_string(), shown);
+            assert_eq!(format!("{:?}", Endpoint(uri)), shown);
+            let secret = Secret::from(text.to_owned());
+            assert_eq!(secret.redacted(), shown);
+            assert_eq!(format!("{secret:?}"), "***");
         }
-        assert_eq!(redacted_text("me:TO@KEN@ho st?a=TOKEN"), "***@ho st?***");
+        assert_eq!(Secret::from("me:TO@KEN@ho st?a=TOKEN".to_owned()).redacted(), "***@ho st?***");
     }
 }

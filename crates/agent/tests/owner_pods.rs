@@ -250,6 +250,20 @@ async fn absent_api_server_is_a_fault() {
     assert!(fault.contains("onnection refused"), "{fault}");
 }
 
+/// A kubeconfig with a fault may hold a token, and so may a file that is not a kubeconfig.
+#[tokio::test]
+async fn fault_of_kubeconfig_shows_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    for text in
+        ["TOKEN\n", "apiVersion: v1\nusers:\n- name: u\n  user: TOKEN\n", "users: [{name: u, user: {token: [TOKEN"]
+    {
+        std::fs::write(&path, text).unwrap();
+        let error = ApiServer::connect(Some(&path)).await.unwrap_err().to_string();
+        assert!(error.contains("cannot use the kubeconfig") && !error.contains("TOKEN"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn unreadable_kubeconfig_is_named() {
     let error = ApiServer::connect(Some("/nonexistent/config".as_ref())).await.unwrap_err();

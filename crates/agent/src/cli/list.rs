@@ -8,12 +8,13 @@ use anyhow::{Context as _, bail};
 use iface_core::{IfName, Place};
 
 use super::select::Selectors;
-use super::table::{Cell, Colour, Column, printable, render};
+use super::table::{Cell, Colour, Column, render};
 use super::terminal::Terminal;
 use super::{tell, tell_unseen};
 use crate::config::Config;
 use crate::json::InterfaceView;
 use crate::pipeline::Pipeline;
+use crate::printable::Printable;
 
 /// The flags of `list`.
 #[derive(Clone, Debug, clap::Args)]
@@ -196,11 +197,11 @@ fn optional(text: Option<String>) -> Cell {
 }
 
 fn place(place: &Place) -> String {
-    printable(&place.to_string())
+    Printable(place).to_string()
 }
 
 fn name(name: IfName) -> String {
-    printable(&name.to_string())
+    Printable(name).to_string()
 }
 
 pub(super) const EXAMPLES: &str = "\

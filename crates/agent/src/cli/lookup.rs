@@ -7,11 +7,11 @@ use crate::interface::{End, Interface};
 use anyhow::anyhow;
 use iface_core::MacAddr;
 
-use super::table::printable;
 use crate::config::Config;
 use crate::json::LookupView;
 use crate::lookup::{Query, find};
 use crate::pipeline::Pipeline;
+use crate::printable::Printable;
 
 /// The flags of `lookup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,7 +70,7 @@ fn line(interface: &Arc<Interface>) -> String {
         let end = if owner.end == End::Host { ", the host's end" } else { "" };
         format!("{end} of {}/{}", owner.pod.namespace, owner.pod.name)
     });
-    printable(&format!("{}/{}{}", interface.netns.place, interface.name, pod.unwrap_or_default()))
+    Printable(format!("{}/{}{}", interface.netns.place, interface.name, pod.unwrap_or_default())).to_string()
 }
 
 fn none(args: &Args, pipeline: &Pipeline) -> anyhow::Error {

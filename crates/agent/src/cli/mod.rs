@@ -20,8 +20,9 @@ use std::io::{ErrorKind, Write};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, ConfigSources, Environment, Section, args};
+use crate::config::{Config, ConfigSources, Environment, Faults, Section, args};
 use crate::pipeline::Pipeline;
+use crate::printable::Printable;
 
 /// Finds all network interfaces in all network namespaces of a node and exports their traffic counters.
 ///
@@ -161,7 +162,12 @@ fn tell_unseen(pipeline: &Pipeline) {
 
 /// Writes a line to standard error, and ignores failures to do so.
 pub fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "netns-agent: {line}");
+    let _ = writeln!(std::io::stderr(), "netns-agent: {}", Printable(line));
+}
+
+/// Writes all faults of a configuration to standard error, a line each.
+pub fn tell_faults(faults: &Faults) {
+    let _ = writeln!(std::io::stderr(), "netns-agent: {faults}");
 }
 
 #[cfg(test)]

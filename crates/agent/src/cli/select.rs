@@ -5,10 +5,10 @@ use std::sync::Arc;
 use iface_core::Place;
 
 use super::label::Requirement;
-use super::table::printable;
 use crate::config::Config;
 use crate::interface::Interface;
 use crate::pipeline::Pipeline;
+use crate::printable::Printable;
 
 /// Selectors that `list`, `watch` and `top` share; all of them must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -107,7 +107,7 @@ impl Selectors {
             flag("--kind", &self.kind),
         ];
         let names = self.lacking(found).cloned();
-        printable(&names.chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" "))
+        Printable(names.chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" ")).to_string()
     }
 }
 

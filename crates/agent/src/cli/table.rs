@@ -1,5 +1,7 @@
 //! Tables whose columns fit a width.
 
+use crate::printable::Printable;
+
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
@@ -28,11 +30,10 @@ pub enum Colour {
 }
 
 impl Cell {
-    /// A field with the text. Control characters are escaped, because names of interfaces must not
-    /// control the reader's terminal.
+    /// A field with the text, made [`Printable`].
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { text: printable(text), colour: None }
+        Self { text: Printable(text).to_string(), colour: None }
     }
 
     /// The text in at most `width` characters; the middle gives way, as names differ at their ends.
@@ -53,16 +54,6 @@ impl Cell {
     pub fn coloured(self, colour: Colour) -> Self {
         Self { colour: Some(colour), ..self }
     }
-}
-
-/// Escapes control characters.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 /// Layout of a table.

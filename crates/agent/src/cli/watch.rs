@@ -12,13 +12,13 @@ use netns_scan::EngineKind;
 
 use super::reader;
 use super::select::Selectors;
-use super::table::printable;
 use super::terminal::Terminal;
 use super::unseen::Unseen;
 use super::{tell, tell_unseen};
 use crate::config::Config;
 use crate::json::EventView;
 use crate::pipeline::Pipeline;
+use crate::printable::Printable;
 
 /// The flags of `watch`.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,7 +88,7 @@ fn line(event: &Event, time: SystemTime, colour: bool) -> String {
         Event::Deleted(interface) => place(interface),
         Event::Synced => "everything that existed at the start is listed above".to_owned(),
     };
-    format!("{time:.3} {on}{:<7}{off} {}\n", event.kind(), printable(&about))
+    format!("{time:.3} {on}{:<7}{off} {}\n", event.kind(), Printable(&about))
 }
 
 fn place(interface: &Interface) -> String {

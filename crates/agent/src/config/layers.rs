@@ -14,13 +14,19 @@ use super::table::SETTINGS;
 /// Reads a variable of the environment; `None` where it is not set or no text.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The words of a setting and their origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The words of a setting and their origin. The words may be secrets, so `Debug` shows the origin alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Words {
     /// One word, or the items of a list.
     pub words: Vec<String>,
     /// Their origin.
     pub origin: Origin,
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 /// Origin of a setting.

@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::causes::chain;
 use crate::metrics::points::{Options, PageNames};
+use crate::printable::Printable;
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
@@ -163,7 +164,7 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
         write!(f, "{count} fault{} in the configuration:", if count == 1 { "" } else { "s" })?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {}", Printable(fault)))
     }
 }
 

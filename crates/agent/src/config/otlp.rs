@@ -59,7 +59,7 @@ fn from_file(said: Said<'_>, name: &str) -> Option<String> {
 fn overrides(said: Said<'_>) -> Overrides {
     let of = |key: &str| {
         let words = said(key).filter(|words| matches!(words.origin, Origin::Flag(_) | Origin::Variable(_)))?;
-        text(key, &words)
+        text(key, &words).map(Into::into)
     };
     Overrides {
         endpoint: of("otlp-endpoint"),

@@ -259,10 +259,29 @@ fn faults_do_not_quote_secrets() {
         faults(&[], &[("OTEL_EXPORTER_OTLP_HEADERS", headers)], None),
         faults(&[], &[("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a b=TOKEN")], None),
         faults(&[], &[], Some("otlp-headers: [TOKEN\nengine: {")),
+        faults(&[], &[], Some("TOKEN\n")),
+        faults(&[], &[], Some("otlp-headers: {api-key: TOKEN}\n")),
         faults(&["--otlp-endpoint", "ftp://me:TOKEN@host/?key=TOKEN"], &[], None),
         faults(&["--otlp-endpoint", "http://me:TOKEN@ho st?key=TOKEN"], &[], None),
     ];
     for text in texts {
+        assert!(!text.contains("TOKEN"), "{text}");
+    }
+}
+
+/// Debug output ends in logs and panics.
+#[test]
+fn debug_shows_no_secret() {
+    let endpoint = "http://me:TOKEN@host/?key=TOKEN";
+    let flags = ["--otlp-endpoint", endpoint, "--otlp-headers", "api-key=TOKEN"];
+    let line = ["run"].into_iter().chain(flags);
+    let matches = Command::new("run").args(args(&Section::ALL)).try_get_matches_from(line).unwrap();
+    let sources = ConfigSources::new(&matches, &|_| None);
+    let variables = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "a=TOKEN")];
+    for config in [load(&flags, &[], None), load(&[], &variables, None)] {
+        let config = config.unwrap();
+        assert!(config.export.otlp.logs.is_some());
+        let text = format!("{config:?} {sources:?}");
         assert!(!text.contains("TOKEN"), "{text}");
     }
 }

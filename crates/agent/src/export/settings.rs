@@ -15,7 +15,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::metrics::points::Temporality;
-use crate::secret::redacted_text;
+use crate::secret::{Endpoint, Secret};
 
 /// Exported signals; the variables of a signal take precedence over the general variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OtlpSettings {
     /// With HTTP the URL of the POST requests, with gRPC scheme and authority.
-    pub endpoint: Uri,
+    pub endpoint: Endpoint,
     /// Transport of requests.
     pub protocol: Protocol,
     /// Sent with each request.
@@ -92,25 +92,25 @@ pub struct TlsFiles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// As `OTEL_EXPORTER_OTLP_ENDPOINT`: with HTTP the signal's path is appended.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_PROTOCOL`.
-    pub protocol: Option<String>,
+    pub protocol: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_HEADERS`.
-    pub headers: Option<String>,
+    pub headers: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_TIMEOUT`, milliseconds.
-    pub timeout: Option<String>,
+    pub timeout: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_COMPRESSION`.
-    pub compression: Option<String>,
+    pub compression: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_CERTIFICATE`.
-    pub certificate: Option<String>,
+    pub certificate: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`.
-    pub client_certificate: Option<String>,
+    pub client_certificate: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_CLIENT_KEY`.
-    pub client_key: Option<String>,
+    pub client_key: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_INSECURE`.
-    pub insecure: Option<String>,
+    pub insecure: Option<Secret>,
     /// As `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
-    pub temporality: Option<String>,
+    pub temporality: Option<Secret>,
 }
 
 /// An invalid setting.
@@ -179,18 +179,22 @@ pub fn resource_attributes(environment: Environment<'_>) -> Result<Vec<(String, 
 /// A value and the name of its source.
 struct Found {
     name: String,
-    value: String,
+    value: Secret,
     /// Of the signal itself: its endpoint is complete.
     specific: bool,
 }
 
 impl Found {
+    fn path(&self) -> PathBuf {
+        self.value.expose().into()
+    }
+
     /// Quotes the value, unless it may hold a secret.
     fn fault(&self, problem: impl fmt::Display) -> Fault {
         if self.name.to_uppercase().ends_with("HEADERS") {
             return fault(&self.name, format!("the value {problem}"));
         }
-        fault(&self.name, format!("{:?} {problem}", redacted_text(&self.value)))
+        fault(&self.name, format!("{:?} {problem}", self.value.redacted()))
     }
 }
 
@@ -202,14 +206,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Flag or file, the signal's variable, the general variable: the first with a value.
-    fn find(&self, suffix: &str, given: Option<&String>) -> Option<Found> {
+    fn find(&self, suffix: &str, given: Option<&Secret>) -> Option<Found> {
         let flag = || {
             let name = format!("--otlp-{}", suffix.to_lowercase().replace('_', "-"));
             given.map(|value| Found { name, value: value.clone(), specific: false })
         };
         let variable = |infix: &str| {
             let name = format!("OTEL_EXPORTER_OTLP_{infix}{suffix}");
-            set(self.environment, &name).map(|value| Found { name, value, specific: !infix.is_empty() })
+            set(self.environment, &name).map(|value| Found { name, value: value.into(), specific: !infix.is_empty() })
         };
         flag().or_else(|| variable(self.signal.infix())).or_else(|| variable(""))
     }
@@ -217,11 +221,11 @@ impl Reader<'_> {
     fn parse<T>(
         &mut self,
         suffix: &str,
-        given: Option<&String>,
+        given: Option<&Secret>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let found = self.find(suffix, given)?;
-        parse(&found.value).map_err(|problem| self.faults.push(found.fault(problem))).ok()
+        parse(found.value.expose()).map_err(|problem| self.faults.push(found.fault(problem))).ok()
     }
 
     fn flag(&mut self, name: &str) -> bool {
@@ -252,11 +256,11 @@ impl Reader<'_> {
     }
 
     fn tls(&mut self, given: &Overrides) -> TlsFiles {
-        let ca = self.find("CERTIFICATE", given.certificate.as_ref()).map(|found| found.value.into());
+        let ca = self.find("CERTIFICATE", given.certificate.as_ref()).map(|found| found.path());
         let certificate = self.find("CLIENT_CERTIFICATE", given.client_certificate.as_ref());
         let key = self.find("CLIENT_KEY", given.client_key.as_ref());
         let client = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate.value.into(), key.value.into())),
+            (Some(certificate), Some(key)) => Some((certificate.path(), key.path())),
             (None, None) => None,
             (Some(certificate), None) => {
                 self.faults.push(certificate.fault("has no key: name the client key too"));
@@ -270,9 +274,15 @@ impl Reader<'_> {
         TlsFiles { ca, client }
     }
 
-    fn endpoint(&mut self, given: &Overrides, protocol: Option<Protocol>, insecure: bool) -> Option<(Uri, Protocol)> {
+    fn endpoint(
+        &mut self,
+        given: &Overrides,
+        protocol: Option<Protocol>,
+        insecure: bool,
+    ) -> Option<(Endpoint, Protocol)> {
         let found = self.find("ENDPOINT", given.endpoint.as_ref())?;
-        let endpoint = endpoint(&found.value, protocol, insecure, (!found.specific).then(|| self.signal.http_path()));
+        let endpoint =
+            endpoint(found.value.expose(), protocol, insecure, (!found.specific).then(|| self.signal.http_path()));
         endpoint.map_err(|problem| self.faults.push(found.fault(problem))).ok()
     }
 }
@@ -283,7 +293,7 @@ fn endpoint(
     protocol: Option<Protocol>,
     insecure: bool,
     append: Option<&str>,
-) -> Result<(Uri, Protocol), String> {
+) -> Result<(Endpoint, Protocol), String> {
     let has_scheme = text.contains("://");
     let scheme = if insecure { "http" } else { "https" };
     let full = if has_scheme { text.to_owned() } else { format!("{scheme}://{text}") };
@@ -308,7 +318,7 @@ fn endpoint(
     };
     let mut parts = uri.into_parts();
     parts.path_and_query = Some(path.parse().map_err(|error| format!("has a path that cannot be used ({error})"))?);
-    Uri::from_parts(parts).map(|uri| (uri, protocol)).map_err(|error| format!("is no URL ({error})"))
+    Uri::from_parts(parts).map(|uri| (uri.into(), protocol)).map_err(|error| format!("is no URL ({error})"))
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {

@@ -42,7 +42,6 @@ use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
 use crate::metrics::series::Accumulator;
 use crate::pipeline::Pipeline;
-use crate::secret::Redacted;
 
 /// Runs until SIGTERM or SIGINT, then exports for the last time.
 ///
@@ -173,7 +172,7 @@ fn announce(config: &Config, pipeline: &Pipeline) {
     tracing::info!(event.name = "engine.chosen", engine = status.engine.as_str(), "{}", status.reason);
     match &config.export.otlp.metrics {
         Some(otlp) => {
-            tracing::info!(event.name = "export.enabled", endpoint = %Redacted(&otlp.endpoint), interval = ?config.export.interval, "metrics are sent with OTLP")
+            tracing::info!(event.name = "export.enabled", endpoint = %otlp.endpoint, interval = ?config.export.interval, "metrics are sent with OTLP")
         }
         None => tracing::info!(event.name = "export.disabled", "nothing is sent with OTLP: no --otlp-endpoint"),
     }

@@ -4,13 +4,13 @@ use tokio::time::Instant;
 
 use crate::export::otlp::Report;
 use crate::export::settings::{OtlpSettings, Signal};
-use crate::secret::Redacted;
+use crate::secret::Endpoint;
 
 /// The present state of one receiver. A failure is a warning once, until it changes its kind or ends.
 #[derive(Debug)]
 pub(super) struct Outage {
     signal: Signal,
-    endpoint: String,
+    endpoint: Endpoint,
     present: Option<Present>,
 }
 
@@ -32,7 +32,7 @@ enum Change {
 
 impl Outage {
     pub(super) fn new(signal: Signal, settings: &OtlpSettings) -> Self {
-        Self { signal, endpoint: Redacted(&settings.endpoint).to_string(), present: None }
+        Self { signal, endpoint: settings.endpoint.clone(), present: None }
     }
 
     /// Logs what the report of an export changes.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn begin_change_and_end_are_reported_once() {
-        let mut outage = Outage { signal: Signal::Metrics, endpoint: String::new(), present: None };
+        let mut outage = Outage { signal: Signal::Metrics, endpoint: hyper::Uri::default().into(), present: None };
         let unreachable = failed(Failure::Unreachable("refused".into()));
         let timeout = failed(Failure::Timeout(Duration::from_secs(1)));
         let reports = [&Report::default(), &unreachable, &unreachable, &timeout, &Report::default()];

@@ -15,7 +15,6 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use self::check::{Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name};
-use super::table::printable;
 use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::config::Config;
@@ -23,7 +22,7 @@ use crate::export::otlp::Exporter;
 use crate::export::settings::Signal;
 use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
-use crate::secret::Redacted;
+use crate::printable::Printable;
 
 /// Time limit of an answer over the network.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -154,7 +153,7 @@ async fn otlp(config: &Config) -> Check {
     let Some(settings) = config.export.otlp.metrics.clone() else {
         return Check::off(SUBJECT, "nothing is sent; --otlp-endpoint http://collector:4317 sends");
     };
-    let endpoint = Redacted(&settings.endpoint).to_string();
+    let endpoint = settings.endpoint.to_string();
     let mut exporter = match Exporter::new(Signal::Metrics, settings, Arc::default()) {
         Ok(exporter) => exporter,
         Err(error) => return Check::bad(SUBJECT, chain(&error), "give --otlp-certificate and its like PEM files"),
@@ -192,9 +191,9 @@ fn text(check: &Check, colour: bool) -> String {
         Outcome::Bad { why, .. } => ("NOT OK", "\x1b[31m", why),
     };
     let (on, off) = if colour { (escape, "\x1b[0m") } else { ("", "") };
-    let line = format!("{on}{word:<6}{off}  {:<14} {}\n", check.subject, printable(found));
+    let line = format!("{on}{word:<6}{off}  {:<14} {}\n", check.subject, Printable(found));
     match &check.outcome {
-        Outcome::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", printable(cure)),
+        Outcome::Bad { cure, .. } => format!("{line}        {:<14} remedy: {}\n", "", Printable(cure)),
         Outcome::Ok(_) | Outcome::Off(_) => line,
     }
 }

@@ -91,7 +91,7 @@ impl AnyClient {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(settings.timeout));
-        let config = match settings.endpoint.scheme_str() {
+        let config = match settings.endpoint.expose().scheme_str() {
             Some("https") => client_config(&settings.tls)?,
             // Never used, and the system may have no authorities.
             _ => rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -106,7 +106,7 @@ impl AnyClient {
         Ok(match settings.protocol {
             Protocol::Grpc => {
                 let client = builder.http2_only(true).build(https.enable_http2().wrap_connector(tcp));
-                let grpc = Grpc::with_origin(client, settings.endpoint.clone());
+                let grpc = Grpc::with_origin(client, settings.endpoint.expose().clone());
                 let grpc = grpc.max_decoding_message_size(LARGEST_ANSWER).accept_compressed(CompressionEncoding::Gzip);
                 Self::Grpc(if settings.gzip { grpc.send_compressed(CompressionEncoding::Gzip) } else { grpc })
             }
@@ -173,7 +173,7 @@ async fn post(
     };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = settings.endpoint.clone();
+    *request.uri_mut() = settings.endpoint.expose().clone();
     *request.headers_mut() = headers(settings);
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -198,7 +198,7 @@ async fn post(
 /// `google.rpc.Status` in the answer.
 fn explanation(status: StatusCode, settings: &OtlpSettings, body: &[u8]) -> String {
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-        let path = settings.endpoint.path();
+        let path = settings.endpoint.expose().path();
         return format!("for the path {path}; receivers expect /v1/metrics and /v1/logs, perhaps below a prefix");
     }
     let message = tonic_types::Status::decode(body).map(|status| status.message).unwrap_or_default();

@@ -32,15 +32,15 @@ fn only_general_endpoint_gets_a_path() {
     assert_eq!(endpoint_of(&[(METRICS_ENDPOINT, "https://c/write")]).0, "https://c/write");
     assert_eq!(endpoint_of(&[(METRICS_ENDPOINT, "https://c")]).0, "https://c/");
     let logs = otlp(Signal::Logs, &environment(&[(ENDPOINT, "http://c:4318")]), &Overrides::default());
-    assert_eq!(logs.unwrap().unwrap().endpoint, "http://c:4318/v1/logs");
+    assert_eq!(logs.unwrap().unwrap().endpoint.to_string(), "http://c:4318/v1/logs");
 }
 
 #[test]
 fn flags_precede_variables() {
     let both = [(ENDPOINT, "http://general:4318"), (METRICS_ENDPOINT, "http://metrics:4318")];
     assert_eq!(endpoint_of(&both).0, "http://metrics:4318/");
-    let flag = Overrides { endpoint: Some("http://flag:4318".into()), ..Overrides::default() };
-    assert_eq!(resolve(&both, &flag).unwrap().unwrap().endpoint, "http://flag:4318/v1/metrics");
+    let flag = Overrides { endpoint: Some("http://flag:4318".to_owned().into()), ..Overrides::default() };
+    assert_eq!(resolve(&both, &flag).unwrap().unwrap().endpoint.to_string(), "http://flag:4318/v1/metrics");
 }
 
 #[test]

@@ -68,7 +68,11 @@ impl ApiServer {
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Self>, ConnectError> {
         let mut config = match kubeconfig {
             Some(path) => {
-                let refused = |cause: String| ConnectError::Kubeconfig { path: path.display().to_string(), cause };
+                // The lines after the first show a part of the file, which may be a secret.
+                let refused = |cause: String| ConnectError::Kubeconfig {
+                    path: path.display().to_string(),
+                    cause: cause.lines().next().unwrap_or_default().to_owned(),
+                };
                 let file = Kubeconfig::read_from(path).map_err(|error| refused(chain(&error)))?;
                 let options = KubeConfigOptions::default();
                 Config::from_custom_kubeconfig(file, &options).await.map_err(|error| refused(chain(&error)))?
@@ -103,7 +107,7 @@ impl ApiServer {
         stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
     }
 
-    /// Namespace and name of the node's pods, at most of [`CHECKED`].
+    /// Namespace and name of the node's pods, at most 500.
     ///
     /// # Errors
     /// A line with the failure and the remedy.
