@@ -328,6 +328,92 @@ class Chart(unittest.TestCase):
             "/var/lib/cni/multus/results": ("/var/lib/cni/multus/results", None)})
         self.assertEqual(host["multus-results"]["type"], "Directory")
 
+    def test_scc_admits_exactly_the_pod(self):
+        """Each field of the SecurityContextConstraints against the rendered pods, those of `helm test` included."""
+        for args in (["-f", CHART / "ci/openshift-values.yaml"], ["--set", "openShift.enabled=true,hostNetwork=false,admin.host=0.0.0.0"],
+                     ["--set", "openShift.enabled=true,engine=auto,watchPods=false"]):
+            with self.subTest(args[-1]):
+                documents = template(*args)
+                (scc,) = of_kind(documents, "SecurityContextConstraints")
+                (daemonset,), (test,) = of_kind(documents, "DaemonSet"), of_kind(documents, "Pod")
+                pods = [daemonset["spec"]["template"]["spec"], test["spec"]]
+                kinds = {kind for pod in pods for volume in pod["volumes"] for kind in set(volume) - {"name"}}
+                if pods[0]["automountServiceAccountToken"]:
+                    kinds.add("projected")  # of the token, which the API server adds
+                self.assertEqual(scc["volumes"], sorted(kinds))
+                self.assertEqual(scc["allowHostDirVolumePlugin"], "hostPath" in kinds)
+                for field, key in (("allowHostNetwork", "hostNetwork"), ("allowHostPID", "hostPID"), ("allowHostIPC", "hostIPC")):
+                    self.assertEqual(scc[field], any(pod.get(key, False) for pod in pods), field)
+                containers = [one for pod in pods for one in pod["containers"]]
+                self.assertEqual(scc["allowHostPorts"], any("hostPort" in port for one in containers for port in one.get("ports", [])))
+                for security in (one["securityContext"] for one in containers):
+                    self.assertEqual(scc["allowedCapabilities"], security["capabilities"]["add"])
+                    self.assertEqual(scc["requiredDropCapabilities"], security["capabilities"]["drop"])
+                    self.assertEqual(scc["allowPrivilegedContainer"], security["privileged"])
+                    self.assertEqual(scc["allowPrivilegeEscalation"], security["allowPrivilegeEscalation"])
+                    self.assertEqual(scc["readOnlyRootFilesystem"], security["readOnlyRootFilesystem"])
+                    self.assertEqual((scc["runAsUser"]["type"], security["runAsUser"]), ("RunAsAny", 0))
+                    self.assertEqual((scc["seccompProfiles"], security["seccompProfile"]["type"]), (["runtime/default"], "RuntimeDefault"))
+                for pod in pods:
+                    self.assertEqual((scc["seLinuxContext"]["type"], pod["securityContext"]["seLinuxOptions"]["type"]), ("RunAsAny", "spc_t"))
+                (binding,) = of_kind(documents, "RoleBinding")
+                (role,) = [d for d in of_kind(documents, "ClusterRole") if d["metadata"]["name"] == binding["roleRef"]["name"]]
+                self.assertEqual((role["rules"][0]["resourceNames"], role["rules"][0]["verbs"]), ([scc["metadata"]["name"]], ["use"]))
+                self.assertEqual(binding["subjects"][0]["name"], pods[0]["serviceAccountName"])
+        self.assertEqual(of_kind(template(), "SecurityContextConstraints"), [])
+
+    def test_service_values_reach_their_objects(self):
+        documents = template("-f", CHART / "ci/service-values.yaml")
+        self.assertEqual(of_kind(documents, "ConfigMap"), [])
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        pod = daemonset["spec"]["template"]["spec"]
+        self.assertNotIn("checksum/config", daemonset["spec"]["template"]["metadata"]["annotations"])
+        self.assertEqual(pod["volumes"][0]["configMap"]["name"], "settings")
+        self.assertEqual((pod["hostUsers"], pod["runtimeClassName"], pod["schedulerName"]), (True, "runc", "other"))
+        (service,) = of_kind(documents, "Service")
+        self.assertEqual(service["spec"] | {"selector": None}, {
+            "type": "NodePort", "internalTrafficPolicy": "Local", "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"],
+            "selector": None, "ports": [{"name": "metrics", "port": 80, "targetPort": "metrics", "nodePort": 30465, "protocol": "TCP"}]})
+        (monitor,) = of_kind(documents, "ServiceMonitor")
+        spec = monitor["spec"]
+        self.assertEqual((spec["targetLimit"], spec["labelLimit"], spec["attachMetadata"]), (1000, 60, {"node": True}))
+        self.assertEqual((spec["targetLabels"], spec["podTargetLabels"], spec["selector"]), (["team"], ["tier"], {"matchLabels": {"app": "netns-agent"}}))
+        self.assertEqual((spec["endpoints"][0]["scheme"], spec["endpoints"][0]["tlsConfig"]), ("https", {"insecureSkipVerify": True}))
+        (policy,) = of_kind(documents, "NetworkPolicy")
+        self.assertEqual([rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]], [9465, 8443])
+        (vpa,) = of_kind(documents, "VerticalPodAutoscaler")
+        self.assertEqual((vpa["spec"]["recommenders"], vpa["spec"]["resourcePolicy"]["containerPolicies"][0]["controlledResources"]), ([{"name": "slow"}], ["memory"]))
+        (role,) = of_kind(documents, "ClusterRole")
+        self.assertEqual([rule["resources"] for rule in role["rules"]], [["pods"], ["nodes"]])
+
+    def test_security_context_is_merged(self):
+        """An override keeps the rest of the least privileges; a startup probe asks the liveness endpoint."""
+        agent = container(template("-f", CHART / "ci/openshift-values.yaml"))
+        self.assertEqual(agent["securityContext"]["capabilities"], {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_BROADCAST", "SYS_ADMIN"]})
+        self.assertTrue(agent["securityContext"]["readOnlyRootFilesystem"])
+        self.assertEqual((agent["startupProbe"]["httpGet"]["path"], agent["startupProbe"]["failureThreshold"]), ("/livez", 30))
+
+    def test_new_agent_pods_rename_no_series(self):
+        """Labels of the agent's own pod are dropped; node and instance are the node's name; the job is the chart's name."""
+        documents = template("--set", "admin.host=0.0.0.0,service.enabled=true,serviceMonitor.enabled=true,podMonitor.enabled=true", name="metrics")
+        for kind, key in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+            (monitor,) = of_kind(documents, kind)
+            endpoint = monitor["spec"][key][0]
+            # As the operator and Prometheus would relabel a target.
+            labels = {"namespace": "monitoring", "pod": "metrics-x7k2p", "container": "netns-agent", "endpoint": "metrics", "service": "metrics",
+                      "instance": "10.0.0.1:9465", "job": "netns-agent", "__meta_kubernetes_pod_node_name": "n1"}
+            for rule in endpoint["relabelings"]:
+                if rule["action"] == "labeldrop":
+                    labels = {name: value for name, value in labels.items() if not re.fullmatch(rule["regex"], name)}
+                else:
+                    labels[rule["targetLabel"]] = labels[rule["sourceLabels"][0]]
+            with self.subTest(kind):
+                self.assertEqual({name: value for name, value in labels.items() if not name.startswith("__")}, {"instance": "n1", "node": "n1", "job": "netns-agent"})
+                self.assertEqual(monitor["spec"]["jobLabel"], "app.kubernetes.io/name")
+                self.assertTrue(endpoint["honorLabels"])
+        (service,) = of_kind(documents, "Service")
+        self.assertEqual(service["metadata"]["labels"]["app.kubernetes.io/name"], "netns-agent")
+
     def test_priority_class_has_a_quota(self):
         """By default the class of node agents; a quota for clusters that demand one."""
         documents = template("--set", "resourceQuota.enabled=true")
@@ -369,12 +455,12 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never", "rbac": "rbac.create=false",
+            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }
         self.assertEqual(untried, set(changes))
-        for setting in [*changes.values(), "hostPaths.cniCache=/a", "hostPaths.multusResults=/a"]:
+        for setting in [*changes.values(), "rbac.create=false", "hostPaths.cniCache=/a", "hostPaths.multusResults=/a"]:
             with self.subTest(setting):
                 self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
 

@@ -113,6 +113,10 @@ host: {{ $host | quote }}
 {{- toYaml (mergeOverwrite $config .Values.config) }}
 {{- end }}
 
+{{- define "netns-agent.configMapName" -}}
+{{- default (include "netns-agent.fullname" .) .Values.existingConfigMap }}
+{{- end }}
+
 {{/* The part of the configuration whose change replaces the pods. */}}
 {{- define "netns-agent.rolledConfig" -}}
 {{- $config := fromYaml (include "netns-agent.config" .) }}
@@ -124,6 +128,15 @@ host: {{ $host | quote }}
 
 {{/* Drops all capabilities except the engine's. uid 0 reads the CNI results (mode 0700) without CAP_DAC_OVERRIDE. */}}
 {{- define "netns-agent.securityContext" -}}
+{{- $own := include "netns-agent.leastPrivilege" . }}
+{{- with .Values.securityContext }}
+{{- toYaml (mergeOverwrite (fromYaml $own) .) }}
+{{- else }}
+{{- $own }}
+{{- end }}
+{{- end }}
+
+{{- define "netns-agent.leastPrivilege" -}}
 runAsUser: 0
 runAsGroup: 0
 runAsNonRoot: false
@@ -240,7 +253,7 @@ capabilities:
 {{- define "netns-agent.volumes" -}}
 - name: config
   configMap:
-    name: {{ include "netns-agent.fullname" . }}
+    name: {{ include "netns-agent.configMapName" . }}
 # Created if missing, as by a container runtime: a node without pods has neither directory.
 {{- range $index, $path := .Values.hostPaths.netns }}
 - name: netns{{ if $index }}-{{ $index }}{{ end }}
@@ -300,9 +313,23 @@ dnsConfig:
 hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.podSecurityContext }}
+{{- $security := .Values.podSecurityContext }}
+{{- if .Values.openShift.enabled }}
+{{- /* Only spc_t may list the directories of the container runtime. */}}
+{{- $security = mergeOverwrite (dict "seLinuxOptions" (dict "type" "spc_t")) $security }}
+{{- end }}
+{{- with $security }}
 securityContext:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if kindIs "bool" .Values.hostUsers }}
+hostUsers: {{ .Values.hostUsers }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.schedulerName }}
+schedulerName: {{ . }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
