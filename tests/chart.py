@@ -455,7 +455,7 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
+            "nameOverride": "nameOverride=a", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }
@@ -463,6 +463,18 @@ class Chart(unittest.TestCase):
         for setting in [*changes.values(), "rbac.create=false", "hostPaths.cniCache=/a", "hostPaths.multusResults=/a"]:
             with self.subTest(setting):
                 self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
+
+    def test_dashboards_reach_the_sidecar(self):
+        documents = template("--set", "dashboards.enabled=true,dashboards.namespace=grafana,dashboards.annotations.grafana_folder=Network")
+        maps = [d for d in of_kind(documents, "ConfigMap") if d["metadata"].get("namespace") == "grafana"]
+        self.assertEqual(len(maps), len(list((ROOT / "deploy/grafana").glob("*.json"))))
+        for configmap in maps:
+            self.assertEqual(configmap["metadata"]["labels"]["grafana_dashboard"], "1")
+            self.assertEqual(configmap["metadata"]["annotations"], {"grafana_folder": "Network"})
+            ((file, text),) = configmap["data"].items()
+            # Grafana needs a file name for each dashboard; Helm keeps the content as it is.
+            source = json.loads((ROOT / "deploy/grafana" / file.removeprefix("netns-agent-")).read_text())
+            self.assertEqual(json.loads(text), source)
 
     def test_umbrella_values_reach_the_pod(self):
         documents = template("-f", CHART / "ci/everything-values.yaml")

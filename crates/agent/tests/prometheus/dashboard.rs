@@ -1,4 +1,4 @@
-//! Every query of the Grafana dashboard has an answer.
+//! Every query of the Grafana dashboards has an answer.
 
 use std::time::Duration;
 
@@ -8,20 +8,73 @@ use crate::server::Prometheus;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Titles of panels with their queries, variables filled in.
+const DASHBOARDS: [&str; 4] = ["overview", "node", "pod", "agent"];
+
+fn dashboard(name: &str) -> Value {
+    let path = format!("{}/../../deploy/grafana/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(path).expect("the dashboard")).expect("JSON")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is a text")).to_owned()
+}
+
+/// Variables filled in, as with "All".
+fn filled_in(expression: &str) -> String {
+    let variables = ["cluster", "namespace", "workload", "network", "node", "pod", "interface"];
+    let expression = expression.replace("$__rate_interval", "10s");
+    let filled = variables.iter().fold(expression, |text, name| text.replace(&format!("${name}\""), ".*\""));
+    assert!(!filled.contains('$'), "{filled}");
+    filled
+}
+
+/// Titles of panels with their queries, and variables with the series that have their label.
 fn queries() -> Vec<(String, String)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/grafana/netns-agent.json");
-    let dashboard: Value = serde_json::from_slice(&std::fs::read(path).expect("the dashboard")).expect("JSON");
-    let panels = dashboard["panels"].as_array().expect("panels");
-    let queries = panels.iter().flat_map(|panel| {
-        let targets = panel["targets"].as_array().into_iter().flatten();
-        targets.map(|target| {
-            let expression = target["expr"].as_str().expect("a query");
-            let expression = expression.replace("$__rate_interval", "10s").replace("$namespace", ".*");
-            (panel["title"].as_str().expect("a title").to_owned(), expression)
-        })
-    });
-    queries.collect()
+    let mut queries = Vec::new();
+    for name in DASHBOARDS {
+        let dashboard = dashboard(name);
+        for panel in list(&dashboard["panels"]) {
+            for target in list(&panel["targets"]) {
+                let title = format!("{name}: {}", text(&panel["title"]));
+                queries.push((title, filled_in(&text(&target["expr"]))));
+            }
+        }
+        for variable in list(&dashboard["templating"]["list"]).iter().filter(|variable| variable["type"] == "query") {
+            let query = filled_in(&text(&variable["query"]["query"]));
+            let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).expect("values");
+            let (series, label) = inside.rsplit_once(", ").expect("a label");
+            queries.push((format!("{name}: ${}", text(&variable["name"])), format!("count by ({label}) ({series})")));
+        }
+    }
+    queries
+}
+
+/// Panels explain themselves, and links lead to dashboards that exist.
+#[test]
+fn panels_have_descriptions_and_links() {
+    for name in DASHBOARDS {
+        let dashboard = dashboard(name);
+        assert_eq!(text(&dashboard["uid"]), format!("netns-agent-{name}"));
+        for panel in list(&dashboard["panels"]).iter().filter(|panel| panel["type"] != "row") {
+            assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{panel}");
+        }
+        let text = dashboard.to_string();
+        for link in text.split("/d/netns-agent-").skip(1) {
+            let to = link.split('?').next().unwrap_or_default();
+            assert!(DASHBOARDS.contains(&to), "{to}");
+        }
+    }
+}
+
+#[test]
+fn dashboards_match_their_generator() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/grafana/dashboards.py");
+    let output = std::process::Command::new("python").args([script, "--check"]).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
@@ -34,7 +87,7 @@ async fn prometheus_answers_all_dashboard_queries() {
         r#"k8s_pod_network_interface_up{k8s_pod_name="quote\" back\\slash\nline",network_interface_name="bad\\xff"}"#;
     prometheus.answer(odd, LIMIT).await.expect("odd names arrive whole");
     let queries = queries();
-    assert!(queries.len() > 20, "{}", queries.len());
+    assert!(queries.len() > 60, "{}", queries.len());
     let mut unanswered = Vec::new();
     for (title, query) in queries {
         if let Err(reason) = prometheus.answer(&query, Duration::from_secs(10)).await {

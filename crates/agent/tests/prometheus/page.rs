@@ -39,8 +39,10 @@ impl Node {
         let mut always_down = Interface::clone(&pod_interface(6, "tun1", &pod("db"), at(1)));
         always_down.oper_state = OperState::Down;
         let odd = Arc::new(Pod { name: "quote\" back\\slash\nline".into(), ..Pod::clone(&pod("odd")) });
+        let mut flapping = Interface::clone(&eth0(1, at(1)));
+        flapping.oper_state = down.oper_state;
         let interfaces = [
-            eth0(1, at(1)),
+            Arc::new(flapping),
             pod_interface(2, "eth0", &web(), at(1)),
             Arc::new(down),
             pod_interface(4, b"bad\xff", &odd, at(1)),
