@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use iface_core::Place;
 use libfuzzer_sys::fuzz_target;
 use netns_agent::interface::Interface;
-use netns_agent::owner::kube::multus::{network_of, parse};
+use netns_agent::owner::kube::multus::{Network, network_of, parse};
 use netns_agent::testing;
 
 static ETH0: LazyLock<Interface> = LazyLock::new(|| {
@@ -19,7 +19,7 @@ static ETH0: LazyLock<Interface> = LazyLock::new(|| {
 fuzz_target!(|annotation: &str| {
     let networks = parse(annotation);
     assert!(networks.len() <= 64);
-    if let Some(network) = network_of(&networks, &ETH0) {
+    if let Network::Named(network) = network_of(&networks, &ETH0, |mac| usize::from(ETH0.mac == Some(mac))) {
         assert!(!network.is_empty() && network.bytes().all(|byte| byte.is_ascii_graphic()));
     }
 });

@@ -36,7 +36,11 @@ fn eth0() -> Interface {
 
 /// The network an annotation names for [`eth0`].
 fn network(annotation: &[u8]) -> Option<String> {
-    Some(multus::network_of(&multus::parse(str::from_utf8(annotation).ok()?), &eth0())?.to_string())
+    let networks = multus::parse(str::from_utf8(annotation).ok()?);
+    match multus::network_of(&networks, &eth0(), |mac| usize::from(eth0().mac == Some(mac))) {
+        multus::Network::Named(network) => Some(network.to_string()),
+        multus::Network::OfAnother | multus::Network::Unknown => None,
+    }
 }
 
 fn fault(config: &[u8]) -> Option<String> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::interface::{Interface, Pod};
-use iface_core::{IfName, Netns, NetnsId, NetnsName};
+use iface_core::{IfName, MacAddr, Netns, NetnsId, NetnsName};
 
 use crate::owner::cni::result::{Attachment, Evidence, is_random_uuid};
 use crate::owner::pod::same_pod;
@@ -130,6 +130,66 @@ impl Attachments {
     }
 }
 
+/// The network of an interface in one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The network.
+    Named(Arc<str>),
+    /// Name or address of the interface are in the source, but for another interface.
+    OfAnother,
+    /// The source names no network, or several.
+    Unknown,
+}
+
+impl Network {
+    /// The common network of the entries with the best agreement.
+    pub(in crate::owner) fn from_best<'a>(best: Match, mut networks: impl Iterator<Item = &'a Arc<str>>) -> Self {
+        match (best, networks.next()) {
+            (Match::None, _) | (_, None) => Self::Unknown,
+            (Match::OfAnother, _) => Self::OfAnother,
+            (_, Some(first)) if networks.all(|other| other == first) => Self::Named(first.clone()),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Agreement of an interface with a source that names networks, the best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::owner) enum Match {
+    /// The source is about another interface.
+    None,
+    /// Name or address agree, but only another interface has the address, or several have the address.
+    OfAnother,
+    /// The name agrees, and no single interface has the address.
+    Name,
+    /// Only this interface has the address.
+    Mac,
+    /// Only this interface has the address, and the name agrees.
+    Both,
+}
+
+impl Match {
+    /// Compares an interface with link-layer addresses and the name in a source; see [`Testimony::network`].
+    pub(in crate::owner) fn of(
+        interface: &Interface,
+        macs: &[MacAddr],
+        name: Option<IfName>,
+        carriers: impl Fn(MacAddr) -> usize,
+    ) -> Self {
+        let named = name == Some(interface.name);
+        let has_mac = interface.mac.is_some_and(|mac| macs.contains(&mac));
+        let only = macs.iter().any(|mac| carriers(*mac) == 1 && (!has_mac || interface.mac == Some(*mac)));
+        match (has_mac, only) {
+            (true, true) if named => Self::Both,
+            (true, true) => Self::Mac,
+            (_, false) if named => Self::Name,
+            (false, true) if named => Self::OfAnother,
+            (true, false) => Self::OfAnother,
+            _ => Self::None,
+        }
+    }
+}
+
 /// Result of the comparison of an interface with the files.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Seen {
@@ -169,16 +229,30 @@ impl<'a> Testimony<'a> {
     /// The network of an interface of the pod in the files; `None` if files differ. A file of multus'
     /// delegate plugin comes before the runtime's file of multus itself.
     ///
+    /// The link-layer address decides if only this interface of the namespace has the address, as pods rename and
+    /// swap interfaces; otherwise the name. `carriers` counts the interfaces of the namespace with an address.
+    ///
     /// Unproven files of the same pod count as well: the namespace is proven to belong to the pod, and an
     /// interface enslaved to a bond has lost the address in its file.
-    pub(in crate::owner) fn network(&self, pod: &Pod, interface: &IfName) -> Option<Arc<str>> {
-        let all: Vec<_> = self.all().collect();
-        let fits = |one: &&&Attachment| one.interface == *interface && same_pod(&one.pod, pod);
-        let delegated = all.iter().filter(fits).any(|one| one.delegated && one.network.is_some());
-        let best = all.iter().filter(fits).filter(|one| one.delegated == delegated);
-        let mut networks = best.filter_map(|one| one.network.as_ref());
-        let first = networks.next()?;
-        networks.all(|other| other == first).then(|| first.clone())
+    pub(in crate::owner) fn network(
+        &self,
+        pod: &Pod,
+        interface: &Interface,
+        carriers: impl Fn(MacAddr) -> usize,
+    ) -> Network {
+        let of_pod = self.all().filter(|one| same_pod(&one.pod, pod) && one.network.is_some());
+        let files: Vec<_> =
+            of_pod.map(|one| (one, Match::of(interface, &one.macs, Some(one.interface), &carriers))).collect();
+        let best = files.iter().map(|(_, fit)| *fit).max().unwrap_or(Match::None);
+        let fits = || files.iter().filter(|(_, fit)| *fit == best).map(|(one, _)| *one);
+        let delegated = fits().any(|one| one.delegated);
+        let networks = fits().filter(|one| one.delegated == delegated).filter_map(|one| one.network.as_ref());
+        Network::from_best(best, networks)
+    }
+
+    /// Whether the network of some interface depends on interfaces with this address.
+    pub(in crate::owner) fn mentions(&self, mac: MacAddr) -> bool {
+        self.all().any(|one| one.macs.contains(&mac))
     }
 
     fn all(&self) -> impl Iterator<Item = &'a Attachment> {

@@ -11,6 +11,9 @@ use crate::interface::Interface;
 use iface_core::{IfName, MacAddr};
 use serde::Deserialize;
 
+use crate::owner::cni::attachments::Match;
+pub use crate::owner::cni::attachments::Network;
+
 /// The annotation, and its name before version 1.1 of the standard.
 pub const ANNOTATIONS: [&str; 2] = ["k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status"];
 
@@ -73,24 +76,26 @@ fn is_name(name: &str) -> bool {
 }
 
 impl NetworkStatus {
-    /// Whether all fields of the entry match the interface, and the fields are sufficient for a match.
-    fn fits(&self, interface: &Interface) -> bool {
-        let name = self.interface.map(|name| name == interface.name);
-        let mac = self.mac.map(|mac| Some(mac) == interface.mac);
-        let has = |address: &IpAddr| interface.addresses.iter().any(|net| net.addr() == *address);
-        let addresses = (!self.addresses.is_empty()).then(|| self.addresses.iter().any(has));
-        // Addresses come late and can be added by hand, so an address decides only without other fields.
-        match (name, mac) {
-            (None, None) => addresses == Some(true),
-            _ => name != Some(false) && mac != Some(false),
+    /// The agreement of the entry with an interface.
+    fn fit(&self, interface: &Interface, carriers: impl Fn(MacAddr) -> usize) -> Match {
+        if self.interface.is_some() || self.mac.is_some() {
+            return Match::of(interface, self.mac.as_slice(), self.interface, carriers);
         }
+        // Addresses come late and can be added by hand, so an address decides only without other fields.
+        let has = |address: &IpAddr| interface.addresses.iter().any(|net| net.addr() == *address);
+        if self.addresses.iter().any(has) { Match::Name } else { Match::None }
+    }
+
+    pub(in crate::owner) fn mentions(&self, mac: MacAddr) -> bool {
+        self.mac == Some(mac)
     }
 }
 
-/// The network of an interface of the pod with these networks; `None` if two entries match.
-#[must_use]
-pub fn network_of(networks: &[NetworkStatus], interface: &Interface) -> Option<Arc<str>> {
-    let mut fitting = networks.iter().filter(|status| status.fits(interface)).map(|status| &status.network);
-    let first = fitting.next()?;
-    fitting.all(|other| other == first).then(|| first.clone())
+/// The network of an interface of the pod with these networks; unknown if two entries match.
+///
+/// The link-layer address decides before the name; `carriers` counts the interfaces of the pod with an address.
+pub fn network_of(networks: &[NetworkStatus], interface: &Interface, carriers: impl Fn(MacAddr) -> usize) -> Network {
+    let entries: Vec<_> = networks.iter().map(|status| (status.fit(interface, &carriers), &status.network)).collect();
+    let best = entries.iter().map(|(fit, _)| *fit).max().unwrap_or(Match::None);
+    Network::from_best(best, entries.iter().filter(|(fit, _)| *fit == best).map(|(_, network)| *network))
 }

@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::interface::{End, Event, Interface, Owner};
-use iface_core::{InterfaceId, NetnsId};
+use iface_core::{InterfaceId, MacAddr, NetnsId, Place};
 
+use crate::owner::cni::attachments::Network;
 use crate::owner::kube::multus;
 use crate::owner::pod::same_pod;
 use crate::owner::tagger::Tagger;
@@ -46,7 +47,7 @@ impl Tagger {
             let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
             let decision = space.decision.as_ref()?;
             let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
-            let network = inside.and_then(|inside| self.network(decision, inside));
+            let network = inside.map_or(Network::Unknown, |inside| self.network(decision, inside));
             owner(decision, network, End::Host, before)
         } else {
             let decision = self.spaces.get(&interface.netns.id)?.decision.as_ref()?;
@@ -59,12 +60,37 @@ impl Tagger {
         }
     }
 
-    fn network(&self, decision: &Decision, interface: &Interface) -> Option<Arc<str>> {
-        let name = interface.netns.name()?;
-        let by_file = self.files.about(interface.netns.id, name).network(&decision.named, &interface.name);
-        by_file.or_else(|| {
-            let record = self.pods.get(decision.pod.uid.as_deref()?)?;
-            multus::network_of(&record.networks, interface)
+    fn network(&self, decision: &Decision, interface: &Interface) -> Network {
+        let (id, Some(name)) = (interface.netns.id, interface.netns.name()) else { return Network::Unknown };
+        let carriers = |mac: MacAddr| self.carriers(id, mac);
+        let by_file = self.files.about(id, name).network(&decision.named, interface, carriers);
+        if by_file != Network::Unknown {
+            return by_file;
+        }
+        let record = decision.pod.uid.as_deref().and_then(|uid| self.pods.get(uid));
+        record.map_or(Network::Unknown, |record| multus::network_of(&record.networks, interface, carriers))
+    }
+
+    /// Number of interfaces of a namespace with a link-layer address.
+    fn carriers(&self, id: NetnsId, mac: MacAddr) -> usize {
+        let interfaces = self.spaces.get(&id).into_iter().flat_map(|space| &space.interfaces);
+        interfaces.filter(|one| self.interfaces.get(one).is_some_and(|one| one.mac == Some(mac))).count()
+    }
+
+    /// Whether a change of an interface's link-layer address changes the networks of other interfaces.
+    pub(super) fn moves_networks(&self, before: Option<&Interface>, now: Option<&Interface>) -> bool {
+        let mac = |one: Option<&Interface>| one.and_then(|one| one.mac);
+        let Some(space) = now.or(before).and_then(|one| self.spaces.get(&one.netns.id)) else { return false };
+        if mac(before) == mac(now) {
+            return false;
+        }
+        let Some((id, Place::Named(name))) = now.or(before).map(|one| (one.netns.id, &space.place)) else {
+            return false;
+        };
+        let record = space.decision.as_ref().and_then(|known| self.pods.get(known.pod.uid.as_deref()?));
+        let files = self.files.about(id, name);
+        [mac(before), mac(now)].into_iter().flatten().any(|mac| {
+            files.mentions(mac) || record.is_some_and(|record| record.networks.iter().any(|one| one.mentions(mac)))
         })
     }
 
@@ -75,10 +101,16 @@ impl Tagger {
     }
 }
 
-fn owner(decision: &Decision, network: Option<Arc<str>>, end: End, before: Option<&Arc<Owner>>) -> Owner {
-    // Files and pods are deleted before their interfaces; the pod's interfaces keep the network.
-    let kept = || before.filter(|before| same_pod(&before.pod, &decision.pod))?.network.clone();
-    Owner { pod: decision.pod.clone(), source: decision.source, network: network.or_else(kept), end }
+fn owner(decision: &Decision, network: Network, end: End, before: Option<&Arc<Owner>>) -> Owner {
+    let network = match network {
+        Network::Named(network) => Some(network),
+        Network::OfAnother => None,
+        // Files and pods are deleted before their interfaces; the pod's interfaces keep the network.
+        Network::Unknown => {
+            before.filter(|before| same_pod(&before.pod, &decision.pod)).and_then(|before| before.network.clone())
+        }
+    };
+    Owner { pod: decision.pod.clone(), source: decision.source, network, end }
 }
 
 /// Whether the peer of a host end is in another namespace than at the time of the owner's decision.

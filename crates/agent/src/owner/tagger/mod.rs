@@ -172,7 +172,10 @@ impl Tagger {
         self.interfaces.insert(now.id, with_owner(now, carried));
         concerned.extend(self.hold_against_files(now));
         // Decided before the event, so that the interface comes with its owner.
-        let changed = self.decide_all(concerned);
+        let mut changed = self.decide_all(concerned);
+        if self.moves_networks(before.as_deref(), Some(now)) {
+            changed.insert(id);
+        }
         self.emit(now.id, before.as_ref());
         self.refresh_host_ends(id, now.ifindex..=now.ifindex);
         changed.into_iter().for_each(|id| self.refresh(id));
@@ -187,11 +190,16 @@ impl Tagger {
         }
         self.move_host_end(Some(&last), None);
         let mut concerned = self.move_addresses(id, Some(&last), None);
+        let moved = self.moves_networks(Some(&last), None);
         let left = self.leave(id, interface);
         self.events.push(Event::Deleted(last));
         // Another namespace may have the name since.
         concerned.extend(self.compare_named(left.as_slice()));
+        let moved = moved && self.spaces.contains_key(&id);
         self.settle(concerned);
+        if moved {
+            self.refresh(id);
+        }
     }
 
     /// Compares all namespaces with these names with the CNI files; returns the namespaces to decide again.

@@ -83,3 +83,54 @@ fn multus_names_own_interfaces_only() {
     assert_eq!(reader.network(&own).as_deref(), Some("shop/fast"));
     assert_eq!((reader.owner(&other), reader.network(&other)), (by("u2", Source::PodIp), None));
 }
+
+/// A network follows the MAC address of its interface through renames, and the name where a bond shares the address.
+#[test]
+fn network_follows_mac_before_name() {
+    let a = netns(1, "cni-a");
+    let of = |path, name: &str, mac, network: &str| {
+        let web = pod("web", Some("u1"));
+        Input::File(path, Attachment { interface: IfName::new(name).unwrap(), ..file("cni-a", &web, mac, network) })
+    };
+    let files = [of("f", "net1", 1, "storage"), of("g", "net2", 2, "backup")];
+    let cases = [
+        // As made; swapped names; a rename; another interface under the name of a renamed one.
+        (vec![("net1", 1), ("net2", 2)], vec![Some("storage"), Some("backup")]),
+        (vec![("net2", 1), ("net1", 2)], vec![Some("storage"), Some("backup")]),
+        (vec![("wan0", 1), ("net2", 2)], vec![Some("storage"), Some("backup")]),
+        (vec![("wan0", 1), ("net1", 9)], vec![Some("storage"), None]),
+        // A bond with both; a MAC address that the pod has changed.
+        (vec![("bond0", 1), ("net1", 1), ("net2", 1)], vec![None, Some("storage"), Some("backup")]),
+        (vec![("net1", 8), ("net2", 2)], vec![Some("storage"), Some("backup")]),
+    ];
+    for (interfaces, networks) in cases {
+        let proof = interface(9, &a, "eth0", 2 + 40, "");
+        let own = Input::File("own", file("cni-a", &pod("web", Some("u1")), 42, "podnet"));
+        let interfaces: Vec<_> =
+            (1..).zip(interfaces).map(|(id, (name, mac))| interface(id, &a, name, mac, "")).collect();
+        for order in permutations(&interfaces.iter().map(added).collect::<Vec<_>>()) {
+            let (_, reader) =
+                after([added(&proof), own.clone()].into_iter().chain(files.clone()).chain(order).chain([synced()]));
+            let found: Vec<_> = interfaces.iter().map(|one| reader.network(one)).collect();
+            assert_eq!(found.iter().map(Option::as_deref).collect::<Vec<_>>(), networks, "{interfaces:?}");
+        }
+    }
+}
+
+/// An entry of multus follows the MAC address before the name, too.
+#[test]
+fn multus_entry_follows_mac() {
+    let a = netns(1, "a");
+    let networks = multus::parse(
+        r#"[{"name": "shop/storage", "interface": "net1", "mac": "02:00:00:00:00:01"},
+            {"name": "shop/backup", "interface": "net2", "mac": "02:00:00:00:00:02"}]"#,
+    );
+    let eth0 = interface(1, &a, "eth0", 7, "10.0.0.1/24");
+    let (swapped, renamed) = (interface(2, &a, "net2", 1, ""), interface(3, &a, "wan0", 2, ""));
+    let pods = applied(PodRecord { networks, ..record("web", "u1", "10.0.0.1") });
+    for inputs in permutations(&[added(&eth0), added(&swapped), added(&renamed), pods]) {
+        let (_, reader) = after([synced()].into_iter().chain(inputs));
+        assert_eq!(reader.network(&swapped).as_deref(), Some("shop/storage"));
+        assert_eq!(reader.network(&renamed).as_deref(), Some("shop/backup"));
+    }
+}
