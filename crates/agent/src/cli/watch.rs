@@ -12,6 +12,7 @@ use netns_scan::EngineKind;
 
 use super::reader;
 use super::select::Selectors;
+use super::shown::Shown;
 use super::terminal::Terminal;
 use super::unseen::Unseen;
 use super::{tell, tell_unseen};
@@ -47,6 +48,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     let mut gone = pin!(reader::gone(std::io::stdout())?);
     let colour = Terminal::detect().colour;
+    let mut shown = Shown::default();
     let (mut status_changes, mut unseen) = (pipeline.handle().status_changes(), Unseen::default());
     loop {
         let event = tokio::select! {
@@ -60,9 +62,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
             }
             () = &mut gone => return Ok(()),
         };
-        if event.interface().is_some_and(|interface| !args.selectors.select(interface)) {
-            continue;
-        }
+        let Some(event) = shown.pass(event, |interface| args.selectors.select(interface)) else { continue };
         let now = SystemTime::now();
         match args.output {
             Format::Text => out.write_all(line(&event, now, colour).as_bytes())?,

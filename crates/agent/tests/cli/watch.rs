@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
         rename_and_new_mac,
         deleted_namespace_deletes_interfaces_once,
         late_cni_file_updates_the_owner,
+        selected_pod_is_added_once_known,
         watch_ends_with_its_reader,
         watch_tells_of_faults,
     ]
@@ -89,6 +90,22 @@ fn late_cni_file_updates_the_owner() {
     fs::write(&file, late).unwrap();
     let lines = watch.until(|line| is(line, "Updated", "eth0") && line.contains("web-0"));
     assert!(parsed(lines.last().unwrap())["changed"].as_array().unwrap().contains(&json!("owner")));
+}
+
+/// With a selector, an interface is `Added` when its pod becomes known, and `Deleted` when nothing of the pod is left.
+fn selected_pod_is_added_once_known() {
+    let scene = Scene::new();
+    let file = scene.cni.join("cbr0-container-web-0-eth0");
+    let late = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let cni = scene.cni.display().to_string();
+    let select = ["watch", "-o", "json", "-n", "default", "--pod", "web-0", "--cni-cache-dir", &cni];
+    let watch = Running::start(command(&select), Listen::Output);
+    let before = watch.until(|line| parsed(line)["event"] == "Synced");
+    assert_eq!(before.len(), 1, "{before:?}");
+    fs::write(&file, late).unwrap();
+    let lines = watch.until(|line| is(line, "Added", "eth0"));
+    assert!(lines.iter().all(|line| parsed(line)["event"] == "Added"), "{lines:?}");
 }
 
 fn watch_ends_with_its_reader() {
