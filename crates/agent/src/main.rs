@@ -50,10 +50,14 @@ fn execute(invocation: &Invocation) -> anyhow::Result<()> {
         Verb::Man => cli::documents::man(&mut out),
         Verb::Config(args) if !args.checks() => cli::config::run(args, &mut out),
         verb => {
-            let config = invocation.sources.load(&process_environment)?;
+            let config = invocation.sources.load(&|name| verb.variable(name))?;
             logging::start(invocation.log_level(&config), config.log.format)?;
             raise_file_limit();
-            runtime()?.block_on(follow(verb, &invocation.sources, &config, &mut out))
+            let runtime = runtime()?;
+            let result = runtime.block_on(follow(verb, &invocation.sources, &config, &mut out));
+            // A resolver of names that hangs keeps nobody waiting.
+            runtime.shutdown_background();
+            result
         }
     }?;
     Ok(out.flush()?)
@@ -67,7 +71,10 @@ async fn follow(verb: &Verb, sources: &ConfigSources, config: &Config, out: &mut
         Verb::Lookup(args) => cli::lookup::run(args, config, out).await,
         Verb::Doctor => cli::doctor::run(config, out).await,
         Verb::Top(args) => cli::top::run(args, config).await,
-        Verb::Config(args) => cli::config::run(args, out),
+        Verb::Config(args) => {
+            cli::config::check_files(config).await?;
+            cli::config::run(args, out)
+        }
         Verb::Completions(_) | Verb::Man => Ok(()),
     }
 }

@@ -1,8 +1,11 @@
 //! `config`: prints or checks settings.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::config::default_file;
+use crate::causes::chain;
+use crate::config::{Config, Faults, default_file};
+use crate::owner::ApiServer;
 
 /// The flags of `config`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,7 +34,8 @@ Examples:
   netns-agent config default > config.yaml";
 
 const CHECK_EXAMPLES: &str = "\
-Prints all faults at once; the exit code is then 2.
+Prints all faults at once; the exit code is then 2. Certificates, keys and the
+kubeconfig are read, and nothing is connected to.
 
 Examples:
   netns-agent config check --config config.yaml
@@ -47,6 +51,21 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Verb::Check => writeln!(out, "the configuration is without fault")?,
     }
     Ok(())
+}
+
+/// Reads the files that the settings name.
+///
+/// # Errors
+/// All faults of the files at once.
+pub async fn check_files(config: &Config) -> Result<(), Faults> {
+    let otlp = &config.export.otlp;
+    let tls: BTreeSet<_> = otlp.metrics.iter().chain(&otlp.logs).map(|settings| &settings.tls).collect();
+    let mut faults: Vec<_> =
+        tls.into_iter().filter_map(|files| files.check().err()).map(|error| chain(&error)).collect();
+    if let Some(path) = config.kubeconfig.as_deref().filter(|_| config.watch_pods) {
+        faults.extend(ApiServer::connect(Some(path)).await.err().map(|error| chain(&error)));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 
 impl Args {

@@ -8,6 +8,7 @@ pub mod list;
 pub mod lookup;
 pub mod reader;
 pub mod select;
+mod shown;
 pub mod table;
 pub mod terminal;
 pub mod top;
@@ -20,7 +21,7 @@ use std::io::{ErrorKind, Write};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, ConfigSources, Environment, Faults, Section, args};
+use crate::config::{Config, ConfigSources, Environment, Faults, Section, args, process_environment};
 use crate::pipeline::Pipeline;
 use crate::printable::Printable;
 
@@ -65,6 +66,16 @@ pub enum Verb {
     /// Print the manual page.
     #[command(after_help = documents::MAN_EXAMPLES)]
     Man,
+}
+
+impl Verb {
+    /// Reads a variable of this process for the settings of the verb. OpenTelemetry's variables are often meant for
+    /// other programs, too, so a verb that sends nothing does not read any.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let sends = matches!(self, Self::Run | Self::Doctor | Self::Config(_));
+        if name.starts_with("OTEL_") && !sends { None } else { process_environment(name) }
+    }
 }
 
 const EXAMPLES: &str = "\

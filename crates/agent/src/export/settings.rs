@@ -80,7 +80,7 @@ pub struct OtlpSettings {
 }
 
 /// PEM files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsFiles {
     /// Certificates of the authorities to trust in place of the system's.
     pub ca: Option<PathBuf>,

@@ -252,11 +252,11 @@ fn secrets_are_not_printed() {
     let start = lines.iter().find(|line| line.contains("export.enabled")).unwrap();
     assert!(start.contains("http://***@127.0.0.1:1/"), "{start}");
     let doctor = command(&["doctor", "--otlp-endpoint", endpoint]).output().unwrap();
-    let list = command(&["list"]).env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=TOKEN,TOKEN").output().unwrap();
+    let refused = command(&["doctor"]).env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=TOKEN,TOKEN").output().unwrap();
     fs::write("/run/secret.yaml", "otlp-headers: \"api-key=TOKEN\n: [").unwrap();
     let check = command(&["config", "check", "--config", "/run/secret.yaml"]).output().unwrap();
-    assert_eq!((list.status.code(), check.status.code()), (Some(2), Some(2)));
-    for output in [doctor, list, check] {
+    assert_eq!((refused.status.code(), check.status.code()), (Some(2), Some(2)));
+    for output in [doctor, refused, check] {
         lines.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
     }
     assert!(lines.iter().all(|line| !line.contains("TOKEN")), "{lines:#?}");

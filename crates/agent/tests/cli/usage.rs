@@ -1,8 +1,10 @@
 use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use netns_testbed::{Rtnl, Test, tests};
 
-use crate::program::{listed, output, stdout};
+use crate::program::{command, listed, output, stdout};
 use crate::scene::Scene;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -15,6 +17,9 @@ pub(crate) fn tests() -> Vec<Test> {
         missing_directory_is_not_a_failure,
         failure_exits_with_1_and_one_line,
         doctor_prints_all_checks,
+        doctor_is_quick_where_nothing_answers,
+        foreign_variables_end_sending_verbs_only,
+        check_reads_the_named_files,
         lookup_by_index_mac_and_namespace,
         lookup_finds_filtered_interfaces,
     ]
@@ -112,6 +117,53 @@ fn doctor_prints_all_checks() {
     let bad: Vec<_> = said.lines().filter(|line| line.starts_with("NOT OK")).collect();
     assert!(bad.len() == 1 && bad[0].contains("http://127.0.0.1:1/"), "{said}");
     assert!(said.contains("remedy: "), "{said}");
+}
+
+/// The checks that wait do so at the same time: one after the other would take 9 s.
+fn doctor_is_quick_where_nothing_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = silent.local_addr().unwrap();
+    kubeconfig(&format!("http://{at}"));
+    let (endpoint, start) = (format!("http://{at}"), Instant::now());
+    let arguments = ["--otlp-endpoint", &endpoint, "--kubeconfig", "/run/kubeconfig", "--node-name", "n1"];
+    let said = String::from_utf8(output(&[&["doctor"], &arguments[..]].concat()).stdout).unwrap();
+    let took = start.elapsed();
+    assert_eq!(said.lines().filter(|line| line.starts_with("NOT OK")).count(), 2, "{said}");
+    assert!(took < Duration::from_secs(9), "{took:?}: {said}");
+}
+
+/// Writes `/run/kubeconfig` for a server.
+fn kubeconfig(server: &str) {
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    );
+    fs::write("/run/kubeconfig", text).unwrap();
+}
+
+/// OpenTelemetry's variables may be meant for another program on the machine.
+fn foreign_variables_end_sending_verbs_only() {
+    let run = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318").env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        command.output().unwrap()
+    };
+    assert_eq!(run(&["list", "-o", "name"]).status.code(), Some(0));
+    let refused = run(&["config", "check"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL: "), "{said}");
+}
+
+fn check_reads_the_named_files() {
+    let check = |more: &[&str]| stderr(&[&["config", "check", "--otlp-endpoint", "https://c:4317"], more].concat(), 2);
+    fs::write("/run/empty.pem", "").unwrap();
+    let said = check(&["--otlp-certificate", "/run/empty.pem", "--kubeconfig", "/run/nowhere"]);
+    for part in ["2 faults", "/run/empty.pem", "/run/nowhere"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    kubeconfig("http://127.0.0.1:1");
+    stdout(&["config", "check", "--otlp-endpoint", "http://c:4317", "--kubeconfig", "/run/kubeconfig"]);
 }
 
 fn lookup_by_index_mac_and_namespace() {

@@ -39,6 +39,17 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
+impl TlsFiles {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When a file is missing or useless; names it.
+    pub fn check(&self) -> Result<(), TlsError> {
+        // Without files, nothing is to be read: the authorities of the system are needed for https only.
+        if *self == Self::default() { Ok(()) } else { client_config(self).map(drop) }
+    }
+}
+
 /// Reads the files anew, so that renewed certificates count from the next connection on.
 ///
 /// # Errors
