@@ -105,7 +105,7 @@ impl fmt::Display for EventKind {
 
 /// A set of the properties that can change during an existence of an interface.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Changes(u8);
+pub struct Changes(u16);
 
 impl Changes {
     /// The link-layer address.
@@ -123,10 +123,19 @@ impl Changes {
     /// The owner: found, corrected or gone.
     pub const OWNER: Self = Self(1 << 6);
 
-    /// All properties.
-    pub const ALL: Self = Self((1 << 7) - 1);
+    /// The bridge, bond or VRF that the interface belongs to.
+    pub const MASTER: Self = Self(1 << 7);
+    /// The interface below.
+    pub const LOWER: Self = Self(1 << 8);
+    /// The alias.
+    pub const ALIAS: Self = Self(1 << 9);
+    /// The alternative names.
+    pub const ALT_NAMES: Self = Self(1 << 10);
 
-    const NAMES: [(Self, &'static str); 7] = [
+    /// All properties.
+    pub const ALL: Self = Self((1 << 11) - 1);
+
+    const NAMES: [(Self, &'static str); 11] = [
         (Self::MAC, "mac"),
         (Self::MTU, "mtu"),
         (Self::OPER_STATE, "oper_state"),
@@ -134,6 +143,10 @@ impl Changes {
         (Self::ADDRESSES, "addresses"),
         (Self::PEER, "peer"),
         (Self::OWNER, "owner"),
+        (Self::MASTER, "master"),
+        (Self::LOWER, "lower"),
+        (Self::ALIAS, "alias"),
+        (Self::ALT_NAMES, "alt_names"),
     ];
 
     /// Union of both sets.

@@ -54,6 +54,11 @@ pub struct Interface<O = ()> {
     pub addresses: Box<[IpNet]>,
     /// The peer of a veth, if the peer is in a known namespace.
     pub peer: Option<Box<Peer>>,
+    /// Ifindex of the bridge, bond or VRF in the same namespace that the interface belongs to (`IFLA_MASTER`).
+    pub master: Option<u32>,
+    /// Properties that few interfaces have: see [`lower`](Self::lower), [`alias`](Self::alias) and
+    /// [`alt_names`](Self::alt_names).
+    pub extras: Option<Box<Extras>>,
     /// The owner, set by programs that know owners; the informers of netns-scan set none.
     pub owner: Option<Arc<O>>,
     /// Time of the creation, or of the first dump for an older interface; a rename keeps the time.
@@ -90,9 +95,31 @@ impl<O> Interface<O> {
             mtu: 0,
             addresses: Box::default(),
             peer: None,
+            master: None,
+            extras: None,
             owner: None,
             since: SystemTime::now(),
         }
+    }
+
+    /// The alias (`ip link set alias`), for people.
+    ///
+    /// The kernel announces a change of the alias, or of an alternative name, only while the interface is
+    /// administratively up (`netdev_state_change` of `net/core/dev.c`).
+    #[must_use]
+    pub fn alias(&self) -> Option<&str> {
+        self.extras.as_ref()?.alias.as_deref()
+    }
+
+    /// The alternative names (`ip link property add altname`), in the order of the kernel.
+    pub fn alt_names(&self) -> impl Iterator<Item = &str> {
+        self.extras.iter().flat_map(|extras| &extras.alt_names).map(AsRef::as_ref)
+    }
+
+    /// The interface below a VLAN, macvlan, ipvlan or tunnel.
+    #[must_use]
+    pub fn lower(&self) -> Option<Lower> {
+        self.extras.as_ref()?.lower
     }
 
     /// Namespace, ifindex and name.
@@ -127,6 +154,10 @@ impl<O> Interface<O> {
             (Changes::ADMIN_UP, self.admin_up != new.admin_up),
             (Changes::ADDRESSES, self.addresses != new.addresses),
             (Changes::PEER, self.peer != new.peer),
+            (Changes::MASTER, self.master != new.master),
+            (Changes::LOWER, self.lower() != new.lower()),
+            (Changes::ALIAS, self.alias() != new.alias()),
+            (Changes::ALT_NAMES, !self.alt_names().eq(new.alt_names())),
             (Changes::OWNER, self.owner != new.owner),
         ]
         .into_iter()
@@ -152,6 +183,8 @@ impl<O> Interface<O> {
             mtu,
             addresses: self.addresses.clone(),
             peer: self.peer.clone(),
+            master: self.master,
+            extras: self.extras.clone(),
             owner,
             since: self.since,
         }
@@ -175,6 +208,56 @@ impl Peer {
     #[must_use]
     pub fn new(netns: Arc<Netns>, ifindex: u32, name: IfName) -> Self {
         Self { netns, ifindex, name }
+    }
+}
+
+/// The interface below a VLAN, macvlan, ipvlan or tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lower {
+    /// Index of the lower interface in the lower interface's namespace.
+    pub ifindex: u32,
+    /// Namespace of the lower interface.
+    pub place: LowerPlace,
+}
+
+impl Lower {
+    /// A lower interface.
+    #[must_use]
+    pub fn new(ifindex: u32, place: LowerPlace) -> Self {
+        Self { ifindex, place }
+    }
+}
+
+/// The namespace of a lower interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LowerPlace {
+    /// The namespace of the upper interface.
+    Same,
+    /// The host's namespace, while the upper interface is in another namespace.
+    Host,
+    /// A third namespace: the kernel tells the namespace only as an nsid of the upper interface's namespace.
+    Elsewhere,
+}
+
+/// Properties that few interfaces have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extras {
+    /// The interface below a VLAN, macvlan, ipvlan or tunnel (`IFLA_LINK`).
+    pub lower: Option<Lower>,
+    /// `IFLA_IFALIAS`, at most 255 bytes.
+    pub alias: Option<Box<str>>,
+    /// `IFLA_ALT_IFNAME`: the first 16 at most, of at most 127 bytes each.
+    pub alt_names: Box<[Box<str>]>,
+}
+
+impl Extras {
+    /// The properties in the form of [`Interface::extras`]: `None` if there are none.
+    #[must_use]
+    pub fn new(lower: Option<Lower>, alias: Option<Box<str>>, alt_names: Box<[Box<str>]>) -> Option<Box<Self>> {
+        let has_any = lower.is_some() || alias.is_some() || !alt_names.is_empty();
+        has_any.then(|| Box::new(Self { lower, alias, alt_names }))
     }
 }
 

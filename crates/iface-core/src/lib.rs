@@ -71,7 +71,7 @@ pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError, FilterErrors};
 pub use informer::Informer;
-pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
+pub use interface::{Extras, Interface, InterfaceId, InterfaceKey, Kind, Lower, LowerPlace, OperState, Peer};
 pub use lookup::preferred::{Preferred, PreferredError};
 pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};

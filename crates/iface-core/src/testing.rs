@@ -39,6 +39,8 @@ pub(crate) fn interface(id: u64, in_netns: u8, ifindex: u32, named: &str, its_ma
         mtu: 1500,
         addresses: Box::default(),
         peer: None,
+        master: None,
+        extras: None,
         owner: None,
         since: SystemTime::UNIX_EPOCH,
     }

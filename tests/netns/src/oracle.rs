@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
 
-use iface_core::Interface;
+use iface_core::{Interface, LowerPlace};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -28,14 +28,27 @@ pub struct LinkTruth {
     /// Tentative addresses (RFC 4862 section 5.4): the kernel lists these addresses, but sends
     /// notifications only after duplicate address detection.
     pub tentative: Vec<IpNet>,
+    /// Index of the bridge or bond that the link belongs to.
+    pub master: Option<u32>,
+    /// Index of the lower link of an unpaired link, and whether the lower link is in another namespace.
+    pub lower: Option<(u32, bool)>,
+    /// Alias.
+    pub alias: Option<String>,
+    /// Alternative names.
+    pub alt_names: Vec<String>,
 }
 
 impl LinkTruth {
-    /// Whether an interface agrees with the link, with or without the tentative addresses.
+    /// Whether an interface agrees with the link, with or without the tentative addresses. The kernel announces a new
+    /// alias or alternative name only while the link is up.
     #[must_use]
     pub fn allows(&self, told: &Self) -> bool {
         let (extra, sure): (Vec<_>, Vec<_>) = told.addresses.iter().partition(|net| !self.addresses.contains(net));
-        let same = Self { addresses: sure, tentative: self.tentative.clone(), ..told.clone() };
+        let mut same = Self { addresses: sure, tentative: self.tentative.clone(), ..told.clone() };
+        if !self.admin_up {
+            same.alias.clone_from(&self.alias);
+            same.alt_names.clone_from(&self.alt_names);
+        }
         same == *self && extra.iter().all(|net| self.tentative.contains(net))
     }
 }
@@ -51,6 +64,10 @@ impl From<&Interface> for LinkTruth {
             mtu: interface.mtu,
             addresses: interface.addresses.to_vec(),
             tentative: Vec::new(),
+            master: interface.master,
+            lower: interface.lower().map(|lower| (lower.ifindex, lower.place != LowerPlace::Same)),
+            alias: interface.alias().map(Into::into),
+            alt_names: interface.alt_names().map(Into::into).collect(),
         }
     }
 }
@@ -65,8 +82,12 @@ pub fn links_inside(netns: Option<&Netns>) -> BTreeMap<u32, LinkTruth> {
     let links: Vec<Link> = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
         panic!("ip said what is no JSON of links: {e}: {}", String::from_utf8_lossy(&output.stdout))
     });
-    links.into_iter().map(|link| (link.ifindex, link.into())).collect()
+    let indices: BTreeMap<String, u32> = links.iter().map(|link| (link.ifname.clone(), link.ifindex)).collect();
+    links.into_iter().map(|link| (link.ifindex, link.truth(&indices))).collect()
 }
+
+/// Kinds whose `IFLA_LINK` is the peer.
+const PAIRED: [&str; 3] = ["veth", "netkit", "vxcan"];
 
 #[derive(Deserialize)]
 struct Link {
@@ -78,6 +99,15 @@ struct Link {
     address: Option<String>,
     linkinfo: Option<LinkInfo>,
     addr_info: Vec<Address>,
+    /// Name of the bridge or bond.
+    master: Option<String>,
+    /// Name of the lower link in the same namespace.
+    link: Option<String>,
+    /// Index of the lower link in another namespace.
+    link_index: Option<u32>,
+    ifalias: Option<String>,
+    #[serde(default)]
+    altnames: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +123,10 @@ struct Address {
     tentative: bool,
 }
 
-impl From<Link> for LinkTruth {
-    fn from(link: Link) -> Self {
+impl Link {
+    /// The link with names replaced by indices.
+    fn truth(self, indices: &BTreeMap<String, u32>) -> LinkTruth {
+        let link = self;
         let address = |address: &Address| IpNet::new(address.local?, address.prefixlen?).ok();
         let sorted = |tentative: bool| {
             let mut nets: Vec<IpNet> =
@@ -105,10 +137,18 @@ impl From<Link> for LinkTruth {
             nets
         };
         let (addresses, tentative) = (sorted(false), sorted(true));
-        Self {
+        let kind = link.linkinfo.and_then(|info| info.info_kind);
+        let is_paired = kind.as_deref().is_some_and(|kind| PAIRED.contains(&kind));
+        let index = |name: Option<String>| name.and_then(|name| indices.get(&name).copied());
+        let below = link.link_index.map(|index| (index, true)).or_else(|| Some((index(link.link)?, false)));
+        LinkTruth {
             name: link.ifname,
             mac: link.address,
-            kind: link.linkinfo.and_then(|info| info.info_kind),
+            kind,
+            master: index(link.master),
+            lower: below.filter(|_| !is_paired),
+            alias: link.ifalias,
+            alt_names: link.altnames,
             oper_state: link.operstate.to_lowercase(),
             admin_up: link.flags.iter().any(|flag| flag == "UP"),
             mtu: link.mtu,

@@ -33,11 +33,17 @@ pub enum LinkChange<'a> {
     Netns(&'a Path),
     /// Into the bridge with this ifindex; 0 removes the link from a bridge.
     Master(u32),
+    /// Another alias; an empty text removes the alias.
+    Alias(&'a str),
 }
 
 const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
+/// `RTM_NEWLINKPROP` of `linux/rtnetlink.h`.
+const RTM_NEWLINKPROP: u16 = 108;
+/// `NLA_F_NESTED` of `linux/netlink.h`.
+const NESTED: u16 = 1 << 15;
 
 impl Rtnl {
     /// In the calling thread's namespace.
@@ -111,6 +117,31 @@ impl Rtnl {
         request.name(name);
         request.nest(libc::IFLA_LINKINFO, |info| info.attribute(libc::IFLA_INFO_KIND, kind.as_bytes()));
         self.must(request, format_args!("add the {kind} {name}"));
+    }
+
+    /// Creates a macvlan on the link with this index in the namespace at `netns`, the own namespace if `None`.
+    #[track_caller]
+    pub fn add_macvlan(&self, name: &str, lower: u32, netns: Option<&Path>) {
+        let netns = netns.map(open);
+        let mut request = link_request(libc::RTM_NEWLINK, NEW, 0);
+        request.name(name);
+        request.attribute(libc::IFLA_LINK, &lower.to_ne_bytes());
+        if let Some(netns) = &netns {
+            request.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+        }
+        request.nest(libc::IFLA_LINKINFO, |info| info.attribute(libc::IFLA_INFO_KIND, b"macvlan"));
+        self.must(request, format_args!("add the macvlan {name} on {lower}"));
+    }
+
+    /// Gives a link an alternative name.
+    #[track_caller]
+    pub fn add_alt_name(&self, name: &str, alternative: &str) {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} to call {alternative}"));
+        let mut request = link_request(RTM_NEWLINKPROP, NEW, index);
+        request.nest(libc::IFLA_PROP_LIST | NESTED, |list| {
+            list.attribute(libc::IFLA_ALT_IFNAME, &[alternative.as_bytes(), b"\0"].concat());
+        });
+        self.must(request, format_args!("call {name} {alternative}, too"));
     }
 
     /// Deletes a link.
@@ -273,6 +304,7 @@ fn change_request(index: u32, change: LinkChange<'_>) -> (Request, Option<File>)
             let netns = file.insert(open(path));
             request.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
         }
+        LinkChange::Alias(alias) => request.attribute(libc::IFLA_IFALIAS, &[alias.as_bytes(), b"\0"].concat()),
         LinkChange::Master(master) => request.attribute(libc::IFLA_MASTER, &master.to_ne_bytes()),
     }
     (request, file)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::interface::{End, Interface};
 use anyhow::{Context as _, bail};
-use iface_core::{IfName, Place};
+use iface_core::{IfName, Lower, LowerPlace, Place};
 
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, render};
@@ -102,7 +102,7 @@ type Field = fn(&Interface) -> Cell;
 const NARROW: [(Column, Field); 6] =
     [(NETNS, netns), (INTERFACE, interface), (STATE, state), (MAC, mac), (POD, pod), (NETWORK, network)];
 
-const WIDE: [(Column, Field); 13] = [
+const WIDE: [(Column, Field); 16] = [
     (NETNS, netns),
     (INDEX, |i| Cell::new(&i.ifindex.to_string())),
     (INTERFACE, interface),
@@ -112,6 +112,9 @@ const WIDE: [(Column, Field); 13] = [
     (MAC, mac),
     (ADDRESSES, addresses),
     (PEER, |i| optional(i.peer.as_ref().map(|peer| format!("{}/{}", peer.netns.place, peer.name)))),
+    (MASTER, |i| optional(i.master.map(|master| master.to_string()))),
+    (LOWER, |i| optional(i.lower().map(lower))),
+    (ALIASES, aliases),
     (POD, pod),
     (NETWORK, network),
     (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source.to_string()))),
@@ -128,6 +131,9 @@ const MTU: Column = Column { heading: "MTU", shrinks_to: None };
 const MAC: Column = Column { heading: "MAC", shrinks_to: Some(17) };
 const ADDRESSES: Column = Column { heading: "ADDRESSES", shrinks_to: None };
 const PEER: Column = Column { heading: "PEER", shrinks_to: None };
+const MASTER: Column = Column { heading: "MASTER", shrinks_to: None };
+const LOWER: Column = Column { heading: "LOWER", shrinks_to: None };
+const ALIASES: Column = Column { heading: "ALIASES", shrinks_to: None };
 const POD: Column = Column { heading: "POD", shrinks_to: Some(12) };
 const NETWORK: Column = Column { heading: "NETWORK", shrinks_to: Some(7) };
 const SOURCE: Column = Column { heading: "SOURCE", shrinks_to: None };
@@ -173,6 +179,20 @@ fn mac(interface: &Interface) -> Cell {
 
 fn addresses(interface: &Interface) -> Cell {
     let texts: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+    optional((!texts.is_empty()).then(|| texts.join(",")))
+}
+
+/// The ifindex, behind the namespace if the lower interface is in another.
+fn lower(lower: Lower) -> String {
+    match lower.place {
+        LowerPlace::Same => lower.ifindex.to_string(),
+        LowerPlace::Host => format!("host/{}", lower.ifindex),
+        LowerPlace::Elsewhere => format!("?/{}", lower.ifindex),
+    }
+}
+
+fn aliases(interface: &Interface) -> Cell {
+    let texts: Vec<_> = interface.alias().into_iter().chain(interface.alt_names()).collect();
     optional((!texts.is_empty()).then(|| texts.join(",")))
 }
 

@@ -113,7 +113,8 @@ fn changed(interface: &Interface, changes: Changes) -> String {
         let all: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
         if all.is_empty() { "none".to_owned() } else { all.join(",") }
     };
-    let says: [(Changes, &dyn Fn() -> String); 7] = [
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+    let says: [(Changes, &dyn Fn() -> String); 11] = [
         (Changes::MAC, &|| format!("mac={}", interface.mac.map_or("none".to_owned(), |mac| mac.to_string()))),
         (Changes::MTU, &|| format!("mtu={}", interface.mtu)),
         (Changes::OPER_STATE, &|| format!("state={}", interface.oper_state)),
@@ -121,6 +122,10 @@ fn changed(interface: &Interface, changes: Changes) -> String {
         (Changes::ADDRESSES, &|| format!("addresses={}", addresses())),
         (Changes::PEER, &|| format!("peer={}", peer())),
         (Changes::OWNER, &|| owner(interface)),
+        (Changes::MASTER, &|| format!("master={}", or_none(interface.master.map(|master| master.to_string())))),
+        (Changes::LOWER, &|| format!("lower={}", or_none(interface.lower().map(|lower| lower.ifindex.to_string())))),
+        (Changes::ALIAS, &|| format!("alias={}", or_none(interface.alias().map(ToOwned::to_owned)))),
+        (Changes::ALT_NAMES, &|| format!("alt_names={}", interface.alt_names().collect::<Vec<_>>().join(","))),
     ];
     let parts: Vec<_> = says.iter().filter(|(change, _)| changes.contains(*change)).map(|(_, say)| say()).collect();
     parts.join(" ")

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use iface_core::{IfName, MacAddr, Netns, NetnsName, Peer, Place};
+use iface_core::{IfName, Lower, LowerPlace, MacAddr, Netns, NetnsName, Peer, Place};
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -23,6 +23,10 @@ pub struct InterfaceView<'a> {
     mtu: u32,
     addresses: Vec<Text<IpNet>>,
     peer: Option<PeerView<'a>>,
+    master: Option<u32>,
+    lower: Option<LowerView<'a>>,
+    alias: Option<&'a str>,
+    alt_names: Vec<&'a str>,
     pod: Option<PodView<'a>>,
     network: Option<&'a str>,
     since: String,
@@ -45,6 +49,13 @@ struct PeerView<'a> {
     netns: Text<&'a Place>,
     ifindex: u32,
     name: Text<IfName>,
+}
+
+/// The interface below; `netns` is a namespace's name or `host`, and `None` for a third namespace.
+#[derive(Clone, Debug, Serialize)]
+struct LowerView<'a> {
+    netns: Option<Text<&'a Place>>,
+    ifindex: u32,
 }
 
 /// The pod that owns an interface; `end` is `host` for the peer outside of the pod's namespace.
@@ -79,6 +90,10 @@ impl<'a> From<&'a Interface> for InterfaceView<'a> {
             mtu: interface.mtu,
             addresses: interface.addresses.iter().copied().map(Text).collect(),
             peer: interface.peer.as_deref().map(PeerView::from),
+            master: interface.master,
+            lower: interface.lower().map(|lower| LowerView::new(interface, lower)),
+            alias: interface.alias(),
+            alt_names: interface.alt_names().collect(),
             pod: owner.map(PodView::from),
             network: owner.and_then(|owner| owner.network.as_deref()),
             since: rfc3339(interface.since),
@@ -102,6 +117,17 @@ impl<'a> From<&'a Netns> for NetnsView<'a> {
 impl<'a> From<&'a Peer> for PeerView<'a> {
     fn from(peer: &'a Peer) -> Self {
         Self { netns: Text(&peer.netns.place), ifindex: peer.ifindex, name: Text(peer.name) }
+    }
+}
+
+impl<'a> LowerView<'a> {
+    fn new(upper: &'a Interface, lower: Lower) -> Self {
+        let netns = match lower.place {
+            LowerPlace::Same => Some(&upper.netns.place),
+            LowerPlace::Host => Some(&Place::Host),
+            LowerPlace::Elsewhere => None,
+        };
+        Self { netns: netns.map(Text), ifindex: lower.ifindex }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use iface_core::{
-    Changes, Confidence, IfName, InterfaceId, Kind, MacAddr, Netns, NetnsId, NetnsName, OperState, Peer, Place,
+    Changes, Confidence, Extras, IfName, InterfaceId, Kind, Lower, LowerPlace, MacAddr, Netns, NetnsId, NetnsName,
+    OperState, Peer, Place,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -66,6 +67,7 @@ fn interface_of_a_pod_has_all_fields() {
             "oper_state": "up", "admin_up": true, "mtu": 1500,
             "addresses": ["10.244.0.5/24"],
             "peer": {"netns": "host", "ifindex": 9, "name": "veth3f"},
+            "master": null, "lower": null, "alias": null, "alt_names": [],
             "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod",
                     "workload": {"kind": "StatefulSet", "name": "web"}},
             "network": "cbr0",
@@ -77,7 +79,7 @@ fn interface_of_a_pod_has_all_fields() {
 #[test]
 fn absent_values_are_null() {
     let view = shown(InterfaceView::from(&bare()));
-    for field in ["mac", "kind", "peer", "pod", "network"] {
+    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "network"] {
         assert_eq!(view.get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(
@@ -85,6 +87,19 @@ fn absent_values_are_null() {
         json!({"name": null, "dev": 4, "inode": 4_026_531_833_u64, "cookie": 5, "generation": 0, "host": true})
     );
     assert_eq!(view["addresses"], json!([]));
+}
+
+#[test]
+fn lower_interface_names_its_namespace() {
+    for (place, netns) in
+        [(LowerPlace::Same, json!("cni-1b2c")), (LowerPlace::Host, json!("host")), (LowerPlace::Elsewhere, Value::Null)]
+    {
+        let mut interface = of_a_pod();
+        interface.extras = Extras::new(Some(Lower::new(3, place)), Some("uplink".into()), Box::new(["wan".into()]));
+        let view = shown(InterfaceView::from(&interface));
+        assert_eq!(view["lower"], json!({"netns": netns, "ifindex": 3}));
+        assert_eq!((&view["alias"], &view["alt_names"]), (&json!("uplink"), &json!(["wan"])));
+    }
 }
 
 #[test]
@@ -123,10 +138,12 @@ fn paths(value: &Value, prefix: &str) -> Vec<String> {
 #[test]
 fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
+    let mut upper = of_a_pod();
+    upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
     let event = Event::Added(interface.clone());
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
     let objects: [(Value, &[Field]); 4] = [
-        (shown(InterfaceView::from(&*interface)), INTERFACE),
+        (shown(InterfaceView::from(&upper)), INTERFACE),
         (shown(EventView::new(&event, SystemTime::now())), EVENT),
         (shown(LookupView::from(&answer)), LOOKUP),
         (shown(FaultView { error: "x" }), FAULT),

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
-use iface_core::{Counters, InterfaceId, NetnsId};
+use iface_core::{Counters, InterfaceId, LowerPlace, NetnsId};
 
 use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, uninterrupted};
 use crate::Reading;
@@ -133,6 +133,7 @@ impl NsidEngine {
             && id != self.host
         {
             link.pair = self.seen_from_host(id, nsid, link, state);
+            self.locate_lower(id, nsid, link, state);
         }
         match self.listings.get_mut(&id) {
             Some(listing) => listing.notified(change),
@@ -159,6 +160,18 @@ impl NsidEngine {
             }
         }
         self.ask_for(Some(nsid), link.ifindex)?.pair
+    }
+
+    /// Sets the place of a notified link's lower device; as for a peer, only a reply has an nsid of the host's namespace.
+    fn locate_lower(&mut self, id: NetnsId, nsid: i32, link: &mut Link, state: &State) {
+        let Some(lower) = link.lower.filter(|_| link.lower_nsid.is_some()) else { return };
+        let known = state.lower(id, link.ifindex).filter(|known| known.ifindex == lower.ifindex);
+        if let Some(known) = known.filter(|known| known.place != LowerPlace::Same) {
+            link.lower = Some(known);
+        } else if let Some(mut seen) = self.ask_for(Some(nsid), link.ifindex) {
+            seen.locate_lower(Some(self.host_nsid));
+            (link.lower, link.lower_nsid) = (seen.lower, seen.lower_nsid);
+        }
     }
 
     /// The present state of a link; `None` after its deletion, as the next notification will show.
@@ -199,10 +212,15 @@ impl NsidEngine {
     fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let listing = self.listings.entry(id).or_default();
+        let host_nsid = Some(self.host_nsid);
         for request in [Request::list_links(target), Request::list_addresses(target)] {
             self.requests.ask(request, &mut self.answers, |said| {
                 let (Incoming::Reply(body) | Incoming::Notification(body)) = said else { return };
                 match Change::of(body) {
+                    Ok(Some(Change::Link(mut link))) => {
+                        link.locate_lower(host_nsid);
+                        listing.dumped(Change::Link(link));
+                    }
                     Ok(change) => change.into_iter().for_each(|change| listing.dumped(change)),
                     Err(_) => state.tallies.malformed += 1,
                 }

@@ -155,7 +155,10 @@ impl SetnsEngine {
             _ => None,
         });
         self.unplaced.extend(far);
-        for change in heard.changes {
+        for mut change in heard.changes {
+            if let Change::Link(link) = &mut change {
+                link.locate_lower(connection.host_nsid);
+            }
             state.apply(connection.wanted.id, change, |link| connection.pair(self.host, link));
         }
     }
@@ -229,10 +232,11 @@ impl SetnsEngine {
         };
         let is_complete = listing.is_complete() && !unlisted.into_iter().any(&mut exists);
         let deleted = listing.deleted();
-        let listed = listing.finish();
+        let mut listed = listing.finish();
         if listed.iter().any(|listed| is_far(&listed.link)) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
+        listed.iter_mut().for_each(|listed| listed.link.locate_lower(connection.host_nsid));
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         let pair = |link: &Link| connection.pair(self.host, link);
         match is_complete {

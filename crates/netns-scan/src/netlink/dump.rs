@@ -136,6 +136,11 @@ mod tests {
             admin_up: true,
             mtu: 1500,
             pair: None,
+            master: None,
+            lower: None,
+            lower_nsid: None,
+            alias: None,
+            alt_names: Box::default(),
             carrier_changes: 0,
         }
     }

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Coalesce, Counters, Event, Interface, InterfaceId, Netns, NetnsId, Place};
+use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, Place};
 use ipnet::IpNet;
 
 use self::pairs::peer_key;
@@ -207,6 +207,11 @@ impl State {
         std::mem::take(&mut self.staged)
     }
 
+    /// The lower interface of a link, as far as known.
+    pub(crate) fn lower(&self, id: NetnsId, ifindex: u32) -> Option<Lower> {
+        self.known((id, ifindex))?.interface.lower()
+    }
+
     fn known(&self, (id, ifindex): LinkId) -> Option<&Known> {
         self.namespaces.get(&id)?.links.get(&ifindex)
     }
@@ -330,4 +335,6 @@ fn describe(interface: &mut Interface, link: &Link) {
     interface.oper_state = link.oper_state;
     interface.admin_up = link.admin_up;
     interface.mtu = link.mtu;
+    interface.master = link.master;
+    interface.extras = Extras::new(link.lower, link.alias.clone(), link.alt_names.clone());
 }

@@ -30,6 +30,11 @@ fn link(ifindex: u32, name: &str) -> Link {
         admin_up: true,
         mtu: 1500,
         pair: None,
+        master: None,
+        lower: None,
+        lower_nsid: None,
+        alias: None,
+        alt_names: Box::default(),
         carrier_changes: 0,
     }
 }

@@ -5,12 +5,12 @@
 use std::net::IpAddr;
 use std::panic::catch_unwind;
 
-use iface_core::{Counters, Direction, IfName, Kind, MacAddr, OperState};
+use iface_core::{Counters, Direction, IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
 use ipnet::IpNet;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage as ReferenceLink, Stats64,
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage as ReferenceLink, Prop, Stats64,
 };
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
@@ -98,14 +98,18 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
     use LinkLayerType::{Ip6gre, Ipgre, Sit, Tunnel, Tunnel6};
     let is_tunnel = matches!(message.header.link_layer_type, Tunnel | Tunnel6 | Sit | Ipgre | Ip6gre);
     let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
-    let (mut oper_state, mut lower, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
+    let (mut oper_state, mut below, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
+    let (mut master, mut alias, mut alt_names) = (None, None, Box::default());
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(IfName::new(text(value))?),
             LinkAttribute::Mtu(value) => mtu = Some(*value),
             LinkAttribute::Address(value) if !is_tunnel => mac = MacAddr::new(value),
             LinkAttribute::OperState(value) => oper_state = OperState::from_kernel((*value).into()),
-            LinkAttribute::Link(value) => lower = *value,
+            LinkAttribute::Link(value) => below = *value,
+            LinkAttribute::Controller(value) => master = Some(*value).filter(|ifindex| *ifindex != 0),
+            LinkAttribute::IfAlias(value) => alias = Some(text(value)).filter(|alias| !alias.is_empty()).map(Box::from),
+            LinkAttribute::PropList(props) => alt_names = props.iter().filter_map(alt_name).take(16).collect(),
             LinkAttribute::LinkNetNsId(value) => nsid = Some(*value),
             LinkAttribute::CarrierChanges(value) => carrier_changes = *value,
             LinkAttribute::LinkInfo(infos) => kind = infos.iter().find_map(info_kind),
@@ -122,9 +126,20 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
         oper_state,
         admin_up: message.header.flags.contains(LinkFlags::Up),
         mtu,
-        pair: (paired && lower != 0).then_some(PairEnd { ifindex: lower, nsid }),
+        pair: (paired && below != 0).then_some(PairEnd { ifindex: below, nsid }),
+        master,
+        lower: (!paired && below != 0)
+            .then(|| Lower::new(below, nsid.map_or(LowerPlace::Same, |_| LowerPlace::Elsewhere))),
+        lower_nsid: nsid.filter(|_| !paired && below != 0),
+        alias,
+        alt_names,
         carrier_changes,
     }))
+}
+
+fn alt_name(prop: &Prop) -> Option<Box<str>> {
+    let Prop::AltIfName(name) = prop else { return None };
+    Some(text(name).into())
 }
 
 fn info_kind(info: &LinkInfo) -> Option<Kind> {

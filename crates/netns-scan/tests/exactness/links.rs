@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use iface_core::{Changes, Event, EventKind, IfName};
+use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace};
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Observer, Rtnl, Test, Tun, Veth, tests};
 
 use crate::subject::{EXACT, Informer, Subject, assert_exact};
@@ -18,6 +18,8 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_deleted_link_is_deleted_once,
         the_ends_of_a_veth_name_each_other_up_or_not,
         a_moved_end_and_its_peer_name_each_other,
+        master_alias_and_alternative_names_are_updates,
+        a_macvlan_names_the_link_below,
         counters_are_those_of_the_interface,
         addresses_and_names_are_found_in_any_namespace,
     ]
@@ -223,6 +225,81 @@ fn met(replay: &netns_testbed::Replay, one: (&str, &str), other: (&str, &str)) -
         peer.is_some_and(|peer| peer.netns.place.to_string() == to.0 && peer.name == to.1)
     };
     is(one, other) && is(other, one)
+}
+
+/// A bridge port names the bridge, and no longer does once the bridge is deleted.
+fn master_alias_and_alternative_names_are_updates(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _veth = Veth::up("host0", &pod, "eth0");
+    let rtnl = Rtnl::new();
+    rtnl.add_link("bridge", "br0");
+    let mut observer = subject.synced();
+    let mut seen = |what, wanted: Changes| {
+        observer.until(what, EXACT, |replay| {
+            let of = |event: &Event| match event {
+                Event::Updated(interface, changes) => interface.name == "host0" && changes.contains(wanted),
+                _ => false,
+            };
+            replay.history().iter().any(of)
+        });
+    };
+    rtnl.set("host0", LinkChange::Master(rtnl.index_of("br0").unwrap()));
+    seen("the master", Changes::MASTER);
+    rtnl.set("host0", LinkChange::Alias("to the pod"));
+    seen("the alias", Changes::ALIAS);
+    rtnl.add_alt_name("host0", "a-name-of-more-than-sixteen-bytes");
+    seen("the alternative name", Changes::ALT_NAMES);
+    assert_exact(&mut observer, [&pod]);
+    let bridge = rtnl.index_of("br0");
+    let found = observer.replay().find("host", "host0").unwrap().clone();
+    assert_eq!((found.master, found.alias()), (bridge, Some("to the pod")));
+    assert!(found.alt_names().eq(["a-name-of-more-than-sixteen-bytes"]));
+    rtnl.delete("br0");
+    rtnl.set("host0", LinkChange::Alias(""));
+    observer.until("no master", EXACT, |replay| {
+        replay.find("host", "host0").is_some_and(|found| found.master.is_none() && found.alias().is_none())
+    });
+    assert_exact(&mut observer, [&pod]);
+}
+
+/// The link below may be in the same namespace, in the host's or in a third.
+fn a_macvlan_names_the_link_below(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let (pod, other) = (dir.add("pod"), dir.add("other"));
+    let veth = Veth::up("host0", &pod, "eth0");
+    let (rtnl, index) = (Rtnl::new(), Rtnl::new().index_of("host0").unwrap());
+    let inner = pod.rtnl().index_of("eth0").unwrap();
+    rtnl.add_macvlan("before", index, Some(pod.path()));
+    let mut observer = subject.synced();
+    rtnl.add_macvlan("same", index, None);
+    rtnl.add_macvlan("later", index, Some(pod.path()));
+    pod.rtnl().add_macvlan("third", inner, Some(other.path()));
+    let below = |place: &str, name: &str, lower| {
+        let (place, name) = (place.to_owned(), name.to_owned());
+        move |replay: &netns_testbed::Replay| {
+            replay.find(&place, &name).is_some_and(|found| found.lower() == Some(lower))
+        }
+    };
+    for (place, name, ifindex, at) in [
+        ("pod", "before", index, LowerPlace::Host),
+        ("host", "same", index, LowerPlace::Same),
+        ("pod", "later", index, LowerPlace::Host),
+        ("other", "third", inner, LowerPlace::Elsewhere),
+    ] {
+        observer.until(name, EXACT, below(place, name, Lower::new(ifindex, at)));
+    }
+    pod.rtnl().up(&["later"]);
+    assert_exact(&mut observer, [&pod, &other]);
+    let later = observer.replay().find("pod", "later").unwrap();
+    assert_eq!(later.lower(), Some(Lower::new(index, LowerPlace::Host)), "a later notification keeps the place");
+    rtnl.set("same", LinkChange::Netns(other.path()));
+    observer.until("moved", EXACT, below("other", "same", Lower::new(index, LowerPlace::Host)));
+    drop(veth);
+    observer.until("the macvlans go with the link", EXACT, |replay| {
+        ["before", "later"].iter().all(|name| replay.find("pod", name).is_none())
+            && ["third", "same"].iter().all(|name| replay.find("other", name).is_none())
+    });
+    assert_exact(&mut observer, [&pod, &other]);
 }
 
 fn counters_are_those_of_the_interface(subject: Subject) {

@@ -39,6 +39,10 @@ enum Step {
     AddAddress(u8, u8),
     /// One of three addresses with one of three peers: added, or removed where present.
     TogglePeer(u8, u8, u8),
+    /// Into a bridge of the same place.
+    Join(u8, u8),
+    Alias(u8, u8),
+    AltName(u8),
     /// Lets every informer's consumer read what there is.
     Read,
 }
@@ -57,6 +61,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<(u8, u8)>().prop_map(|(link, to)| Step::Move(link, to)),
         3 => any::<(u8, u8)>().prop_map(|(link, end)| Step::AddAddress(link, end)),
         3 => (any::<u8>(), 0..3_u8, 0..3_u8).prop_map(|(link, own, peer)| Step::TogglePeer(link, own, peer)),
+        3 => any::<(u8, u8)>().prop_map(|(link, bridge)| Step::Join(link, bridge)),
+        1 => any::<(u8, u8)>().prop_map(|(link, text)| Step::Alias(link, text)),
+        1 => any::<u8>().prop_map(Step::AltName),
         2 => Just(Step::Read),
     ]
 }
@@ -128,6 +135,7 @@ struct Link {
     pair: usize,
     /// Addresses with their peers.
     peers: BTreeSet<(u8, u8)>,
+    is_bridge: bool,
 }
 
 impl Model {
@@ -148,7 +156,7 @@ impl Model {
                 let name = format!("br{}", self.made);
                 let place = self.place(at);
                 self.rtnl(place.as_deref()).add_link("bridge", &name);
-                self.links.push(Link { name, place, pair: self.made, peers: BTreeSet::new() });
+                self.links.push(Link { name, place, pair: self.made, is_bridge: true, peers: BTreeSet::new() });
             }
             Step::DeleteLink(n) => {
                 if let Some(link) = self.link(n) {
@@ -168,6 +176,13 @@ impl Model {
             }
             Step::Move(n, to) => self.move_link(n, to),
             Step::TogglePeer(n, own, peer) => self.toggle_peer(n, own, peer),
+            Step::Join(n, bridge) => self.join(n, bridge),
+            Step::Alias(n, text) => self.set(n, LinkChange::Alias(&format!("{}", text % 3))),
+            Step::AltName(n) => {
+                if let Some(link) = self.link(n) {
+                    self.rtnl(link.place.as_deref()).add_alt_name(&link.name, &format!("also{}", self.made));
+                }
+            }
             Step::AddAddress(n, end) => {
                 if let Some(link) = self.link(n) {
                     let net = format!("10.{}.{}.{end}/24", self.made / 250, self.made % 250).parse().unwrap();
@@ -190,6 +205,16 @@ impl Model {
         })
     }
 
+    /// A bridge cannot be a port of a bridge.
+    fn join(&self, n: u8, bridge: u8) {
+        let Some(link) = self.link(n).filter(|link| !link.is_bridge) else { return };
+        let bridges: Vec<_> = self.links.iter().filter(|other| other.is_bridge && other.place == link.place).collect();
+        let Some(bridge) = bridges.get(usize::from(bridge) % bridges.len().max(1)) else { return };
+        let rtnl = self.rtnl(link.place.as_deref());
+        let index = rtnl.index_of(&bridge.name).expect("the bridge exists");
+        rtnl.set(&link.name, LinkChange::Master(index));
+    }
+
     fn delete_netns(&mut self, n: u8) {
         if self.netns.is_empty() {
             return;
@@ -208,7 +233,8 @@ impl Model {
         self.rtnl(one.as_deref()).add_veth(&names[0], &names[1], Some(&target));
         let ends = names.into_iter().zip([one, other]);
         let peers = BTreeSet::new;
-        self.links.extend(ends.map(|(name, place)| Link { name, place, pair: self.made, peers: peers() }));
+        let end = |(name, place)| Link { name, place, pair: self.made, is_bridge: false, peers: peers() };
+        self.links.extend(ends.map(end));
     }
 
     /// Bridges stay where they are: the kernel refuses to move them.

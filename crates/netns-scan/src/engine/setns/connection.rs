@@ -88,7 +88,7 @@ impl Connection {
     }
 }
 
-/// Whether a link's other end is in another namespace.
+/// Whether a link's peer or lower device is in another namespace.
 pub(super) fn is_far(link: &Link) -> bool {
-    link.pair.is_some_and(|end| end.nsid.is_some())
+    link.lower_nsid.is_some() || link.pair.is_some_and(|end| end.nsid.is_some())
 }

@@ -1,9 +1,10 @@
 //! `RTM_NEWLINK` and `RTM_DELLINK`.
 
-use iface_core::{Counters, IfName, Kind, MacAddr, OperState};
+use iface_core::{Counters, IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
 use libc::{
-    IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64, RTM_DELLINK,
+    IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_PROP_LIST,
+    IFLA_STATS64, RTM_DELLINK,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
@@ -16,6 +17,9 @@ pub(super) const LINK_LEN: usize = size_of::<LinkMessageBuffer>();
 
 /// Link kinds that come in pairs: `IFLA_LINK` names the peer, not a lower device.
 const PAIRED: [&str; 3] = ["veth", "netkit", "vxcan"];
+
+/// Alternative names that are kept: a pod can give an interface of its own any number of them.
+const ALT_NAMES: usize = 16;
 
 /// `RTM_NEWLINK` with its attributes not yet decoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +50,16 @@ pub struct Link {
     pub mtu: u32,
     /// Peer of a paired device.
     pub pair: Option<PairEnd>,
+    /// Index of the bridge, bond or VRF that the link belongs to.
+    pub master: Option<u32>,
+    /// Lower device of an unpaired device: `Same` or `Elsewhere` until [`Link::locate_lower`].
+    pub lower: Option<Lower>,
+    /// The nsid of the lower device's namespace; `None` for a lower device in the same namespace.
+    pub lower_nsid: Option<i32>,
+    /// `IFLA_IFALIAS`; other bytes than UTF-8 are replaced.
+    pub alias: Option<Box<str>>,
+    /// The first alternative names; other bytes than UTF-8 are replaced.
+    pub alt_names: Box<[Box<str>]>,
     /// Number of carrier changes since the link was created.
     pub carrier_changes: u32,
 }
@@ -56,6 +70,15 @@ impl Link {
     #[must_use]
     pub fn is_half_a_pair(&self) -> bool {
         self.pair.is_none() && self.kind.as_ref().is_some_and(comes_in_pairs)
+    }
+
+    /// Sets the place of the lower device, given the nsid of the host's namespace.
+    pub fn locate_lower(&mut self, host_nsid: Option<i32>) {
+        if let Some(lower) = &mut self.lower
+            && self.lower_nsid.is_some_and(|nsid| host_nsid == Some(nsid))
+        {
+            lower.place = LowerPlace::Host;
+        }
     }
 }
 
@@ -105,7 +128,8 @@ impl LinkMessage<'_> {
     /// When an attribute is cut off or too short for its type.
     pub fn link(&self) -> Result<Option<Link>, Malformed> {
         let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
-        let (mut oper_state, mut lower, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
+        let (mut oper_state, mut below, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
+        let (mut master, mut alias, mut alt_names) = (None, None, Box::default());
         for attribute in Attributes(self.attributes) {
             let (attribute_type, value) = attribute?;
             match attribute_type {
@@ -113,10 +137,13 @@ impl LinkMessage<'_> {
                 IFLA_MTU => mtu = Some(u32_of(value)?),
                 IFLA_ADDRESS if !self.has_ip_as_address() => mac = MacAddr::new(value),
                 IFLA_OPERSTATE => oper_state = OperState::from_kernel(*value.first().ok_or(Malformed("oper state"))?),
-                IFLA_LINK => lower = u32_of(value)?,
+                IFLA_LINK => below = u32_of(value)?,
                 IFLA_LINK_NETNSID => nsid = Some(i32_of(value)?),
                 IFLA_CARRIER_CHANGES => carrier_changes = u32_of(value)?,
                 IFLA_LINKINFO => kind = info_kind(value)?,
+                IFLA_MASTER => master = Some(u32_of(value)?).filter(|ifindex| *ifindex != 0),
+                IFLA_IFALIAS => alias = Some(lossy(value)).filter(|alias| !alias.is_empty()),
+                IFLA_PROP_LIST => alt_names = alternative_names(value)?,
                 _ => {}
             }
         }
@@ -130,7 +157,13 @@ impl LinkMessage<'_> {
             oper_state,
             admin_up: self.flags.contains(LinkFlags::Up),
             mtu,
-            pair: (paired && lower != 0).then_some(PairEnd { ifindex: lower, nsid }),
+            pair: (paired && below != 0).then_some(PairEnd { ifindex: below, nsid }),
+            master,
+            lower: (!paired && below != 0)
+                .then(|| Lower::new(below, if nsid.is_some() { LowerPlace::Elsewhere } else { LowerPlace::Same })),
+            lower_nsid: nsid.filter(|_| !paired && below != 0),
+            alias,
+            alt_names,
             carrier_changes,
         }))
     }
@@ -157,6 +190,19 @@ impl LinkMessage<'_> {
         use LinkLayerType::{Ip6gre, Ipgre, Sit, Tunnel, Tunnel6};
         matches!(self.layer, Tunnel | Tunnel6 | Sit | Ipgre | Ip6gre)
     }
+}
+
+fn lossy(value: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(text(value)).into()
+}
+
+fn alternative_names(nested: &[u8]) -> Result<Box<[Box<str>]>, Malformed> {
+    let name = |attribute| match attribute {
+        Ok((IFLA_ALT_IFNAME, value)) => Some(Ok(lossy(value))),
+        Ok(_) => None,
+        Err(malformed) => Some(Err(malformed)),
+    };
+    Attributes(nested).filter_map(name).take(ALT_NAMES).collect()
 }
 
 fn info_kind(nested: &[u8]) -> Result<Option<Kind>, Malformed> {

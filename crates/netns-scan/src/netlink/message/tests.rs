@@ -1,4 +1,4 @@
-use iface_core::{IfName, Kind, MacAddr, OperState};
+use iface_core::{IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
 use libc::{
     AF_INET, AF_INET6, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK,
     IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64,
@@ -76,9 +76,48 @@ fn veth_names_its_peer() {
         admin_up: true,
         mtu: 1500,
         pair: Some(PairEnd { ifindex: 9, nsid: Some(3) }),
+        master: None,
+        lower: None,
+        lower_nsid: None,
+        alias: None,
+        alt_names: Box::default(),
         carrier_changes: 7,
     };
     assert_eq!(single_link(&bytes), Some(expected));
+}
+
+#[test]
+fn link_has_master_lower_and_aliases() {
+    let (master, lower, nsid) = (4_u32.to_ne_bytes(), 3_u32.to_ne_bytes(), 0_i32.to_ne_bytes());
+    // Two names of the type IFLA_ALT_IFNAME, then a property of an unknown type.
+    let names = [&[6, 0, 53, 0, b'a', 0, 0, 0, 8, 0, 53, 0, b'l', 0xff, b'b', 0][..], &[4, 0, 99, 0]].concat();
+    let attributes: [(u16, &[u8]); 7] = [
+        (IFLA_IFNAME, b"mv0\0"),
+        MTU,
+        (libc::IFLA_MASTER, &master),
+        (IFLA_LINK, &lower),
+        (IFLA_LINK_NETNSID, &nsid),
+        (libc::IFLA_IFALIAS, b"uplink\0"),
+        (libc::IFLA_PROP_LIST | 0x8000, &names),
+    ];
+    let bytes = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &attributes);
+    let mut link = single_link(&bytes).unwrap();
+    assert_eq!((link.master, link.pair, link.alias.as_deref()), (Some(4), None, Some("uplink")));
+    assert_eq!(link.alt_names.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "l\u{fffd}b"]);
+    assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Elsewhere)));
+    link.locate_lower(Some(1));
+    assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Elsewhere)));
+    link.locate_lower(Some(0));
+    assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Host)));
+}
+
+/// A pod may give an interface thousands of alternative names.
+#[test]
+fn sixteen_alternative_names_are_kept() {
+    let names = [6, 0, 53, 0, b'a', 0, 0, 0].repeat(100);
+    let attributes = [(IFLA_IFNAME, &b"eth0\0"[..]), MTU, (libc::IFLA_PROP_LIST, &names)];
+    let bytes = message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &attributes);
+    assert_eq!(single_link(&bytes).unwrap().alt_names.len(), 16);
 }
 
 #[test]
