@@ -70,6 +70,7 @@ async fn follow(verb: &Verb, sources: &ConfigSources, config: &Config, out: &mut
         Verb::Watch(args) => cli::watch::run(args, config, out).await,
         Verb::Lookup(args) => cli::lookup::run(args, config, out).await,
         Verb::Doctor => cli::doctor::run(config, out).await,
+        Verb::Tree(args) => cli::tree::run(args, config, out).await,
         Verb::Top(args) => cli::top::run(args, config).await,
         Verb::Config(args) => {
             cli::config::check_files(config).await?;

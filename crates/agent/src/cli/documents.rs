@@ -84,8 +84,8 @@ pub fn man(out: &mut impl Write) -> anyhow::Result<()> {
     page.render_description_section(out)?;
     verbs(&program, out)?;
     writeln!(out, ".SH SETTINGS")?;
-    writeln!(out, "run, doctor and config check take all of them, list, watch, lookup and top those that are not")?;
-    writeln!(out, "about exporting. The keys of the file are the flags' names without the leading dashes.")?;
+    writeln!(out, "run, doctor and config check take all of them, list, watch, lookup, top and tree those that are")?;
+    writeln!(out, "not about exporting. The keys of the file are the flags' names without the leading dashes.")?;
     let settings = Command::new("settings").disable_help_flag(true).args(args(&Section::ALL));
     subsections(|text| Man::new(settings).render_options_section(text), out)?;
     Ok(out.write_all(AFTER.as_bytes())?)

@@ -12,6 +12,7 @@ mod shown;
 pub mod table;
 pub mod terminal;
 pub mod top;
+pub mod tree;
 mod unseen;
 pub mod watch;
 
@@ -57,6 +58,9 @@ pub enum Verb {
     /// Show interfaces by throughput, refreshed; q quits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
+    /// Print the node as a tree, from the network to the pods.
+    #[command(after_help = tree::EXAMPLES)]
+    Tree(tree::Args),
     /// Print or check settings.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
@@ -145,7 +149,7 @@ fn bare() -> clap::Command {
 pub fn command() -> clap::Command {
     const SEEING: &[Section] = &[Section::Finding, Section::Filtering, Section::Owners, Section::Program];
     let mut command = bare();
-    for verb in ["list", "watch", "lookup", "top"] {
+    for verb in ["list", "watch", "lookup", "top", "tree"] {
         command = command.mut_subcommand(verb, |verb| verb.args(args(SEEING)));
     }
     command

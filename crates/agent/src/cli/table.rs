@@ -118,7 +118,8 @@ fn line(cells: &[Cell], widths: &[usize], colour: bool) -> String {
 }
 
 impl Colour {
-    fn escape(self) -> &'static str {
+    /// The escape sequence that begins the colour; `\x1b[0m` ends the colour.
+    pub(super) fn escape(self) -> &'static str {
         match self {
             Self::Good => "\x1b[32m",
             Self::Bad => "\x1b[31m",

@@ -48,7 +48,7 @@ fn configuration_faults_exit_with_2() {
 fn help_version_completions_and_manual() {
     assert!(stdout(&["--help"]).contains("Examples:"));
     assert!(stdout(&["--version"]).starts_with("netns-agent "));
-    for verb in ["run", "list", "watch", "lookup", "doctor", "top", "config", "completions", "man"] {
+    for verb in ["run", "list", "watch", "lookup", "doctor", "top", "tree", "config", "completions", "man"] {
         assert!(stdout(&[verb, "--help"]).contains("Usage: netns-agent"), "{verb}");
     }
     for shell in ["bash", "zsh", "fish"] {

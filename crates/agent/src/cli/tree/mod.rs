@@ -1,0 +1,110 @@
+//! `tree`: prints the way from the network to each interface.
+
+mod graph;
+mod render;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+
+use anyhow::bail;
+
+use self::graph::Tree;
+use self::render::Lines;
+use super::tell_unseen;
+use super::terminal::Terminal;
+use crate::config::Config;
+use crate::interface::{End, Interface};
+use crate::pipeline::Pipeline;
+
+/// The flags of `tree`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Only the way from the interfaces of this pod to the network.
+    #[arg(value_name = "[NAMESPACE/]POD")]
+    pod: Option<String>,
+    /// Only the way from this network namespace to the network; "host" is the host's.
+    #[arg(long, value_name = "NAME", conflicts_with = "pod")]
+    netns: Option<String>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+    /// Draw with ASCII characters only, the default where the locale is not UTF-8.
+    #[arg(long)]
+    ascii: bool,
+}
+
+/// Output format of `tree`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Lines of text.
+    Text,
+    /// Nested objects.
+    Json,
+    /// A graph for Graphviz.
+    Dot,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Each line hangs below the interface that is one step nearer to the network; an
+arrow leads from an end of a veth to the other end, often in a pod.
+
+Examples:
+  netns-agent tree                  the whole node
+  netns-agent tree shop/web-0       the way of a pod's packets
+  netns-agent tree --netns blue     the same for a namespace
+  netns-agent tree -o dot | dot -Tsvg > node.svg";
+
+/// Prints the tree to `out`.
+///
+/// # Errors
+/// Where interfaces that exist cannot be seen, nothing matches, or `out` cannot be written.
+pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::start(config).await?;
+    pipeline.settle().await?;
+    let mut tree = Tree::new(&pipeline.sorted());
+    if let Some(subject) = args.pod.as_ref().or(args.netns.as_ref()) {
+        tree.keep(|interface| args.chooses(interface));
+        if tree.roots.is_empty() {
+            tell_unseen(&pipeline);
+            bail!("no interface belongs to {subject}");
+        }
+    }
+    match args.output {
+        Format::Text => {
+            let lines = if args.ascii || !is_utf8() { Lines::ASCII } else { Lines::UTF8 };
+            out.write_all(render::text(&tree, lines, Terminal::detect().colour).as_bytes())?;
+        }
+        Format::Json => {
+            serde_json::to_writer(&mut *out, &render::views(&tree))?;
+            out.write_all(b"\n")?;
+        }
+        Format::Dot => out.write_all(render::dot(&tree).as_bytes())?,
+    }
+    out.flush()?;
+    if pipeline.hides_interfaces() {
+        bail!("{}", pipeline.unseen().unwrap_or_default());
+    }
+    tell_unseen(&pipeline);
+    Ok(())
+}
+
+impl Args {
+    fn chooses(&self, interface: &Interface) -> bool {
+        let owner = interface.owner.as_deref().filter(|owner| owner.end == End::Pod);
+        let is_pod = |wanted: &str| match (owner, wanted.split_once('/')) {
+            (Some(owner), Some((namespace, name))) => owner.pod.namespace == namespace && owner.pod.name == name,
+            (Some(owner), None) => owner.pod.name == wanted,
+            (None, _) => false,
+        };
+        self.pod.as_deref().is_some_and(is_pod)
+            || self.netns.as_ref().is_some_and(|wanted| interface.netns.place.to_string() == *wanted)
+    }
+}
+
+/// Whether the locale encodes characters as UTF-8, in the order of precedence of `setlocale(3)`.
+fn is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
