@@ -163,7 +163,7 @@ class Chart(unittest.TestCase):
             "nameOverride=A": "/nameOverride", "fullnameOverride=a_b": "/fullnameOverride", "rollOnConfigChange=no": "/rollOnConfigChange", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
             "updateStrategy.rollingUpdate.maxUnavailable=few": "/updateStrategy/rollingUpdate/maxUnavailable",
             "livenessProbe.successThreshold=2": "successThreshold", "podMonitor.joblabel=x": "joblabel",
-            "namespaceOverride=Monitoring": "/namespaceOverride",
+            "prometheusRule.overrides.PodInterfaceDown.form=1": "form", "namespaceOverride=Monitoring": "/namespaceOverride",
         }.items():
             with self.subTest(setting):
                 self.assertIn(f"'{named}'", helm("template", "x", CHART, "--set", setting, fails=True))
@@ -178,6 +178,8 @@ class Chart(unittest.TestCase):
             "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
             r"podLabels.app\.kubernetes\.io/name=x": "set nameOverride", r"commonLabels.app\.kubernetes\.io/instance=x": "commonLabels: ",
             r"service.labels.app\.kubernetes\.io/name=x": "service.labels: ", "resourceQuota.enabled=true,priorityClassName=": "needs priorityClassName",
+            "prometheusRule.enabled=true,prometheusRule.disabled[0]=PodDown": "the alerts are NetnsAgentDown,",
+            "prometheusRule.enabled=true,prometheusRule.overrides.PodDown.for=1m": "there is no alert PodDown",
         }.items():
             with self.subTest(settings):
                 self.assertIn(answer, helm("template", "x", CHART, "--set", settings, fails=True))
@@ -526,6 +528,44 @@ class Chart(unittest.TestCase):
         self.assertIn(f'channel = "{rust}.', (ROOT / "rust-toolchain.toml").read_text())
 
 
+class Alerts(unittest.TestCase):
+    def rules(self, *args):
+        (rule,) = of_kind(template("--set", "prometheusRule.enabled=true", *args), "PrometheusRule")
+        return rule["spec"]
+
+    def test_default_rules_equal_the_file(self):
+        self.assertEqual(self.rules(), yaml.safe_load((CHART / "files/alerts.yaml").read_text()))
+
+    def test_single_alerts_can_be_changed(self):
+        """Left out, relabelled, overridden, and beside groups of the user; promtool accepts the result."""
+        spec = self.rules("-f", CHART / "ci/everything-values.yaml")
+        alerts = {rule["alert"]: rule for group in spec["groups"] for rule in group["rules"]}
+        self.assertFalse({"NodeInterfaceDrops", "NetnsAgentSilent"} & set(alerts))
+        self.assertEqual((alerts["PodInterfaceDrops"]["for"], alerts["PodInterfaceDrops"]["labels"]), ("30m", {"severity": "info", "team": "network"}))
+        self.assertEqual(alerts["PodInterfaceErrors"]["labels"], {"severity": "warning", "team": "network"})
+        self.assertIn("PodTraffic", alerts)
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(spec, file)
+            file.flush()
+            run("promtool", "check", "rules", file.name)
+
+    def test_every_alert_has_cases(self):
+        """One case in which the alert fires, and one in which the alert is silent beside others or before its time."""
+        names = {rule["alert"] for group in self.rules()["groups"] for rule in group["rules"]}
+        cases = yaml.safe_load((ROOT / "tests/chart/alerts_test.yaml").read_text())["tests"]
+        fires = {check["alertname"] for case in cases for check in case["alert_rule_test"] if check.get("exp_alerts")}
+        self.assertEqual(fires, names)
+
+    def test_runbooks_lead_to_sections(self):
+        page = (ROOT / "docs/troubleshooting.md").read_text()
+        anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", page, flags=re.M)}
+        for rule in (rule for group in self.rules()["groups"] for rule in group["rules"]):
+            with self.subTest(rule["alert"]):
+                url, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+                self.assertTrue(url.endswith("/docs/troubleshooting.md"))
+                self.assertIn(anchor, anchors)
+
+
 class Deploy(unittest.TestCase):
     def test_alert_rules_fire_as_expected(self):
         for args in (["check", "rules", ROOT / "deploy/prometheus/alerts.yaml"], ["test", "rules", ROOT / "tests/chart/alerts_test.yaml"]):
@@ -533,7 +573,7 @@ class Deploy(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_alert_rules_use_documented_metrics(self):
-        used = set(re.findall(r"\b(netns_agent_\w+|k8s_pod_network_\w+)", (CHART / "files/alerts.yaml").read_text()))
+        used = set(re.findall(r"\b(netns_agent_\w+|k8s_(?:pod|node)_network_\w+)", (CHART / "files/alerts.yaml").read_text()))
         documented = (ROOT / "docs/metrics.md").read_text()
         self.assertEqual([name for name in used if f"`{name}`" not in documented], [])
 
