@@ -3,6 +3,7 @@
 //! It listens on loopback by default, answers GET only, reads no bodies, and bounds headers,
 //! time and connections (see [`serve`]).
 
+mod accept;
 mod host;
 mod index;
 mod places;
@@ -102,27 +103,17 @@ async fn ready(State(handles): Shared) -> Response {
 }
 
 async fn metrics(State(handles): Shared, headers: HeaderMap) -> Response {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let format = Format::negotiate(text(header::ACCEPT));
+    let format = accept::format(&headers);
     let page = match (handles.metrics)(format).await {
         Ok(page) => page,
         Err(reason) => return fault(StatusCode::SERVICE_UNAVAILABLE, &reason),
     };
     let content_type = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept, Accept-Encoding")];
-    if text(header::ACCEPT_ENCODING).is_some_and(takes_gzip) {
+    if accept::gzip(&headers) {
         return (content_type, [(header::CONTENT_ENCODING, "gzip")], page.into_bytes()).into_response();
     }
     // In one piece the page may take tens of megabytes.
     (content_type, Body::from_stream(stream::iter(page.expand()))).into_response()
-}
-
-fn takes_gzip(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        // RFC 9110, section 12.4.2: a weight of 0, with up to three decimals, means "not acceptable".
-        let refused = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse().ok()).is_some_and(|q: f32| q <= 0.0);
-        parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !parts.any(refused)
-    })
 }
 
 /// `/v1/interfaces?namespace=&pod=&netns=`: interfaces that match all parameters.

@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -78,7 +79,30 @@ fn is_passing(error: &std::io::Error) -> bool {
         )
 }
 
+/// The first line of HTTP/2's preface (RFC 9113, section 3.4); a client sends the whole preface at once.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// Whether the client begins with HTTP/2.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; PREFACE.len()];
+    let peeked = tokio::time::timeout(HEADER_TIME, stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(_))) && first == PREFACE
+}
+
+/// Answers that HTTP/2 is not spoken, RFC 9110, section 15.6.6.
+async fn refuse_http2(mut stream: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // Unread bytes would reset the connection before the answer is read.
+    let _ = stream.try_read(&mut [0; 1024]);
+    if stream.write_all(ANSWER).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}
+
 async fn connection(stream: TcpStream, router: Router, activity: Arc<Activity>) {
+    if begins_http2(&stream).await {
+        return refuse_http2(stream).await;
+    }
     // The guard moves into the body, so that the connection counts as busy until the answer is complete.
     let count = move |request, next: Next| {
         let busy = activity.begin();

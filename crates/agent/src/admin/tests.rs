@@ -255,11 +255,40 @@ async fn foreign_host_is_refused_on_loopback() {
     .await;
 }
 
-#[test]
-fn gzip_with_weight_zero_is_refused() {
-    for (accept, taken) in
-        [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.000", false)]
-    {
-        assert_eq!(takes_gzip(accept), taken, "{accept}");
-    }
+/// A client that begins HTTP/2 without asking learns that HTTP/1.1 is spoken here, and delays nobody.
+#[tokio::test]
+async fn http2_preface_is_refused_at_once() {
+    with_server(async |address| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+    })
+    .await;
+}
+
+/// A scraper that has closed its connection leaves no work behind.
+#[tokio::test]
+async fn given_up_scrape_is_dropped() {
+    let (started, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let metrics = move |_| -> Page {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        started.send(dropped).unwrap();
+        Box::pin(async move {
+            let _held = held;
+            std::future::pending().await
+        })
+    };
+    let handles = Handles { metrics: Box::new(metrics), ..handles() };
+    with_router(router(handles), async |address| {
+        let mut scraper = TcpStream::connect(address).await.unwrap();
+        scraper.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let dropped = begun.recv().await.unwrap();
+        drop(scraper);
+        assert!(dropped.await.is_err());
+        assert_eq!(get(address, "/livez", &[]).await.0, 200);
+    })
+    .await;
 }

@@ -57,7 +57,7 @@ impl Scraper {
     /// # Errors
     /// Fails after the watcher has terminated.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
-        while let Some(Scrape { format, page }) = self.scrapes.recv().await {
+        while let Some(Scrape { format, page }) = next(&mut self.scrapes).await {
             let made = self.make(format).await.context("cannot read the counters")?;
             // The scraper may be gone meanwhile.
             let _ = page.send(made);
@@ -80,5 +80,34 @@ impl Scraper {
         // A page of thousands of pods takes long enough to keep events waiting.
         let written = tokio::task::spawn_blocking(write).await.map_err(io::Error::other).flatten();
         Ok(written.map_err(|error| format!("the page could not be made: {error}")))
+    }
+}
+
+/// The next scrape that somebody still waits for.
+async fn next(scrapes: &mut mpsc::Receiver<Scrape>) -> Option<Scrape> {
+    loop {
+        let scrape = scrapes.recv().await?;
+        if !scrape.page.is_closed() {
+            return Some(scrape);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn given_up_scrapes_are_skipped() {
+        let (sender, mut scrapes) = mpsc::channel(WAITING);
+        let mut given_up = Vec::new();
+        for format in [Format::Text, Format::Text, Format::OpenMetrics] {
+            let (page, waiting) = oneshot::channel();
+            sender.try_send(Scrape { format, page }).ok().unwrap();
+            given_up.push(waiting);
+        }
+        let _waiting = given_up.pop();
+        drop(given_up);
+        assert_eq!(next(&mut scrapes).await.map(|scrape| scrape.format), Some(Format::OpenMetrics));
     }
 }

@@ -16,21 +16,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format with the higher weight in the request's `Accept`; without a preference Prometheus' own.
-    #[must_use]
-    pub fn negotiate(accept: Option<&str>) -> Self {
-        let weight = |range: &str| {
-            let quality = range.split(';').skip(1).filter_map(|parameter| parameter.trim().strip_prefix("q="));
-            quality.last().map_or(1.0, |quality| quality.trim().parse::<f32>().unwrap_or(0.0))
-        };
-        let best = |media: &str| {
-            let ranges = accept.unwrap_or_default().split(',').map(str::trim);
-            ranges.filter(|range| range.split(';').next() == Some(media)).map(weight).fold(0.0, f32::max)
-        };
-        let open = best("application/openmetrics-text");
-        if open > 0.0 && open >= best("text/plain") { Self::OpenMetrics } else { Self::Text }
-    }
-
     /// The response's `Content-Type`.
     #[must_use]
     pub fn content_type(self) -> &'static str {
@@ -154,40 +139,6 @@ impl<W: Write> Writer<W> {
     fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.written.is_ok() {
             self.written = writeln!(self.to, "{line}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accept_header_decides_format() {
-        let cases = [
-            (None, Format::Text),
-            (Some("*/*"), Format::Text),
-            (Some("text/plain"), Format::Text),
-            (Some("application/openmetrics-text"), Format::OpenMetrics),
-            (
-                Some(
-                    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-                ),
-                Format::OpenMetrics,
-            ),
-            (Some("application/openmetrics-text;q=0.2, text/plain;q=0.9"), Format::Text),
-            (Some("application/openmetrics-text;q=0"), Format::Text),
-            // Prometheus 3 takes names in UTF-8, and names without are a subset.
-            (
-                Some(
-                    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
-                ),
-                Format::OpenMetrics,
-            ),
-            (Some("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5"), Format::Text),
-        ];
-        for (accept, format) in cases {
-            assert_eq!(Format::negotiate(accept), format, "{accept:?}");
         }
     }
 }
