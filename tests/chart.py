@@ -506,8 +506,8 @@ class Chart(unittest.TestCase):
 
     def test_documented_helm_installs_render(self):
         commands = []
-        for file in [README, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-            commands += re.findall(r"^helm install (.*)$", file.read_text().replace("\\\n", " "), flags=re.M)
+        for file in [README, *ROOT.glob("*.md"), *ROOT.rglob("docs/**/*.md")]:
+            commands += re.findall(r"^(?:\$ )?helm install (.*)$", file.read_text().replace("\\\n", " "), flags=re.M)
         self.assertGreaterEqual(len(commands), 2)
         for command in commands:
             with self.subTest(command):

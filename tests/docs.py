@@ -101,6 +101,8 @@ def fault_of_tool(program, words):
     text = help_of_tool(program, *verbs[:1]) if verbs else None
     if text is None or not re.search(rf"^\s*{program} {verbs[0]}\b", text, flags=re.M):
         return f"{program} has no verb {' '.join(verbs[:1])}"
+    if verbs[:2] == ["create", "secret"]:
+        text += help_of_tool(program, *verbs[:3]) or ""
     for flag in (word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)):
         if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text):
             return f"{program} {verbs[0]} has no flag {flag}"
@@ -164,6 +166,7 @@ class Commands(unittest.TestCase):
             "helm unistall a",
             "helm uninstall a --no-such-flag",
             "kubectl exec ds/netns-agent -- netns-agent lsit",
+            "kubectl create secret generic a --no-such-flag=b",
         ]:
             with self.subTest(command=command):
                 self.assertIsNotNone(fault_of(shlex.split(command)))
