@@ -18,7 +18,7 @@ BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of 
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
 # Settings with a chart value of their own, or fixed in a pod.
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
-         "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format",
+         "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
          "otlp-client-certificate", "otlp-client-key", "watch-pods"}
 
@@ -218,6 +218,13 @@ class Chart(unittest.TestCase):
         self.assertTrue(all(m["readOnly"] for m in mounts.values()))
         host_paths = {v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v}
         self.assertEqual(host_paths, {"/var/run/netns", "/var/lib/cni/results"})
+
+    def test_protocol_stats_need_host_pid(self):
+        documents = template("--set", "protocolStats=true")
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        self.assertTrue(daemonset["spec"]["template"]["spec"]["hostPID"])
+        self.assertEqual(container(documents)["securityContext"], container(template())["securityContext"])
+        self.assertTrue(config(documents)["protocol-stats"])
 
     def test_probes_reach_the_admin_server(self):
         for settings, host in {"admin.port=9465": "127.0.0.1", "admin.host=0.0.0.0": "127.0.0.1", "admin.host=[::1]": "::1",
@@ -457,7 +464,7 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
+            "nameOverride": "nameOverride=a", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }

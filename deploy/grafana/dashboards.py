@@ -344,6 +344,17 @@ def pod():
         *lines("Drops", "Packets dropped although they had no errors, for example because a queue was full.", "pps", "packet_dropped_total"),
         *lines("Errors", "Packets that could not be received or transmitted.", "pps", "errors_total"),
         states("State of the interfaces", "Whether each interface can pass packets.", up, named),
+        row("Protocols (--protocol-stats true)"),
+        *[
+            graph(title, description, unit, *((f"{rate(f'k8s_pod_network_{metric}', *here)}", "{{k8s_pod_name}} " + word) for metric, word in queries), width=8)
+            for title, description, unit, queries in [
+                ("TCP losses", "TCP segments transmitted again, and RST segments sent.", "pps", [("tcp_retransmits_total", "retransmits"), ("tcp_resets_sent_total", "resets")]),
+                ("Listening sockets", "Connections dropped because the queue of a listening socket was full, or for any reason.", "cps", [("tcp_listen_overflows_total", "overflows"), ("tcp_listen_drops_total", "drops")]),
+                ("UDP buffers", "UDP packets dropped because a buffer of a socket was full.", "pps", [("udp_receive_buffer_errors_total", "receive"), ("udp_send_buffer_errors_total", "send")]),
+            ]
+        ],
+        graph("TCP connections", "Established connections.", "short", (f"k8s_pod_network_tcp_connections{selector(*here)}", "{{k8s_pod_name}}")),
+        graph("Conntrack", "Used share of the conntrack table.", "percentunit", (f"k8s_pod_network_conntrack_entries{selector(*here)} / k8s_pod_network_conntrack_limit{selector(*here)}", "{{k8s_pod_name}}"), thresholds=(0.7, 0.9), max=1),
         row("Workload"),
         table(
             "Pods",

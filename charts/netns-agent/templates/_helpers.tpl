@@ -110,6 +110,7 @@ host: {{ $host | quote }}
 {{- end }}
 {{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
+{{- if .Values.protocolStats }}{{ $_ := set $config "protocol-stats" true }}{{ end }}
 {{- toYaml (mergeOverwrite $config .Values.config) }}
 {{- end }}
 
@@ -304,6 +305,9 @@ automountServiceAccountToken: {{ .Values.watchPods }}
 enableServiceLinks: false
 # The node's own interfaces are in the node's network namespace.
 hostNetwork: {{ .Values.hostNetwork }}
+{{- if .Values.protocolStats }}
+hostPID: true
+{{- end }}
 dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
 {{- with .Values.dnsConfig }}
 dnsConfig:

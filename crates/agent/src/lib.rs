@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod owner;
 pub mod pipeline;
 pub mod printable;
+pub mod protocol;
 pub mod random;
 pub mod run;
 pub mod secret;

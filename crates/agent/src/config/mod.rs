@@ -109,6 +109,8 @@ pub struct Export {
     pub prometheus: Prometheus,
     /// Names of pods' counters on the metrics page.
     pub prometheus_names: PageNames,
+    /// Counters of protocols of pods on the metrics page.
+    pub protocol_stats: bool,
     /// Export interface events as logs.
     pub events: bool,
     /// OTLP destinations.
@@ -276,6 +278,7 @@ impl Config {
                 options: Options::default(),
                 prometheus: Prometheus::Auto,
                 prometheus_names: PageNames::default(),
+                protocol_stats: false,
                 events: false,
                 otlp: Otlp::default(),
             },

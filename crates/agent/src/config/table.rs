@@ -461,6 +461,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "protocol-stats",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[],
+        help: "Show retransmits, resets, overflows of listening sockets, UDP buffer errors and conntrack of each pod on /metrics; needs the PID namespace of the node (hostPID), and no capability.",
+        set: |config, words| switch(one(words)).map(|on| config.export.protocol_stats = on),
+    },
+    Setting {
         key: "admin-address",
         section: Section::Program,
         shape: Shape::One,

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use crate::export::prometheus::names;
 use crate::metrics::catalog::{INTERFACE_METRICS, InterfaceMetric, OWN_METRICS, Origin, Scope, Slots, keys};
+use crate::protocol::counters::{Counter, TABLE};
 
 const INTRODUCTION: &str = include_str!("document/introduction.md");
+const PROTOCOLS: &str = include_str!("document/protocols.md");
 const ATTRIBUTES: &str = include_str!("document/attributes.md");
 const OWN: &str = include_str!("document/own.md");
 
@@ -20,6 +22,8 @@ pub fn markdown() -> String {
         let metrics = INTERFACE_METRICS.iter().filter(|metric| metric.is_of(scope));
         metrics.for_each(|metric| interface_row(scope, metric, &mut page));
     }
+    page.push_str(PROTOCOLS);
+    TABLE.iter().for_each(|counter| protocol_row(counter, &mut page));
     page.push_str(ATTRIBUTES);
     page.push_str("\n| metric | kind, unit | attributes | Prometheus | |\n|---|---|---|---|---|\n");
     for metric in OWN_METRICS {
@@ -66,6 +70,12 @@ fn interface_row(scope: Scope, metric: &InterfaceMetric, page: &mut String) {
         names::sample(&name, metric.unit, metric.instrument),
         metric.description,
     );
+}
+
+fn protocol_row(counter: &Counter, page: &mut String) {
+    let name = names::sample(&[Scope::Pod.prefix(), counter.suffix].concat(), counter.unit, counter.instrument);
+    let direction = counter.direction.map(|direction| format!("`{direction}`")).unwrap_or_default();
+    let _ = writeln!(page, "| `{name}` | {} | {direction} | {} |", counter.instrument.as_str(), counter.description);
 }
 
 #[cfg(test)]

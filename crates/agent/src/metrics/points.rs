@@ -1,5 +1,6 @@
 //! Points of an export, grouped by Resource; no protocol.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,6 +9,7 @@ use crate::interface::{End, Interface, Pod};
 use iface_core::{Netns, NetnsId, Place};
 
 use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
+use crate::protocol::Values;
 
 /// Nanoseconds since 1970, as OTLP counts time.
 pub type Nanos = u64;
@@ -318,6 +320,8 @@ pub struct Points {
     pub groups: Vec<Group>,
     /// Interfaces, group by group.
     pub samples: Vec<Sample>,
+    /// Counters of protocols of pods, by uid.
+    pub protocols: HashMap<String, Values>,
     /// Number of series.
     pub series: usize,
     /// Series left out because of the limits.

@@ -7,6 +7,7 @@ mod link_speed;
 mod memory;
 mod outage;
 mod process;
+mod protocols;
 mod reload;
 mod scraper;
 mod sender;
@@ -144,7 +145,7 @@ async fn start_servers(
     }
     let options = config.export.options.clone().for_page(config.export.prometheus_names);
     let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
-    let (scrapes, scraper) = scraper::channel(collector, config.export.shows_interfaces());
+    let (scrapes, scraper) = scraper::channel(collector, &config.export);
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
     for (name, listener, router) in [

@@ -7,8 +7,10 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::Collector;
+use super::protocols::Protocols;
 use super::{memory, process};
 use crate::admin::Page as Pending;
+use crate::config::Export;
 use crate::export::gzip::Compressed;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
@@ -42,13 +44,17 @@ impl Scrapes {
 pub(super) struct Scraper {
     collector: Collector,
     shows_interfaces: bool,
+    /// Where counters of protocols are shown.
+    protocols: Option<Protocols>,
     scrapes: mpsc::Receiver<Scrape>,
 }
 
 /// Makes both ends of the queue.
-pub(super) fn channel(collector: Collector, shows_interfaces: bool) -> (Scrapes, Scraper) {
+pub(super) fn channel(collector: Collector, export: &Export) -> (Scrapes, Scraper) {
     let (sender, scrapes) = mpsc::channel(WAITING);
-    (Scrapes(sender), Scraper { collector, shows_interfaces, scrapes })
+    let shows_interfaces = export.shows_interfaces();
+    let protocols = export.protocol_stats.then(Protocols::default);
+    (Scrapes(sender), Scraper { collector, shows_interfaces, protocols, scrapes })
 }
 
 impl Scraper {
@@ -68,17 +74,26 @@ impl Scraper {
 
     async fn make(&mut self, format: Format) -> anyhow::Result<Result<Compressed, String>> {
         let shows_interfaces = self.shows_interfaces && self.collector.shared().settled.is_settled();
-        let points = if shows_interfaces { Some(self.collector.collect().await?) } else { None };
+        let mut points = if shows_interfaces { Some(self.collector.collect().await?) } else { None };
+        let mut protocols = self.protocols.take();
+        let shows_protocols = protocols.is_some();
         let identity = self.collector.shared().identity.clone();
         let own = own_metrics(&self.collector.shared().own, &identity);
         let start = self.collector.shared().own.start(nanos(SystemTime::now()));
         let write = move || {
+            if let (Some(points), Some(protocols)) = (&mut points, &mut protocols) {
+                protocols.add(points);
+            }
             let process = process::read(start);
             let page = Page { points: points.as_ref(), identity: &identity, own: &own, process };
-            Compressed::new(|to| page.write(format, to))
+            (Compressed::new(|to| page.write(format, to)), protocols)
         };
         // A page of thousands of pods takes long enough to keep events waiting.
-        let written = tokio::task::spawn_blocking(write).await.map_err(io::Error::other).flatten();
+        let (written, protocols) = match tokio::task::spawn_blocking(write).await {
+            Ok((written, protocols)) => (written, protocols),
+            Err(error) => (Err(io::Error::other(error)), shows_protocols.then(Protocols::default)),
+        };
+        self.protocols = protocols;
         Ok(written.map_err(|error| format!("the page could not be made: {error}")))
     }
 }

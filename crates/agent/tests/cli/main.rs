@@ -3,6 +3,7 @@
 
 mod list;
 mod program;
+mod protocols;
 mod receiver;
 mod run;
 mod scene;
@@ -16,5 +17,5 @@ use netns_testbed::Suite;
 
 fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
-    suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).main()
+    suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).tests(protocols::tests()).main()
 }

@@ -26,9 +26,9 @@ pub(crate) fn tests() -> Vec<Test> {
     .into()
 }
 
-const ADMIN: &str = "127.0.0.1:9465";
+pub(crate) const ADMIN: &str = "127.0.0.1:9465";
 
-fn run(scene: &Scene, more: &[&str]) -> Running {
+pub(crate) fn run(scene: &Scene, more: &[&str]) -> Running {
     let cni = scene.cni.display().to_string();
     let arguments = [&["run", "--log-format", "json", "--cni-cache-dir", &cni, "--node-name", "node-1"], more].concat();
     let running = Running::start(command(&arguments), Listen::Errors);

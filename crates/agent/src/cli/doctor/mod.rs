@@ -23,6 +23,7 @@ use crate::export::settings::Signal;
 use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
 use crate::printable::Printable;
+use crate::protocol::Processes;
 
 /// Time limit of each check. Checks that wait run at the same time, so that `doctor` takes less than 5 s.
 const ANSWER: Duration = Duration::from_millis(4500);
@@ -63,7 +64,20 @@ async fn checks(config: &Config) -> Vec<Check> {
     checks.extend(seen);
     let api = api.map_or_else(|check| check, |(node, pods)| node_name(&node, &pods, &here));
     checks.extend([api, otlp, admin]);
+    checks.extend(config.export.protocol_stats.then(protocol_stats));
     checks
+}
+
+fn protocol_stats() -> Check {
+    const SUBJECT: &str = "protocol counters";
+    if Processes::default().sees_pods() {
+        return Check::ok(SUBJECT, "processes of pods are visible");
+    }
+    Check::bad(
+        SUBJECT,
+        "no process of a pod is visible",
+        "run the agent in the PID namespace of the node (hostPID: true), or set --protocol-stats false",
+    )
 }
 
 async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {

@@ -9,6 +9,7 @@
 mod kubelet;
 pub(crate) mod names;
 mod process;
+mod protocol;
 mod text;
 
 use std::collections::HashSet;
@@ -56,6 +57,7 @@ impl Page<'_> {
             if points.options.names != PageNames::Native {
                 kubelet::write(points, self.identity.node_name(), &mut writer);
             }
+            self.protocols(points, &mut writer);
             pods(points, self.identity.node_name(), &mut writer);
             network_names(points, &self.node(), &mut writer);
         }
@@ -86,6 +88,21 @@ impl Page<'_> {
             let metrics = points.options.metrics().filter(shown);
             metrics.for_each(|metric| interface_metric(scope, metric, &samples, &directions, writer));
         }
+    }
+}
+
+impl Page<'_> {
+    fn protocols(&self, points: &Points, writer: &mut Writer<impl Write>) {
+        let node = self.node();
+        let pods = points.groups.iter().filter_map(|group| match &group.subject {
+            Subject::Pod(pod) => {
+                let values = points.protocols.get(pod.uid.as_ref()?)?;
+                Some((labels(&node, &group.subject, std::iter::empty()), *values))
+            }
+            Subject::Node | Subject::Netns(_) => None,
+        });
+        let pods: Vec<_> = pods.collect();
+        protocol::write(&pods, points.options.attributes.direction_key(), writer);
     }
 }
 

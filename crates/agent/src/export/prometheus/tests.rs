@@ -213,6 +213,31 @@ fn build_and_process_are_shown() {
     assert!(!text.contains("process_threads"), "unknown values are left out\n{text}");
 }
 
+/// A family is written once, with both directions; unknown values are left out.
+#[test]
+fn protocols_of_pods_are_shown() {
+    let interfaces = [pod_interface(1, "eth0", &pod("web"), at(1)), pod_interface(2, "eth0", &pod("db"), at(1))];
+    let mut points = Accumulator::default().collect(&interfaces, &[], at(10));
+    let values = std::array::from_fn(|number| (number != 10).then_some(number as u64));
+    points.protocols.insert("uid-web".into(), values);
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let own = ResourceMetrics::default();
+    let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };
+    let mut text = Vec::new();
+    page.write(Format::Text, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let web = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"";
+    for expected in [
+        format!("# TYPE k8s_pod_network_tcp_connections gauge\nk8s_pod_network_tcp_connections{{{web}}} 3\n"),
+        format!("k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"receive\"}} 8\n"),
+        format!("k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"transmit\"}} 9\n"),
+    ] {
+        assert!(text.contains(&expected), "{expected}\nnot in\n{text}");
+    }
+    assert_eq!(text.matches("# TYPE k8s_pod_network_ip_discards_total").count(), 1, "{text}");
+    assert!(!text.contains("conntrack_entries{"), "{text}");
+}
+
 /// The limits hold for all series of the page.
 #[test]
 fn both_names_count_as_series() {

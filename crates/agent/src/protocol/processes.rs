@@ -1,0 +1,210 @@
+//! Finds a process of each pod by its cgroup, and reads the counters of its namespace.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::counters::{Texts, Values};
+
+/// Least time between two looks at all processes, each of which reads a file of every process.
+const RESCAN: Duration = Duration::from_secs(15);
+
+/// A pod to find a process of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Interfaces that the namespace of the pod has.
+    pub interfaces: HashSet<Vec<u8>>,
+}
+
+/// One known process of each pod.
+#[derive(Debug)]
+pub struct Processes {
+    proc: PathBuf,
+    known: HashMap<String, u32>,
+    scanned: Option<Instant>,
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Self::new("/proc")
+    }
+}
+
+impl Processes {
+    /// Processes below this directory, usually `/proc`.
+    pub fn new(proc: impl Into<PathBuf>) -> Self {
+        Self { proc: proc.into(), known: HashMap::new(), scanned: None }
+    }
+
+    /// The counters of each pod, by uid. Pods without a visible process are left out.
+    ///
+    /// Blocks while files are read: some 100 µs for each pod, and more when a pod is new.
+    pub fn read(&mut self, pods: &[Wanted]) -> HashMap<String, Values> {
+        let mut found = HashMap::with_capacity(pods.len());
+        let known = std::mem::take(&mut self.known);
+        for pod in pods {
+            if let Some(pid) = known.get(&pod.uid).copied().filter(|pid| self.is_of(*pid, pod)) {
+                found.insert(pod.uid.clone(), pid);
+            }
+        }
+        let is_due = self.scanned.is_none_or(|scanned| scanned.elapsed() >= RESCAN);
+        if found.len() < pods.len() && is_due {
+            self.scanned = Some(Instant::now());
+            self.find(pods, &mut found);
+        }
+        self.known = found;
+        let limit = fs::read_to_string(self.proc.join("sys/net/netfilter/nf_conntrack_max")).ok();
+        let limit = limit.and_then(|text| text.trim().parse().ok());
+        self.known.iter().map(|(uid, pid)| (uid.clone(), self.texts(*pid, limit).values())).collect()
+    }
+
+    /// Whether any process of another pod than the agent's is visible.
+    #[must_use]
+    pub fn sees_pods(&self) -> bool {
+        let own = fs::read(self.proc.join("self/cgroup")).ok().and_then(|text| uid_of(&text));
+        self.pids().into_iter().any(|pid| self.uid(pid).is_some_and(|uid| Some(uid) != own))
+    }
+
+    /// Looks at all processes, in the order of their PIDs: the process that holds a pod's namespace is the oldest.
+    fn find(&self, pods: &[Wanted], found: &mut HashMap<String, u32>) {
+        let missing: HashMap<_, _> =
+            pods.iter().filter(|pod| !found.contains_key(&pod.uid)).map(|pod| (pod.uid.as_str(), pod)).collect();
+        for pid in self.pids() {
+            let pod = self.uid(pid).and_then(|uid| missing.get(uid.as_str()).copied());
+            if let Some(pod) = pod.filter(|pod| !found.contains_key(&pod.uid) && self.has(pid, &pod.interfaces)) {
+                found.insert(pod.uid.clone(), pid);
+            }
+        }
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
+        let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// A PID can be reused, and a process can enter another namespace.
+    fn is_of(&self, pid: u32, pod: &Wanted) -> bool {
+        self.uid(pid).as_ref() == Some(&pod.uid) && self.has(pid, &pod.interfaces)
+    }
+
+    fn uid(&self, pid: u32) -> Option<String> {
+        uid_of(&fs::read(self.path(pid, "cgroup")).ok()?)
+    }
+
+    /// Whether the namespace of the process has all of these interfaces: a pod's process can have made a namespace of
+    /// its own.
+    fn has(&self, pid: u32, interfaces: &HashSet<Vec<u8>>) -> bool {
+        let Ok(text) = fs::read(self.path(pid, "net/dev")) else { return false };
+        let names: HashSet<_> = text.split(|byte| *byte == b'\n').filter_map(device).collect();
+        interfaces.iter().all(|name| names.contains(name.as_slice()))
+    }
+
+    fn texts(&self, pid: u32, limit: Option<u64>) -> Texts {
+        let read = |name| fs::read_to_string(self.path(pid, name)).unwrap_or_default();
+        Texts {
+            snmp: read("net/snmp"),
+            snmp6: read("net/snmp6"),
+            netstat: read("net/netstat"),
+            conntrack: read("net/stat/nf_conntrack"),
+            limit,
+        }
+    }
+
+    fn path(&self, pid: u32, name: impl AsRef<Path>) -> PathBuf {
+        self.proc.join(pid.to_string()).join(name)
+    }
+}
+
+/// The uid of the pod in a text of `/proc/PID/cgroup`: the kubelet puts all processes of a pod below
+/// `kubepods-burstable-pod6b1c_….slice` or `kubepods/burstable/pod6b1c-…`.
+fn uid_of(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.lines().flat_map(|line| line.split('/')).find_map(|segment| {
+        let segment = segment.strip_suffix(".slice").unwrap_or(segment);
+        let uid = segment.strip_prefix("pod").or_else(|| segment.split_once("-pod").map(|(_, uid)| uid))?;
+        (!uid.is_empty()).then(|| uid.replace('_', "-"))
+    })
+}
+
+/// The name in a line of `/proc/PID/net/dev`: `  eth0: 1296 16 …`. Names have no blanks, and can have colons.
+fn device(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_start();
+    let name = line.split(u8::is_ascii_whitespace).next()?;
+    // A large counter follows the colon without a blank.
+    let end = name.iter().rposition(|byte| *byte == b':')?;
+    Some(&name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_of_both_cgroup_drivers() {
+        let uid = "6b1c0d6c-2b1a-7777-8888-99990d6c2b1a";
+        let systemd = format!(
+            "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice/cri-containerd-ab.scope\n",
+            uid.replace('-', "_")
+        );
+        for (text, expected) in [
+            (&*systemd, Some(uid)),
+            (&format!("0::/../../kubepods-pod{}.slice/cri-ab.scope", uid.replace('-', "_")), Some(uid)),
+            (&format!("12:pids:/kubepods/besteffort/pod{uid}/abc\n0::/\n"), Some(uid)),
+            ("0::/system.slice/kubelet.service\n", None),
+            ("0::/kubepods.slice\n", None),
+            ("", None),
+        ] {
+            assert_eq!(uid_of(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn devices_with_odd_names() {
+        assert_eq!(device(b"  eth0:    1296      16"), Some(&b"eth0"[..]));
+        assert_eq!(device(b"a:b:12 1"), Some(&b"a:b"[..]));
+        assert_eq!(device(b"Inter-|   Receive"), None);
+        assert_eq!(device(b""), None);
+    }
+
+    /// A directory like `/proc` with processes of a pod.
+    fn process(proc: &Path, pid: u32, uid: &str, interfaces: &[&str], retransmits: u64) {
+        let folder = proc.join(pid.to_string());
+        fs::create_dir_all(folder.join("net")).unwrap();
+        fs::write(folder.join("cgroup"), format!("0::/kubepods/pod{uid}/x\n")).unwrap();
+        let lines: Vec<_> = interfaces.iter().map(|name| format!("  {name}: 0 0\n")).collect();
+        fs::write(folder.join("net/dev"), lines.concat()).unwrap();
+        fs::write(folder.join("net/snmp"), format!("Tcp: RetransSegs\nTcp: {retransmits}\n")).unwrap();
+    }
+
+    fn wanted(uid: &str) -> Wanted {
+        Wanted { uid: uid.to_owned(), interfaces: HashSet::from([b"eth0".to_vec()]) }
+    }
+
+    /// A process in a namespace of its own is not taken, nor a PID that belongs to another pod now.
+    #[test]
+    fn processes_must_match_the_pod() {
+        let proc = tempfile::tempdir().unwrap();
+        process(proc.path(), 5, "a", &["lo"], 1);
+        process(proc.path(), 6, "a", &["lo", "eth0"], 2);
+        process(proc.path(), 7, "a", &["lo", "eth0"], 3);
+        process(proc.path(), 8, "b", &["lo", "eth0"], 4);
+        let mut processes = Processes::new(proc.path());
+        let retransmits = |read: &HashMap<String, Values>, uid: &str| read.get(uid).and_then(|values| values[0]);
+        let pods = [wanted("a"), wanted("b"), wanted("c")];
+        let read = processes.read(&pods);
+        assert_eq!(["a", "b", "c"].map(|uid| retransmits(&read, uid)), [Some(2), Some(4), None]);
+        assert!(processes.sees_pods());
+        // The PID of `a` belongs to `c` now.
+        process(proc.path(), 6, "c", &["lo", "eth0"], 9);
+        let read = processes.read(&pods);
+        assert_eq!(["a", "b"].map(|uid| retransmits(&read, uid)), [None, Some(4)], "before all are looked at again");
+        processes.scanned = None;
+        let read = processes.read(&pods);
+        assert_eq!(["a", "b", "c"].map(|uid| retransmits(&read, uid)), [Some(3), Some(4), Some(9)]);
+    }
+}
