@@ -80,7 +80,7 @@ fn files_of_a_pod_agree() {
         assert_eq!((one.network.as_deref(), one.macs.len(), one.addresses.len()), (Some(network), macs, addresses));
     }
     let crio = of("crio-eth0.json");
-    assert_eq!(crio.netns, NetnsName::new("0b6f8c1d-3e55-4a7f-b1c9-8d2e4f60a7b3"));
+    assert_eq!(crio.netns, Some(NetnsName::new("0b6f8c1d-3e55-4a7f-b1c9-8d2e4f60a7b3")));
     assert_eq!(crio.pod.uid.as_deref(), Some("a81d77e0-0b7e-4a31-9c52-1d05512db0ff"));
     assert_eq!(of("containerd-2-dual-stack.json").addresses.len(), 2);
     assert_eq!(of("aws-vpc-cni.json").macs, [], "a dummy of the host's is not in the pod");

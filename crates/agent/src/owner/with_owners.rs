@@ -77,7 +77,11 @@ impl OwnerSources {
 pub struct OwnerTallies {
     /// CNI cache files in use now.
     pub files: u64,
-    /// CNI cache files refused since the start, without files that name no pod.
+    /// CNI cache files in use now that are or were proven to belong to a namespace.
+    pub proven_files: u64,
+    /// CNI cache files since the start that name no pod, or nothing that leads to a namespace.
+    pub foreign_files: u64,
+    /// CNI cache files refused since the start, without foreign files.
     pub refused_files: u64,
     /// Pods known from the API server now.
     pub pods: u64,
@@ -231,8 +235,9 @@ impl<I: Informer> WithOwners<I> {
 
     fn refused(&mut self, path: &std::path::Path, refusal: &Refusal) {
         let (path, reason) = (path.display(), chain(refusal));
-        if matches!(refusal, Refusal::NoPod) {
+        if matches!(refusal, Refusal::NoPod | Refusal::NoNetns) {
             debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {reason}");
+            self.status.send_modify(|status| status.tallies.foreign_files += 1);
         } else {
             warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {reason}");
             self.status.send_modify(|status| status.tallies.refused_files += 1);
@@ -290,6 +295,7 @@ impl<I: Informer> WithOwners<I> {
                 status.cache_faults = faults.cloned().collect();
             }
             status.tallies.files = tagger.files() as u64;
+            status.tallies.proven_files = tagger.proven_files() as u64;
             status.tallies.pods = tagger.pods() as u64;
             status.tallies.conflicts = tagger.conflicts();
             status.tallies.untagged = tagger.untagged() as u64;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use netns_scan::{EngineKind, Fault, FaultKind, Propagation, Status};
 
-use crate::owner::OwnerStatus;
+use crate::owner::{OwnerStatus, OwnerTallies};
 
 /// Result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,12 +154,25 @@ pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, ow
             Check::bad(SUBJECT, fault.as_str(), "run as root; in Kubernetes mount the node's directory read-only")
         };
     }
-    let tallies = &owners.tallies;
-    if tallies.files == 0 && namespaces > 1 {
+    let OwnerTallies { files, proven_files, foreign_files, refused_files, .. } = owners.tallies;
+    let found = format!(
+        "{}: {files} results of pods, {proven_files} in use, {foreign_files} of others, {refused_files} refused",
+        dir.display()
+    );
+    if namespaces <= 1 || proven_files > 0 {
+        return Check::ok(SUBJECT, found);
+    }
+    let why = if files > 0 {
+        "left over, or about namespaces in directories that are not followed (--netns-dir)"
+    } else if refused_files > 0 {
+        "the log names each refused file and the reason"
+    } else if foreign_files > 0 {
+        "no result here is a pod's; containers of podman and others share the directory"
+    } else {
         let how = "no results, though there are namespaces; --cni-cache-dir names where this runtime keeps them";
         return Check::off(SUBJECT, format!("{}: {how}", dir.display()));
-    }
-    Check::ok(SUBJECT, format!("{}: {} results, {} refused", dir.display(), tallies.files, tallies.refused_files))
+    };
+    Check::off(SUBJECT, format!("{found}; {why}"))
 }
 
 /// The pods in the namespaces of this node, as CNI results name the pods.
@@ -223,6 +236,25 @@ mod tests {
     fn namespaces_without_results_are_a_fault() {
         let outcome = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).outcome;
         assert!(matches!(outcome, Outcome::Off(how) if how.contains("--cni-cache-dir")));
+    }
+
+    /// Files that are there are counted, with the reason why none is used, and the path is not in doubt.
+    #[test]
+    fn unused_results_have_a_reason() {
+        let tallies = |files, proven_files, foreign_files, refused_files| {
+            let tallies = OwnerTallies { files, proven_files, foreign_files, refused_files, ..OwnerTallies::default() };
+            let owners = OwnerStatus { tallies, ..OwnerStatus::default() };
+            cni_cache(Some(Path::new("/x")), false, 2, &owners).outcome
+        };
+        for (outcome, why) in [
+            (tallies(3, 0, 0, 0), "left over"),
+            (tallies(0, 0, 0, 2), "refused file"),
+            (tallies(0, 0, 4, 0), "is a pod's"),
+        ] {
+            let Outcome::Off(text) = outcome else { panic!("{why}: {outcome:?}") };
+            assert!(text.starts_with("/x: ") && text.contains(why) && !text.contains("--cni-cache-dir"), "{text}");
+        }
+        assert!(matches!(tallies(3, 2, 1, 1), Outcome::Ok(text) if text.contains("3 results of pods, 2 in use")));
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::interface::{Interface, Pod};
-use iface_core::{IfName, MacAddr, Netns, NetnsId, NetnsName};
+use iface_core::{MacAddr, Netns, NetnsId, NetnsName};
 
+use crate::owner::cni::clues::Clues;
+use crate::owner::cni::network::{Match, Network};
 use crate::owner::cni::result::{Attachment, Evidence, is_random_uuid};
 use crate::owner::pod::same_pod;
 
@@ -20,27 +22,46 @@ use crate::owner::pod::same_pod;
 pub(in crate::owner) struct Attachments {
     files: BTreeMap<Arc<Path>, File>,
     by_netns: BTreeMap<NetnsName, BTreeSet<Arc<Path>>>,
+    /// Files without a name of a namespace, by the namespace that was found for each.
+    found: BTreeMap<NetnsId, BTreeSet<Arc<Path>>>,
+    clues: Clues,
+    /// Number of files that are proven to belong to a namespace, or were before the namespace ended.
+    proven: usize,
 }
 
+/// A file.
 #[derive(Debug)]
-struct File {
-    attachment: Attachment,
+pub(in crate::owner) struct File {
+    pub(in crate::owner) attachment: Attachment,
     bound: Option<Bound>,
 }
 
 /// The namespace of a file.
 #[derive(Clone, Copy, Debug)]
-struct Bound {
-    id: NetnsId,
-    cookie: Option<NonZeroU64>,
+pub(in crate::owner) struct Bound {
+    pub(in crate::owner) id: NetnsId,
+    pub(in crate::owner) cookie: Option<NonZeroU64>,
+}
+
+impl From<&Netns> for Bound {
+    fn from(netns: &Netns) -> Self {
+        Self { id: netns.id, cookie: netns.cookie }
+    }
 }
 
 impl File {
     /// Whether the file can be about the namespace: unbound, or bound to the namespace under an earlier id.
-    fn may_bind(&self, netns: &Netns) -> bool {
+    pub(in crate::owner) fn may_bind(&self, netns: Bound) -> bool {
         let returned = |bound: Bound| bound.id != netns.id && bound.cookie.is_some() && bound.cookie == netns.cookie;
         self.bound.is_none_or(returned)
     }
+}
+
+/// Namespaces in the content of a file, now or before.
+#[derive(Debug, Default)]
+pub(in crate::owner) struct Touched {
+    pub(in crate::owner) names: Vec<NetnsName>,
+    pub(in crate::owner) found: Vec<NetnsId>,
 }
 
 /// Evidence of the files about one namespace.
@@ -53,28 +74,55 @@ pub(in crate::owner) struct Testimony<'a> {
 }
 
 impl Attachments {
-    /// Adds a file's content; returns the names of the namespaces in the new and the old content.
-    pub(in crate::owner) fn insert(&mut self, path: Arc<Path>, attachment: Attachment) -> Vec<NetnsName> {
+    /// Adds a file's content; returns the namespaces in the new and the old content.
+    pub(in crate::owner) fn insert(&mut self, path: Arc<Path>, attachment: Attachment) -> Touched {
         if self.files.get(&path).is_some_and(|known| known.attachment == attachment) {
-            return Vec::new();
+            return Touched::default();
         }
-        let mut touched: Vec<_> = self.remove(&path).into_iter().collect();
-        touched.push(attachment.netns.clone());
-        self.by_netns.entry(attachment.netns.clone()).or_default().insert(path.clone());
+        let mut touched = self.remove(&path);
+        if let Some(netns) = &attachment.netns {
+            touched.names.push(netns.clone());
+            self.by_netns.entry(netns.clone()).or_default().insert(path.clone());
+        }
+        self.clues.insert(&path, &attachment);
         self.files.insert(path, File { attachment, bound: None });
         touched
     }
 
-    /// Removes a file; returns the name of its namespace.
-    pub(in crate::owner) fn remove(&mut self, path: &Path) -> Option<NetnsName> {
-        let netns = self.files.remove(path)?.attachment.netns;
-        if let Some(paths) = self.by_netns.get_mut(&netns) {
-            paths.remove(path);
-            if paths.is_empty() {
-                self.by_netns.remove(&netns);
-            }
+    /// Removes a file; returns its namespace.
+    pub(in crate::owner) fn remove(&mut self, path: &Path) -> Touched {
+        let mut touched = Touched::default();
+        let Some(file) = self.files.remove(path) else { return touched };
+        self.clues.remove(path, &file.attachment);
+        if let Some(netns) = file.attachment.netns {
+            remove_from(&mut self.by_netns, &netns, path);
+            touched.names.push(netns);
         }
-        Some(netns)
+        if let Some(bound) = file.bound {
+            self.proven -= 1;
+            remove_from(&mut self.found, &bound.id, path);
+            touched.found.push(bound.id);
+        }
+        touched
+    }
+
+    /// A file that can be bound to a namespace by its clues.
+    pub(in crate::owner) fn get(&self, path: &Path) -> Option<&File> {
+        self.files.get(path)
+    }
+
+    /// Binds a file to the namespace that its clues have proven; returns the pod.
+    pub(in crate::owner) fn bind(&mut self, path: &Arc<Path>, netns: Bound) -> Option<Arc<Pod>> {
+        let file = self.files.get_mut(path)?;
+        self.proven += usize::from(file.bound.replace(netns).is_none());
+        if file.attachment.netns.is_none() {
+            self.found.entry(netns.id).or_default().insert(path.clone());
+        }
+        Some(file.attachment.pod.clone())
+    }
+
+    pub(in crate::owner) fn clues(&self) -> &Clues {
+        &self.clues
     }
 
     /// Compares an interface of a named namespace with the files of the same name.
@@ -82,13 +130,12 @@ impl Attachments {
         let mut seen = Seen::default();
         let paths = interface.netns.name().and_then(|name| self.by_netns.get(name));
         for path in paths.into_iter().flatten() {
-            let Some(file) = self.files.get_mut(path).filter(|file| file.may_bind(&interface.netns)) else {
+            let Some(file) = self.files.get_mut(path).filter(|file| file.may_bind((&*interface.netns).into())) else {
                 continue;
             };
             match file.attachment.evidence(interface) {
                 Evidence::For => {
-                    let Netns { id, cookie, .. } = *interface.netns;
-                    file.bound = Some(Bound { id, cookie });
+                    self.proven += usize::from(file.bound.replace((&*interface.netns).into()).is_none());
                     seen.proven.push(file.attachment.pod.clone());
                 }
                 Evidence::Against => seen.refuted.push(path.clone()),
@@ -98,7 +145,7 @@ impl Attachments {
         seen
     }
 
-    /// All evidence of the files with this name about the namespace.
+    /// All evidence of the files about the namespace with this name.
     pub(in crate::owner) fn about(&self, id: NetnsId, name: &NetnsName) -> Testimony<'_> {
         let mut testimony = Testimony::default();
         for path in self.by_netns.get(name).into_iter().flatten() {
@@ -109,20 +156,32 @@ impl Attachments {
                 None => testimony.unproven.push(&file.attachment),
             }
         }
+        let found = self.found.get(&id).into_iter().flatten().filter_map(|path| self.files.get(path));
+        let found: Vec<_> = found.map(|file| &file.attachment).collect();
+        // Of two pods with the same host end and address, the earlier is gone and has left a file over.
+        let newest = found.iter().max_by_key(|one| one.written);
+        let is_newest = |one: &&Attachment| newest.is_some_and(|newest| is_of_newest(one, newest));
+        testimony.proven.extend(found.iter().copied().filter(is_newest));
         testimony
     }
 
     /// A namespace is deleted. A random name is never reused, so its files prove the next namespace with the name,
     /// which is the same namespace. Other names are reused: their files stay bound.
     pub(in crate::owner) fn release(&mut self, id: NetnsId, name: &NetnsName) {
+        self.found.remove(&id);
         if !is_random_uuid(name) {
             return;
         }
         for path in self.by_netns.get(name).into_iter().flatten() {
             if let Some(file) = self.files.get_mut(path).filter(|file| file.bound.is_some_and(|bound| bound.id == id)) {
                 file.bound = None;
+                self.proven -= 1;
             }
         }
+    }
+
+    pub(in crate::owner) fn proven(&self) -> usize {
+        self.proven
     }
 
     pub(in crate::owner) fn len(&self) -> usize {
@@ -130,62 +189,15 @@ impl Attachments {
     }
 }
 
-/// The network of an interface in one source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// The network.
-    Named(Arc<str>),
-    /// Name or address of the interface are in the source, but for another interface.
-    OfAnother,
-    /// The source names no network, or several.
-    Unknown,
+fn is_of_newest(one: &Attachment, newest: &Attachment) -> bool {
+    one.written >= newest.written || same_pod(&one.pod, &newest.pod)
 }
 
-impl Network {
-    /// The common network of the entries with the best agreement.
-    pub(in crate::owner) fn from_best<'a>(best: Match, mut networks: impl Iterator<Item = &'a Arc<str>>) -> Self {
-        match (best, networks.next()) {
-            (Match::None, _) | (_, None) => Self::Unknown,
-            (Match::OfAnother, _) => Self::OfAnother,
-            (_, Some(first)) if networks.all(|other| other == first) => Self::Named(first.clone()),
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// Agreement of an interface with a source that names networks, the best last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::owner) enum Match {
-    /// The source is about another interface.
-    None,
-    /// Name or address agree, but only another interface has the address, or several have the address.
-    OfAnother,
-    /// The name agrees, and no single interface has the address.
-    Name,
-    /// Only this interface has the address.
-    Mac,
-    /// Only this interface has the address, and the name agrees.
-    Both,
-}
-
-impl Match {
-    /// Compares an interface with link-layer addresses and the name in a source; see [`Testimony::network`].
-    pub(in crate::owner) fn of(
-        interface: &Interface,
-        macs: &[MacAddr],
-        name: Option<IfName>,
-        carriers: impl Fn(MacAddr) -> usize,
-    ) -> Self {
-        let named = name == Some(interface.name);
-        let has_mac = interface.mac.is_some_and(|mac| macs.contains(&mac));
-        let only = macs.iter().any(|mac| carriers(*mac) == 1 && (!has_mac || interface.mac == Some(*mac)));
-        match (has_mac, only) {
-            (true, true) if named => Self::Both,
-            (true, true) => Self::Mac,
-            (_, false) if named => Self::Name,
-            (false, true) if named => Self::OfAnother,
-            (true, false) => Self::OfAnother,
-            _ => Self::None,
+fn remove_from<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Arc<Path>>>, key: &K, path: &Path) {
+    if let Some(paths) = index.get_mut(key) {
+        paths.remove(path);
+        if paths.is_empty() {
+            index.remove(key);
         }
     }
 }

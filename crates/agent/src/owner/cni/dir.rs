@@ -311,7 +311,8 @@ fn read(path: &Path) -> Result<Attachment, Refusal> {
             _ => error.into(),
         }
     })?;
-    result::parse(&content(&file)?)
+    let attachment = result::parse(&content(&file)?)?;
+    Ok(Attachment { written: file.metadata()?.modified().ok(), ..attachment })
 }
 
 fn content(file: &File) -> Result<Vec<u8>, Refusal> {

@@ -8,8 +8,10 @@
 use std::net::IpAddr;
 use std::path::{Component, Path};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::interface::{Interface, Pod};
+use crate::owner::cni::clues::Clue;
 use iface_core::{IfName, MacAddr, NetnsName};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -29,8 +31,8 @@ const MULTUS_OWN: &str = "multus-cni-network";
 /// One pod interface on one CNI network, as recorded by the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The name of the network namespace.
-    pub netns: NetnsName,
+    /// The name of the network namespace, if the file has the path of a named namespace.
+    pub netns: Option<NetnsName>,
     /// The pod in the CNI arguments, without workload and attributes of the API server.
     pub pod: Arc<Pod>,
     /// The interface's name in the namespace.
@@ -39,10 +41,14 @@ pub struct Attachment {
     pub network: Option<Arc<str>>,
     /// Link-layer addresses of the created interfaces in the namespace.
     pub macs: Vec<MacAddr>,
+    /// Names of the created interfaces outside the namespace: bridges and host ends of veths.
+    pub ends: Vec<IfName>,
     /// Whether multus delegated the attachment: the file then names the real network.
     pub delegated: bool,
     /// Addresses of the pod, without the addresses of `lo`.
     pub addresses: Vec<IpAddr>,
+    /// Time of the last change of the file, if known.
+    pub written: Option<SystemTime>,
 }
 
 /// Evidence of an interface about an attachment with the name of its namespace.
@@ -57,6 +63,19 @@ pub(in crate::owner) enum Evidence {
 }
 
 impl Attachment {
+    /// Properties of interfaces that can prove the file without the name of a namespace, or where the name alone
+    /// proves nothing and the addresses inside may be gone.
+    pub(in crate::owner) fn clues(&self) -> impl Iterator<Item = Clue> {
+        let nameless = self.netns.is_none();
+        let ends = self.ends.iter().filter(|_| !self.is_proven_by_name()).map(|end| Clue::End(*end));
+        let macs = self.macs.iter().filter(move |_| nameless).map(|mac| Clue::Mac(*mac));
+        ends.chain(macs).chain(self.addresses.iter().filter(move |_| nameless).map(|address| Clue::Address(*address)))
+    }
+
+    fn is_proven_by_name(&self) -> bool {
+        self.netns.as_ref().is_some_and(is_random_uuid)
+    }
+
     /// Compares `interface`, in a namespace with the attachment's name, with the attachment.
     ///
     /// A random UUID in the namespace's name is proof: the pod may change its addresses, but the name is never
@@ -64,7 +83,7 @@ impl Attachment {
     /// IP address if the plugin names no link-layer address (Calico) or a shared address. A file
     /// without addresses is trusted, except containerd's own for `lo`, a match for every namespace.
     pub(in crate::owner) fn evidence(&self, interface: &Interface) -> Evidence {
-        if is_random_uuid(&self.netns) {
+        if self.is_proven_by_name() {
             return Evidence::For;
         }
         let named = interface.name == self.interface;
@@ -107,8 +126,11 @@ pub enum Refusal {
     /// No `K8S_POD_NAMESPACE` and `K8S_POD_NAME`: podman, nerdctl and others share the cache.
     #[error("names no pod in cniArgs; its network namespace belongs to something other than Kubernetes")]
     NoPod,
-    /// Neither `netns` nor a `sandbox` is the path of a named namespace, or they differ.
-    #[error("names no network namespace; libcni 1.2 and newer write one for every plugin")]
+    /// `netns` and `sandbox` are paths of several namespaces.
+    #[error("names several network namespaces")]
+    TwoNetns,
+    /// No namespace, host end or address: the result of a plugin that makes no interface, or sets up `lo`.
+    #[error("names no network namespace, and no interface or address by which to find the namespace")]
     NoNetns,
     /// The interface's name is empty or longer than the kernel allows.
     #[error("has the interface name {0:?}, which no interface can have")]
@@ -145,6 +167,8 @@ struct CniResult {
 #[derive(Deserialize)]
 struct CniInterface {
     #[serde(default)]
+    name: String,
+    #[serde(default)]
     mac: String,
     #[serde(default)]
     sandbox: String,
@@ -176,14 +200,29 @@ pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
     let pod = pod(info.cni_args.as_deref().unwrap_or_default()).ok_or(Refusal::NoPod)?;
     let result = info.result.unwrap_or_default();
     let interfaces = result.interfaces.as_deref().unwrap_or_default();
-    let netns = netns(info.netns.as_deref(), interfaces).ok_or(Refusal::NoNetns)?;
+    let netns = netns(info.netns.as_deref(), interfaces)?;
     let interface = IfName::new(&info.if_name)
         .filter(|name| !name.as_bytes().is_empty())
         .ok_or_else(|| Refusal::BadInterfaceName(info.if_name.chars().take(64).collect()))?;
-    let inside = interfaces.iter().filter(|one| netns_name(&one.sandbox).is_some());
+    // Some plugins name the namespace by the path of a process, or by a word.
+    let is_inside = |one: &&CniInterface| match netns {
+        Some(_) => netns_name(&one.sandbox).is_some(),
+        None => !one.sandbox.is_empty(),
+    };
+    let macs: Vec<MacAddr> =
+        interfaces.iter().filter(is_inside).filter_map(|one| one.mac.parse().ok()).filter(is_link_layer).collect();
+    // Azure names the interface inside without a sandbox.
+    let outside = interfaces.iter().filter(|one| one.sandbox.is_empty()).filter_map(|one| IfName::new(&one.name));
+    let ends: Vec<IfName> = outside.filter(|name| *name != interface && !name.as_bytes().is_empty()).collect();
+    let addresses = addresses(&result);
+    if netns.is_none() && macs.is_empty() && ends.is_empty() && addresses.is_empty() {
+        return Err(Refusal::NoNetns);
+    }
     Ok(Attachment {
-        macs: inside.filter_map(|one| one.mac.parse().ok()).filter(is_link_layer).collect(),
-        addresses: addresses(&result),
+        macs,
+        ends,
+        addresses,
+        written: None,
         delegated: false,
         network: Some(info.network_name).filter(|name| !name.is_empty() && name != MULTUS_OWN).map(Into::into),
         netns,
@@ -206,11 +245,11 @@ fn pod(args: &[(String, String)]) -> Option<Pod> {
 }
 
 /// The common name in `netns` and every sandbox.
-fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Option<NetnsName> {
+fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Result<Option<NetnsName>, Refusal> {
     let sandboxes = interfaces.iter().map(|one| one.sandbox.as_str());
     let mut names = field.into_iter().chain(sandboxes).filter_map(netns_name);
-    let first = names.next()?;
-    names.all(|other| other == first).then_some(first)
+    let first = names.next();
+    if names.any(|other| Some(other) != first) { Err(Refusal::TwoNetns) } else { Ok(first) }
 }
 
 /// The last part of a namespace's path.
@@ -228,7 +267,7 @@ fn netns_name(path: &str) -> Option<NetnsName> {
 }
 
 /// Kinds with the link-layer address of the lower interface by default.
-fn has_parents_mac(interface: &Interface) -> bool {
+pub(in crate::owner) fn has_parents_mac(interface: &Interface) -> bool {
     interface.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "ipvlan" | "ipvtap" | "vlan"))
 }
 
@@ -349,7 +388,7 @@ mod tests {
     #[test]
     fn sandbox_names_the_namespace() {
         let attachment = read(&bridge()).unwrap();
-        assert_eq!(attachment.netns, NetnsName::new("cni-77"));
+        assert_eq!(attachment.netns, Some(NetnsName::new("cni-77")));
         assert_eq!((attachment.pod.namespace.as_str(), attachment.pod.name.as_str()), ("shop", "web-0"));
         assert_eq!(attachment.pod.uid.as_deref(), Some("u-1"));
         assert_eq!(attachment.interface, "eth0");
@@ -364,7 +403,7 @@ mod tests {
         file["netns"] = json!("/run/netns/cni-77");
         file["result"]["interfaces"] = json!([{"name": "cali1", "mac": "ee:ee:ee:ee:ee:ee"}]);
         let attachment = read(&file).unwrap();
-        assert_eq!(attachment.netns, NetnsName::new("cni-77"));
+        assert_eq!(attachment.netns, Some(NetnsName::new("cni-77")));
         assert!(attachment.macs.is_empty());
     }
 
@@ -377,19 +416,30 @@ mod tests {
     }
 
     #[test]
-    fn proc_path_is_refused() {
-        for path in ["/proc/42/ns/net", "cni-77", "0", "", "/", "/var/run/netns/.."] {
+    fn proc_path_is_no_name() {
+        for (path, macs) in
+            [("/proc/42/ns/net", 1), ("cni-77", 1), ("0", 1), ("", 0), ("/", 1), ("/var/run/netns/..", 1)]
+        {
             let mut file = bridge();
             file["result"]["interfaces"][2]["sandbox"] = json!(path);
-            assert!(matches!(read(&file), Err(Refusal::NoNetns)), "{path:?}");
+            let read = read(&file).unwrap();
+            assert_eq!((read.netns, read.macs.len(), read.ends.len()), (None, macs, 2), "{path:?}");
         }
+    }
+
+    /// A result without any clue, as of a plugin that sets up `lo`, is refused.
+    #[test]
+    fn file_without_clue_is_refused() {
+        let mut file = bridge();
+        file["result"] = json!({"cniVersion": "1.0.0", "interfaces": [], "ips": [{"address": "127.0.0.1/8"}]});
+        assert!(matches!(read(&file), Err(Refusal::NoNetns)));
     }
 
     #[test]
     fn two_namespaces_are_refused() {
         let mut file = bridge();
         file["netns"] = json!("/var/run/netns/cni-78");
-        assert!(matches!(read(&file), Err(Refusal::NoNetns)));
+        assert!(matches!(read(&file), Err(Refusal::TwoNetns)));
     }
 
     #[test]

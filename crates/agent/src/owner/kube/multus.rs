@@ -11,8 +11,8 @@ use crate::interface::Interface;
 use iface_core::{IfName, MacAddr};
 use serde::Deserialize;
 
-use crate::owner::cni::attachments::Match;
-pub use crate::owner::cni::attachments::Network;
+use crate::owner::cni::network::Match;
+pub use crate::owner::cni::network::Network;
 
 /// The annotation, and its name before version 1.1 of the standard.
 pub const ANNOTATIONS: [&str; 2] = ["k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status"];

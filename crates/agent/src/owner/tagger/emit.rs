@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::interface::{End, Event, Interface, Owner};
 use iface_core::{InterfaceId, MacAddr, NetnsId, Place};
 
-use crate::owner::cni::attachments::Network;
+use crate::owner::cni::network::Network;
 use crate::owner::kube::multus;
 use crate::owner::pod::same_pod;
 use crate::owner::tagger::Tagger;

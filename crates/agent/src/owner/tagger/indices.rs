@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::interface::{Interface, Source};
 use iface_core::{InterfaceId, Netns, NetnsId, NetnsName, Place};
@@ -19,7 +20,7 @@ impl Tagger {
         let mut concerned = BTreeSet::new();
         if !self.spaces.contains_key(&id) {
             concerned.insert(id);
-            concerned.extend(self.found(&interface.netns));
+            concerned.extend(self.found(&interface.netns, interface.since));
         }
         let Some(space) = self.spaces.get_mut(&id) else { return concerned };
         space.interfaces.insert(interface.id);
@@ -36,7 +37,7 @@ impl Tagger {
 
     /// Adds a namespace; returns the namespaces to decide again. A namespace whose names were gone for a while is
     /// another namespace to the informer, but has the same cookie, and so the same pod.
-    fn found(&mut self, netns: &Netns) -> BTreeSet<NetnsId> {
+    fn found(&mut self, netns: &Netns, since: SystemTime) -> BTreeSet<NetnsId> {
         let id = netns.id;
         let known = netns.cookie.and_then(|cookie| self.left.remove(&cookie));
         let mut concerned = BTreeSet::new();
@@ -47,8 +48,15 @@ impl Tagger {
                 Source::PodIp => known.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
             }
         }
-        let (interfaces, said) = (BTreeSet::new(), VecDeque::new());
-        let space = Space { place: netns.place.clone(), cookie: netns.cookie, interfaces, decision: None, known, said };
+        let space = Space {
+            place: netns.place.clone(),
+            cookie: netns.cookie,
+            found: self.complete.then_some(since),
+            interfaces: BTreeSet::new(),
+            decision: None,
+            known,
+            said: VecDeque::new(),
+        };
         self.spaces.insert(id, space);
         concerned
     }

@@ -8,6 +8,7 @@ pub mod conflict;
 pub(super) mod decision;
 mod emit;
 mod indices;
+mod nameless;
 pub(super) mod node;
 pub(super) mod pod_ip;
 #[cfg(test)]
@@ -18,12 +19,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::interface::{Event, Interface, Pod, Source};
 use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
 
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
+use self::nameless::Traces;
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
@@ -55,6 +58,7 @@ pub struct Tagger {
     /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
     left: BTreeMap<NonZeroU64, Decision>,
     files: Attachments,
+    traces: Traces,
     addresses: PodIps,
     pods: Pods,
     /// Whether all interfaces that existed at the start are known: until then an address may also be
@@ -71,6 +75,8 @@ pub struct Tagger {
 struct Space {
     place: Place,
     cookie: Option<NonZeroU64>,
+    /// Time of the discovery; `None` for a namespace that existed at the start.
+    found: Option<SystemTime>,
     interfaces: BTreeSet<InterfaceId>,
     decision: Option<Decision>,
     known: Option<Decision>,
@@ -87,6 +93,7 @@ impl Tagger {
             Event::Synced => {
                 self.complete = true;
                 self.note_other_addresses();
+                self.find_namespaces(self.files.clues().all());
                 self.settle(self.spaces.keys().copied().collect());
                 self.events.push(Event::Synced);
             }
@@ -96,14 +103,17 @@ impl Tagger {
     /// Applies the content of a CNI cache file.
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
         let touched = self.files.insert(path.clone(), attachment);
-        let concerned = self.compare_named(&touched);
+        let mut concerned = self.compare_named(&touched.names);
+        concerned.extend(touched.found);
+        concerned.extend(self.find_namespaces([path.clone()].into()));
         self.settle(concerned);
     }
 
     /// Applies the deletion of a CNI cache file, or the loss of its content.
     pub fn file_gone(&mut self, path: &Path) {
         let touched = self.files.remove(path);
-        let concerned = self.named(touched.as_slice());
+        let mut concerned = self.named(&touched.names);
+        concerned.extend(touched.found);
         self.settle(concerned);
     }
 
@@ -154,6 +164,12 @@ impl Tagger {
         self.files.len()
     }
 
+    /// Number of CNI files that are or were proven to belong to a namespace.
+    #[must_use]
+    pub fn proven_files(&self) -> usize {
+        self.files.proven()
+    }
+
     /// Number of pods known from the API server.
     #[must_use]
     pub fn pods(&self) -> usize {
@@ -171,6 +187,8 @@ impl Tagger {
         let carried = carried.and_then(|before| before.owner.clone());
         self.interfaces.insert(now.id, with_owner(now, carried));
         concerned.extend(self.hold_against_files(now));
+        let paths = self.move_traces(before.as_deref(), Some(now));
+        concerned.extend(self.find_namespaces(paths));
         // Decided before the event, so that the interface comes with its owner.
         let mut changed = self.decide_all(concerned);
         if self.moves_networks(before.as_deref(), Some(now)) {
@@ -192,10 +210,12 @@ impl Tagger {
         let mut concerned = self.move_addresses(id, Some(&last), None);
         let moved = self.moves_networks(Some(&last), None);
         let left = self.leave(id, interface);
-        self.events.push(Event::Deleted(last));
+        self.events.push(Event::Deleted(last.clone()));
         // Another namespace may have the name since.
         concerned.extend(self.compare_named(left.as_slice()));
         let moved = moved && self.spaces.contains_key(&id);
+        let paths = self.move_traces(Some(&last), None);
+        concerned.extend(self.find_namespaces(paths));
         self.settle(concerned);
         if moved {
             self.refresh(id);

@@ -287,7 +287,8 @@ impl PodIps {
         }
     }
 
-    fn holders(&self, address: IpAddr) -> impl Iterator<Item = NetnsId> {
+    /// The namespaces with an address.
+    pub(in crate::owner) fn holders(&self, address: IpAddr) -> impl Iterator<Item = NetnsId> {
         self.by_address.get(&address).into_iter().flat_map(|entry| entry.holders.keys().copied())
     }
 

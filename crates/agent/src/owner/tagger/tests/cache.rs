@@ -206,3 +206,112 @@ fn bond_members_are_no_conflict() {
     let (tagger, _) = after(files.into_iter().chain([added(&net1), added(&net2), synced()]));
     assert_eq!(tagger.conflicts().of(ConflictKind::OtherAddress), 1, "no bond explains the address");
 }
+
+/// A file as Calico writes: no namespace, the host end, an address.
+fn nameless(pod: &Arc<Pod>, ends: &[&str], address: &str) -> Attachment {
+    Attachment {
+        netns: None,
+        macs: Vec::new(),
+        ends: ends.iter().map(|end| IfName::new(end).unwrap()).collect(),
+        addresses: if address.is_empty() { Vec::new() } else { vec![address.parse().unwrap()] },
+        ..file("", pod, 0, "podnet")
+    }
+}
+
+/// A namespace with a veth, and the host end of the veth.
+fn veth(id: u64, name: &str, end: &str, address: &str) -> [Arc<Interface>; 2] {
+    let netns = netns(id, name);
+    let mut eth0 = interface(id * 10, &netns, "eth0", id as u8, address);
+    Arc::make_mut(&mut eth0).kind = Some(iface_core::Kind::new("veth"));
+    let mut end = interface(id * 10 + 1, &host(), end, 0xee, "");
+    Arc::make_mut(&mut end).peer = Some(Peer::new(netns, eth0.ifindex, eth0.name).into());
+    [eth0, end]
+}
+
+/// A file without a namespace is about the namespace that its host end leads to, in any order.
+#[test]
+fn host_end_and_address_prove() {
+    let [eth0, end] = veth(1, "cni-a", "cali1", "10.0.0.1/32");
+    let [other, other_end] = veth(2, "cni-b", "cali2", "10.0.0.2/32");
+    let file = Input::File("f", nameless(&pod("web", Some("u1")), &["cali1"], "10.0.0.1"));
+    for inputs in permutations(&[added(&eth0), added(&end), added(&other), file, synced()]) {
+        let (tagger, reader) = after(inputs.into_iter().chain([added(&other_end)]));
+        assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+        assert_eq!(reader.owner(&end).map(|(uid, ..)| uid), Some("u1".to_owned()));
+        assert_eq!(reader.network(&eth0).as_deref(), Some("podnet"));
+        assert_eq!((reader.owner(&other), tagger.conflicts().total()), (None, 0));
+    }
+}
+
+/// An address or a MAC address proves a file without host end, unless two namespaces have it.
+#[test]
+fn single_carrier_proves() {
+    let eth0 = interface(1, &netns(1, "cni-a"), "eth0", 7, "10.0.0.1/24");
+    let twin = interface(2, &netns(2, "cni-b"), "eth0", 7, "10.0.0.1/24");
+    let by_address = nameless(&pod("web", Some("u1")), &[], "10.0.0.1");
+    let by_mac = Attachment { macs: eth0.mac.into_iter().collect(), ..nameless(&pod("web", Some("u1")), &[], "") };
+    for file in [by_address, by_mac].map(|file| Input::File("f", file)) {
+        let (_, reader) = after([file.clone(), added(&eth0), synced()]);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+        let (_, reader) = after([file.clone(), added(&eth0), added(&twin), synced()]);
+        assert_eq!((reader.owner(&eth0), reader.owner(&twin)), (None, None));
+        let (_, reader) = after([file, added(&eth0), added(&twin), synced(), deleted(&twin)]);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache), "the other carrier is gone");
+    }
+}
+
+/// What a file and a namespace both have must agree, and a file says nothing about a younger namespace.
+#[test]
+fn left_over_nameless_file_proves_nothing() {
+    let [eth0, end] = veth(1, "cni-a", "cali1", "10.0.0.1/32");
+    let [bare, bare_end] = veth(1, "cni-a", "cali1", "");
+    let old = |ends: &[&str], address: &str| Input::File("f", nameless(&pod("old", Some("u0")), ends, address));
+    for file in [old(&["cali9"], "10.0.0.1"), old(&["cali1"], "10.0.0.9")] {
+        for inputs in permutations(&[added(&eth0), added(&end), file, synced()]) {
+            let (_, reader) = after(inputs);
+            assert_eq!(reader.owner(&eth0), None);
+        }
+    }
+    let at = |seconds| Some(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    for mut found in [eth0, bare] {
+        Arc::make_mut(&mut found).since = at(100).unwrap();
+        let end = if found.addresses.is_empty() { &bare_end } else { &end };
+        for (seconds, owner) in [(50, None), (95, by("u0", Source::CniCache)), (101, by("u0", Source::CniCache))] {
+            let file = nameless(&pod("old", Some("u0")), &["cali1"], "10.0.0.1");
+            let file = Input::File("f", Attachment { written: at(seconds), ..file });
+            let (_, reader) = after([file, synced(), added(&found), added(end)]);
+            assert_eq!(reader.owner(&found), owner, "written at {seconds}");
+        }
+    }
+}
+
+/// Of two nameless files about one namespace, the newer names the pod: the other is left over.
+#[test]
+fn newer_nameless_file_wins() {
+    let [eth0, end] = veth(1, "cni-a", "cali1", "10.0.0.1/32");
+    let of = |path, uid, seconds| {
+        let written = Some(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+        Input::File(path, Attachment { written, ..nameless(&pod("web", Some(uid)), &["cali1"], "10.0.0.1") })
+    };
+    for inputs in permutations(&[added(&eth0), added(&end), of("f", "u0", 1), of("g", "u1", 2)]) {
+        let (tagger, reader) = after(inputs.into_iter().chain([synced()]));
+        assert_eq!((reader.owner(&eth0), tagger.conflicts().total()), (by("u1", Source::CniCache), 0));
+    }
+}
+
+/// The host end proves a file whose addresses the pod has taken away, as gVisor does.
+#[test]
+fn host_end_proves_without_address() {
+    let [eth0, end] = veth(1, "a", "cali1", "");
+    let file = nameless(&pod("web", Some("u1")), &["cali1"], "10.0.0.1");
+    for netns in [None, Some(NetnsName::new("a"))] {
+        let file = Input::File("f", Attachment { netns, ..file.clone() });
+        let (_, reader) = after([file.clone(), added(&eth0), added(&end), synced()]);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+        let (_, reader) = after([synced(), added(&eth0), added(&end), file, Input::Gone("f")]);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
+    }
+    let elsewhere = Input::File("f", Attachment { netns: Some(NetnsName::new("b")), ..file });
+    let (_, reader) = after([elsewhere, added(&eth0), added(&end), synced()]);
+    assert_eq!(reader.owner(&eth0), None, "the file is about another namespace");
+}

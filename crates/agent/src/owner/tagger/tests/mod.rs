@@ -43,11 +43,13 @@ const RANDOM: &str = "cni-26a5a60e-766c-44c4-8125-5b68aecf097d";
 
 fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
     Attachment {
-        netns: NetnsName::new(netns),
+        netns: Some(NetnsName::new(netns)),
         pod: pod.clone(),
         interface: IfName::new("eth0").unwrap(),
         network: Some(network.into()),
         macs: vec![[2, 0, 0, 0, 0, mac].into()],
+        ends: Vec::new(),
+        written: None,
         addresses: Vec::new(),
         delegated: false,
     }

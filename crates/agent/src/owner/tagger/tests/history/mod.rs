@@ -21,10 +21,12 @@ const NAMES: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A pod starts: its name, the delay of its file, and whether its namespace's name was used before.
+    /// A pod starts: its name, the delay of its file, whether the file names the namespace, and whether the
+    /// namespace's name was used before.
     Start {
         name: usize,
         file: FileTime,
+        nameless: bool,
         reuse_name: bool,
     },
     /// A pod's containers exit.
@@ -68,8 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
     let any_pod = 0usize..8;
     let file = prop_oneof![3 => Just(FileTime::Now), 2 => Just(FileTime::Late), 2 => Just(FileTime::Never)];
     prop_oneof![
-        4 => (0..NAMES, file, any::<bool>())
-            .prop_map(|(name, file, reuse_name)| Step::Start { name, file, reuse_name }),
+        4 => (0..NAMES, file, any::<bool>(), any::<bool>())
+            .prop_map(|(name, file, nameless, reuse_name)| Step::Start { name, file, nameless, reuse_name }),
         2 => any_pod.clone().prop_map(Step::Complete),
         2 => any_pod.clone().prop_map(Step::Delete),
         4 => (any_pod.clone(), any::<bool>()).prop_map(|(pod, keep_file)| Step::TearDown { pod, keep_file }),

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::interface::{Event, Interface, Pod};
-use iface_core::{IfName, InterfaceId, Netns, NetnsId, NetnsName, Peer, Place};
+use iface_core::{IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, Peer, Place};
 
 use super::{FileTime, Step};
 use crate::owner::cni::result::Attachment;
@@ -84,7 +84,7 @@ impl Node {
 
     pub(super) fn step(&mut self, step: Step) {
         match step {
-            Step::Start { name, file, reuse_name } => self.start(name, file, reuse_name),
+            Step::Start { name, file, nameless, reuse_name } => self.start(name, file, nameless, reuse_name),
             Step::Complete(pod) => {
                 self.change(pod, |pod| (pod.stage == Stage::Running).then(|| pod.stage = Stage::Completed).is_some())
             }
@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    fn start(&mut self, name: usize, file_time: FileTime, reuse_name: bool) {
+    fn start(&mut self, name: usize, file_time: FileTime, nameless: bool, reuse_name: bool) {
         let taken: Vec<u8> =
             self.pods.iter().filter(|pod| pod.stage < Stage::TornDown).map(|pod| pod.address).collect();
         let Some(address) = (1..=ADDRESSES).find(|address| !taken.contains(address)) else { return };
@@ -123,7 +123,7 @@ impl Node {
         let uid: Arc<str> = format!("uid-{number}").into();
         self.namespaces.insert(netns.id.inode, uid.clone());
         let interfaces = interfaces(&netns, number, address);
-        let file = attachment(&uid, &name, &netns, &interfaces[1]);
+        let file = attachment(&uid, &name, &interfaces, nameless);
         let pod = Real {
             path: Path::new(&format!("podnet-{number}-eth0")).into(),
             file: (file_time != FileTime::Never).then_some(file),
@@ -209,7 +209,8 @@ impl Node {
         self.namespaces.insert(netns.id.inode, real.uid.clone());
         let before = std::mem::replace(&mut real.interfaces, interfaces(&netns, number, real.address));
         real.netns = netns;
-        real.file = real.file.as_ref().map(|_| attachment(&real.uid, &real.name, &real.netns, &real.interfaces[1]));
+        let nameless = real.file.as_ref().map(|file| file.netns.is_none());
+        real.file = nameless.map(|nameless| attachment(&real.uid, &real.name, &real.interfaces, nameless));
         real.path = Path::new(&format!("podnet-{number}-eth0")).into();
         self.kernel.extend(before.into_iter().map(Event::Deleted));
         self.kernel.extend(self.pods[pod].interfaces.iter().cloned().map(Event::Added));
@@ -418,13 +419,17 @@ fn named(uid: &str, name: &str) -> Arc<Pod> {
     })
 }
 
-fn attachment(uid: &str, name: &str, netns: &Netns, eth0: &Interface) -> Attachment {
+/// A result as of a bridge, or as Calico writes it, without the namespace.
+fn attachment(uid: &str, name: &str, interfaces: &[Arc<Interface>], nameless: bool) -> Attachment {
+    let [_, eth0, end, ..] = interfaces else { unreachable!("each pod has three") };
     Attachment {
-        netns: netns.name().unwrap().clone(),
+        netns: eth0.netns.name().filter(|_| !nameless).cloned(),
         pod: named(uid, name),
         interface: eth0.name,
         network: Some("podnet".into()),
-        macs: eth0.mac.into_iter().collect(),
+        macs: eth0.mac.into_iter().filter(|_| !nameless).collect(),
+        ends: vec![end.name],
+        written: Some(eth0.since + Duration::from_secs(1)),
         addresses: eth0.addresses.iter().map(|net| net.addr()).collect(),
         delegated: false,
     }
@@ -446,6 +451,9 @@ fn interface(netns: &Arc<Netns>, id: u64, name: &str, mac: u64, address: Option<
     let mut interface = Interface::new(id_of, netns.clone(), id as u32, IfName::new(name).unwrap());
     interface.mac = Some([2, 0, mac[4], mac[5], mac[6], mac[7]].into());
     interface.addresses = address.map(net).unwrap_or_default();
-    interface.since = UNIX_EPOCH;
+    interface.since = UNIX_EPOCH + Duration::from_secs(id * 10);
+    if name != "lo" {
+        interface.kind = Some(Kind::new("veth"));
+    }
     Arc::new(interface)
 }
