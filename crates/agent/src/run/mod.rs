@@ -1,6 +1,7 @@
 //! The program that runs on a node: builds all parts, supervises them and ends them in order.
 
 mod collector;
+mod flood;
 mod handlers;
 mod limit;
 mod link_speed;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::collector::{Collector, SeriesCount, Shared};
+use self::flood::Flood;
 use self::outage::Outage;
 use self::reload::Reload;
 use self::sender::{Sender, exported};
@@ -59,9 +61,10 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     start_servers(config, &shared, &pipeline, &mut supervisor).await?;
     announce(config, &pipeline);
     let mut sink = EventSink::new(shared.own.clone(), synced, logs);
+    let mut flood = Flood::new();
     let ended = loop {
         tokio::select! {
-            event = pipeline.next() => sink.take(&event?, &pipeline),
+            event = flood.next(async || pipeline.next().await) => sink.take(&event?, &pipeline),
             ended = supervisor.ended() => break ended,
             config = reload.next() => pipeline.reload(&config),
             () = sink.report_omissions() => {}
