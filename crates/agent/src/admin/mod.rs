@@ -8,6 +8,7 @@ mod host;
 mod index;
 mod places;
 mod server;
+mod tls;
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,7 @@ use futures_util::stream;
 use serde::Deserialize;
 
 pub use self::server::serve;
+pub use self::tls::{ServerFiles, ServerTlsError, Tls};
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
 use crate::json::{FaultView, InterfaceView, LookupView};

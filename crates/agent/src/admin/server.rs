@@ -13,12 +13,16 @@ use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::host::own_host;
 use super::places::{Activity, Places};
+use super::tls::Tls;
 
 /// Connections at a time. A new connection beyond ends the one that has been idle for longest, so that a probe
 /// is answered whatever else is connected.
@@ -32,11 +36,16 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const LIFETIME: Duration = Duration::from_secs(300);
 const CUT: Duration = Duration::from_secs(30);
 
-/// Serves until `shutdown` is done; then connections end at once.
+/// Serves, with TLS where given, until `shutdown` is done; then connections end at once.
 ///
 /// # Errors
 /// When no connection can be accepted any more. Running out of file descriptors is waited out.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    mut tls: Option<Tls>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let places = Places::new(CONNECTIONS);
     let guarded = router.clone().layer(middleware::from_fn(own_host));
     let mut connections = JoinSet::new();
@@ -52,7 +61,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                 let loopback = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
                 let router = if loopback { &guarded } else { &router }.clone();
                 let activity = places.activity();
-                let task = connections.spawn(connection(stream, router, activity.clone()));
+                let task = match tls.as_mut().map(Tls::config) {
+                    Some(tls) => connections.spawn(encrypted(stream, tls, router, activity.clone())),
+                    None => connections.spawn(plain(stream, router, activity.clone())),
+                };
                 places.take(activity, task);
             }
             Err(error) if is_passing(&error) => {
@@ -99,10 +111,21 @@ async fn refuse_http2(mut stream: TcpStream) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, activity: Arc<Activity>) {
+async fn encrypted(stream: TcpStream, tls: Arc<ServerConfig>, router: Router, activity: Arc<Activity>) {
+    let handshake = tokio::time::timeout(HEADER_TIME, TlsAcceptor::from(tls).accept(stream));
+    if let Ok(Ok(stream)) = handshake.await {
+        connection(stream, router, activity).await;
+    }
+}
+
+async fn plain(stream: TcpStream, router: Router, activity: Arc<Activity>) {
     if begins_http2(&stream).await {
         return refuse_http2(stream).await;
     }
+    connection(stream, router, activity).await;
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, activity: Arc<Activity>) {
     // The guard moves into the body, so that the connection counts as busy until the answer is complete.
     let count = move |request, next: Next| {
         let busy = activity.begin();

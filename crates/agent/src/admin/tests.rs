@@ -12,7 +12,7 @@ use super::*;
 use crate::lookup::Answer;
 use crate::testing::{at, eth0, interface, pod, pod_interface};
 
-fn handles() -> Handles {
+pub(super) fn handles() -> Handles {
     let known = || {
         let tun = interface(9, "tun0", Place::Named(NetnsName::new("blue")), at(1));
         vec![pod_interface(2, "eth0", &pod("web"), at(1)), Arc::new(tun), eth0(1, at(1))]
@@ -50,7 +50,7 @@ async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> 
 async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve(listener, router, std::future::pending());
+    let server = serve(listener, None, router, std::future::pending());
     let limited = tokio::time::timeout(Duration::from_secs(20), client(address));
     tokio::select! {
         answer = limited => answer.expect("the client is done in time"),

@@ -62,6 +62,7 @@ pub async fn check_files(config: &Config) -> Result<(), Faults> {
     let tls: BTreeSet<_> = otlp.metrics.iter().chain(&otlp.logs).map(|settings| &settings.tls).collect();
     let mut faults: Vec<_> =
         tls.into_iter().filter_map(|files| files.check().err()).map(|error| chain(&error)).collect();
+    faults.extend(config.metrics_tls.iter().filter_map(|files| files.check().err()).map(|error| chain(&error)));
     if let Some(path) = config.kubeconfig.as_deref().filter(|_| config.watch_pods) {
         faults.extend(ApiServer::connect(Some(path)).await.err().map(|error| chain(&error)));
     }

@@ -17,6 +17,7 @@ use clap::{Arg, ArgAction};
 use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
+use crate::admin::ServerFiles;
 use crate::causes::chain;
 use crate::metrics::points::{Options, PageNames};
 use crate::printable::Printable;
@@ -60,6 +61,9 @@ pub struct Config {
     pub admin_address: Option<SocketAddr>,
     /// Address of the server of metrics and probes alone; `None`: none.
     pub metrics_address: Option<SocketAddr>,
+    /// TLS of the server of metrics.
+    pub metrics_tls: Option<ServerFiles>,
+    tls_paths: TlsPaths,
     /// Time limit of the last export.
     pub shutdown_grace: Duration,
     /// Level and format of logs.
@@ -215,11 +219,42 @@ impl ConfigSources {
                 format!("{origin}: {}", chain(&fault))
             })),
         }
+        let paths = std::mem::take(&mut config.tls_paths);
+        match paths.files(config.metrics_address.is_some()) {
+            Ok(files) => config.metrics_tls = files,
+            Err(fault) => faults.push(fault.to_owned()),
+        }
         match otlp::resolve(&said, environment) {
             Ok(otlp) => config.export.otlp = otlp,
             Err(wrong) => faults.extend(wrong),
         }
         if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+    }
+}
+
+/// Paths of the files for TLS of the metrics server, as set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TlsPaths {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+}
+
+impl TlsPaths {
+    /// # Errors
+    /// Settings that belong together.
+    fn files(self, has_address: bool) -> Result<Option<ServerFiles>, &'static str> {
+        match (self.certificate, self.key, self.client_ca) {
+            (None, None, None) => Ok(None),
+            (Some(_), Some(_), _) if !has_address => {
+                Err("--metrics-tls-certificate is for --metrics-address, which is not set")
+            }
+            (Some(certificate), Some(key), client_ca) => Ok(Some(ServerFiles { certificate, key, client_ca })),
+            (None, None, Some(_)) => {
+                Err("--metrics-tls-client-ca needs --metrics-tls-certificate and --metrics-tls-key")
+            }
+            _ => Err("--metrics-tls-certificate and --metrics-tls-key belong together: set both or none"),
+        }
     }
 }
 
@@ -284,6 +319,8 @@ impl Config {
             },
             admin_address: None,
             metrics_address: None,
+            metrics_tls: None,
+            tls_paths: TlsPaths::default(),
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },
             words: SettingWords::default(),

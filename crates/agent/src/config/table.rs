@@ -497,6 +497,45 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "metrics-tls-certificate",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[],
+        help: "PEM file of the certificate of --metrics-address, with intermediate certificates; read again after a renewal. Empty: no TLS.",
+        set: |config, words| {
+            config.tls_paths.certificate = some(words).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics-tls-key",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[],
+        help: "PEM file of the private key of the certificate.",
+        set: |config, words| {
+            config.tls_paths.key = some(words).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics-tls-client-ca",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "FILE",
+        default: "",
+        also: &[],
+        help: "PEM file of the authorities of scrapers' certificates: a scraper without such a certificate is refused. Empty: scrapers need no certificate.",
+        set: |config, words| {
+            config.tls_paths.client_ca = some(words).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
         key: "shutdown-grace",
         section: Section::Program,
         shape: Shape::One,

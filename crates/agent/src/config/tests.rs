@@ -50,6 +50,24 @@ fn every_default_is_valid() {
 }
 
 #[test]
+fn settings_of_metrics_tls_belong_together() {
+    let address = ["--metrics-address", "127.0.0.1:9466"];
+    let (certificate, key) = (["--metrics-tls-certificate", "/a.pem"], ["--metrics-tls-key", "/a.key"]);
+    let ca = ["--metrics-tls-client-ca", "/ca.pem"];
+    let files = load(&[address, certificate, key, ca].concat(), &[], None).unwrap().metrics_tls.unwrap();
+    assert_eq!((files.key, files.client_ca), ("/a.key".into(), Some("/ca.pem".into())));
+    for (flags, fault) in [
+        (vec![address, certificate], "belong together"),
+        (vec![address, key, ca], "belong together"),
+        (vec![address, ca], "--metrics-tls-client-ca needs"),
+        (vec![certificate, key], "--metrics-address, which is not set"),
+    ] {
+        let text = faults(&flags.concat(), &[], None);
+        assert!(text.contains(fault), "{flags:?}: {text}");
+    }
+}
+
+#[test]
 fn precedence_of_flags_environment_and_file() {
     let file = Some("poll-period: 3s\nexport-interval: 3s\nlisten: poll\n");
     let variables = [("NETNS_AGENT_POLL_PERIOD", "2s"), ("NETNS_AGENT_EXPORT_INTERVAL", "2s")];

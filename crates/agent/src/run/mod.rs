@@ -141,6 +141,7 @@ async fn start_servers(
     pipeline: &Pipeline,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
+    let tls = config.metrics_tls.clone().map(admin::Tls::new).transpose()?;
     let admin = listen(config.admin_address, "admin-address").await?;
     let metrics = listen(config.metrics_address, "metrics-address").await?;
     if admin.is_none() && metrics.is_none() {
@@ -151,14 +152,15 @@ async fn start_servers(
     let (scrapes, scraper) = scraper::channel(collector, &config.export);
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
-    for (name, listener, router) in [
-        ("admin server", admin, admin::router(handles.clone())),
-        ("metrics server", metrics, admin::metrics_router(handles)),
+    for (name, listener, tls, router) in [
+        ("admin server", admin, None, admin::router(handles.clone())),
+        ("metrics server", metrics, tls, admin::metrics_router(handles)),
     ] {
         let Some(listener) = listener else { continue };
         let mut stop = supervisor.stopping();
-        supervisor
-            .start(name, async move { Ok(admin::serve(listener, router, async move { stop.asked().await }).await?) });
+        supervisor.start(name, async move {
+            Ok(admin::serve(listener, tls, router, async move { stop.asked().await }).await?)
+        });
     }
     Ok(())
 }
@@ -184,6 +186,7 @@ fn announce(config: &Config, pipeline: &Pipeline) {
         tracing::info!(event.name = "admin.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics");
     }
     if let Some(address) = config.metrics_address {
-        tracing::info!(event.name = "metrics.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics, without /v1/");
+        let scheme = if config.metrics_tls.is_some() { "https" } else { "http" };
+        tracing::info!(event.name = "metrics.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at {scheme}://{address}/metrics, without /v1/");
     }
 }

@@ -115,7 +115,7 @@ async fn agent(names: PageNames) -> (JoinSet<()>, SocketAddr) {
     let address = listener.local_addr().expect("its address");
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        serve(listener, router(handles), std::future::pending()).await.expect("serves");
+        serve(listener, None, router(handles), std::future::pending()).await.expect("serves");
     });
     (tasks, address)
 }

@@ -23,6 +23,7 @@ pub use self::encode::{
 };
 pub use self::retry::Failure;
 pub use self::tls::TlsError;
+pub(crate) use self::tls::{certificates, private_key, roots};
 use self::transport::Transport;
 use crate::export::resource::Identity;
 use crate::export::settings::{OtlpSettings, Signal};

@@ -64,17 +64,13 @@ pub(super) fn client_config(files: &TlsFiles) -> Result<ClientConfig, TlsError> 
     };
     let Some((certificate, key)) = &files.client else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(certificate)?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
-        path: key.clone(),
-        what: "private key",
-        source,
-    })?;
     builder
-        .with_client_auth_cert(chain, secret)
+        .with_client_auth_cert(chain, private_key(key)?)
         .map_err(|source| TlsError::Unusable { path: certificate.clone(), source })
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The authorities in a PEM file.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
@@ -82,7 +78,14 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The private key in a PEM file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let fault = |source| TlsError::File { path: path.to_owned(), what: "private key", source };
+    PrivateKeyDer::from_pem_file(path).map_err(fault)
+}
+
+/// The certificates in a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let fault = |source| TlsError::File { path: path.to_owned(), what: "certificate", source };
     let certificates = CertificateDer::pem_file_iter(path).map_err(fault)?;
     let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(fault)?;
