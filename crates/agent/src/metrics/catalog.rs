@@ -326,6 +326,7 @@ own_metrics! {
     NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Watched network namespaces.";
     INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Known interfaces.";
     UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces without a known pod.";
+    LEAKED: "netns_agent.namespaces.leaked" UpDownCounter "{namespace}" [] "Network namespaces whose pod the API server has not known for five minutes.";
     API_FAILURES: "netns_agent.api.failures" Counter "{request}" [] "Failed requests to the API server.";
     API_FAULTS: "netns_agent.api.faults" UpDownCounter "{fault}" [] "Faults that keep pods of the API server from being known, at present.";
     FAULTS: "netns_agent.faults" UpDownCounter "{fault}" [] "Namespaces and directories that cannot be read now and are retried.";

@@ -39,6 +39,8 @@ pub struct Observed {
     pub interfaces: u64,
     /// Interfaces in named namespaces without a known pod.
     pub untagged: u64,
+    /// Namespaces whose pod the API server no longer knows.
+    pub leaked: u64,
     /// Failed requests to the API server.
     pub api_failures: u64,
     /// Present faults of the API server's pods.
@@ -184,7 +186,7 @@ impl OwnMetrics {
 
 type Field = fn(&Observed) -> u64;
 
-const OBSERVED: [(&OwnMetric, Field); 16] = [
+const OBSERVED: [(&OwnMetric, Field); 17] = [
     (&catalog::EVENTS_UNREAD, |o| o.unread),
     (&catalog::EVENTS_MERGED, |o| o.merged),
     (&catalog::OVERRUNS, |o| o.overruns),
@@ -193,6 +195,7 @@ const OBSERVED: [(&OwnMetric, Field); 16] = [
     (&catalog::NAMESPACES, |o| o.namespaces),
     (&catalog::INTERFACES, |o| o.interfaces),
     (&catalog::UNTAGGED, |o| o.untagged),
+    (&catalog::LEAKED, |o| o.leaked),
     (&catalog::API_FAILURES, |o| o.api_failures),
     (&catalog::API_FAULTS, |o| o.api_faults),
     (&catalog::FAULTS, |o| o.faults),

@@ -5,6 +5,7 @@
 
 pub mod cni;
 pub mod kube;
+mod leaks;
 pub mod model;
 mod node_check;
 pub mod pod;

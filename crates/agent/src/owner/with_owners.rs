@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
 use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
 use crate::owner::tagger::Tagger;
@@ -89,6 +90,8 @@ pub struct OwnerTallies {
     pub pod_faults: u64,
     /// Contradictions between sources since the start.
     pub conflicts: ConflictCounts,
+    /// Namespaces whose pod the API server has not known for five minutes.
+    pub leaked: u64,
     /// Interfaces outside the host's namespace without an owner now.
     pub untagged: u64,
 }
@@ -124,6 +127,7 @@ pub struct WithOwners<I> {
     /// Whether events of a complete list of pods are unread.
     listed_unread: bool,
     node: NodeCheck,
+    leaks: Leaks,
     status: watch::Sender<OwnerStatus>,
 }
 
@@ -155,6 +159,7 @@ impl<I: Informer> WithOwners<I> {
             ready: VecDeque::new(),
             listed_unread: false,
             node: NodeCheck::default(),
+            leaks: Leaks::default(),
             status: watch::Sender::new(status),
         }
     }
@@ -249,6 +254,7 @@ impl<I: Informer> WithOwners<I> {
             PodEvent::Change(change) => {
                 if matches!(change, PodChange::Listed(_)) {
                     self.listed_unread = true;
+                    self.leaks.listed();
                     self.node.listed();
                 }
                 self.tagger.pod(change);
@@ -276,6 +282,20 @@ impl<I: Informer> WithOwners<I> {
                 warn!(event.name = "pods.foreign", "{FOREIGN}");
             }
             self.status.send_modify(|status| status.foreign_pods = foreign);
+        }
+        while let Poll::Ready(found) = self.leaks.poll(cx, &self.tagger) {
+            for (netns, pod) in found.new.into_iter().filter_map(|id| self.tagger.named_pod(id)) {
+                let (namespace, name) = (&pod.namespace, &pod.name);
+                warn!(
+                    event.name = "netns.leaked",
+                    netns,
+                    "network namespace {netns} is left over: the API server has not known its pod {namespace}/{name} for \
+                     5 minutes; a failed CNI DEL in the runtime's log or a process inside (`ip netns pids`) keeps it"
+                );
+            }
+            self.status.send_if_modified(|status| {
+                std::mem::replace(&mut status.tallies.leaked, found.all as u64) != found.all as u64
+            });
         }
     }
 

@@ -195,7 +195,14 @@ pub(super) fn node_name(node: &str, listed: &BTreeSet<(String, String)>, here: &
         let pods = here.pods.len();
         return Check::bad(SUBJECT, format!("none of the {pods} pods in namespaces here is a pod of {node}"), CURE);
     }
-    Check::ok(SUBJECT, format!("pods of {node} can be listed"))
+    let unknown: Vec<_> = here.pods.difference(listed).map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+    if unknown.is_empty() {
+        return Check::ok(SUBJECT, format!("pods of {node} can be listed"));
+    }
+    let (number, first) = (unknown.len(), unknown[..unknown.len().min(3)].join(", "));
+    let text =
+        format!("pods of {node} can be listed; {number} namespaces here are of pods that it does not know: {first}");
+    Check::ok(SUBJECT, text)
 }
 
 #[cfg(test)]

@@ -1,4 +1,10 @@
-//! Whether the API server's pods are the pods of this node.
+//! Comparison of the API server's pods with the pods of this node's namespaces.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::interface::Pod;
+use iface_core::NetnsId;
 
 use super::Tagger;
 
@@ -14,6 +20,28 @@ pub(in crate::owner) enum SameNode {
 }
 
 impl Tagger {
+    /// Namespaces of pods that the API server does not know; none if the API server's pods are another node's.
+    pub(in crate::owner) fn orphans(&self) -> BTreeSet<NetnsId> {
+        if self.same_node() == SameNode::No {
+            return BTreeSet::new();
+        }
+        let is_orphan = |pod: &Pod| match pod.uid.as_deref() {
+            Some(uid) => self.pods.get(uid).is_none() && self.pods.same(pod).next().is_none(),
+            None => self.pods.same(pod).next().is_none(),
+        };
+        let spaces = self.spaces.iter();
+        spaces
+            .filter(|(_, space)| space.decision.as_ref().is_some_and(|one| is_orphan(&one.pod)))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The name of a namespace, and its pod.
+    pub(in crate::owner) fn named_pod(&self, id: NetnsId) -> Option<(String, Arc<Pod>)> {
+        let space = self.spaces.get(&id)?;
+        Some((space.place.to_string(), space.decision.as_ref()?.pod.clone()))
+    }
+
     /// Compares the pods of a complete list.
     pub(in crate::owner) fn same_node(&self) -> SameNode {
         if self.tagged.keys().any(|name| self.pods.uids_named(name).next().is_some()) {

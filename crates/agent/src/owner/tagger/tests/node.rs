@@ -1,4 +1,10 @@
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
 use super::*;
+use crate::owner::leaks::Leaks;
 use crate::owner::tagger::node::SameNode;
 
 #[test]
@@ -16,4 +22,41 @@ fn known_pod_proves_the_node() {
     assert_eq!(tagger.same_node(), SameNode::No, "another node's pods");
     tagger.pod(PodChange::Applied(record("web", "u1", "10.0.0.1")));
     assert_eq!(tagger.same_node(), SameNode::Yes);
+}
+
+/// A namespace is told once, when the API server has not known its pod for five minutes.
+#[tokio::test(start_paused = true)]
+async fn orphan_is_told_after_grace() {
+    let (mut tagger, mut leaks) = (Tagger::default(), Leaks::default());
+    for (id, uid) in [(1, "u1"), (2, "u2")] {
+        let name = format!("cni-{id}");
+        tagger.event(added_event(&interface(id, &netns(id, &name), "eth0", id as u8, "")));
+        tagger.file(&Path::new(&name).into(), file(&name, &pod("web", Some(uid)), id as u8, "podnet"));
+    }
+    tagger.event(Event::Synced);
+    tagger.pod(PodChange::Listed(["u1", "u2"].map(|uid| record("web", uid, "10.0.0.1")).into()));
+    leaks.listed();
+    let first = poll_fn(|cx| leaks.poll(cx, &tagger)).await;
+    assert_eq!((first.new.len(), first.all), (0, 0));
+    tagger.pod(PodChange::Deleted("u1".into()));
+    let deleted = Instant::now();
+    let leaked = timeout(Duration::from_secs(3600), async {
+        loop {
+            let found = poll_fn(|cx| leaks.poll(cx, &tagger)).await;
+            if found.all > 0 {
+                return found;
+            }
+        }
+    });
+    let leaked = leaked.await.unwrap();
+    assert!(deleted.elapsed() >= Duration::from_secs(300), "{:?}", deleted.elapsed());
+    let [id] = leaked.new.as_slice() else { panic!("{leaked:?}") };
+    let (name, owner) = tagger.named_pod(*id).unwrap();
+    assert_eq!((name.as_str(), owner.uid.as_deref()), ("cni-1", Some("u1")));
+    let again = poll_fn(|cx| leaks.poll(cx, &tagger)).await;
+    assert_eq!((again.new.len(), again.all), (0, 1), "told once, counted on");
+}
+
+fn added_event(interface: &Arc<Interface>) -> Event {
+    Event::Added(interface.clone())
 }
