@@ -5,6 +5,7 @@
 #   tests/tools.sh cluster    also the parts of a local cluster (containerd, runc, CNI plugins, etcd)
 #   tests/tools.sh image      also buildah
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
+#   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
 #   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
 # Debian packages are installed by apt (without root, the script prints the command).
@@ -101,12 +102,25 @@ deny() {
   ln -sfn "$tools/deny/bin/cargo-deny" "$bin/cargo-deny"
 }
 
+# packages: make .deb and .rpm from the metadata in crates/agent/Cargo.toml.
+packages() {
+  local tool
+  for tool in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
+    [ ! -x "$bin/${tool%@*}" ] || continue
+    CARGO_TARGET_DIR=$tools/packages/target CARGO_PROFILE_DEV_DEBUG=false CARGO_INCREMENTAL=0 \
+      cargo install -q --locked --debug --root "$tools/packages" "$tool"
+    ln -sfn "$tools/packages/bin/${tool%@*}" "$bin/${tool%@*}"
+  done
+  rm -rf "$tools/packages/target"
+}
+
 debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
 python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
 venv
 rotel
 helm_and_kubectl
 [ "${1-}" != deny ] || deny
+[ "${1-}" != packages ] || packages
 [ "${1-}" != image ] || debian buildah=buildah
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes the files of a release, apart from images, from a built program:
+#
+#   packaging/build.sh OUT [BINARY]     default: target/release/netns-agent
+#
+# OUT gets an archive (program, man page, completions, systemd unit), the chart, and SHA256SUMS; also a .deb and a .rpm if
+# cargo-deb and cargo-generate-rpm are installed (tests/tools.sh packages). The same input makes the same bytes: times come
+# from SOURCE_DATE_EPOCH, by default the time of the last commit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$(mkdir -p "$1" && cd "$1" && pwd)
+binary=$(realpath "${2:-target/release/netns-agent}")
+PATH=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin:$PATH
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)} LC_ALL=C TZ=UTC
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+[ "$("$binary" --version)" = "netns-agent $version" ] || { echo "build.sh: $binary is not version $version" >&2; exit 1; }
+
+# The packages take their files from a fixed place, named in crates/agent/Cargo.toml.
+staged=target/package-files
+rm -rf "$staged"
+mkdir -p "$staged"
+install -m 755 "$binary" "$staged/netns-agent"
+"$binary" man >"$staged/netns-agent.1"
+for shell in bash zsh fish; do "$binary" completions "$shell" >"$staged/netns-agent.$shell"; done
+"$binary" config default >"$staged/config.yaml"
+cp packaging/netns-agent.service LICENSE "$staged/"
+
+# archive FILE DIRECTORY...: entries sorted, with fixed owner, time and compression.
+archive() {
+  local file=$1
+  shift
+  tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=go-w -cf - "$@" | gzip -n9 >"$file"
+}
+archive "$out/netns-agent-$version-$(uname -m)-linux.tar.gz" --transform "s,^$staged,netns-agent-$version," "$staged"
+# helm package writes the current time; the same entries in an archive of our own install just as well.
+archive "$out/netns-agent-chart-$version.tgz" --exclude=ci -C charts netns-agent
+if command -v cargo-deb >/dev/null; then
+  cargo deb --quiet --no-build --no-strip -p netns-agent --output "$out/" >/dev/null
+fi
+if command -v cargo-generate-rpm >/dev/null; then
+  cargo generate-rpm -p crates/agent --source-date "$SOURCE_DATE_EPOCH" --output "$out/" >/dev/null
+fi
+(cd "$out" && rm -f SHA256SUMS && sha256sum ./*netns-agent* >SHA256SUMS)
+cat "$out/SHA256SUMS"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Builds the files of a release twice and checks: the same bytes, the expected contents, a chart that Helm 3 and 4 install.
+#   tests/packages.sh [BINARY]     default: target/release/netns-agent
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/tools.sh
+export PATH=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin:$PATH
+work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-packages.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+fail() { echo "packages.sh: $*" >&2; exit 1; }
+
+packaging/build.sh "$work/first" "$@" >/dev/null
+sleep 1 # file systems keep times of a second
+packaging/build.sh "$work/second" "$@" >/dev/null
+cmp "$work/first/SHA256SUMS" "$work/second/SHA256SUMS" || { diff "$work/first/SHA256SUMS" "$work/second/SHA256SUMS"; fail "two builds differ"; }
+(cd "$work/first" && sha256sum --quiet -c SHA256SUMS)
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+tar -C "$work" -xzf "$work/first/netns-agent-$version-$(uname -m)-linux.tar.gz"
+for file in netns-agent netns-agent.1 netns-agent.bash netns-agent.zsh netns-agent.fish netns-agent.service config.yaml LICENSE; do
+  [ -s "$work/netns-agent-$version/$file" ] || fail "$file is missing from the archive"
+done
+[ "$("$work/netns-agent-$version/netns-agent" --version)" = "netns-agent $version" ] || fail "the archive holds another program"
+"$work/netns-agent-$version/netns-agent" config check --config "$work/netns-agent-$version/config.yaml" >/dev/null || fail "config.yaml has faults"
+bash -n "$work/netns-agent-$version/netns-agent.bash"
+for helm in helm helm3; do
+  "$helm" template x "$work/first/netns-agent-chart-$version.tgz" | grep -q '^kind: DaemonSet' || fail "$helm does not render the packaged chart"
+done
+deb=$(compgen -G "$work/first/*.deb" || true)
+if [ "$deb" ]; then
+  dpkg-deb --contents "$deb" >"$work/contents"
+  for path in usr/bin/netns-agent usr/share/man/man1/netns-agent.1 lib/systemd/system/netns-agent.service etc/netns-agent/config.yaml \
+    usr/share/bash-completion/completions/netns-agent; do
+    grep -q "$path" "$work/contents" || fail "the .deb lacks $path: $(cat "$work/contents")"
+  done
+  dpkg-deb --info "$deb" conffiles | grep -q config.yaml || fail "config.yaml is not a conffile"
+fi
+echo "packages: $(wc -l <"$work/first/SHA256SUMS") files, reproducible: $(sed 's/.*\.\///' "$work/first/SHA256SUMS" | tr '\n' ' ')"
