@@ -7,6 +7,7 @@ pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod export;
+pub mod feed;
 pub mod interface;
 pub mod json;
 pub mod logging;

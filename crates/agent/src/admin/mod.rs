@@ -9,6 +9,7 @@ mod index;
 mod places;
 mod server;
 mod tls;
+mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,7 @@ pub use self::server::serve;
 pub use self::tls::{ServerFiles, ServerTlsError, Tls};
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
+use crate::feed::Feed;
 use crate::json::{FaultView, InterfaceView, LookupView};
 use crate::lookup;
 
@@ -52,6 +54,8 @@ pub struct Handles {
     pub interfaces: Box<dyn Fn() -> Vec<Arc<Interface>> + Send + Sync>,
     /// Looks up an interface by ifindex and MAC address or namespace.
     pub lookup: Lookup,
+    /// Events for `/v1/watch`.
+    pub feed: Arc<Feed>,
     /// The metrics' page in this format.
     pub metrics: Box<dyn Fn(Format) -> Page + Send + Sync>,
 }
@@ -64,7 +68,10 @@ impl fmt::Debug for Handles {
 
 /// All routes, with a limit on the time of each answer.
 pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
-    let router = metrics_routes().route("/v1/interfaces", get(interfaces)).route("/v1/lookup", get(look_up));
+    let router = metrics_routes()
+        .route("/v1/interfaces", get(interfaces))
+        .route("/v1/watch", get(watch::watch))
+        .route("/v1/lookup", get(look_up));
     finish(router.route("/", get(async || Html(index::ALL))), handles)
 }
 

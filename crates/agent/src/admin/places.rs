@@ -1,7 +1,7 @@
 //! Places for connections: a new connection always gets a place, at the cost of an idle connection.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
@@ -28,7 +28,15 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     /// The tick of the last change of `requests`.
     changed: AtomicU64,
+    /// Whether a response is [`Endless`].
+    is_endless: AtomicBool,
+    /// Pieces of responses that the connection has taken.
+    pieces: AtomicU64,
 }
+
+/// Marks a response without an end: the connection lives for as long as the client reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
 
 /// Held while a request is answered.
 #[derive(Debug)]
@@ -41,8 +49,13 @@ impl Places {
 
     /// The state of a connection that is about to be served.
     pub(super) fn activity(&self) -> Arc<Activity> {
-        let activity =
-            Activity { clock: self.clock.clone(), requests: AtomicUsize::new(0), changed: AtomicU64::new(0) };
+        let activity = Activity {
+            clock: self.clock.clone(),
+            requests: AtomicUsize::new(0),
+            changed: AtomicU64::new(0),
+            is_endless: AtomicBool::new(false),
+            pieces: AtomicU64::new(0),
+        };
         activity.touch();
         Arc::new(activity)
     }
@@ -79,6 +92,25 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.touch();
         Busy(self.clone())
+    }
+}
+
+impl Activity {
+    /// Notes that a response has no end.
+    pub(super) fn set_endless(&self) {
+        self.is_endless.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of pieces taken so far, if a response has no end.
+    pub(super) fn endless_pieces(&self) -> Option<u64> {
+        self.is_endless.load(Ordering::Relaxed).then(|| self.pieces.load(Ordering::Relaxed))
+    }
+}
+
+impl Busy {
+    /// Notes that the connection has taken another piece of the response.
+    pub(super) fn took_piece(&self) {
+        self.0.pieces.fetch_add(1, Ordering::Relaxed);
     }
 }
 

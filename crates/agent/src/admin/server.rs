@@ -18,10 +18,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::host::own_host;
-use super::places::{Activity, Places};
+use super::places::{Activity, Endless, Places};
 use super::tls::Tls;
 
 /// Connections at a time. A new connection beyond ends the one that has been idle for longest, so that a probe
@@ -35,6 +36,8 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// A connection is ended gracefully after this, and is cut after [`CUT`].
 const LIFETIME: Duration = Duration::from_secs(300);
 const CUT: Duration = Duration::from_secs(30);
+/// A connection with an endless response lives for longer, and is cut when the client takes nothing for this time.
+pub(super) const STALL: Duration = Duration::from_secs(60);
 
 /// Serves, with TLS where given, until `shutdown` is done; then connections end at once.
 ///
@@ -127,13 +130,18 @@ async fn plain(stream: TcpStream, router: Router, activity: Arc<Activity>) {
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, activity: Arc<Activity>) {
     // The guard moves into the body, so that the connection counts as busy until the answer is complete.
+    let served = activity.clone();
     let count = move |request, next: Next| {
         let busy = activity.begin();
+        let activity = activity.clone();
         async move {
             let response: Response = next.run(request).await;
+            if response.extensions().get::<Endless>().is_some() {
+                activity.set_endless();
+            }
             response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
-                    let _held = &busy;
+                    busy.took_piece();
                     frame
                 }))
             })
@@ -145,8 +153,19 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router,
     builder.max_buf_size(HEADER_BYTES).max_headers(HEADERS);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // Errors of one connection concern its client alone.
-    if tokio::time::timeout(LIFETIME, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(CUT, connection).await;
+    let mut taken = None;
+    let end = Instant::now() + LIFETIME;
+    while tokio::time::timeout(STALL, connection.as_mut()).await.is_err() {
+        match served.endless_pieces() {
+            // Heartbeats make progress wherever the client reads.
+            pieces @ Some(_) if pieces == taken => return,
+            pieces @ Some(_) => taken = pieces,
+            None if Instant::now() < end => {}
+            None => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(CUT, connection).await;
+                return;
+            }
+        }
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn handles() -> Handles {
             let interface = known().into_iter().find(|interface| interface.ifindex == wanted.ifindex)?;
             Some(Answer { interface, confidence: Confidence::Exact })
         }),
+        feed: Arc::default(),
         metrics: Box::new(|format| {
             let page = Compressed::new(|to| (0..100).try_for_each(|_| writeln!(to, "# {format:?}")));
             Box::pin(now(page.map_err(|error| error.to_string())))
@@ -47,7 +48,7 @@ async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> 
     with_router(router(handles()).route("/slow", slow()), client).await
 }
 
-async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+pub(super) async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = serve(listener, None, router, std::future::pending());

@@ -7,11 +7,13 @@ use std::time::SystemTime;
 use iface_core::{Changes, Confidence};
 use serde::Serialize;
 
-use super::{EventView, FaultView, InterfaceView, LookupView};
+use super::{EventView, FaultView, InterfaceView, LineView, LookupView};
+use crate::feed::Line;
 use crate::interface::{Event, Interface};
 use crate::lookup::Answer;
 
 const INTRODUCTION: &str = include_str!("document/introduction.md");
+const WATCH: &str = include_str!("document/watch.md");
 const REQUESTS: &str = include_str!("document/requests.md");
 
 /// One field of an object.
@@ -106,6 +108,19 @@ pub const EVENT: &[Field] = &[
     field("interface", "object", "the interface after the event; absent in `Synced`"),
 ];
 
+/// The fields of a line of `/v1/watch`, beside those of an event.
+pub const LINE: &[Field] = &[
+    field(
+        "seq",
+        "number",
+        "the client has everything up to this number after the line; numbers of a later run of the agent are greater",
+    ),
+    field("event", "string", "`Added`, `Updated`, `Deleted`, `Synced`, `Heartbeat` or `Restart`"),
+    field("time", "string", "time of the event; absent in the last three, as are the following fields"),
+    field("changed", "array of strings", "changed fields of an `Updated` event, else empty"),
+    field("interface", "object", "the interface after the event"),
+];
+
 /// The fields of a lookup.
 pub const LOOKUP: &[Field] = &[
     field("confidence", "string", "`exact`, `preferred` (chosen by `--preferred-interface-for-mac-prefix`) or `guess`"),
@@ -134,6 +149,10 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     example(&mut page, &EventView::new(&Event::Synced, time));
     object(&mut page, "Lookup", "`lookup -o json` and `/v1/lookup` answer one lookup.", LOOKUP);
     example(&mut page, &LookupView::from(&answer));
+    page.push_str(WATCH);
+    table(&mut page, LINE);
+    example(&mut page, &LineView::from(&Line { seq: 1_790_000_000_000_001, event, time, merged: 0 }));
+    example(&mut page, &LineView::heartbeat(1_790_000_000_000_001));
     page.push_str(REQUESTS);
     table(&mut page, FAULT);
     example(&mut page, &FaultView { error: "no interface has the ifindex 77" });

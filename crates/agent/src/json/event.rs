@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::InterfaceView;
 use super::text::rfc3339;
+use crate::feed::Line;
 use crate::interface::Event;
 
 /// An event as `watch -o json` shows it, one object per line.
@@ -37,5 +38,45 @@ impl<'a> EventView<'a> {
             interface: InterfaceView::from(&**interface),
         });
         Self { event: event.kind().as_str(), subject }
+    }
+}
+
+/// A line of `/v1/watch`: an event with its number.
+#[derive(Clone, Debug, Serialize)]
+pub struct LineView<'a> {
+    seq: u64,
+    #[serde(flatten)]
+    event: EventView<'a>,
+}
+
+impl<'a> From<&'a Line> for LineView<'a> {
+    fn from(line: &'a Line) -> Self {
+        Self { seq: line.seq, event: EventView::new(&line.event, line.time) }
+    }
+}
+
+impl LineView<'_> {
+    /// A line without an event, so that the reader sees a live connection.
+    #[must_use]
+    pub fn heartbeat(seq: u64) -> Self {
+        Self { seq, event: EventView { event: "Heartbeat", subject: None } }
+    }
+
+    /// The last line of a reader that is too far behind.
+    #[must_use]
+    pub fn restart(seq: u64) -> Self {
+        Self { seq, event: EventView { event: "Restart", subject: None } }
+    }
+
+    /// The reader has everything up to this number after the line.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The kind of the line.
+    #[must_use]
+    pub fn event(&self) -> &'static str {
+        self.event.event
     }
 }

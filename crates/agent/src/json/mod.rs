@@ -10,7 +10,7 @@ mod interface;
 mod lookup;
 mod text;
 
-pub use event::EventView;
+pub use event::{EventView, LineView};
 pub use fault::FaultView;
 pub use interface::InterfaceView;
 pub use lookup::LookupView;

@@ -11,8 +11,9 @@ use iface_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::document::{EVENT, FAULT, Field, INTERFACE, LOOKUP, markdown};
+use super::document::{EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, markdown};
 use super::*;
+use crate::feed::Line;
 use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
 use crate::lookup::Answer;
 
@@ -142,9 +143,11 @@ fn tables_name_every_field() {
     upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
     let event = Event::Added(interface.clone());
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
-    let objects: [(Value, &[Field]); 4] = [
+    let line = Line { seq: 7, event: event.clone(), time: SystemTime::now(), merged: 0 };
+    let objects: [(Value, &[Field]); 5] = [
         (shown(InterfaceView::from(&upper)), INTERFACE),
         (shown(EventView::new(&event, SystemTime::now())), EVENT),
+        (shown(LineView::from(&line)), LINE),
         (shown(LookupView::from(&answer)), LOOKUP),
         (shown(FaultView { error: "x" }), FAULT),
     ];

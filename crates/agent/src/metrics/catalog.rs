@@ -320,6 +320,9 @@ own_metrics! {
     EVENTS: "netns_agent.events" Counter "{event}" [KINDS] "Interface events.";
     EVENTS_UNREAD: "netns_agent.events.unread" UpDownCounter "{event}" [] "Unread interface events.";
     EVENTS_MERGED: "netns_agent.events.merged" Counter "{event}" [] "Events merged with a later event of the same interface before they were read.";
+    WATCH_READERS: "netns_agent.watch.readers" UpDownCounter "{reader}" [] "Programs that read /v1/watch.";
+    WATCH_MERGED: "netns_agent.watch.merged" Counter "{event}" [] "Changes merged with a later change of the same interface before a reader of /v1/watch read them.";
+    WATCH_BEHIND: "netns_agent.watch.behind" Counter "{reader}" [] "Readers of /v1/watch that were too far behind and had to start again.";
     OVERRUNS: "netns_agent.netlink.overruns" Counter "{overrun}" [] "Overruns of netlink receive queues.";
     RESYNCS: "netns_agent.netlink.resyncs" Counter "{resync}" [] "Namespaces dumped again after an overrun.";
     MALFORMED: "netns_agent.netlink.malformed" Counter "{message}" [] "Malformed netlink messages.";

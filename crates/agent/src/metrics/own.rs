@@ -13,6 +13,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 
+use crate::feed::FeedCounts;
 use crate::metrics::catalog::{self, Instrument, OwnMetric, keys};
 use crate::metrics::points::{Nanos, nanos};
 use crate::owner::tagger::conflict::{ConflictCounts, ConflictKind};
@@ -57,6 +58,8 @@ pub struct Observed {
     pub overflow: u64,
     /// Series left out because a newer interface has the name.
     pub duplicates: u64,
+    /// Readers of `/v1/watch`.
+    pub feed: FeedCounts,
 }
 
 /// Outcome of an export.
@@ -186,9 +189,12 @@ impl OwnMetrics {
 
 type Field = fn(&Observed) -> u64;
 
-const OBSERVED: [(&OwnMetric, Field); 17] = [
+const OBSERVED: [(&OwnMetric, Field); 20] = [
     (&catalog::EVENTS_UNREAD, |o| o.unread),
     (&catalog::EVENTS_MERGED, |o| o.merged),
+    (&catalog::WATCH_READERS, |o| o.feed.readers),
+    (&catalog::WATCH_MERGED, |o| o.feed.merged),
+    (&catalog::WATCH_BEHIND, |o| o.feed.behind),
     (&catalog::OVERRUNS, |o| o.overruns),
     (&catalog::RESYNCS, |o| o.resyncs),
     (&catalog::MALFORMED, |o| o.malformed),

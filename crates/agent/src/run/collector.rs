@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::link_speed;
 use super::settled::Settled;
 use crate::export::resource::Identity;
+use crate::feed::Feed;
 use crate::lookup::{Answer, Query, find};
 use crate::metrics::clock::Clock;
 use crate::metrics::own::OwnMetrics;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
     pub(super) settled: Settled,
+    /// Events for the readers of the admin server.
+    pub(super) feed: Arc<Feed>,
     pub(super) count: watch::Sender<SeriesCount>,
 }
 

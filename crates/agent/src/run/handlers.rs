@@ -1,11 +1,14 @@
 //! Callbacks of the admin server and of the agent's own metrics.
 
+use std::sync::Arc;
+
 use netns_scan::{Fault, FaultKind, Handle, Status};
 use tokio::sync::watch;
 
 use super::collector::{SeriesCount, Shared};
 use super::scraper::Scrapes;
 use crate::admin::Handles;
+use crate::feed::{Feed, FeedCounts};
 use crate::metrics::own::Observed;
 use crate::owner::{FOREIGN, OwnerStatus};
 use crate::pipeline::Pipeline;
@@ -14,12 +17,13 @@ use crate::pipeline::Pipeline;
 pub(super) fn observer(
     pipeline: &Pipeline,
     count: watch::Receiver<SeriesCount>,
+    feed: Arc<Feed>,
 ) -> impl Fn() -> Observed + Send + Sync + 'static {
     let (handle, owners) = (pipeline.handle().clone(), pipeline.owners().clone());
-    move || observe(&handle, &owners.borrow(), *count.borrow())
+    move || observe(&handle, &owners.borrow(), *count.borrow(), feed.counts())
 }
 
-fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observed {
+fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount, feed: FeedCounts) -> Observed {
     let (status, tallies) = (handle.status(), handle.tallies());
     Observed {
         unread: tallies.unread,
@@ -39,6 +43,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount) -> Observe
         series: count.series as u64,
         overflow: count.overflow as u64,
         duplicates: count.duplicates as u64,
+        feed,
     }
 }
 
@@ -53,6 +58,7 @@ pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) ->
         }),
         interfaces: Box::new(move || shown.interfaces()),
         lookup: Box::new(move |wanted| known.find(wanted)),
+        feed: shared.feed.clone(),
         metrics: Box::new(move |format| scrapes.page(format)),
     }
 }

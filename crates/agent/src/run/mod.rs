@@ -41,6 +41,7 @@ use crate::export::events::{self, EventSender};
 use crate::export::otlp::Exporter;
 use crate::export::resource::Identity;
 use crate::export::settings::Signal;
+use crate::feed::Feed;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
 use crate::metrics::series::Accumulator;
@@ -60,7 +61,8 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let logs = start_export(config, &shared, &mut supervisor)?;
     start_servers(config, &shared, &pipeline, &mut supervisor).await?;
     announce(config, &pipeline);
-    let mut sink = EventSink::new(shared.own.clone(), synced, logs);
+    let feed = config.admin_address.map(|_| shared.feed.clone());
+    let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed);
     let mut flood = Flood::new();
     let ended = loop {
         tokio::select! {
@@ -79,15 +81,17 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
 
 fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<SystemTime>>) -> Shared {
     let count = watch::Sender::new(SeriesCount::default());
+    let feed = Arc::<Feed>::default();
     let node = config.node_name.clone().or_else(hostname).unwrap_or_default();
     Shared {
         handle: pipeline.handle().clone(),
         lookup: pipeline.lookup().clone(),
         filter: pipeline.filter().clone(),
-        own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe()))),
+        own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe(), feed.clone()))),
         settled: Settled::new(synced, pipeline.owners().clone()),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
         count,
+        feed,
     }
 }
 

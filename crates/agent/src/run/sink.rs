@@ -9,6 +9,7 @@ use tracing::Level;
 
 use super::limit::{LINES, Limiter, RECORDS};
 use crate::export::events::EventSender;
+use crate::feed::Feed;
 use crate::interface::{Event, Interface};
 use crate::metrics::own::OwnMetrics;
 use crate::pipeline::Pipeline;
@@ -18,6 +19,8 @@ pub(super) struct EventSink {
     own: Arc<OwnMetrics>,
     synced: watch::Sender<Option<SystemTime>>,
     logs: Option<EventSender>,
+    /// Readers of `/v1/watch`, where a server answers them.
+    feed: Option<Arc<Feed>>,
     lines: Limiter,
     records: Limiter,
 }
@@ -27,13 +30,17 @@ impl EventSink {
         own: Arc<OwnMetrics>,
         synced: watch::Sender<Option<SystemTime>>,
         logs: Option<EventSender>,
+        feed: Option<Arc<Feed>>,
     ) -> Self {
-        Self { own, synced, logs, lines: Limiter::new(LINES), records: Limiter::new(RECORDS) }
+        Self { own, synced, logs, feed, lines: Limiter::new(LINES), records: Limiter::new(RECORDS) }
     }
 
     pub(super) fn take(&mut self, event: &Event, pipeline: &Pipeline) {
         let now = SystemTime::now();
         self.own.event(event.kind());
+        if let Some(feed) = &self.feed {
+            feed.push(event, now);
+        }
         if !self.record(event, now) {
             self.own.event_logs_dropped(1);
         }

@@ -105,6 +105,7 @@ async fn agent(names: PageNames) -> (JoinSet<()>, SocketAddr) {
         ready: Box::new(|| Ok(None)),
         interfaces: Box::new(Vec::new),
         lookup: Box::new(|_| None),
+        feed: Arc::default(),
         metrics: Box::new(move |format| {
             let page = node.lock().expect("the node").page(format);
             let page = Compressed::new(|to| to.write_all(page.as_bytes()));
