@@ -19,6 +19,7 @@ CI = sorted((CHART / "ci").glob("*-values.yaml"))
 # Settings with a chart value of their own, or fixed in a pod.
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
+         "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
          "otlp-client-certificate", "otlp-client-key", "watch-pods"}
 
@@ -172,7 +173,9 @@ class Chart(unittest.TestCase):
         for settings, answer in {
             "hostNetwork=false": "set admin.host to 0.0.0.0",
             "serviceMonitor.enabled=true": "needs service.enabled",
-            "podMonitor.enabled=true": "set admin.host to 0.0.0.0",
+            "podMonitor.enabled=true": "set metricsServer.host, or admin.host, to 0.0.0.0",
+            "metricsServer.host=0.0.0.0,metricsServer.port=9465": "set another",
+            "metricsServer.tls.clientCA=ca.crt": "set metricsServer.tls.secret",
             "updateStrategy.rollingUpdate.maxSurge=1": "set maxUnavailable instead",
             "updateStrategy.rollingUpdate.maxSurge=10%": "set maxUnavailable instead",
             "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
@@ -297,6 +300,23 @@ class Chart(unittest.TestCase):
         """Helm 3 reads the log of `helm test --logs` after the deletion policies."""
         (pod,) = of_kind(template(), "Pod")
         self.assertEqual(pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"], "before-hook-creation")
+
+    def test_scrapers_reach_the_metrics_server_alone(self):
+        documents = template("--set", "metricsServer.host=0.0.0.0,metricsServer.tls.secret=cert,metricsServer.tls.clientCA=ca.crt",
+                             "--set", "service.enabled=true,podMonitor.enabled=true,networkPolicy.enabled=true")
+        settings = config(documents)
+        self.assertEqual((settings["admin-address"], settings["metrics-address"]), ("127.0.0.1:9465", "0.0.0.0:9466"))
+        (mount,) = [m for m in container(documents)["volumeMounts"] if m["name"] == "metrics-tls"]
+        for key, file in {"certificate": "tls.crt", "key": "tls.key", "client-ca": "ca.crt"}.items():
+            self.assertEqual(settings["metrics-tls-" + key], f"{mount['mountPath']}/{file}")
+        ports = {port["name"]: port["containerPort"] for port in container(documents)["ports"]}
+        self.assertEqual(ports, {"metrics": 9466, "admin": 9465})
+        self.assertEqual(container(documents)["livenessProbe"]["httpGet"]["port"], 9465)
+        (service,), (policy,), (monitor,) = (of_kind(documents, kind) for kind in ("Service", "NetworkPolicy", "PodMonitor"))
+        self.assertEqual(service["spec"]["ports"][0]["port"], 9466)
+        self.assertEqual(policy["spec"]["ingress"][0]["ports"][0]["port"], 9466)
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        self.assertEqual((endpoint["port"], endpoint["scheme"]), ("metrics", "https"))
 
     def test_second_release_stays_pending(self):
         """The pods declare the port of the node, so the scheduler keeps a second agent from the node."""
@@ -464,7 +484,7 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
+            "nameOverride": "nameOverride=a", "metricsServer": "metricsServer.host=0.0.0.0", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }

@@ -68,6 +68,11 @@ host: {{ $host | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Port that scrapers use. */}}
+{{- define "netns-agent.metricsPort" -}}
+{{- ternary .Values.metricsServer.port .Values.admin.port (ne .Values.metricsServer.host "") }}
+{{- end }}
+
 {{- define "netns-agent.onLoopback" -}}
 {{- if or (hasPrefix "127." .Values.admin.host) (eq .Values.admin.host "[::1]") }}true{{ end }}
 {{- end }}
@@ -78,6 +83,12 @@ host: {{ $host | quote }}
 {{- end }}
 {{- if and .Values.hostNetwork (ne "0" (toString (default 0 (.Values.updateStrategy.rollingUpdate).maxSurge | toString | trimSuffix "%"))) }}
 {{- fail "updateStrategy.rollingUpdate.maxSurge: two agents cannot share the node's port, so the new pod would never start: set maxUnavailable instead" }}
+{{- end }}
+{{- if and .Values.metricsServer.host (eq (int .Values.metricsServer.port) (int .Values.admin.port)) }}
+{{- fail "metricsServer.port and admin.port are the same port: set another" }}
+{{- end }}
+{{- if and .Values.metricsServer.tls.clientCA (not .Values.metricsServer.tls.secret) }}
+{{- fail "metricsServer.tls.clientCA is a key of a Secret: set metricsServer.tls.secret" }}
 {{- end }}
 {{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
 {{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
@@ -110,6 +121,14 @@ host: {{ $host | quote }}
 {{- end }}
 {{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
+{{- with .Values.metricsServer }}
+{{- if .host }}{{ $_ := set $config "metrics-address" (printf "%s:%v" .host .port) }}{{ end }}
+{{- if and .host .tls.secret }}
+{{- $_ := set $config "metrics-tls-certificate" "/run/secrets/netns-agent/metrics-tls/tls.crt" }}
+{{- $_ := set $config "metrics-tls-key" "/run/secrets/netns-agent/metrics-tls/tls.key" }}
+{{- with .tls.clientCA }}{{ $_ := set $config "metrics-tls-client-ca" (printf "/run/secrets/netns-agent/metrics-tls/%s" .) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- if .Values.protocolStats }}{{ $_ := set $config "protocol-stats" true }}{{ end }}
 {{- toYaml (mergeOverwrite $config .Values.config) }}
 {{- end }}
@@ -236,6 +255,11 @@ capabilities:
   mountPath: /var/lib/cni/multus/results
   readOnly: true
 {{- end }}
+{{- if and .Values.metricsServer.host .Values.metricsServer.tls.secret }}
+- name: metrics-tls
+  mountPath: /run/secrets/netns-agent/metrics-tls
+  readOnly: true
+{{- end }}
 {{- if .Values.otlp.tls.caSecret }}
 - name: otlp-ca
   mountPath: /run/secrets/netns-agent/otlp-ca
@@ -272,6 +296,11 @@ capabilities:
   hostPath:
     path: {{ . }}
     type: Directory
+{{- end }}
+{{- if and .Values.metricsServer.host .Values.metricsServer.tls.secret }}
+- name: metrics-tls
+  secret:
+    secretName: {{ .Values.metricsServer.tls.secret }}
 {{- end }}
 {{- with .Values.otlp.tls.caSecret }}
 - name: otlp-ca
