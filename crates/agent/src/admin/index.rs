@@ -23,5 +23,6 @@ pub(super) const METRICS: &str = page!();
 pub(super) const ALL: &str = page!(
     "<li><a href=\"/v1/interfaces\">/v1/interfaces</a>: interfaces as JSON; parameters namespace, pod, netns</li>\n"
     "<li>/v1/watch: the same, then changes, one per line; parameters as above, resume</li>\n"
-    "<li>/v1/lookup?ifindex=…&amp;mac=…&amp;netns=…: the interface with this index</li>\n"
+    "<li>/v1/lookup?ifindex=…&amp;mac=…&amp;netns=…; POST a batch: the interface with this index</li>\n"
+    "<li><a href=\"/openapi.json\">/openapi.json</a>: these routes for programs (OpenAPI 3.1)</li>\n"
 );

@@ -1,11 +1,13 @@
 //! The admin server: health, metrics and interfaces over HTTP.
 //!
-//! It listens on loopback by default, answers GET only, reads no bodies, and bounds headers,
+//! It listens on loopback by default, reads no bodies but those of batches of lookups, and bounds headers,
 //! time and connections (see [`serve`]).
 
 mod accept;
 mod host;
 mod index;
+mod lookup;
+mod openapi;
 mod places;
 mod server;
 mod tls;
@@ -21,11 +23,11 @@ use crate::interface::Interface;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use futures_util::stream;
 use serde::Deserialize;
 
@@ -34,8 +36,7 @@ pub use self::tls::{ServerFiles, ServerTlsError, Tls};
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
 use crate::feed::Feed;
-use crate::json::{FaultView, InterfaceView, LookupView};
-use crate::lookup;
+use crate::json::{FaultView, InterfaceView};
 
 /// Longest time for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -44,7 +45,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 pub type Page = Pin<Box<dyn Future<Output = Result<Compressed, String>> + Send>>;
 
 /// Answers a lookup.
-pub type Lookup = Box<dyn Fn(&lookup::Query) -> Option<lookup::Answer> + Send + Sync>;
+pub type Lookup = Box<dyn Fn(&crate::lookup::Query) -> Option<crate::lookup::Answer> + Send + Sync>;
 
 /// The sources of the server's answers; each answers at once, but for [`Handles::metrics`].
 pub struct Handles {
@@ -68,11 +69,19 @@ impl fmt::Debug for Handles {
 
 /// All routes, with a limit on the time of each answer.
 pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
-    let router = metrics_routes()
-        .route("/v1/interfaces", get(interfaces))
-        .route("/v1/watch", get(watch::watch))
-        .route("/v1/lookup", get(look_up));
-    finish(router.route("/", get(async || Html(index::ALL))), handles)
+    let router = routes().into_iter().fold(metrics_routes(), |router, (path, route)| router.route(path, route));
+    finish(router.layer(DefaultBodyLimit::max(lookup::BODY)), handles)
+}
+
+/// The routes beside those of [`metrics_routes`].
+fn routes() -> [(&'static str, MethodRouter<Arc<Handles>>); 5] {
+    [
+        ("/", get(async || Html(index::ALL))),
+        ("/openapi.json", get(async || axum::Json(openapi::document()))),
+        ("/v1/interfaces", get(interfaces)),
+        ("/v1/watch", get(watch::watch)),
+        ("/v1/lookup", get(lookup::one).post(lookup::batch)),
+    ]
 }
 
 /// Metrics and probes alone, for a server that more clients reach: they learn neither addresses nor peers.
@@ -155,31 +164,6 @@ async fn interfaces(State(handles): Shared, selection: Result<Query<Selection>, 
     interfaces.sort_unstable_by(|a, b| (&a.netns.place, a.ifindex).cmp(&(&b.netns.place, b.ifindex)));
     let views: Vec<_> = interfaces.iter().map(|interface| InterfaceView::from(&**interface)).collect();
     axum::Json(views).into_response()
-}
-
-/// `/v1/lookup?ifindex=&mac=&netns=`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LookupQuery {
-    ifindex: u32,
-    mac: Option<String>,
-    netns: Option<String>,
-}
-
-async fn look_up(State(handles): Shared, query: Result<Query<LookupQuery>, QueryRejection>) -> Response {
-    let Query(LookupQuery { ifindex, mac, netns }) = match query {
-        Ok(query) => query,
-        Err(error) => return fault(StatusCode::BAD_REQUEST, &error.body_text()),
-    };
-    let mac = match mac.filter(|mac| !mac.is_empty()).map(|mac| mac.parse()).transpose() {
-        Ok(mac) => mac,
-        Err(error) => return fault(StatusCode::BAD_REQUEST, &format!("mac: {error}")),
-    };
-    let netns = netns.filter(|netns| !netns.is_empty());
-    match (handles.lookup)(&lookup::Query { ifindex, mac, netns }) {
-        Some(answer) => axum::Json(LookupView::from(&answer)).into_response(),
-        None => fault(StatusCode::NOT_FOUND, &format!("no interface has the ifindex {ifindex}")),
-    }
 }
 
 fn fault(status: StatusCode, error: &str) -> Response {

@@ -100,7 +100,7 @@ async fn landing_page_links_to_routes() {
         assert_eq!((status, &headers["content-type"]), (200, &"text/html; charset=utf-8".parse().unwrap()));
         let page = String::from_utf8(body).unwrap();
         let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links.len(), 5, "{page}");
+        assert_eq!(links.len(), 6, "{page}");
         for link in links {
             assert_ne!(get(address, link, &[]).await.0, 404, "{link}");
         }
@@ -161,6 +161,75 @@ async fn lookup_has_confidence_and_errors() {
             assert_eq!(status, 400, "{bad}");
             assert!(value["error"].is_string());
         }
+    })
+    .await;
+}
+
+async fn posted(address: std::net::SocketAddr, kind: &str, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let head = "POST /v1/lookup HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type";
+    let request = format!("{head}: {kind}\r\ncontent-length: {length}\r\n\r\n{body}");
+    // The server may refuse a body before the end of the body.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    // A chunk begins with its length.
+    let start = body.find(['[', '{']).unwrap();
+    let value = serde_json::Deserializer::from_str(&body[start..]).into_iter().next().unwrap().unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), value)
+}
+
+#[tokio::test]
+async fn batch_answers_in_order() {
+    with_server(async |address| {
+        let body = r#"[{"ifindex": 9}, {"ifindex": 77}, {"ifindex": 2, "mac": "0a:58:0a:f4:00:05", "netns": ""}]"#;
+        let (status, answers) = posted(address, "application/json", body).await;
+        assert_eq!(status, 200, "{answers}");
+        assert_eq!((&answers[0]["interface"]["name"], &answers[1]), (&json!("tun0"), &Value::Null));
+        assert_eq!(answers[2]["interface"]["pod"]["name"], "web");
+        let long = format!("[{}]", vec![r#"{"ifindex": 1}"#; 1_001].join(","));
+        for (kind, body, status) in [
+            ("application/json", "[{\"ifindex\": 1, \"mac\": \"zz\"}]", 400),
+            ("application/json", "[", 400),
+            ("application/json", "[{\"ifindeks\": 1}]", 422),
+            ("text/plain", "[]", 415),
+            ("application/json", &long, 413),
+        ] {
+            let (refused, value) = posted(address, kind, body).await;
+            assert_eq!(refused, status, "{value}");
+            assert!(value["error"].is_string());
+        }
+    })
+    .await;
+}
+
+/// The document names every route of the server and no other, and every answer has the documented fields.
+#[tokio::test]
+async fn openapi_describes_every_route() {
+    with_server(async |address| {
+        let (status, document) = json_of(address, "/openapi.json").await;
+        assert_eq!((status, &document["openapi"]), (200, &json!("3.1.0")));
+        let mut served: Vec<_> = routes().iter().map(|(path, _)| (*path).to_owned()).collect();
+        served.extend(["/livez", "/healthz", "/readyz", "/metrics"].map(ToOwned::to_owned));
+        let paths = document["paths"].as_object().unwrap();
+        served.sort();
+        assert_eq!(paths.keys().cloned().collect::<Vec<_>>(), served);
+        for path in paths.keys().filter(|path| *path != "/v1/watch") {
+            let (status, ..) = get(address, path, &[]).await;
+            let documented = &paths[path]["get"]["responses"];
+            assert!(documented.get(status.to_string()).is_some(), "{path} answers {status}: {documented}");
+        }
+        let (_, interfaces) = json_of(address, "/v1/interfaces").await;
+        let schema = &document["components"]["schemas"]["Interface"];
+        let mut documented: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        let mut written: Vec<_> = interfaces[0].as_object().unwrap().keys().collect();
+        documented.sort();
+        written.sort();
+        assert_eq!(documented, written);
+        assert_eq!(schema["properties"]["netns"]["properties"]["inode"]["type"], "integer");
+        assert_eq!(schema["properties"]["pod"]["type"], json!(["object", "null"]));
     })
     .await;
 }
