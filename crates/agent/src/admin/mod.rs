@@ -31,7 +31,7 @@ use axum::routing::{MethodRouter, get};
 use futures_util::stream;
 use serde::Deserialize;
 
-pub use self::server::serve;
+pub use self::server::{bind, serve};
 pub use self::tls::{ServerFiles, ServerTlsError, Tls};
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;

@@ -1,6 +1,7 @@
 //! HTTP/1 with limits on headers, time and connections.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +39,22 @@ const LIFETIME: Duration = Duration::from_secs(300);
 const CUT: Duration = Duration::from_secs(30);
 /// A connection with an endless response lives for longer, and is cut when the client takes nothing for this time.
 pub(super) const STALL: Duration = Duration::from_secs(60);
+
+/// Connections that wait to be accepted. Where the queue is full, a probe is delayed by the second after which TCP tries
+/// again, so the queue is as long as Linux allows by default (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+/// Listens at an address; needs a tokio runtime.
+///
+/// # Errors
+/// When the address is in use or not one of this machine.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of a predecessor do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves, with TLS where given, until `shutdown` is done; then connections end at once.
 ///

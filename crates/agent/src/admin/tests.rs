@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use iface_core::{Confidence, NetnsName, Place};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::lookup::Answer;
@@ -49,7 +49,7 @@ async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> 
 }
 
 pub(super) async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = serve(listener, None, router, std::future::pending());
     let limited = tokio::time::timeout(Duration::from_secs(20), client(address));

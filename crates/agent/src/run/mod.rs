@@ -59,7 +59,7 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
     let logs = start_export(config, &shared, &mut supervisor)?;
-    start_servers(config, &shared, &pipeline, &mut supervisor).await?;
+    start_servers(config, &shared, &pipeline, &mut supervisor)?;
     announce(config, &pipeline);
     let feed = config.admin_address.map(|_| shared.feed.clone());
     let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed);
@@ -139,15 +139,15 @@ fn last_export_grace(shutdown_grace: Duration) -> Duration {
 }
 
 /// Starts the admin server and the metrics server, which share one reader of series.
-async fn start_servers(
+fn start_servers(
     config: &Config,
     shared: &Shared,
     pipeline: &Pipeline,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let tls = config.metrics_tls.clone().map(admin::Tls::new).transpose()?;
-    let admin = listen(config.admin_address, "admin-address").await?;
-    let metrics = listen(config.metrics_address, "metrics-address").await?;
+    let admin = listen(config.admin_address, "admin-address")?;
+    let metrics = listen(config.metrics_address, "metrics-address")?;
     if admin.is_none() && metrics.is_none() {
         return Ok(());
     }
@@ -169,11 +169,11 @@ async fn start_servers(
     Ok(())
 }
 
-async fn listen(address: Option<SocketAddr>, setting: &str) -> anyhow::Result<Option<TcpListener>> {
+fn listen(address: Option<SocketAddr>, setting: &str) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = address else { return Ok(None) };
     let refused =
         || format!("cannot listen on {address}; stop the program that listens there, or choose another --{setting}");
-    TcpListener::bind(address).await.with_context(refused).map(Some)
+    admin::bind(address).with_context(refused).map(Some)
 }
 
 /// Logs the engine and the destinations of metrics.
