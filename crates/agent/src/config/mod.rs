@@ -43,8 +43,8 @@ pub struct Config {
     filter_words: FilterWords,
     /// Preferred interfaces by MAC prefix.
     pub preferred: Preferred,
-    /// Directory of CNI results; `None`: not used.
-    pub cni_cache_dir: Option<PathBuf>,
+    /// Directories of CNI results.
+    pub cni_cache_dirs: Vec<PathBuf>,
     /// Whether to watch the pods of this node at the API server.
     pub watch_pods: bool,
     /// This node's name in Kubernetes.
@@ -302,7 +302,7 @@ impl Config {
             filter: Filter::default(),
             filter_words: FilterWords::default(),
             preferred: Preferred::default(),
-            cni_cache_dir: None,
+            cni_cache_dirs: Vec::new(),
             watch_pods: true,
             node_name: None,
             kubeconfig: None,

@@ -147,15 +147,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "cni-cache-dir",
         section: Section::Owners,
-        shape: Shape::One,
+        shape: Shape::List,
         value: "DIR",
         default: "/var/lib/cni/results",
         also: &[],
-        help: "Directory of libcni's cached CNI results, which name the pod of each namespace; need not exist. \
-               Empty: not used.",
+        help: "Directory of libcni's cached CNI results, which name the pod of each namespace; may be repeated, and \
+               need not exist. multus/results (multus) and cache/results (cri-dockerd) beside the directory are read \
+               as well. Empty: not used.",
         set: |config, words| {
-            let dir = words.first().filter(|dir| !dir.is_empty());
-            config.cni_cache_dir = dir.map(absolute).transpose()?;
+            let dirs = words.iter().filter(|dir| !dir.is_empty());
+            config.cni_cache_dirs = dirs.map(absolute).collect::<Result<_, _>>()?;
             Ok(())
         },
     },

@@ -48,6 +48,15 @@ impl OwnerSources {
         Ok(self)
     }
 
+    /// Adds the directory in which cri-dockerd keeps results; a missing directory is not a fault.
+    ///
+    /// # Errors
+    /// See [`CniDir::new`].
+    pub fn docker_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+        self.caches.push(Cache::new(CniDir::new(dir)?.boxed(), true));
+        Ok(self)
+    }
+
     /// Adds the directory with results of multus' delegate plugins.
     ///
     /// Few nodes have multus, so a missing directory is not a fault.

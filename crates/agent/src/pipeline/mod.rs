@@ -4,7 +4,9 @@
 //! The table of the `Registerer` holds every interface, so lookups are exact whatever the filter
 //! hides. Outputs (`list`, `top`, `watch`, exporters, `/v1/interfaces`) show what the filter allows.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,13 +182,36 @@ fn scan(config: &Config) -> anyhow::Result<(Box<dyn Informer>, Handle)> {
     }
 }
 
+/// Reason for reading a directory of CNI results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CacheKind {
+    /// The directory is configured.
+    Given,
+    /// cri-dockerd keeps results there.
+    OfDocker,
+    /// multus keeps the results of its delegates there.
+    OfMultus,
+}
+
+/// The configured directories and the directories of other programs beside them, each once.
+fn cache_dirs(given: &[PathBuf]) -> BTreeMap<PathBuf, CacheKind> {
+    let beside = |name: &'static str, kind| {
+        let parents = given.iter().filter_map(|dir| dir.parent());
+        parents.map(move |cni| (cni.join(name), kind))
+    };
+    let others = beside("multus/results", CacheKind::OfMultus).chain(beside("cache/results", CacheKind::OfDocker));
+    // The last entry of a directory counts.
+    others.chain(given.iter().map(|dir| (dir.clone(), CacheKind::Given))).collect()
+}
+
 async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<OwnerSources> {
     let mut sources = OwnerSources::default();
-    if let Some(dir) = &config.cni_cache_dir {
-        let followed = sources.cni_dir(dir).and_then(|sources| match dir.parent() {
-            Some(cni) => sources.multus_dir(cni.join("multus/results")),
-            None => Ok(sources),
-        });
+    for (dir, kind) in cache_dirs(&config.cni_cache_dirs) {
+        let followed = match kind {
+            CacheKind::Given => sources.cni_dir(&dir),
+            CacheKind::OfDocker => sources.docker_dir(&dir),
+            CacheKind::OfMultus => sources.multus_dir(&dir),
+        };
         sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
     }
     if !config.watch_pods {
@@ -240,4 +265,27 @@ fn selected_pods(
 
 fn selection(config: &Config) -> Selection {
     Selection::new(&config.pod_labels, &config.pod_annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// multus' and cri-dockerd's directories beside each configured directory are read, and each directory once.
+    #[test]
+    fn directories_beside_are_read() {
+        let of = |given: &[&str]| {
+            let given: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
+            let dirs = cache_dirs(&given).into_iter().map(|(dir, kind)| (dir.display().to_string(), kind));
+            dirs.collect::<Vec<_>>()
+        };
+        let own = |dir: &str, kind| (format!("/var/lib/cni/{dir}"), kind);
+        let (docker, multus) = (CacheKind::OfDocker, CacheKind::OfMultus);
+        let beside = [own("cache/results", docker), own("multus/results", multus), own("results", CacheKind::Given)];
+        assert_eq!(of(&["/var/lib/cni/results"]), beside);
+        let twice = of(&["/var/lib/cni/results", "/var/lib/cni/cache/results"]);
+        assert_eq!(twice.iter().filter(|(dir, _)| dir == "/var/lib/cni/cache/results").count(), 1);
+        assert!(twice.contains(&own("cache/results", CacheKind::Given)));
+        assert_eq!(of(&[]), []);
+    }
 }

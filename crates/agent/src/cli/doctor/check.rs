@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use netns_scan::{EngineKind, Fault, FaultKind, Propagation, Status};
 
@@ -142,11 +142,12 @@ pub(super) fn mounts(dir: &Path, found: io::Result<Propagation>) -> Check {
 }
 
 /// Checks that CNI results can be read and exist for `namespaces`, which include the host's.
-pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, owners: &OwnerStatus) -> Check {
+pub(super) fn cni_cache(dirs: &[PathBuf], missing: bool, namespaces: usize, owners: &OwnerStatus) -> Check {
     const SUBJECT: &str = "CNI cache";
-    let Some(dir) = dir else {
+    if dirs.is_empty() {
         return Check::off(SUBJECT, "not used; --cni-cache-dir /var/lib/cni/results names pods at once");
-    };
+    }
+    let dirs = dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
     if let Some(fault) = owners.cache_faults.first() {
         return if missing {
             Check::off(SUBJECT, fault.as_str())
@@ -156,8 +157,7 @@ pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, ow
     }
     let OwnerTallies { files, proven_files, foreign_files, refused_files, .. } = owners.tallies;
     let found = format!(
-        "{}: {files} results of pods, {proven_files} in use, {foreign_files} of others, {refused_files} refused",
-        dir.display()
+        "{dirs}: {files} results of pods, {proven_files} in use, {foreign_files} of others, {refused_files} refused"
     );
     if namespaces <= 1 || proven_files > 0 {
         return Check::ok(SUBJECT, found);
@@ -170,7 +170,7 @@ pub(super) fn cni_cache(dir: Option<&Path>, missing: bool, namespaces: usize, ow
         "no result here is a pod's; containers of podman and others share the directory"
     } else {
         let how = "no results, though there are namespaces; --cni-cache-dir names where this runtime keeps them";
-        return Check::off(SUBJECT, format!("{}: {how}", dir.display()));
+        return Check::off(SUBJECT, format!("{dirs}: {how}"));
     };
     Check::off(SUBJECT, format!("{found}; {why}"))
 }
@@ -233,15 +233,15 @@ mod tests {
     fn cni_cache_used_missing_or_faulty() {
         let fault = |text: &str| OwnerStatus { cache_faults: vec![text.into()], ..OwnerStatus::default() };
         let none = OwnerStatus::default();
-        assert!(matches!(cni_cache(None, true, 1, &none).outcome, Outcome::Off(_)));
-        assert!(matches!(cni_cache(Some(Path::new("/")), false, 1, &none).outcome, Outcome::Ok(_)));
-        assert!(cni_cache(Some(Path::new("/")), false, 1, &fault("cannot be read")).is_bad());
-        assert!(matches!(cni_cache(Some(Path::new("/x")), true, 1, &fault("is not there")).outcome, Outcome::Off(_)));
+        assert!(matches!(cni_cache(&[], true, 1, &none).outcome, Outcome::Off(_)));
+        assert!(matches!(cni_cache(&["/".into()], false, 1, &none).outcome, Outcome::Ok(_)));
+        assert!(cni_cache(&["/".into()], false, 1, &fault("cannot be read")).is_bad());
+        assert!(matches!(cni_cache(&["/x".into()], true, 1, &fault("is not there")).outcome, Outcome::Off(_)));
     }
 
     #[test]
     fn namespaces_without_results_are_a_fault() {
-        let outcome = cni_cache(Some(Path::new("/x")), false, 2, &OwnerStatus::default()).outcome;
+        let outcome = cni_cache(&["/x".into()], false, 2, &OwnerStatus::default()).outcome;
         assert!(matches!(outcome, Outcome::Off(how) if how.contains("--cni-cache-dir")));
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let tallies = |files, proven_files, foreign_files, refused_files| {
             let tallies = OwnerTallies { files, proven_files, foreign_files, refused_files, ..OwnerTallies::default() };
             let owners = OwnerStatus { tallies, ..OwnerStatus::default() };
-            cni_cache(Some(Path::new("/x")), false, 2, &owners).outcome
+            cni_cache(&["/x".into()], false, 2, &owners).outcome
         };
         for (outcome, why) in [
             (tallies(3, 0, 0, 0), "left over"),

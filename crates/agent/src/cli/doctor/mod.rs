@@ -101,10 +101,10 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
     let dirs = followed(&config.scan.dirs, config.scan.find_mounted, &mounted);
     checks.extend(dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
     checks.extend(unfollowed(&dirs, &mounted));
-    let cache = config.cni_cache_dir.as_deref();
-    let missing =
-        cache.is_some_and(|dir| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
-    checks.push(cni_cache(cache, missing, status.namespaces, &pipeline.owners().borrow()));
+    let caches = &config.cni_cache_dirs;
+    let is_missing = |dir: &PathBuf| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let missing = caches.iter().all(is_missing);
+    checks.push(cni_cache(caches, missing, status.namespaces, &pipeline.owners().borrow()));
     (checks, pods_here(&pipeline, status.namespaces))
 }
 
