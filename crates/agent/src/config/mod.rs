@@ -113,6 +113,8 @@ pub struct Export {
     pub prometheus: Prometheus,
     /// Names of pods' counters on the metrics page.
     pub prometheus_names: PageNames,
+    /// Start times of counters on the metrics page.
+    pub prometheus_created: bool,
     /// Counters of protocols of pods on the metrics page.
     pub protocol_stats: bool,
     /// Export interface events as logs.
@@ -313,6 +315,7 @@ impl Config {
                 options: Options::default(),
                 prometheus: Prometheus::Auto,
                 prometheus_names: PageNames::default(),
+                prometheus_created: false,
                 protocol_stats: false,
                 events: false,
                 otlp: Otlp::default(),

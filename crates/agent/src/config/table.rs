@@ -462,6 +462,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "prometheus-created",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[],
+        help: "Show the start of each counter (_created) to scrapers of OpenMetrics, so that a Prometheus with the feature created-timestamp-zero-ingestion counts the first traffic of a new pod; without the feature, each _created is one more series.",
+        set: |config, words| switch(one(words)).map(|on| config.export.prometheus_created = on),
+    },
+    Setting {
         key: "protocol-stats",
         section: Section::Export,
         shape: Shape::One,

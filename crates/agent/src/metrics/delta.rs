@@ -51,7 +51,7 @@ impl Deltas {
             }
             series.advance(*counted);
             series.round = self.round;
-            *counted = Counted { values: series.pending, starts: series.since };
+            *counted = Counted { values: series.pending, starts: series.since, complete: true };
         }
         let round = self.round;
         // An interface that could not be read keeps its pending values for another round.

@@ -40,6 +40,8 @@ pub struct Options {
     pub attributes: Attributes,
     /// Names of pods' counters on the page of metrics.
     pub names: PageNames,
+    /// Start times of counters on the page of metrics.
+    pub created: bool,
     /// A younger interface is not reported yet; later all its traffic is.
     pub min_age: Duration,
     /// Most series of interfaces at a time.
@@ -126,6 +128,7 @@ impl Default for Options {
             opt_in: Vec::new(),
             attributes: Attributes::default(),
             names: PageNames::default(),
+            created: false,
             min_age: Duration::ZERO,
             max_series: 100_000,
             max_series_per_pod: 2_000,
@@ -283,6 +286,9 @@ pub struct Counted {
     pub values: [u64; COUNTERS],
     /// The moment each value counts from.
     pub starts: [Nanos; COUNTERS],
+    /// Whether the values are everything since `starts`. Where not, an interface older than the agent carried an unknown
+    /// part before its first point.
+    pub complete: bool,
 }
 
 /// An interface in an export.

@@ -137,10 +137,10 @@ impl Accumulator {
         self.synced = self.synced.map(|synced| synced.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         self.set_back += by;
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // The page of metrics shows no start times.
-        if self.reader != Reader::Page {
-            self.streams.values_mut().for_each(|stream| stream.set_back(by));
-        }
+        // A counter of the page of metrics continues, as most pages show no start times.
+        let is_page = self.reader == Reader::Page;
+        let change = |stream: &mut Stream| if is_page { stream.forget_start() } else { stream.set_back(by) };
+        self.streams.values_mut().for_each(change);
     }
 
     /// Fills `order` with the interfaces that are old enough and within the limits, oldest first,

@@ -151,7 +151,8 @@ fn start_servers(
     if admin.is_none() && metrics.is_none() {
         return Ok(());
     }
-    let options = config.export.options.clone().for_page(config.export.prometheus_names);
+    let mut options = config.export.options.clone().for_page(config.export.prometheus_names);
+    options.created = config.export.prometheus_created;
     let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
     let (scrapes, scraper) = scraper::channel(collector, &config.export);
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));

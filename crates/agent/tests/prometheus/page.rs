@@ -23,9 +23,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(names: PageNames) -> Self {
         let opt_in = vec![Measure::CarrierChanges, Measure::Mtu, Measure::Bandwidth];
-        let options = Options { opt_in, ..Options::default() }.for_page(names);
+        let mut options = Options { opt_in, ..Options::default() }.for_page(names);
+        options.created = names == PageNames::Both;
+        let mut accumulator = Accumulator::for_reader(Reader::Page, options);
+        // Every interface is new, so every start is known.
+        accumulator.synced(at(0));
         Self {
-            accumulator: Accumulator::for_reader(Reader::Page, options),
+            accumulator,
             own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }),
             pages: 0,
         }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::text::{Labels, Type, Writer};
 use crate::metrics::catalog::{Measure, Slots};
-use crate::metrics::points::{Points, Subject};
+use crate::metrics::points::{Counted, Points, Subject};
 
 /// The families in the order of the page; cAdvisor has no others about interfaces.
 const FAMILIES: [(Measure, &str, &str); 4] = [
@@ -33,14 +33,13 @@ pub(super) fn write(points: &Points, node: &str, writer: &mut Writer<impl Write>
             // OpenMetrics wants the unit at the end of the name: `packets` and `errors` are not units there.
             let unit = if measure == Measure::Bytes { "bytes" } else { "" };
             writer.family(&family, unit, Type::Counter, &help.replace("{did}", did));
-            samples.iter().for_each(|(labels, values)| writer.sample(&family, "_total", labels, values[slot]));
+            let none = Labels::default();
+            samples.iter().for_each(|(labels, counted)| writer.counter(&family, [labels, &none], counted, slot));
         }
     }
 }
 
-type Values = [u64; crate::metrics::catalog::COUNTERS];
-
-fn samples(points: &Points, node: &str) -> Vec<(Labels, Values)> {
+fn samples(points: &Points, node: &str) -> Vec<(Labels, Counted)> {
     // These labels do not tell a pod from its predecessor with the same name, so only the newest pod is shown: groups
     // are in the order of their oldest interface.
     let mut newest = HashMap::new();
@@ -63,7 +62,7 @@ fn samples(points: &Points, node: &str) -> Vec<(Labels, Values)> {
                 (!node.is_empty()).then_some(("node", node)),
                 Some(("pod", name)),
             ];
-            Some((Labels::new(pairs.into_iter().flatten()), sample.counted?.values))
+            Some((Labels::new(pairs.into_iter().flatten()), sample.counted?))
         })
     });
     samples.collect()

@@ -2,9 +2,8 @@
 //!
 //! Labels identify the OTLP Resource: `k8s_node_name`, and `k8s_namespace_name`, `k8s_pod_name` and `k8s_pod_uid`,
 //! or `netns_name`; `target_info` holds the attributes all Resources share, `k8s_pod_info` those of a pod, and
-//! `…_network_interface_info` those of an interface. The page has no
-//! `_created` samples: the creation time of an interface older than the agent is unknown,
-//! and a wrong time would count its traffic twice.
+//! `…_network_interface_info` those of an interface. An interface older than the agent never gets a
+//! `_created` sample: the creation time is unknown, and a wrong time would count its traffic twice.
 
 mod kubelet;
 pub(crate) mod names;
@@ -47,7 +46,7 @@ impl Page<'_> {
     /// # Errors
     /// Returns the errors of `to`.
     pub fn write(&self, format: Format, to: impl Write) -> io::Result<()> {
-        let mut writer = Writer::new(to, format);
+        let mut writer = Writer::new(to, format, self.points.is_some_and(|points| points.options.created));
         writer.family("target", "", Type::Info, "What the agent says about itself.");
         writer.sample("target", "_info", &Labels::joined(self.identity.resource(&Subject::Node)), 1);
         if let Some(points) = self.points {
@@ -159,10 +158,12 @@ fn interface_metric(
     for Labelled { sample, labels, all } in samples {
         match (metric.measure.slots(), &sample.counted) {
             (Some(_), None) => {}
-            (Some(Slots::Single(slot)), Some(counted)) => writer.sample(&family, suffix, labels, counted.values[slot]),
+            (Some(Slots::Single(slot)), Some(counted)) => {
+                writer.counter(&family, [labels, &Labels::default()], counted, slot);
+            }
             (Some(Slots::Directions { receive, transmit }), Some(counted)) => {
-                writer.sample_of(&family, suffix, [labels, into], counted.values[receive]);
-                writer.sample_of(&family, suffix, [labels, out], counted.values[transmit]);
+                writer.counter(&family, [labels, into], counted, receive);
+                writer.counter(&family, [labels, out], counted, transmit);
             }
             (None, _) => match metric.measure {
                 Measure::Up => writer.sample(&family, suffix, labels, u8::from(sample.interface.is_up())),
@@ -244,6 +245,9 @@ fn own_metric(metric: &Metric, node: &Labels, writer: &mut Writer<impl Write>) {
                     Some(number_data_point::Value::AsDouble(value)) => writer.sample(&family, suffix, &labels, value),
                     None => {}
                 }
+                if sum.is_monotonic {
+                    writer.created(&family, [&labels, &Labels::default()], point.start_time_unix_nano);
+                }
             }
         }
         Some(metric::Data::Histogram(histogram)) => {
@@ -258,6 +262,7 @@ fn own_metric(metric: &Metric, node: &Labels, writer: &mut Writer<impl Write>) {
                 writer.sample(&family, "_bucket", &labels.with("le", "+Inf"), point.count);
                 writer.sample(&family, "_sum", &labels, point.sum.unwrap_or_default());
                 writer.sample(&family, "_count", &labels, point.count);
+                writer.created(&family, [&labels, &Labels::default()], point.start_time_unix_nano);
             }
         }
         _ => {}

@@ -238,6 +238,38 @@ fn protocols_of_pods_are_shown() {
     assert!(!text.contains("conntrack_entries{"), "{text}");
 }
 
+/// Only OpenMetrics has start times, and an interface older than the agent has none: a wrong start would count its
+/// earlier traffic as new.
+#[test]
+fn created_needs_a_known_start() {
+    let interfaces = [eth0(1, at(1)), pod_interface(2, "eth0", &pod("web"), at(7))];
+    let readings = [reading(1, 100), reading(2, 100)];
+    let options = Options { created: true, ..Options::default().for_page(PageNames::Both) };
+    let mut accumulator = Accumulator::for_reader(Reader::Page, options);
+    accumulator.synced(at(5));
+    let mut page = |now, format| {
+        let points = accumulator.collect(&interfaces, &readings, now);
+        let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+        let own = ResourceMetrics::default();
+        let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };
+        let mut text = Vec::new();
+        page.write(format, &mut text).unwrap();
+        // The clock is set back between two pages.
+        accumulator.set_back(Duration::from_secs(5));
+        String::from_utf8(text).unwrap()
+    };
+    let text = page(at(10), Format::OpenMetrics);
+    let web = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+               network_interface_name=\"eth0\",network_io_direction=\"receive\"";
+    let expected =
+        format!("k8s_pod_network_io_bytes_total{{{web}}} 100\nk8s_pod_network_io_bytes_created{{{web}}} 7.000000000\n");
+    assert!(text.contains(&expected), "{expected}\nnot in\n{text}");
+    assert!(text.contains("container_network_receive_bytes_created{"), "{text}");
+    assert!(!text.contains("k8s_node_network_io_bytes_created"), "{text}");
+    assert!(!page(at(6), Format::OpenMetrics).contains("_created"), "by the new clock, no start is known");
+    assert!(!page(at(7), Format::Text).contains("_created"));
+}
+
 /// The limits hold for all series of the page.
 #[test]
 fn both_names_count_as_series() {

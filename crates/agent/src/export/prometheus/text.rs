@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::export::prometheus::names::{escape, label};
+use crate::metrics::points::{Counted, Nanos};
 
 /// Format of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,13 +86,14 @@ impl Labels {
 pub(super) struct Writer<W> {
     to: W,
     format: Format,
+    shows_created: bool,
     /// Result of the lines so far; nothing is written after a failure.
     written: io::Result<()>,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(to: W, format: Format) -> Self {
-        Self { to, format, written: Ok(()) }
+    pub(super) fn new(to: W, format: Format, shows_created: bool) -> Self {
+        Self { to, format, shows_created, written: Ok(()) }
     }
 
     /// Begins a family; all its samples must follow before the next family.
@@ -126,6 +129,23 @@ impl<W: Write> Writer<W> {
             self.line(format_args!("{name}{suffix} {value}"));
         } else {
             self.line(format_args!("{name}{suffix}{{{first}{comma}{second}}} {value}"));
+        }
+    }
+
+    /// Writes a counter of an interface, with its start where known.
+    pub(super) fn counter(&mut self, name: &str, labels: [&Labels; 2], counted: &Counted, slot: usize) {
+        self.sample_of(name, "_total", labels, counted.values[slot]);
+        if counted.complete {
+            self.created(name, labels, counted.starts[slot]);
+        }
+    }
+
+    /// Writes the start of the last counter or histogram, which has the same labels; only OpenMetrics has start times.
+    pub(super) fn created(&mut self, name: &str, labels: [&Labels; 2], start: Nanos) {
+        if self.format == Format::OpenMetrics && self.shows_created {
+            let start = Duration::from_nanos(start);
+            let seconds = format_args!("{}.{:09}", start.as_secs(), start.subsec_nanos()).to_string();
+            self.sample_of(name, "_created", labels, seconds);
         }
     }
 

@@ -141,7 +141,7 @@ impl Stream {
         }
         // A point never starts after its own time, even when the clock was set back meanwhile.
         self.starts = self.starts.map(|start| start.min(now));
-        let mut counted = Counted { values, starts: self.starts };
+        let mut counted = Counted { values, starts: self.starts, complete: self.origin == Origin::Known };
         counted.values.iter_mut().zip(self.bases).for_each(|(value, base)| *value -= base);
         counted
     }
@@ -158,6 +158,11 @@ impl Stream {
     /// The last point arrived.
     pub(super) fn deliver(&mut self) {
         self.delivered = self.last;
+    }
+
+    /// The clock was set back under a reader whose values continue: the start by the new clock is unknown.
+    pub(super) fn forget_start(&mut self) {
+        self.origin = Origin::Unknown;
     }
 
     /// Moves every time back by as much as the clock was, and begins the stream anew.
