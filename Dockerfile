@@ -23,6 +23,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
     cargo build --release --locked -p netns-agent && cp target/release/netns-agent /netns-agent
 
+# The program alone, for archives and packages: docker buildx build --target program --output type=local,dest=out .
+FROM scratch AS program
+COPY --from=build /netns-agent /netns-agent
+
 FROM ${BASE_IMAGE} AS base
 ARG VERSION=0.1.0
 ARG REVISION=unknown

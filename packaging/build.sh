@@ -38,7 +38,7 @@ if command -v cargo-deb >/dev/null; then
   cargo deb --quiet --no-build --no-strip -p netns-agent --output "$out/" >/dev/null
 fi
 if command -v cargo-generate-rpm >/dev/null; then
-  cargo generate-rpm -p crates/agent --source-date "$SOURCE_DATE_EPOCH" --output "$out/" >/dev/null
+  cargo generate-rpm -p crates/agent --payload-compress gzip --source-date "$SOURCE_DATE_EPOCH" --output "$out/" >/dev/null
 fi
 (cd "$out" && rm -f SHA256SUMS && sha256sum ./*netns-agent* >SHA256SUMS)
 cat "$out/SHA256SUMS"

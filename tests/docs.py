@@ -182,6 +182,25 @@ class Links(unittest.TestCase):
                     self.assertTrue((path.parent / target.split("#")[0]).exists())
 
 
+class Workflows(unittest.TestCase):
+    def test_actions_are_pinned_by_commit(self):
+        """A tag of an action can be moved; the comment names the version for readers and for dependabot."""
+        for path in (ROOT / ".github/workflows").iterdir():
+            for used in re.findall(r"uses: (.*)", path.read_text()):
+                with self.subTest(workflow=path.name, action=used):
+                    self.assertRegex(used, r"^[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
+
+    def test_jobs_have_no_permission_by_default(self):
+        """Each job names the permissions that the job needs."""
+        for path in (ROOT / ".github/workflows").iterdir():
+            workflow = yaml.safe_load(path.read_text())
+            self.assertEqual(workflow["permissions"], {}, path.name)
+            for name, job in workflow["jobs"].items():
+                with self.subTest(workflow=path.name, job=name):
+                    self.assertIn("permissions", job)
+                    self.assertIn("timeout-minutes", job)
+
+
 class Architecture(unittest.TestCase):
     def test_tables_name_each_module_once(self):
         text = (ROOT / "docs/architecture.md").read_text()
