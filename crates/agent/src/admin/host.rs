@@ -1,14 +1,23 @@
-//! Refuses requests that name another host.
+//! Refuses requests that name another host, or not one host.
 //!
 //! A page in a browser on the node could otherwise read a server on loopback through a DNS name that its author lets
 //! resolve to 127.0.0.1 (DNS rebinding).
 
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::fault;
+
+/// Answers 400 to a request of HTTP/1.1 that has not one `Host`, RFC 9112, section 3.2.
+pub(super) async fn one_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
+        return next.run(request).await;
+    }
+    fault(StatusCode::BAD_REQUEST, "the request needs one Host header")
+}
 
 /// Answers 403 where `Host` is a name that a public DNS server can resolve. Probes are answered anyway: they
 /// reveal nothing, and a health check may send any name.

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::host::own_host;
+use super::host::{one_host, own_host};
 use super::places::{Activity, Endless, Places};
 use super::tls::Tls;
 
@@ -67,6 +67,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let places = Places::new(CONNECTIONS);
+    let router = router.layer(middleware::from_fn(one_host));
     let guarded = router.clone().layer(middleware::from_fn(own_host));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);

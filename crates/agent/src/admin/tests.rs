@@ -362,3 +362,22 @@ async fn given_up_scrape_is_dropped() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn request_needs_one_host() {
+    with_server(async |address| {
+        for (request, status) in [
+            ("GET /livez HTTP/1.0\r\n\r\n", 200),
+            ("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 200),
+            ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+            ("GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", 400),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer.split(' ').nth(1), Some(&*status.to_string()), "{request}: {answer}");
+        }
+    })
+    .await;
+}
