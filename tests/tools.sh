@@ -107,8 +107,9 @@ packages() {
   local tool
   for tool in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
     [ ! -x "$bin/${tool%@*}" ] || continue
-    CARGO_TARGET_DIR=$tools/packages/target CARGO_PROFILE_DEV_DEBUG=false CARGO_INCREMENTAL=0 \
-      cargo install -q --locked --debug --root "$tools/packages" "$tool"
+    # Optimised: xz without optimisation takes minutes.
+    CARGO_TARGET_DIR=$tools/packages/target CARGO_INCREMENTAL=0 \
+      cargo install -q --locked --root "$tools/packages" "$tool"
     ln -sfn "$tools/packages/bin/${tool%@*}" "$bin/${tool%@*}"
   done
   rm -rf "$tools/packages/target"
