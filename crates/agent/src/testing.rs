@@ -79,5 +79,5 @@ pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since:
 #[must_use]
 pub fn reading(number: u64, bytes: u64) -> Reading {
     let direction = |bytes| Direction::new(bytes, bytes / 10);
-    Reading { id: id(number), counters: Counters::new(direction(bytes), direction(bytes / 2)).with_carrier_changes(1) }
+    Reading::new(id(number), Counters::new(direction(bytes), direction(bytes / 2)).with_carrier_changes(1))
 }

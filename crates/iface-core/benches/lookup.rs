@@ -176,7 +176,7 @@ fn beside_another(writes: bool, interfaces: &[Arc<Interface>], times: u64) -> Du
     let first = interfaces.len() as u32;
     let others: Vec<_> = (first..2 * first).map(|n| interface(n, 0, n + 1)).collect();
     let come = others.iter().cloned().map(Event::Added);
-    let go = others.iter().cloned().map(Event::Deleted);
+    let go = others.iter().cloned().map(|interface| Event::Deleted(interface, None));
     let start = interfaces.iter().cloned().map(Event::Added);
     let events = start.chain([Event::Synced]).chain(come.chain(go).cycle());
     let mut registerer = Registerer::with_options(stream::iter(events), settings());

@@ -82,10 +82,10 @@ impl<O> Coalesce<O> {
 /// The union of two events, or `None` if both cancel out.
 fn merge<O>(earlier: &Event<O>, later: Event<O>) -> Option<Event<O>> {
     match (earlier, later) {
-        (Event::Added(_), Event::Deleted(_)) => None,
+        (Event::Added(_), Event::Deleted(..)) => None,
         (Event::Added(_), Event::Updated(now, _)) => Some(Event::Added(now)),
         // The interface left a narrowed stream and came back: the reader has the state before.
-        (Event::Deleted(_), Event::Added(now)) => Some(Event::Updated(now, Changes::ALL)),
+        (Event::Deleted(..), Event::Added(now)) => Some(Event::Updated(now, Changes::ALL)),
         (Event::Updated(_, before), Event::Updated(now, changes)) => Some(Event::Updated(now, before.union(changes))),
         (_, later) => Some(later),
     }
@@ -113,7 +113,7 @@ mod tests {
                 let before = state.insert(new.id, new.clone()).expect("updated what is there");
                 assert!(changes.contains(before.changes_to(new)), "{changes:?} leaves out a change");
             }
-            Event::Deleted(old) => assert!(state.remove(&old.id).is_some(), "deleted what is there"),
+            Event::Deleted(old, _) => assert!(state.remove(&old.id).is_some(), "deleted what is there"),
             Event::Synced => {}
         }
     }
@@ -160,7 +160,7 @@ mod tests {
             for (event, _) in history {
                 synced |= event == Event::Synced;
                 match &event {
-                    Event::Deleted(old) => drop(before_synced.remove(&old.id)),
+                    Event::Deleted(old, _) => drop(before_synced.remove(&old.id)),
                     event if !synced => apply(&mut before_synced, event),
                     _ => {}
                 }
@@ -182,10 +182,10 @@ mod tests {
         let new = Arc::new(interface(2, 0, 2, "wan0", Some(1)));
         let mut coalesce = Coalesce::default();
         coalesce.push(Event::Updated(old.clone(), crate::Changes::MTU));
-        coalesce.push(Event::Deleted(old.clone()));
+        coalesce.push(Event::Deleted(old.clone(), None));
         coalesce.push(Event::Added(new.clone()));
         let out: Vec<_> = std::iter::from_fn(|| coalesce.pop()).collect();
-        assert_eq!(out, [Event::Deleted(old), Event::Added(new)]);
+        assert_eq!(out, [Event::Deleted(old, None), Event::Added(new)]);
         assert_eq!(coalesce.merged(), 1);
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Interface;
+use crate::{FinalCounters, Interface};
 
 /// A change of an interface, emitted by an [`Informer`](crate::Informer).
 ///
@@ -13,8 +13,11 @@ pub enum Event<O = ()> {
     Added(Arc<Interface<O>>),
     /// A property of the interface has changed.
     Updated(Arc<Interface<O>>, Changes),
-    /// The interface is deleted; with its last state.
-    Deleted(Arc<Interface<O>>),
+    /// The interface is deleted; with its last state and its final counters.
+    ///
+    /// `None` where no counters are known, and where the interface lives on: under another name, or hidden
+    /// by a filter.
+    Deleted(Arc<Interface<O>>, Option<Arc<FinalCounters>>),
     /// All interfaces that existed at the start have been emitted. Comes once.
     Synced,
 }
@@ -31,7 +34,7 @@ impl<O> Event<O> {
         match (before, now) {
             (None, None) => None,
             (None, Some(now)) => Some(Self::Added(now.clone())),
-            (Some(before), None) => Some(Self::Deleted(before.clone())),
+            (Some(before), None) => Some(Self::Deleted(before.clone(), None)),
             (Some(before), Some(now)) => {
                 let changes = before.changes_to(now);
                 (!changes.is_empty()).then(|| Self::Updated(now.clone(), changes))
@@ -45,7 +48,7 @@ impl<O> Event<O> {
         match self {
             Self::Added(interface) => Event::Added(view(&interface)),
             Self::Updated(interface, changes) => Event::Updated(view(&interface), changes),
-            Self::Deleted(interface) => Event::Deleted(view(&interface)),
+            Self::Deleted(interface, counters) => Event::Deleted(view(&interface), counters),
             Self::Synced => Event::Synced,
         }
     }
@@ -56,7 +59,7 @@ impl<O> Event<O> {
         match self {
             Self::Added(_) => EventKind::Added,
             Self::Updated(..) => EventKind::Updated,
-            Self::Deleted(_) => EventKind::Deleted,
+            Self::Deleted(..) => EventKind::Deleted,
             Self::Synced => EventKind::Synced,
         }
     }
@@ -65,7 +68,7 @@ impl<O> Event<O> {
     #[must_use]
     pub fn interface(&self) -> Option<&Arc<Interface<O>>> {
         match self {
-            Self::Added(interface) | Self::Updated(interface, _) | Self::Deleted(interface) => Some(interface),
+            Self::Added(interface) | Self::Updated(interface, _) | Self::Deleted(interface, _) => Some(interface),
             Self::Synced => None,
         }
     }

@@ -32,7 +32,7 @@
 //!     match event {
 //!         Event::Added(interface) => println!("{} in {}", interface.name, interface.netns.place),
 //!         Event::Synced => println!("{} interfaces, up or not", lookup.len()),
-//!         Event::Updated(..) | Event::Deleted(_) => {}
+//!         Event::Updated(..) | Event::Deleted(..) => {}
 //!     }
 //! }
 //! assert!(lookup.in_netns(NetnsRef::Host, 1).is_none());
@@ -65,7 +65,7 @@ mod readme {}
 mod testing;
 
 pub use coalesce::Coalesce;
-pub use counters::{Counters, Direction};
+pub use counters::{Counters, Direction, FinalCounters};
 pub use event::{Changes, Event, EventKind};
 pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};

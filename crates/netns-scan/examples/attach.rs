@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for event in block_on_stream(registerer.filtered(filter).up_only()) {
         match event {
             Event::Added(interface) => drop(attached.insert(interface.id, Attachment::to(&interface))),
-            Event::Deleted(interface) => drop(attached.remove(&interface.id)),
+            Event::Deleted(interface, _) => drop(attached.remove(&interface.id)),
             Event::Updated(..) => {}
             Event::Synced => println!("{} of {} interfaces attached to", attached.len(), lookup.len()),
         }

@@ -31,7 +31,7 @@ fn main() -> Result<(), netns_scan::Error> {
                 i.oper_state,
                 i.peer.as_ref().map(|p| (&p.netns.place, p.name))
             ),
-            Event::Deleted(i) => println!("Deleted {}/{}", i.netns.place, i.name),
+            Event::Deleted(i, _) => println!("Deleted {}/{}", i.netns.place, i.name),
         }
     }
     Ok(())

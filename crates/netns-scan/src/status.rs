@@ -99,11 +99,28 @@ pub struct Tallies {
 
 /// The counters of one interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reading {
     /// Interface that the counters belong to.
     pub id: InterfaceId,
-    /// Counters of the interface.
+    /// Counters since the creation of the link.
     pub counters: Counters,
+    /// Counters at the arrival of a link that moved into its namespace while the watcher ran; else zero.
+    pub base: Counters,
+}
+
+impl Reading {
+    /// A reading of a link that did not move.
+    #[must_use]
+    pub fn new(id: InterfaceId, counters: Counters) -> Self {
+        Self { id, counters, base: Counters::default() }
+    }
+
+    /// With the counters at the arrival of the link.
+    #[must_use]
+    pub fn with_base(self, base: Counters) -> Self {
+        Self { base, ..self }
+    }
 }
 
 /// Error of a request to a watcher or poller that has terminated.

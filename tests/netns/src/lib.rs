@@ -41,6 +41,7 @@ mod rtnl;
 mod sandbox;
 mod suite;
 mod throttle;
+mod traffic;
 
 pub use http::get;
 pub use inside::inside;
@@ -57,3 +58,4 @@ pub use rtnl::{LinkChange, Rtnl};
 pub use sandbox::{Error as SandboxError, enter as enter_sandbox};
 pub use suite::{Suite, Test, figure};
 pub use throttle::Throttle;
+pub use traffic::QuietVeth;

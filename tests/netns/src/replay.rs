@@ -29,7 +29,7 @@ impl Replay {
                 assert_eq!(before.key(), interface.key(), "Updated changes the key");
                 assert_eq!(before.since, interface.since, "Updated changes the time of birth");
             }
-            Event::Deleted(interface) => {
+            Event::Deleted(interface, _) => {
                 let before = self.live.remove(&interface.id);
                 assert!(before.is_some(), "Deleted without Added, or twice: {interface:?}");
                 self.by_index.remove(&(interface.netns.id, interface.ifindex));

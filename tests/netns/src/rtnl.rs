@@ -239,6 +239,23 @@ impl Rtnl {
         }
     }
 
+    /// Waits until the kernel sends packets through a link that is up: until then the kernel drops packets silently.
+    #[track_caller]
+    pub fn until_running(&self, name: &str) {
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut request = link_request(libc::RTM_GETLINK, 0, 0);
+            request.name(name);
+            // The flags of ifinfomsg are at offset 8.
+            let flags = self.call(request).map(|reply| u32::from_ne_bytes(field(&reply, 24)));
+            match flags {
+                Ok(flags) if flags & libc::IFF_RUNNING.cast_unsigned() != 0 => return,
+                Ok(_) if Instant::now() < limit => std::thread::yield_now(),
+                other => panic!("{name} does not run: {other:?}"),
+            }
+        }
+    }
+
     #[track_caller]
     fn must(&self, request: Request, what: impl Debug) {
         if let Err(error) = self.call(request) {

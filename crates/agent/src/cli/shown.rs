@@ -17,9 +17,11 @@ impl Shown {
     pub(super) fn pass(&mut self, event: Event, selects: impl Fn(&Interface) -> bool) -> Option<Event> {
         match event {
             Event::Synced => Some(Event::Synced),
-            Event::Deleted(interface) => self.0.remove(&interface.id).map(|_| Event::Deleted(interface)),
+            Event::Deleted(interface, counters) => {
+                self.0.remove(&interface.id).map(|_| Event::Deleted(interface, counters))
+            }
             Event::Added(interface) | Event::Updated(interface, _) if !selects(&interface) => {
-                self.0.remove(&interface.id).map(Event::Deleted)
+                self.0.remove(&interface.id).map(|interface| Event::Deleted(interface, None))
             }
             Event::Added(interface) => {
                 self.0.insert(interface.id, interface.clone());
@@ -50,9 +52,9 @@ mod tests {
         assert_eq!(kind(Event::Updated(web.clone(), Changes::OWNER)), Some(EventKind::Added));
         assert_eq!(kind(Event::Updated(web.clone(), Changes::MTU)), Some(EventKind::Updated));
         assert_eq!(kind(Event::Updated(bare.clone(), Changes::OWNER)), Some(EventKind::Deleted));
-        assert_eq!(kind(Event::Deleted(bare)), None);
+        assert_eq!(kind(Event::Deleted(bare, None)), None);
         assert_eq!(kind(Event::Added(web.clone())), Some(EventKind::Added));
-        assert_eq!(kind(Event::Deleted(web)), Some(EventKind::Deleted));
+        assert_eq!(kind(Event::Deleted(web, None)), Some(EventKind::Deleted));
         assert_eq!(kind(Event::Synced), Some(EventKind::Synced));
     }
 }

@@ -85,7 +85,7 @@ fn line(event: &Event, time: SystemTime, colour: bool) -> String {
     let about = match event {
         Event::Added(interface) => format!("{} {}", place(interface), described(interface)),
         Event::Updated(interface, changes) => format!("{} {}", place(interface), changed(interface, *changes)),
-        Event::Deleted(interface) => place(interface),
+        Event::Deleted(interface, _) => place(interface),
         Event::Synced => "everything that existed at the start is listed above".to_owned(),
     };
     format!("{time:.3} {on}{:<7}{off} {}\n", event.kind(), Printable(&about))

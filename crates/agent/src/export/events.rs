@@ -143,7 +143,7 @@ fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
     let (kind, changes) = match event {
         Event::Added(_) => ("added", Changes::default()),
         Event::Updated(_, changes) => ("updated", *changes),
-        Event::Deleted(_) => ("deleted", Changes::default()),
+        Event::Deleted(..) => ("deleted", Changes::default()),
         Event::Synced => ("synced", Changes::default()),
     };
     let mut attributes: Vec<_> =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::interface::{Event, Interface};
-use iface_core::{Changes, InterfaceId};
+use iface_core::{Changes, FinalCounters, InterfaceId};
 
 /// Deleted interfaces that are kept for readers behind. A reader further behind has to start again.
 const DELETED: usize = 4096;
@@ -36,6 +36,8 @@ struct Entry {
     time: SystemTime,
     added: u64,
     is_deleted: bool,
+    /// Final counters, once deleted.
+    counters: Option<Arc<FinalCounters>>,
     history: Vec<(u64, Changes)>,
 }
 
@@ -121,8 +123,11 @@ impl Log {
             history[0].1 = history[0].1.union(oldest);
         }
         history.push((seq, changes));
-        let is_deleted = matches!(event, Event::Deleted(_));
-        self.entries.insert(seq, Entry { interface: interface.clone(), time, added, is_deleted, history });
+        let (is_deleted, counters) = match event {
+            Event::Deleted(_, counters) => (true, counters.clone()),
+            _ => (false, None),
+        };
+        self.entries.insert(seq, Entry { interface: interface.clone(), time, added, is_deleted, counters, history });
         if is_deleted {
             self.deleted.push_back(seq);
             self.forget();
@@ -202,7 +207,7 @@ impl Entry {
         let event = match (read, is_wanted) {
             (None, false) => return None,
             (None, true) => Event::Added(self.interface.clone()),
-            (Some(_), false) => Event::Deleted(self.interface.clone()),
+            (Some(_), false) => Event::Deleted(self.interface.clone(), self.counters.clone()),
             (Some(_), true) => {
                 let changes = unread.map(|(_, changes)| *changes).fold(Changes::default(), Changes::union);
                 Event::Updated(self.interface.clone(), changes)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Changes, Confidence};
+use iface_core::{Changes, Confidence, Counters, Direction, FinalCounters};
 use serde::Serialize;
 
 use super::{EventView, FaultView, InterfaceView, LineView, LookupView};
@@ -106,6 +106,11 @@ pub const EVENT: &[Field] = &[
     field("time", "string", "time of the event, RFC 3339 in UTC; absent in `Synced`"),
     field("changed", "array of strings", "changed fields of an `Updated` event, else empty; absent in `Synced`"),
     field("interface", "object", "the interface after the event; absent in `Synced`"),
+    field(
+        "final",
+        "object",
+        "traffic from the addition to the deletion: `receive` and `transmit`, each with `bytes`, `packets`, `errors` and `dropped`; only in `Deleted`, where counters are known and the interface does not live on under another name",
+    ),
 ];
 
 /// The fields of a line of `/v1/watch`, beside those of an event.
@@ -119,6 +124,7 @@ pub const LINE: &[Field] = &[
     field("time", "string", "time of the event; absent in the last three, as are the following fields"),
     field("changed", "array of strings", "changed fields of an `Updated` event, else empty"),
     field("interface", "object", "the interface after the event"),
+    field("final", "object", "as in the events above"),
 ];
 
 /// The fields of a lookup.
@@ -146,6 +152,7 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
         EVENT,
     );
     example(&mut page, &EventView::new(&event, time));
+    example(&mut page, &EventView::new(&deleted(interface), time));
     example(&mut page, &EventView::new(&Event::Synced, time));
     object(&mut page, "Lookup", "`lookup -o json` and `/v1/lookup` answer one lookup.", LOOKUP);
     example(&mut page, &LookupView::from(&answer));
@@ -157,6 +164,13 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     table(&mut page, FAULT);
     example(&mut page, &FaultView { error: "no interface has the ifindex 77" });
     page
+}
+
+/// The deletion of an interface that received 70 bytes in one packet.
+#[must_use]
+pub fn deleted(interface: &Arc<Interface>) -> Event {
+    let counters = Counters::new(Direction::new(70, 1), Direction::default());
+    Event::Deleted(interface.clone(), Some(Arc::new(FinalCounters::new(counters, SystemTime::UNIX_EPOCH))))
 }
 
 fn object(page: &mut String, heading: &str, introduction: &str, fields: &[Field]) {

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use iface_core::{Direction, FinalCounters};
 use serde::Serialize;
 
 use super::InterfaceView;
@@ -22,6 +23,36 @@ struct SubjectView<'a> {
     time: String,
     changed: Vec<&'static str>,
     interface: InterfaceView<'a>,
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    final_counters: Option<FinalView>,
+}
+
+/// Traffic of an interface from its addition to its deletion.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct FinalView {
+    receive: DirectionView,
+    transmit: DirectionView,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct DirectionView {
+    bytes: u64,
+    packets: u64,
+    errors: u64,
+    dropped: u64,
+}
+
+impl From<&FinalCounters> for FinalView {
+    fn from(counters: &FinalCounters) -> Self {
+        let carried = counters.carried();
+        let view = |of: Direction| DirectionView {
+            bytes: of.bytes,
+            packets: of.packets,
+            errors: of.errors,
+            dropped: of.dropped,
+        };
+        Self { receive: view(carried.receive), transmit: view(carried.transmit) }
+    }
 }
 
 impl<'a> EventView<'a> {
@@ -30,12 +61,16 @@ impl<'a> EventView<'a> {
     pub fn new(event: &'a Event, time: SystemTime) -> Self {
         let changed = match event {
             Event::Updated(_, changes) => changes.names().collect(),
-            Event::Added(_) | Event::Deleted(_) | Event::Synced => Vec::new(),
+            Event::Added(_) | Event::Deleted(..) | Event::Synced => Vec::new(),
         };
         let subject = event.interface().map(|interface| SubjectView {
             time: rfc3339(time),
             changed,
             interface: InterfaceView::from(&**interface),
+            final_counters: match event {
+                Event::Deleted(_, Some(counters)) => Some(FinalView::from(&**counters)),
+                _ => None,
+            },
         });
         Self { event: event.kind().as_str(), subject }
     }

@@ -11,7 +11,7 @@ use iface_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::document::{EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, markdown};
+use super::document::{EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, deleted, markdown};
 use super::*;
 use crate::feed::Line;
 use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
@@ -114,6 +114,16 @@ fn update_has_time_and_changed_fields() {
 }
 
 #[test]
+fn deletion_has_final_counters() {
+    let view = shown(EventView::new(&deleted(&Arc::new(bare())), SystemTime::UNIX_EPOCH));
+    let none = json!({"bytes": 0, "packets": 0, "errors": 0, "dropped": 0});
+    assert_eq!(view["final"]["receive"], json!({"bytes": 70, "packets": 1, "errors": 0, "dropped": 0}));
+    assert_eq!(view["final"]["transmit"], none);
+    let renamed = Event::Deleted(Arc::new(bare()), None);
+    assert_eq!(shown(EventView::new(&renamed, SystemTime::UNIX_EPOCH)).get("final"), None);
+}
+
+#[test]
 fn synced_has_only_its_name() {
     assert_eq!(shown(EventView::new(&Event::Synced, SystemTime::now())), json!({"event": "Synced"}));
 }
@@ -125,12 +135,12 @@ fn name_that_is_not_utf8_is_escaped() {
     assert_eq!(shown(InterfaceView::from(&interface))["name"], "eth\\xff\"");
 }
 
-/// The paths of all fields of a value, without those of an `interface`, which has its own table.
+/// The paths of all fields of a value, without those of an `interface`, which has its own table, and of `final`.
 fn paths(value: &Value, prefix: &str) -> Vec<String> {
     let Value::Object(fields) = value else { return Vec::new() };
     let each = fields.iter().flat_map(|(key, value)| {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        let inner = if path == "interface" { Vec::new() } else { paths(value, &path) };
+        let inner = if path == "interface" || path == "final" { Vec::new() } else { paths(value, &path) };
         std::iter::once(path).chain(inner)
     });
     each.collect()
@@ -141,7 +151,7 @@ fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
     let mut upper = of_a_pod();
     upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
-    let event = Event::Added(interface.clone());
+    let event = deleted(&interface);
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
     let line = Line { seq: 7, event: event.clone(), time: SystemTime::now(), merged: 0 };
     let objects: [(Value, &[Field]); 5] = [

@@ -110,7 +110,7 @@ fn level(event: &Event, synced: bool) -> Level {
     match event {
         Event::Added(_) if !synced => Level::DEBUG,
         Event::Updated(..) => Level::DEBUG,
-        Event::Added(_) | Event::Deleted(_) | Event::Synced => Level::INFO,
+        Event::Added(_) | Event::Deleted(..) | Event::Synced => Level::INFO,
     }
 }
 
@@ -129,7 +129,7 @@ fn log(event: &Event, interface: &Interface, synced: bool) {
         Event::Updated(_, changes) => {
             tracing::debug!(event.name = "interface.updated", %netns, interface = %name, pod, ?changes, "updated");
         }
-        Event::Deleted(_) => {
+        Event::Deleted(..) => {
             tracing::info!(event.name = "interface.deleted", %netns, interface = %name, pod, "deleted");
         }
         Event::Synced => {}

@@ -33,7 +33,7 @@ pub trait InformerExt<O = ()>: Informer<O> + Sized {
     ///     while let Some(event) = up.next().await {
     ///         match event {
     ///             Event::Added(interface) => println!("attach to {}", interface.name),
-    ///             Event::Deleted(interface) => println!("detach from {}", interface.name),
+    ///             Event::Deleted(interface, _) => println!("detach from {}", interface.name),
     ///             Event::Updated(..) | Event::Synced => {}
     ///         }
     ///     }
@@ -103,7 +103,7 @@ impl Shown {
             Event::Added(interface)
         } else {
             self.0.remove(&interface.id);
-            Event::Deleted(interface)
+            Event::Deleted(interface, None)
         }
     }
 
@@ -111,7 +111,9 @@ impl Shown {
     pub(super) fn pass<O>(&mut self, event: Event<O>, wanted: bool) -> Option<Event<O>> {
         match event {
             Event::Synced => Some(event),
-            Event::Deleted(interface) => self.0.remove(&interface.id).then_some(Event::Deleted(interface)),
+            Event::Deleted(interface, counters) => {
+                self.0.remove(&interface.id).then_some(Event::Deleted(interface, counters))
+            }
             Event::Added(interface) => wanted.then(|| self.turn(interface, true)),
             Event::Updated(interface, changes) => match (self.contains(interface.id), wanted) {
                 (true, true) => Some(Event::Updated(interface, changes)),
@@ -143,7 +145,7 @@ mod tests {
             match event {
                 Event::Added(new) => assert_eq!(state.insert(new.id, new.clone()), None),
                 Event::Updated(new, _) => assert!(state.insert(new.id, new.clone()).is_some()),
-                Event::Deleted(old) => assert!(state.remove(&old.id).is_some()),
+                Event::Deleted(old, _) => assert!(state.remove(&old.id).is_some()),
                 Event::Synced => {}
             }
         }
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn synced_passes_through_in_its_place() {
         let up = Arc::new(crate::testing::interface(1, 0, 2, "eth0", None));
-        let events = vec![Event::Added(up.clone()), Event::Synced, Event::Deleted(up)];
+        let events = vec![Event::Added(up.clone()), Event::Synced, Event::Deleted(up, None)];
         assert_eq!(heard(stream::iter(events.clone()).up_only()), events);
         assert_eq!(heard(stream::iter(events).only(|_| false)), [Event::Synced]);
     }

@@ -59,6 +59,10 @@ pub(crate) trait Engine: Send {
     /// Requests the peer of a link without a peer in its first notification.
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State);
 
+    /// Reads the last counters of the links of a namespace whose name is gone, before [`close`](Self::close):
+    /// from the namespace as long as it lives, else from the peers of its links.
+    fn read_last(&mut self, id: NetnsId, state: &mut State);
+
     /// Reads the counters of a namespace's links. A deleted namespace is not an error: the result is empty.
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
 }

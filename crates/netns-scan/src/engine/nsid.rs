@@ -250,7 +250,7 @@ impl NsidEngine {
         let deleted = listing.deleted();
         let pair = |link: &Link| self.pair(link);
         match is_complete {
-            true => state.replace(id, listing.finish(), pair),
+            true => state.replace(id, deleted, listing.finish(), pair),
             false => state.merge(id, &deleted, listing.finish(), pair),
         }
         is_complete
@@ -383,6 +383,30 @@ impl Engine for NsidEngine {
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
         let Some(link) = self.target(id).and_then(|target| self.ask_for(target, ifindex)) else { return };
         state.complete_pair(id, &link, self.pair(&link));
+    }
+
+    fn read_last(&mut self, id: NetnsId, state: &mut State) {
+        // The last messages of the namespace's links, or of their peers, may be in the queue.
+        self.hear(state);
+        let (peers, others) = state.counted_by(id);
+        if others {
+            self.read_counters(id, state, &mut Vec::new());
+        }
+        for ifindex in peers {
+            let mut read = None;
+            let result = self.requests.ask(Request::get_stats(ifindex), &mut self.answers, |said| {
+                if let Incoming::Reply(Body::Stats { counters, .. }) = said {
+                    read = Some(counters);
+                }
+            });
+            // After its deletion, the peer's last message is in the queue.
+            if result.is_ok()
+                && let Some(counters) = read
+            {
+                state.reading(self.host, ifindex, counters);
+            }
+        }
+        self.hear(state);
     }
 
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {

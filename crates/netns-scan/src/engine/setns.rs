@@ -240,7 +240,7 @@ impl SetnsEngine {
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         let pair = |link: &Link| connection.pair(self.host, link);
         match is_complete {
-            true => state.replace(connection.wanted.id, listed, pair),
+            true => state.replace(connection.wanted.id, deleted, listed, pair),
             false => state.merge(connection.wanted.id, &deleted, listed, pair),
         }
         let overrun = later.overruns > 0;
@@ -360,6 +360,13 @@ impl Engine for SetnsEngine {
         self.sleep();
     }
 
+    fn read_last(&mut self, id: NetnsId, state: &mut State) {
+        // The socket keeps the namespace alive.
+        let Some(&token) = self.tokens.get(&id) else { return };
+        self.drain(token, DRAIN, state);
+        self.read_counters(id, state, &mut Vec::new());
+    }
+
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
         if let Err(error) = self.wake(id) {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
@@ -378,7 +385,7 @@ impl Engine for SetnsEngine {
         }
         // The ifindex may have been reused during the dump, so these counters are dropped.
         let deleted = |change: &Change| match change {
-            Change::NoLink { ifindex, .. } => Some(*ifindex),
+            Change::NoLink(gone) => Some(gone.ifindex),
             _ => None,
         };
         let deleted: BTreeSet<u32> = heard.changes.iter().filter_map(deleted).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::netlink::message::{Address, Body, Link, Malformed};
+use crate::netlink::message::{Address, Body, GoneLink, Link, Malformed};
 
 /// Links and addresses of a namespace, from a dump and the notifications since before its start.
 ///
@@ -13,7 +13,7 @@ use crate::netlink::message::{Address, Body, Link, Malformed};
 pub(crate) struct Dump {
     links: BTreeMap<u32, Link>,
     addresses: Vec<Address>,
-    notified_links: BTreeMap<u32, Option<Link>>,
+    notified_links: BTreeMap<u32, Result<Link, GoneLink>>,
     notified_addresses: BTreeMap<Address, bool>,
 }
 
@@ -44,8 +44,8 @@ impl Dump {
     pub(crate) fn notified(&mut self, change: Change) {
         let addresses = &mut self.notified_addresses;
         match change {
-            Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Some(link)),
-            Change::NoLink { ifindex, .. } => _ = self.notified_links.insert(ifindex, None),
+            Change::Link(link) => _ = self.notified_links.insert(link.ifindex, Ok(link)),
+            Change::NoLink(gone) => _ = self.notified_links.insert(gone.ifindex, Err(gone)),
             Change::Address(address) => _ = addresses.insert(address, true),
             Change::NoAddress(address) => _ = addresses.insert(address, false),
         }
@@ -55,8 +55,8 @@ impl Dump {
     pub(crate) fn finish(mut self) -> Vec<DumpedLink> {
         for (ifindex, link) in self.notified_links {
             match link {
-                Some(link) => _ = self.links.insert(ifindex, link),
-                None => _ = self.links.remove(&ifindex),
+                Ok(link) => _ = self.links.insert(ifindex, link),
+                Err(_) => _ = self.links.remove(&ifindex),
             }
         }
         let mut addresses: BTreeMap<Address, bool> = self.addresses.iter().map(|address| (*address, true)).collect();
@@ -85,8 +85,8 @@ impl Dump {
     }
 
     /// Links that were deleted during the dump.
-    pub(crate) fn deleted(&self) -> Vec<u32> {
-        self.notified_links.iter().filter(|(_, link)| link.is_none()).map(|(ifindex, _)| *ifindex).collect()
+    pub(crate) fn deleted(&self) -> Vec<GoneLink> {
+        self.notified_links.values().filter_map(|link| link.as_ref().err()).copied().collect()
     }
 }
 
@@ -95,12 +95,8 @@ impl Dump {
 pub(crate) enum Change {
     /// The link exists with these properties.
     Link(Link),
-    /// The link with this ifindex was deleted here.
-    NoLink {
-        ifindex: u32,
-        /// The link goes on in another namespace.
-        moved: bool,
-    },
+    /// The link was deleted, or left the namespace.
+    NoLink(GoneLink),
     /// The link has the address.
     Address(Address),
     /// The link no longer has the address.
@@ -112,7 +108,7 @@ impl Change {
     pub(crate) fn of(body: Body<'_>) -> Result<Option<Self>, Malformed> {
         Ok(match body {
             Body::NewLink(message) => message.link()?.map(Self::Link),
-            Body::DelLink { ifindex, moved } => Some(Self::NoLink { ifindex, moved }),
+            Body::DelLink(gone) => Some(Self::NoLink(gone)),
             Body::NewAddress(address) => Some(Self::Address(address)),
             Body::DelAddress(address) => Some(Self::NoAddress(address)),
             _ => None,
@@ -142,11 +138,12 @@ mod tests {
             alias: None,
             alt_names: Box::default(),
             carrier_changes: 0,
+            counters: None,
         }
     }
 
     fn deleted(ifindex: u32) -> Change {
-        Change::NoLink { ifindex, moved: false }
+        Change::NoLink(GoneLink::unannounced(ifindex))
     }
 
     fn address(ifindex: u32, net: &str) -> Address {
@@ -192,7 +189,7 @@ mod tests {
         assert!(!listing.is_complete(), "an address without its link");
         listing.notified(deleted(3));
         assert!(listing.is_complete(), "the link was deleted between the two dumps");
-        assert_eq!(listing.deleted(), [3]);
+        assert_eq!(listing.deleted(), [GoneLink::unannounced(3)]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use netlink_packet_route::address::AddressHeader;
 use netlink_packet_route::nsid::NsidHeader;
 use netlink_packet_route::stats::StatsHeader;
 
-pub use self::link::{Link, LinkMessage, PairEnd};
+pub use self::link::{GoneLink, Link, LinkMessage, PairEnd};
 pub use self::request::Request;
 use super::missing::{IFLA_STATS_LINK_64, NETNSA_NSID, RTM_NEWSTATS};
 
@@ -59,12 +59,7 @@ pub enum Body<'a> {
     /// `RTM_NEWLINK`: a link exists or changed.
     NewLink(LinkMessage<'a>),
     /// `RTM_DELLINK`: a link left its namespace or was deleted.
-    DelLink {
-        /// Index of the link.
-        ifindex: u32,
-        /// The link was moved into another namespace (`IFLA_NEW_NETNSID`).
-        moved: bool,
-    },
+    DelLink(GoneLink),
     /// `RTM_NEWADDR`: a link has an address.
     NewAddress(Address),
     /// `RTM_DELADDR`: an address was removed from a link.

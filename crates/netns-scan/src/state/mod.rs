@@ -1,8 +1,9 @@
+mod account;
 mod pairs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,11 +11,12 @@ use std::time::SystemTime;
 use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, Place};
 use ipnet::IpNet;
 
+use self::account::{Account, Departing, Moved};
 use self::pairs::peer_key;
 pub(crate) use self::pairs::{Pair, PairPlace};
 
 use crate::netlink::dump::{Change, DumpedLink};
-use crate::netlink::message::{Address, Link};
+use crate::netlink::message::{Address, GoneLink, Link};
 use crate::{Reading, Tallies};
 
 /// Every interface of every namespace that is followed, as far as has been heard. Pure: changes
@@ -34,6 +36,10 @@ pub(crate) struct State {
     unsettled: Vec<LinkId>,
     /// Ends to ask the kernel for again: announced before their peer existed, or contradicted.
     doubtful: Vec<LinkId>,
+    /// Deleted ends that wait for the last message of their peer.
+    departing: Vec<Departing>,
+    /// Links that left a namespace and have not arrived in another one.
+    moved: VecDeque<Moved>,
     last_id: u64,
     interfaces: usize,
     /// Time of present changes.
@@ -58,6 +64,7 @@ struct Known {
     addresses: Box<[Address]>,
     carrier_changes: u32,
     pair: Option<Pair>,
+    account: Account,
 }
 
 impl State {
@@ -71,6 +78,8 @@ impl State {
             staged: Coalesce::default(),
             unsettled: Vec::new(),
             doubtful: Vec::new(),
+            departing: Vec::new(),
+            moved: VecDeque::new(),
             last_id: 0,
             interfaces: 0,
             now: SystemTime::now(),
@@ -119,8 +128,9 @@ impl State {
         let Some(namespace) = self.namespaces.remove(&id) else { return };
         self.nsids.retain(|_, of| *of != id);
         for (ifindex, known) in namespace.links {
-            self.deleted((id, ifindex), known);
+            self.deleted((id, ifindex), known, &GoneLink::unannounced(ifindex));
         }
+        self.release(|interface| interface.netns.id == id);
     }
 
     /// Sets the nsid of a namespace in the host's namespace.
@@ -129,27 +139,34 @@ impl State {
     }
 
     /// Applies a complete dump of a namespace: unlisted links do not exist.
-    pub(crate) fn replace(&mut self, id: NetnsId, listed: Vec<DumpedLink>, pair: impl Fn(&Link) -> Option<Pair>) {
+    pub(crate) fn replace(
+        &mut self,
+        id: NetnsId,
+        mut deleted: Vec<GoneLink>,
+        listed: Vec<DumpedLink>,
+        pair: impl Fn(&Link) -> Option<Pair>,
+    ) {
         let Some(namespace) = self.namespaces.get(&id) else { return };
-        let gone: Vec<u32> = {
-            let there = |ifindex: &u32| listed.binary_search_by_key(ifindex, |listed| listed.link.ifindex).is_ok();
-            namespace.links.keys().filter(|ifindex| !there(ifindex)).copied().collect()
-        };
-        self.merge(id, &gone, listed, pair);
+        let is_deleted = |ifindex| deleted.iter().any(|gone: &GoneLink| gone.ifindex == ifindex);
+        let is_listed = |ifindex: u32| listed.binary_search_by_key(&ifindex, |listed| listed.link.ifindex).is_ok();
+        let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex) && !is_deleted(*ifindex));
+        let unseen: Vec<GoneLink> = unseen.map(GoneLink::unannounced).collect();
+        deleted.extend(unseen);
+        self.merge(id, &deleted, listed, pair);
     }
 
     /// Applies a partial dump of a namespace: links outside the part stay unchanged.
     pub(crate) fn merge(
         &mut self,
         id: NetnsId,
-        deleted: &[u32],
+        deleted: &[GoneLink],
         listed: Vec<DumpedLink>,
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
-        for ifindex in deleted {
+        for gone in deleted {
             // Moved or deleted: the dump does not tell.
-            self.doubt_peer((id, *ifindex));
-            self.remove(id, *ifindex);
+            self.doubt_peer((id, gone.ifindex));
+            self.remove(id, gone);
         }
         for DumpedLink { link, addresses } in listed {
             let pair = pair(&link);
@@ -164,11 +181,11 @@ impl State {
                 let pair = pair(&link);
                 self.put(id, &link, pair, None);
             }
-            Change::NoLink { ifindex, moved } => {
-                if moved {
-                    self.doubt_peer((id, ifindex));
+            Change::NoLink(gone) => {
+                if gone.moved_to.is_some() {
+                    self.doubt_peer((id, gone.ifindex));
                 }
-                self.remove(id, ifindex);
+                self.remove(id, &gone);
             }
             Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
                 if let Err(place) = addresses.binary_search(&address) {
@@ -189,10 +206,12 @@ impl State {
 
     /// The counters of a link as a reading of the interface it is now; carrier changes that the
     /// message does not carry are filled in from the last event.
-    pub(crate) fn reading(&self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
-        let known = self.known((id, ifindex))?;
+    pub(crate) fn reading(&mut self, id: NetnsId, ifindex: u32, counters: Counters) -> Option<Reading> {
+        let known = self.known_mut((id, ifindex))?;
         let carrier_changes = counters.carrier_changes.max(known.carrier_changes);
-        Some(Reading { id: known.interface.id, counters: counters.with_carrier_changes(carrier_changes) })
+        let counters = counters.with_carrier_changes(carrier_changes);
+        known.account.read(&known.interface, counters);
+        Some(Reading::new(known.interface.id, counters).with_base(known.account.base))
     }
 
     /// Stages `Synced`.
@@ -229,7 +248,9 @@ impl State {
     fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[Address]>>) {
         let key = (id, link.ifindex);
         let Some(known) = self.known_mut(key) else {
-            self.add(id, link, pair, addresses.unwrap_or_default());
+            let base = self.arrival(link, addresses.is_some());
+            self.release(|old| old.netns.id == id && (old.ifindex == link.ifindex || old.name == link.name));
+            self.add(id, link, pair, addresses.unwrap_or_default(), base);
             return;
         };
         known.carrier_changes = link.carrier_changes;
@@ -244,12 +265,13 @@ impl State {
         if known.interface.name == link.name {
             self.update(key, write)
         } else {
+            self.release(|old| old.netns.id == id && old.name == link.name);
             self.rekey(id, link.ifindex, write)
         }
         self.set_pair(key, pair);
     }
 
-    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[Address]>) {
+    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[Address]>, base: Option<Counters>) {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
@@ -258,8 +280,8 @@ impl State {
         interface.since = since;
         describe(&mut interface, link);
         let interface = Arc::new(interface);
-        let carrier_changes = link.carrier_changes;
-        let known = Known { interface: interface.clone(), addresses, carrier_changes, pair: None };
+        let (account, carrier_changes) = (Account::with_base(base), link.carrier_changes);
+        let known = Known { interface: interface.clone(), addresses, carrier_changes, pair: None, account };
         namespace.links.insert(link.ifindex, known);
         self.interfaces += 1;
         self.staged.push(Event::Added(interface));
@@ -269,18 +291,18 @@ impl State {
         }
     }
 
-    fn remove(&mut self, id: NetnsId, ifindex: u32) {
+    fn remove(&mut self, id: NetnsId, gone: &GoneLink) {
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
-        if let Some(known) = namespace.links.remove(&ifindex) {
-            self.deleted((id, ifindex), known);
+        if let Some(known) = namespace.links.remove(&gone.ifindex) {
+            self.deleted((id, gone.ifindex), known, gone);
         }
     }
 
-    fn deleted(&mut self, key: LinkId, known: Known) {
+    fn deleted(&mut self, key: LinkId, known: Known, gone: &GoneLink) {
         self.interfaces -= 1;
         self.unclaim(key, known.pair);
         self.unsettled.extend(peer_key(&known.interface));
-        self.staged.push(Event::Deleted(known.interface));
+        self.end(key, known, gone);
     }
 
     /// Changes an interface in place and stages the differences.
@@ -307,7 +329,7 @@ impl State {
         write(interface);
         let now = known.interface.clone();
         self.unsettled.extend(peer_key(&before));
-        self.staged.push(Event::Deleted(before));
+        self.staged.push(Event::Deleted(before, None));
         self.staged.push(Event::Added(now));
     }
 

@@ -186,7 +186,11 @@ impl State {
         unsettled.sort_unstable();
         unsettled.dedup();
         for key in unsettled {
-            let peer = self.other_end(key).and_then(|other| self.peer(other));
+            let other = self.other_end(key);
+            if let (Some(_), Some(known)) = (other, self.known_mut(key)) {
+                known.account.partner = other;
+            }
+            let peer = other.and_then(|other| self.peer(other));
             if self.known(key).is_some_and(|known| known.interface.peer.as_deref() != peer.as_ref()) {
                 self.update(key, |interface| interface.peer = peer.map(Box::new));
             }

@@ -36,6 +36,7 @@ fn link(ifindex: u32, name: &str) -> Link {
         alias: None,
         alt_names: Box::default(),
         carrier_changes: 0,
+        counters: None,
     }
 }
 
@@ -66,7 +67,7 @@ fn a_rename_is_deleted_then_added() {
     state.now += std::time::Duration::from_secs(1);
     put(&mut state, HOST, link(2, "new"), None);
     let mut events = state.take_events();
-    assert_eq!(events.pop(), Some(Event::Deleted(old.clone())));
+    assert_eq!(events.pop(), Some(Event::Deleted(old.clone(), None)));
     let Some(Event::Added(new)) = events.pop() else { panic!("no Added") };
     assert_eq!((new.name.to_string(), new.since), ("new".into(), old.since));
     assert_ne!(new.id, old.id);
@@ -194,14 +195,14 @@ fn contradicted_and_abandoned_ends_are_doubtful() {
     put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     assert_eq!(state.take_doubtful(), [], "both ends agree");
-    state.apply(netns(7), Change::NoLink { ifindex: 2, moved: false }, |_| None);
+    state.apply(netns(7), Change::NoLink(GoneLink::unannounced(2)), |_| None);
     assert_eq!(state.take_doubtful(), [], "a deletion ends both");
     put(&mut state, netns(8), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     assert_eq!(state.take_doubtful(), [(HOST, 9)]);
     state.complete_pair(HOST, &end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(4) }));
     assert_eq!(state.take_doubtful(), []);
     assert_eq!(state.other_end((HOST, 9)), Some((netns(8), 2)));
-    state.apply(HOST, Change::NoLink { ifindex: 9, moved: true }, |_| None);
+    state.apply(HOST, Change::NoLink(GoneLink { moved_to: Some(9), ..GoneLink::unannounced(9) }), |_| None);
     assert_eq!(state.take_doubtful(), [(netns(8), 2)], "the peer went somewhere else");
 }
 
@@ -270,7 +271,9 @@ proptest! {
                     let link = Link { mtu, ..link(ifindex, &name.to_string()) };
                     put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
                 }
-                Step::Gone { netns, ifindex } => state.apply(id_of(netns), Change::NoLink { ifindex, moved: false }, |_| None),
+                Step::Gone { netns, ifindex } => {
+                    state.apply(id_of(netns), Change::NoLink(GoneLink::unannounced(ifindex)), |_| None);
+                }
                 Step::Address { netns, ifindex, last, peer, there } => {
                     let net = IpNet::new([10, 0, 0, last].into(), 24).unwrap();
                     let address = Address { ifindex, net, peer: peer.map(|last| [10, 0, 0, last].into()) };
@@ -283,7 +286,7 @@ proptest! {
                         link: Link { mtu, ..link(ifindex, &name.to_string()) },
                         addresses: Box::default(),
                     };
-                    state.replace(id_of(netns), links.into_iter().map(listed).collect(), |_| None);
+                    state.replace(id_of(netns), Vec::new(), links.into_iter().map(listed).collect(), |_| None);
                 }
                 Step::Read => {
                     let mut events = state.take_events();
@@ -295,7 +298,7 @@ proptest! {
                                 prop_assert_eq!(before.map(|b| b.key()), Some(i.key()));
                                 prop_assert_ne!(changes, Changes::default());
                             }
-                            Event::Deleted(i) => prop_assert!(replayed.remove(&i.id).is_some()),
+                            Event::Deleted(i, _) => prop_assert!(replayed.remove(&i.id).is_some()),
                             Event::Synced => prop_assert!(false, "nobody said so"),
                         }
                     }

@@ -31,6 +31,8 @@ pub(crate) struct Scanner {
     roster: Roster,
     pass: Option<Pass>,
     poll: Option<Poll>,
+    /// When deleted ends of veths wait no longer for the last message of their peers.
+    release: Option<Instant>,
     synced: bool,
 }
 
@@ -85,6 +87,7 @@ impl Scanner {
             roster: Roster::default(),
             pass: None,
             poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
+            release: None,
             synced: false,
         })
     }
@@ -144,7 +147,7 @@ impl Scanner {
             return EpollTimeout::ZERO;
         }
         let poll = self.poll.as_ref().and_then(|poll| poll.next);
-        let due = [self.directories.deadline(), self.roster.deadline(), resync.err().flatten(), poll];
+        let due = [self.directories.deadline(), self.roster.deadline(), resync.err().flatten(), poll, self.release];
         let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up: a timer that ends early would only have to be set again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -158,6 +161,7 @@ impl Scanner {
         self.resync_some();
         self.complete_pairs();
         self.count_some();
+        self.release = self.state.release_due(Instant::now());
         if self.roster.is_idle() && !self.synced {
             self.synced = true;
             self.state.synced();
@@ -192,6 +196,7 @@ impl Scanner {
                     }
                 }
                 Change::Closed(id) => {
+                    self.engine.read_last(id, &mut self.state);
                     self.engine.close(id);
                     self.state.close(id);
                     self.roster.remove(id);

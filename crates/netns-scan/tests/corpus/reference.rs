@@ -15,13 +15,13 @@ use netlink_packet_route::link::{
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netns_scan::netlink::message::{Address, Body, Link, PairEnd, parse};
+use netns_scan::netlink::message::{Address, Body, GoneLink, Link, PairEnd, parse};
 
 /// A decoded message.
 #[derive(Debug, PartialEq)]
 enum Content {
     Link(Option<Link>, Option<Counters>),
-    NoLink(u32, bool),
+    NoLink(GoneLink),
     Address(bool, Address),
     Nsid(bool, i32),
     Stats(u32, Counters),
@@ -54,7 +54,7 @@ pub(crate) fn compare(datagram: &[u8]) -> usize {
 fn own(message: &[u8]) -> Option<Content> {
     Some(match parse(message).next()?.ok()?.body {
         Body::NewLink(link) => Content::Link(link.link().ok()?, link.counters().ok()?),
-        Body::DelLink { ifindex, moved } => Content::NoLink(ifindex, moved),
+        Body::DelLink(gone) => Content::NoLink(gone),
         Body::NewAddress(address) => Content::Address(true, address),
         Body::DelAddress(address) => Content::Address(false, address),
         Body::NewNsid(nsid) => Content::Nsid(true, nsid),
@@ -76,10 +76,7 @@ fn reference(message: &[u8]) -> Option<Content> {
     };
     match message {
         RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?, counters(&link))),
-        RouteNetlinkMessage::DelLink(link) if is_link(&link) => {
-            let moved = link.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::NewNetnsId(_)));
-            Some(Content::NoLink(link.header.index, moved))
-        }
+        RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(read_gone(&link))),
         RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
         RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),
         RouteNetlinkMessage::NewNsId(nsid) => Some(read_nsid(true, &nsid)),
@@ -134,12 +131,28 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
         alias,
         alt_names,
         carrier_changes,
+        counters: counters(message),
     }))
 }
 
 fn alt_name(prop: &Prop) -> Option<Box<str>> {
     let Prop::AltIfName(name) = prop else { return None };
     Some(text(name).into())
+}
+
+fn read_gone(message: &ReferenceLink) -> GoneLink {
+    let mut gone = GoneLink::unannounced(message.header.index);
+    gone.counters = counters(message);
+    let (mut new_nsid, mut new_ifindex) = (None, gone.ifindex);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::NewNetnsId(value) => new_nsid = Some(*value),
+            LinkAttribute::NewIfIndex(value) => new_ifindex = value.cast_unsigned(),
+            _ => {}
+        }
+    }
+    gone.moved_to = new_nsid.map(|_| new_ifindex);
+    gone
 }
 
 fn info_kind(info: &LinkInfo) -> Option<Kind> {

@@ -1,6 +1,7 @@
 //! Watcher and Poller are exact, whatever the node does: on real namespaces, over every engine.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod account;
 mod backpressure;
 mod capture;
 mod churn;
@@ -19,6 +20,7 @@ use netns_testbed::Suite;
 fn main() -> ExitCode {
     Suite::new()
         .tests(links::tests())
+        .tests(account::tests())
         .tests(identity::tests())
         .tests(directory::tests())
         .tests(churn::tests())

@@ -211,7 +211,7 @@ impl Model {
         let bridges: Vec<_> = self.links.iter().filter(|other| other.is_bridge && other.place == link.place).collect();
         let Some(bridge) = bridges.get(usize::from(bridge) % bridges.len().max(1)) else { return };
         let rtnl = self.rtnl(link.place.as_deref());
-        let index = rtnl.index_of(&bridge.name).expect("the bridge exists");
+        let index = rtnl.index_of(&bridge.name).unwrap();
         rtnl.set(&link.name, LinkChange::Master(index));
     }
 

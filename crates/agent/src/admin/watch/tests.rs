@@ -124,7 +124,7 @@ async fn cut_reader_goes_on() {
         client.json().await;
         let seq = client.json().await["seq"].as_u64().unwrap();
         drop(client);
-        feed.push(&Event::Deleted(host(1)), at(3));
+        feed.push(&Event::Deleted(host(1), None), at(3));
         let mut client = Client::get(address, &format!("?resume={seq}"), "").await;
         for event in ["Deleted eth1", "Synced"] {
             assert_eq!(client.event().await, event);
@@ -172,7 +172,7 @@ async fn hundred_readers_read_the_same() {
         assert_eq!(feed.counts().readers, 101);
         for number in 21..=40 {
             added(&feed, [host(number)]);
-            feed.push(&Event::Deleted(host(number - 20)), at(3));
+            feed.push(&Event::Deleted(host(number - 20), None), at(3));
         }
         for client in &mut clients {
             while client.event().await != "Deleted eth20" {}

@@ -105,7 +105,7 @@ mod tests {
 
     fn reading(id: u64, bytes: u64) -> Reading {
         let counters = Counters::new(Direction::new(bytes, 0), Direction::default());
-        Reading { id: InterfaceId(NonZeroU64::new(id).unwrap()), counters }
+        Reading::new(InterfaceId(NonZeroU64::new(id).unwrap()), counters)
     }
 
     #[test]

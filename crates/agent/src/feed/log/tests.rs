@@ -44,7 +44,7 @@ impl Writer {
 
     fn toggle(&mut self, slot: u64) {
         let event = match self.slots.remove(&slot) {
-            Some(interface) => Event::Deleted(interface),
+            Some(interface) => Event::Deleted(interface, None),
             None => {
                 self.ids += 1;
                 let new = Arc::new(interface(self.ids, format!("eth{slot}"), Place::Host, at(1)));
@@ -78,7 +78,7 @@ fn apply(state: &mut State, line: &Line, was_cut: bool) {
             assert!(before.is_some() || was_cut, "an update of an unknown interface");
             assert!(before.is_none_or(|before| changes.contains(before.changes_to(new))), "a change is left out");
         }
-        Event::Deleted(old) => assert!(state.remove(&old.id).is_some() || was_cut, "deleted twice"),
+        Event::Deleted(old, _) => assert!(state.remove(&old.id).is_some() || was_cut, "deleted twice"),
         Event::Synced => {}
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::interface::{Event, Interface, Pod, Source};
-use iface_core::{InterfaceId, NetnsId, NetnsName, Place};
+use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, Place};
 
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
@@ -89,7 +89,7 @@ impl Tagger {
     pub fn event(&mut self, event: Event) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.exists(&interface),
-            Event::Deleted(interface) => self.gone(interface.id),
+            Event::Deleted(interface, counters) => self.gone(interface.id, counters),
             Event::Synced => {
                 self.complete = true;
                 self.note_other_addresses();
@@ -199,7 +199,7 @@ impl Tagger {
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 
-    fn gone(&mut self, interface: InterfaceId) {
+    fn gone(&mut self, interface: InterfaceId, counters: Option<Arc<FinalCounters>>) {
         let Some(last) = self.interfaces.remove(&interface) else { return };
         let id = last.netns.id;
         self.count_untagged(Some(&last), None);
@@ -210,7 +210,7 @@ impl Tagger {
         let mut concerned = self.move_addresses(id, Some(&last), None);
         let moved = self.moves_networks(Some(&last), None);
         let left = self.leave(id, interface);
-        self.events.push(Event::Deleted(last.clone()));
+        self.events.push(Event::Deleted(last.clone(), counters));
         // Another namespace may have the name since.
         concerned.extend(self.compare_named(left.as_slice()));
         let moved = moved && self.spaces.contains_key(&id);

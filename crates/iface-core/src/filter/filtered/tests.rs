@@ -56,7 +56,7 @@ fn apply(state: &mut State, event: &Event) {
             let before = state.insert(new.id, new.clone()).expect("known");
             assert!(changes.contains(before.changes_to(new)), "{changes:?} lacks a change");
         }
-        Event::Deleted(old) => assert!(state.remove(&old.id).is_some(), "deleted unknown"),
+        Event::Deleted(old, _) => assert!(state.remove(&old.id).is_some(), "deleted unknown"),
         Event::Synced => {}
     }
 }
@@ -129,7 +129,7 @@ fn new_filter_adds_and_deletes() {
     let mut read = || std::iter::from_fn(|| ready(&mut events)).collect::<Vec<_>>();
     assert_eq!(read(), [Event::Added(eth), Event::Added(tun.clone()), Event::Synced]);
     handle.set(excluding(&["tun0"]));
-    assert_eq!(read(), [Event::Added(lo), Event::Deleted(tun)]);
+    assert_eq!(read(), [Event::Added(lo), Event::Deleted(tun, None)]);
     assert_eq!(read(), []);
 }
 

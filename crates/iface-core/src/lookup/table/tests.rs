@@ -25,7 +25,7 @@ impl Model {
     fn apply(&mut self, event: &Event) {
         match event {
             Event::Added(new) | Event::Updated(new, _) => self.0.insert(new.id, new.clone()),
-            Event::Deleted(old) => self.0.remove(&old.id),
+            Event::Deleted(old, _) => self.0.remove(&old.id),
             Event::Synced => None,
         };
     }
@@ -117,7 +117,7 @@ proptest! {
             let event = match kind {
                 0 => Event::Added(interface),
                 1 => Event::Updated(interface, crate::Changes::MAC),
-                _ => Event::Deleted(interface),
+                _ => Event::Deleted(interface, None),
             };
             writer.apply(&event);
             model.apply(&event);
@@ -144,7 +144,7 @@ fn table_grows_and_shrinks() {
         assert_eq!((found.id, found.confidence), (pod.id, Confidence::Exact));
     }
     let full = lookup.shared.table.load().rows.len();
-    pods.iter().skip(1).for_each(|pod| writer.apply(&Event::Deleted(pod.clone())));
+    pods.iter().skip(1).for_each(|pod| writer.apply(&Event::Deleted(pod.clone(), None)));
     assert_eq!(lookup.for_index_and_mac(2, None).unwrap().confidence, Confidence::Exact);
     let empty = lookup.shared.table.load().rows.len();
     assert!(empty <= 16 && full >= 5_000, "{full} slots, then {empty}");
@@ -157,7 +157,7 @@ fn churn_takes_no_more_room() {
         .map(|number| {
             writer.apply(&Event::Added(pod(number + 101)));
             if number >= 100 {
-                writer.apply(&Event::Deleted(pod(number + 1)));
+                writer.apply(&Event::Deleted(pod(number + 1), None));
             }
             let table = lookup.shared.table.load();
             (table.rows.len(), table.indexes.iter().map(Index::len).sum())
@@ -173,7 +173,7 @@ fn copied_name_survives_its_interface() {
     writer.apply(&Event::Added(Arc::new(interface(1, 0, 2, "eth0", Some(1)))));
     let answer = lookup.name_for_index_and_mac(2, None).unwrap();
     let found = lookup.by_name(&IfName::new("eth0").unwrap()).unwrap();
-    writer.apply(&Event::Deleted(found.to_arc()));
+    writer.apply(&Event::Deleted(found.to_arc(), None));
     assert_eq!((answer.name, found.name), (testing::name("eth0"), testing::name("eth0")));
     assert_eq!(lookup.name_for_index_and_mac(2, None), None);
 }

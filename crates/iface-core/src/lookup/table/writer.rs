@@ -47,7 +47,7 @@ impl<O> Writer<O> {
     pub(crate) fn apply(&mut self, event: &Event<O>) {
         match event {
             Event::Added(interface) | Event::Updated(interface, _) => self.put(interface),
-            Event::Deleted(interface) => self.delete(interface.id),
+            Event::Deleted(interface, _) => self.delete(interface.id),
             Event::Synced => {}
         }
     }

@@ -3,8 +3,8 @@
 use iface_core::{Counters, IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
 use libc::{
     IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
-    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_PROP_LIST,
-    IFLA_STATS64, RTM_DELLINK,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE,
+    IFLA_PROP_LIST, IFLA_STATS64, RTM_DELLINK,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
@@ -62,6 +62,8 @@ pub struct Link {
     pub alt_names: Box<[Box<str>]>,
     /// Number of carrier changes since the link was created.
     pub carrier_changes: u32,
+    /// Counters at the time of the message, where the message carries them.
+    pub counters: Option<Counters>,
 }
 
 impl Link {
@@ -104,11 +106,7 @@ pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
         return Ok(Body::Other);
     }
     Ok(if kind == RTM_DELLINK {
-        let mut moved = false;
-        for attribute in Attributes(&payload[LINK_LEN..]) {
-            moved |= attribute?.0 == IFLA_NEW_NETNSID;
-        }
-        Body::DelLink { ifindex: header.index, moved }
+        Body::DelLink(GoneLink::read(header.index, &payload[LINK_LEN..])?)
     } else {
         Body::NewLink(LinkMessage {
             ifindex: header.index,
@@ -117,6 +115,44 @@ pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
             attributes: &payload[LINK_LEN..],
         })
     })
+}
+
+/// A link that was deleted or left its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoneLink {
+    /// Former index of the link.
+    pub ifindex: u32,
+    /// The last counters; those a veth receives are zero after a deletion.
+    pub counters: Option<Counters>,
+    /// The index in the namespace that the link moved to.
+    pub moved_to: Option<u32>,
+}
+
+impl GoneLink {
+    /// A link whose end no message announced.
+    #[must_use]
+    pub fn unannounced(ifindex: u32) -> Self {
+        Self { ifindex, counters: None, moved_to: None }
+    }
+}
+
+impl GoneLink {
+    fn read(ifindex: u32, attributes: &[u8]) -> Result<Self, Malformed> {
+        let mut gone = Self::unannounced(ifindex);
+        let (mut new_nsid, mut new_ifindex, mut carrier_changes) = (None, ifindex, 0);
+        for attribute in Attributes(attributes) {
+            match attribute? {
+                (IFLA_STATS64, value) => gone.counters = Some(link_stats64(value)?),
+                (IFLA_CARRIER_CHANGES, value) => carrier_changes = u32_of(value)?,
+                (IFLA_NEW_NETNSID, value) => new_nsid = Some(i32_of(value)?),
+                (IFLA_NEW_IFINDEX, value) => new_ifindex = u32_of(value)?,
+                _ => {}
+            }
+        }
+        gone.counters = gone.counters.map(|counters| counters.with_carrier_changes(carrier_changes));
+        gone.moved_to = new_nsid.map(|_| new_ifindex);
+        Ok(gone)
+    }
 }
 
 impl LinkMessage<'_> {
@@ -129,7 +165,7 @@ impl LinkMessage<'_> {
     pub fn link(&self) -> Result<Option<Link>, Malformed> {
         let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
         let (mut oper_state, mut below, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
-        let (mut master, mut alias, mut alt_names) = (None, None, Box::default());
+        let (mut master, mut alias, mut alt_names, mut counters) = (None, None, Box::default(), None);
         for attribute in Attributes(self.attributes) {
             let (attribute_type, value) = attribute?;
             match attribute_type {
@@ -144,6 +180,7 @@ impl LinkMessage<'_> {
                 IFLA_MASTER => master = Some(u32_of(value)?).filter(|ifindex| *ifindex != 0),
                 IFLA_IFALIAS => alias = Some(lossy(value)).filter(|alias| !alias.is_empty()),
                 IFLA_PROP_LIST => alt_names = alternative_names(value)?,
+                IFLA_STATS64 => counters = Some(link_stats64(value)?),
                 _ => {}
             }
         }
@@ -165,6 +202,7 @@ impl LinkMessage<'_> {
             alias,
             alt_names,
             carrier_changes,
+            counters: counters.map(|counters| counters.with_carrier_changes(carrier_changes)),
         }))
     }
 

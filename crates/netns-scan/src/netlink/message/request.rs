@@ -59,6 +59,15 @@ impl Request {
         Self::new(NLM_F_DUMP, RouteNetlinkMessage::GetStats(message))
     }
 
+    /// Requests the counters of one link of the socket's own namespace.
+    #[must_use]
+    pub fn get_stats(ifindex: u32) -> Self {
+        let mut message = StatsMessage::default();
+        message.header.ifindex = ifindex;
+        message.header.filter_mask = StatsFilterMask::Link64;
+        Self::new(NLM_F_ACK, RouteNetlinkMessage::GetStats(message))
+    }
+
     /// Requests the nsid of the namespace behind a file descriptor.
     #[must_use]
     pub fn get_nsid_of_fd(fd: i32) -> Self {

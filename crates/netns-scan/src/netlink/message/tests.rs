@@ -1,7 +1,7 @@
 use iface_core::{IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
 use libc::{
     AF_INET, AF_INET6, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK,
-    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64,
 };
 use proptest::prelude::*;
 
@@ -82,6 +82,7 @@ fn veth_names_its_peer() {
         alias: None,
         alt_names: Box::default(),
         carrier_changes: 7,
+        counters: None,
     };
     assert_eq!(single_link(&bytes), Some(expected));
 }
@@ -125,9 +126,12 @@ fn bridge_port_removal_deletes_no_link() {
     let bytes = message(RTM_DELLINK, &link_fixed(libc::AF_BRIDGE, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
     assert_eq!(single(&bytes), Body::Other);
     let bytes = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_IFNAME, b"veth0\0"), MTU]);
-    assert_eq!(single(&bytes), Body::DelLink { ifindex: 2, moved: false });
-    let moved = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[(IFLA_NEW_NETNSID, &[0; 4])]);
-    assert_eq!(single(&moved), Body::DelLink { ifindex: 2, moved: true });
+    assert_eq!(single(&bytes), Body::DelLink(GoneLink::unannounced(2)));
+    let to = (IFLA_NEW_NETNSID, &[0; 4][..]);
+    let moved = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[to]);
+    assert_eq!(single(&moved), Body::DelLink(GoneLink { moved_to: Some(2), ..GoneLink::unannounced(2) }));
+    let moved = message(RTM_DELLINK, &link_fixed(AF_UNSPEC, 1, 2), &[to, (IFLA_NEW_IFINDEX, &7_u32.to_ne_bytes())]);
+    assert_eq!(single(&moved), Body::DelLink(GoneLink { moved_to: Some(7), ..GoneLink::unannounced(2) }));
 }
 
 #[test]

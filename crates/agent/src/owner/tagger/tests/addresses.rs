@@ -62,7 +62,7 @@ fn reused_address_leaves_the_old_pod() {
         added(&before),
         synced(),
         applied(record("old", "u1", "10.0.0.1")),
-        Input::Event(Event::Deleted(before.clone())),
+        Input::Event(Event::Deleted(before.clone(), None)),
         added(&now),
     ];
     tags_only_a_new_claim(inputs, &now);
@@ -73,7 +73,7 @@ fn late_claim_spares_the_successor() {
     let before = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let now = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
     let late = applied(record("old", "u1", "10.0.0.1"));
-    let inputs = [synced(), added(&before), Input::Event(Event::Deleted(before.clone())), added(&now), late];
+    let inputs = [synced(), added(&before), Input::Event(Event::Deleted(before.clone(), None)), added(&now), late];
     tags_only_a_new_claim(inputs, &now);
 }
 

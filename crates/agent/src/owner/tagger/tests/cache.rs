@@ -47,7 +47,7 @@ fn file_is_bound_to_one_namespace() {
     let (first, second) = (netns(1, "cni-a"), netns(2, "cni-a"));
     let (before, now) = (interface(1, &first, "eth0", 7, ""), interface(2, &second, "eth0", 7, ""));
     let file = Input::File("f", file("cni-a", &pod("web", Some("u1")), 7, "podnet"));
-    let (_, reader) = after([file, added(&before), Input::Event(Event::Deleted(before.clone())), added(&now)]);
+    let (_, reader) = after([file, added(&before), Input::Event(Event::Deleted(before.clone(), None)), added(&now)]);
     assert_eq!(reader.owner(&now), None);
 }
 

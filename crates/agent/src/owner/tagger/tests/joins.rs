@@ -27,10 +27,10 @@ fn host_end_follows_its_peer() {
         let (mut tagger, mut reader) = after(inputs);
         assert_eq!(reader.owner(&end), Some(("u1".into(), Source::CniCache, End::Host)));
         assert_eq!(reader.network(&end).as_deref(), Some("podnet"));
-        give(&mut tagger, Input::Event(Event::Deleted(eth0.clone())));
+        give(&mut tagger, Input::Event(Event::Deleted(eth0.clone(), None)));
         reader.read(&mut tagger);
         assert_eq!(reader.owner(&end), Some(("u1".into(), Source::CniCache, End::Host)));
-        give(&mut tagger, Input::Event(Event::Deleted(end.clone())));
+        give(&mut tagger, Input::Event(Event::Deleted(end.clone(), None)));
         reader.read(&mut tagger);
         assert!(reader.0.is_empty());
     }

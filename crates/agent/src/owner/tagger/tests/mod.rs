@@ -108,7 +108,7 @@ impl Reader {
                     let before = self.0.insert(now.id, now.clone()).unwrap();
                     before.changes_to(now) == *changes && !changes.is_empty()
                 }
-                Event::Deleted(last) => self.0.remove(&last.id).is_some_and(|before| before == *last),
+                Event::Deleted(last, _) => self.0.remove(&last.id).is_some_and(|before| before == *last),
                 Event::Synced => true,
             };
             assert!(told, "{event:?} does not follow from what was said before");
@@ -144,7 +144,7 @@ fn by(uid: &str, source: Source) -> Option<(String, Source, End)> {
 }
 
 fn deleted(interface: &Arc<Interface>) -> Input {
-    Input::Event(Event::Deleted(interface.clone()))
+    Input::Event(Event::Deleted(interface.clone(), None))
 }
 
 fn permutations(inputs: &[Input]) -> Vec<Vec<Input>> {

@@ -43,7 +43,7 @@ fn added(interface: &Interface) -> Event {
 }
 
 fn deleted(interface: &Interface) -> Event {
-    Event::Deleted(Arc::new(interface.clone()))
+    Event::Deleted(Arc::new(interface.clone()), None)
 }
 
 #[test]

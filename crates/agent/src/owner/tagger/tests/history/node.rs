@@ -190,7 +190,7 @@ impl Node {
     fn die(&mut self, pod: usize) {
         let Some(real) = self.pods.get_mut(pod).filter(|pod| pod.stage == Stage::TornDown) else { return };
         real.stage = Stage::Dead;
-        self.kernel.extend(real.interfaces.drain(..).map(Event::Deleted));
+        self.kernel.extend(real.interfaces.drain(..).map(|interface| Event::Deleted(interface, None)));
     }
 
     /// The file of the first sandbox stays; the second has a file if the first had.
@@ -212,7 +212,7 @@ impl Node {
         let nameless = real.file.as_ref().map(|file| file.netns.is_none());
         real.file = nameless.map(|nameless| attachment(&real.uid, &real.name, &real.interfaces, nameless));
         real.path = Path::new(&format!("podnet-{number}-eth0")).into();
-        self.kernel.extend(before.into_iter().map(Event::Deleted));
+        self.kernel.extend(before.into_iter().map(|interface| Event::Deleted(interface, None)));
         self.kernel.extend(self.pods[pod].interfaces.iter().cloned().map(Event::Added));
         if self.pods[pod].file_time == FileTime::Now {
             let real = self.pods[pod].clone();
@@ -231,7 +231,7 @@ impl Node {
         let cookie = real.netns.cookie;
         let id = NetnsId { generation, ..real.netns.id };
         real.netns = Arc::new(Netns::new(id, real.netns.place.clone()).with_cookie(cookie));
-        self.kernel.extend(real.interfaces.iter().cloned().map(Event::Deleted));
+        self.kernel.extend(real.interfaces.iter().cloned().map(|interface| Event::Deleted(interface, None)));
         for interface in &mut real.interfaces {
             let number = self.tick() * 10;
             let changed = Arc::make_mut(interface);
@@ -297,7 +297,7 @@ impl Node {
 
     fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
-        if let Event::Deleted(last) = &event
+        if let Event::Deleted(last, _) = &event
             && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
         {
             self.haunted.extend(last.addresses.iter().map(|net| net.addr()));
@@ -367,7 +367,7 @@ impl Node {
                     self.check(&now);
                     self.said.insert(now.id, now);
                 }
-                Event::Deleted(last) => drop(self.said.remove(&last.id)),
+                Event::Deleted(last, _) => drop(self.said.remove(&last.id)),
                 Event::Synced => {}
             }
         }
