@@ -232,6 +232,15 @@ async fn hanging_list_is_retried() {
 }
 
 #[tokio::test]
+async fn event_of_another_kind_is_a_fault() {
+    let odd = line("ADDED", json!({"metadata": {"name": 5}}));
+    let mut api = serve([list(vec![pod("a")], ""), Answer::Watch(vec![odd])]).await;
+    assert_eq!(uids(&api.listed().await), ["uid-a"]);
+    let fault = api.fault().await;
+    assert!(fault.contains("not a pod's"), "{fault}");
+}
+
+#[tokio::test]
 async fn partial_list_is_dropped() {
     let answers = [list(vec![pod("a")], "more"), Answer::Status(500, "InternalError"), list(vec![pod("b")], "")];
     let mut api = serve(answers).await;

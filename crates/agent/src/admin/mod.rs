@@ -37,6 +37,7 @@ use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;
 use crate::feed::Feed;
 use crate::json::{FaultView, InterfaceView};
+use crate::printable::Printable;
 
 /// Longest time for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -115,8 +116,8 @@ async fn live() -> &'static str {
 async fn ready(State(handles): Shared) -> Response {
     match (handles.ready)() {
         Ok(None) => "ready\n".into_response(),
-        Ok(Some(fault)) => format!("ready, with a fault: {fault}\n").into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+        Ok(Some(fault)) => format!("ready, with a fault: {}\n", Printable(fault)).into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", Printable(reason))).into_response(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use iface_core::Place;
 
-use super::label::Requirement;
+use super::label::LabelSelector;
 use crate::config::Config;
 use crate::interface::Interface;
 use crate::pipeline::Pipeline;
@@ -25,10 +25,10 @@ pub struct Selectors {
     /// Only the pod with this name.
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
-    /// Only pods with these labels: KEY, !KEY, KEY=VALUE or KEY!=VALUE, as in kubectl. Needs access to
+    /// Only pods with these labels, as in kubectl: KEY, !KEY, KEY=VALUE, KEY!=VALUE or KEY in (A,B). Needs access to
     /// the API server.
-    #[arg(short = 'l', long = "selector", value_name = "LABELS", value_delimiter = ',')]
-    labels: Vec<Requirement>,
+    #[arg(short = 'l', long = "selector", value_name = "LABELS")]
+    labels: Vec<LabelSelector>,
     /// Only this network namespace; "host" is the host's. May be given more than once.
     #[arg(long, value_name = "NAME")]
     netns: Vec<String>,
@@ -62,7 +62,7 @@ impl Selectors {
     #[must_use]
     pub fn asking(&self, config: &Config) -> Config {
         let mut config = config.clone();
-        config.pod_labels.extend(self.labels.iter().map(|label| label.key().to_owned()));
+        config.pod_labels.extend(self.labels.iter().flat_map(LabelSelector::keys).map(str::to_owned));
         config
     }
 

@@ -97,7 +97,8 @@ fn missing_names_and_empty_tables_are_explained() {
     assert!(code == 0 && text.contains("--selector app=web,!old; labels need access"), "{code} {text}");
     assert_eq!(printed(&["-n", "nowhere", "-o", "json"]), (0, String::new()));
     assert_eq!(printed(&["eth0"]), (0, String::new()));
-    assert_eq!(printed(&["-l", "app in (a,b)"]).0, 2);
+    assert_eq!(printed(&["-l", "app in (a,b)"]).0, 0);
+    assert_eq!(printed(&["-l", "app on (a,b)"]).0, 2);
 }
 
 fn broken_cni_file_harms_no_other() {

@@ -242,6 +242,10 @@ fn explain(error: &kube::Error) -> String {
         kube::Error::Api(status) if status.code == 401 => {
             "the API server does not accept the token; see whether the service account still exists".to_owned()
         }
+        // kube's status for a message that it cannot parse.
+        kube::Error::Api(status) if status.code == 0 => {
+            "the API server sent an event that is not a pod's; look for a proxy before the server".to_owned()
+        }
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
         other => format!("cannot ask the API server for pods: {}", chain(other)),
     }
