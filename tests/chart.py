@@ -21,7 +21,7 @@ OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-lab
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
-         "otlp-client-certificate", "otlp-client-key", "watch-pods"}
+         "otlp-client-certificate", "otlp-client-key", "watch-pods", "admin-socket"}
 
 
 def run(*args, fails=False):
@@ -317,6 +317,13 @@ class Chart(unittest.TestCase):
         self.assertEqual(policy["spec"]["ingress"][0]["ports"][0]["port"], 9466)
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         self.assertEqual((endpoint["port"], endpoint["scheme"]), ("metrics", "https"))
+
+    def test_socket_is_in_a_directory_of_the_node(self):
+        documents = template("--set", "hostPaths.adminSocket=/run/netns-agent/")
+        self.assertEqual(config(documents)["admin-socket"], "/run/netns-agent/admin.sock")
+        (mount,) = [m for m in container(documents)["volumeMounts"] if m["name"] == "admin-socket"]
+        self.assertEqual((mount["mountPath"], mount.get("readOnly")), ("/run/netns-agent/", None))
+        self.assertNotIn("admin-socket", config(template()))
 
     def test_second_release_stays_pending(self):
         """The pods declare the port of the node, so the scheduler keeps a second agent from the node."""

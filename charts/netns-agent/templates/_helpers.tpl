@@ -113,6 +113,7 @@ host: {{ $host | quote }}
   "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
   "log-level" .Values.log.level
   "log-format" .Values.log.format }}
+{{- with .Values.hostPaths.adminSocket }}{{ $_ := set $config "admin-socket" (printf "%s/admin.sock" (trimSuffix "/" .)) }}{{ end }}
 {{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
 {{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
 {{- with .Values.interfaceIPs }}
@@ -255,6 +256,10 @@ capabilities:
   mountPath: /var/lib/cni/multus/results
   readOnly: true
 {{- end }}
+{{- with .Values.hostPaths.adminSocket }}
+- name: admin-socket
+  mountPath: {{ . }}
+{{- end }}
 {{- if and .Values.metricsServer.host .Values.metricsServer.tls.secret }}
 - name: metrics-tls
   mountPath: /run/secrets/netns-agent/metrics-tls
@@ -296,6 +301,12 @@ capabilities:
   hostPath:
     path: {{ . }}
     type: Directory
+{{- end }}
+{{- with .Values.hostPaths.adminSocket }}
+- name: admin-socket
+  hostPath:
+    path: {{ . }}
+    type: DirectoryOrCreate
 {{- end }}
 {{- if and .Values.metricsServer.host .Values.metricsServer.tls.secret }}
 - name: metrics-tls

@@ -10,6 +10,7 @@ mod lookup;
 mod openapi;
 mod places;
 mod server;
+mod socket;
 mod tls;
 mod watch;
 
@@ -31,7 +32,8 @@ use axum::routing::{MethodRouter, get};
 use futures_util::stream;
 use serde::Deserialize;
 
-pub use self::server::{bind, serve};
+pub use self::server::{Listener, bind, serve};
+pub use self::socket::{Socket, SocketError, SocketOptions};
 pub use self::tls::{ServerFiles, ServerTlsError, Tls};
 use crate::export::gzip::Compressed;
 use crate::export::prometheus::Format;

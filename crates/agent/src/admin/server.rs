@@ -17,13 +17,14 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::host::{one_host, own_host};
 use super::places::{Activity, Endless, Places};
+use super::socket::Socket;
 use super::tls::Tls;
 
 /// Connections at a time. A new connection beyond ends the one that has been idle for longest, so that a probe
@@ -56,16 +57,62 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// The place where clients connect.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address.
+    Tcp(TcpListener),
+    /// A path; without TLS.
+    Unix(Socket),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<Socket> for Listener {
+    fn from(socket: Socket) -> Self {
+        Self::Unix(socket)
+    }
+}
+
+impl Listener {
+    /// Cancellation loses no connection.
+    async fn accept(&self) -> std::io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(listener) => Accepted::Tcp(listener.accept().await?.0),
+            Self::Unix(socket) => Accepted::Unix(socket.accept().await?),
+        })
+    }
+}
+
+/// A connection of a client.
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    /// Whether a browser on the node can reach the server under any name.
+    fn is_loopback(&self) -> bool {
+        let Self::Tcp(stream) = self else { return false };
+        stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
 /// Serves, with TLS where given, until `shutdown` is done; then connections end at once.
 ///
 /// # Errors
 /// When no connection can be accepted any more. Running out of file descriptors is waited out.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     mut tls: Option<Tls>,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let listener = listener.into();
     let places = Places::new(CONNECTIONS);
     let router = router.layer(middleware::from_fn(one_host));
     let guarded = router.clone().layer(middleware::from_fn(own_host));
@@ -78,13 +125,15 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let loopback = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
-                let router = if loopback { &guarded } else { &router }.clone();
+            Ok(accepted) => {
+                let router = if accepted.is_loopback() { &guarded } else { &router }.clone();
                 let activity = places.activity();
-                let task = match tls.as_mut().map(Tls::config) {
-                    Some(tls) => connections.spawn(encrypted(stream, tls, router, activity.clone())),
-                    None => connections.spawn(plain(stream, router, activity.clone())),
+                let task = match (accepted, tls.as_mut().map(Tls::config)) {
+                    (Accepted::Tcp(stream), Some(tls)) => {
+                        connections.spawn(encrypted(stream, tls, router, activity.clone()))
+                    }
+                    (Accepted::Tcp(stream), None) => connections.spawn(plain(stream, router, activity.clone())),
+                    (Accepted::Unix(stream), _) => connections.spawn(connection(stream, router, activity.clone())),
                 };
                 places.take(activity, task);
             }

@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction};
 use iface_core::{Filter, FilterError, Preferred};
 use tracing::level_filters::LevelFilter;
 
-use crate::admin::ServerFiles;
+use crate::admin::{ServerFiles, SocketOptions};
 use crate::causes::chain;
 use crate::metrics::points::{Options, PageNames};
 use crate::printable::Printable;
@@ -59,6 +59,8 @@ pub struct Config {
     pub export: Export,
     /// Address of the admin server; `None`: none.
     pub admin_address: Option<SocketAddr>,
+    /// Unix socket of the admin server.
+    pub admin_socket: AdminSocket,
     /// Address of the server of metrics and probes alone; `None`: none.
     pub metrics_address: Option<SocketAddr>,
     /// TLS of the server of metrics.
@@ -70,6 +72,25 @@ pub struct Config {
     pub log: Log,
     /// The words of every setting, for [`Config::needs_restart`].
     words: SettingWords,
+}
+
+/// Unix socket of the admin server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Path; `None`: no socket.
+    pub path: Option<PathBuf>,
+    /// Permissions.
+    pub mode: u32,
+    /// Group; `None`: the group of the process.
+    pub group: Option<u32>,
+}
+
+impl AdminSocket {
+    /// The socket to listen on, if any.
+    #[must_use]
+    pub fn options(&self) -> Option<SocketOptions> {
+        Some(SocketOptions { path: self.path.clone()?, mode: self.mode, group: self.group })
+    }
 }
 
 /// The words of every setting. They may hold secrets, so `Debug` shows none.
@@ -321,6 +342,7 @@ impl Config {
                 otlp: Otlp::default(),
             },
             admin_address: None,
+            admin_socket: AdminSocket::default(),
             metrics_address: None,
             metrics_tls: None,
             tls_paths: TlsPaths::default(),

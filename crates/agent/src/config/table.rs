@@ -495,6 +495,47 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "admin-socket",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "PATH",
+        default: "",
+        also: &[],
+        help: "Unix socket that serves the same as --admin-address, for programs on the node that use no port; empty: none.",
+        set: |config, words| {
+            config.admin_socket.path = (!one(words).is_empty()).then(|| one(words).into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "admin-socket-mode",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "MODE",
+        default: "0660",
+        also: &[],
+        help: "Permissions of the socket in octal digits: whoever may write to the socket can connect.",
+        set: |config, words| {
+            let mode = u32::from_str_radix(one(words), 8).ok().filter(|mode| *mode <= 0o777);
+            config.admin_socket.mode = mode.ok_or_else(|| format!("{:?} is not a mode like 0660", one(words)))?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "admin-socket-group",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "GID",
+        default: "",
+        also: &[],
+        help: "Number of the group of the socket; empty: the group of the agent.",
+        set: |config, words| {
+            let group = Some(one(words)).filter(|group| !group.is_empty()).map(str::parse).transpose();
+            config.admin_socket.group = group.map_err(|_| format!("{:?} is not the number of a group", one(words)))?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "metrics-address",
         section: Section::Program,
         shape: Shape::One,

@@ -35,7 +35,7 @@ use self::settled::Settled;
 use self::sink::EventSink;
 pub(crate) use self::supervisor::Stop;
 use self::supervisor::Supervisor;
-use crate::admin;
+use crate::admin::{self, Listener, Socket};
 use crate::config::{Config, ConfigSources};
 use crate::export::events::{self, EventSender};
 use crate::export::otlp::Exporter;
@@ -61,7 +61,8 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let logs = start_export(config, &shared, &mut supervisor)?;
     start_servers(config, &shared, &pipeline, &mut supervisor)?;
     announce(config, &pipeline);
-    let feed = config.admin_address.map(|_| shared.feed.clone());
+    let is_read = config.admin_address.is_some() || config.admin_socket.path.is_some();
+    let feed = is_read.then(|| shared.feed.clone());
     let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed);
     let mut flood = Flood::new();
     let ended = loop {
@@ -148,7 +149,8 @@ fn start_servers(
     let tls = config.metrics_tls.clone().map(admin::Tls::new).transpose()?;
     let admin = listen(config.admin_address, "admin-address")?;
     let metrics = listen(config.metrics_address, "metrics-address")?;
-    if admin.is_none() && metrics.is_none() {
+    let socket = config.admin_socket.options().map(|options| Socket::bind(&options)).transpose()?;
+    if admin.is_none() && socket.is_none() && metrics.is_none() {
         return Ok(());
     }
     let mut options = config.export.options.clone().for_page(config.export.prometheus_names);
@@ -158,8 +160,9 @@ fn start_servers(
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
     for (name, listener, tls, router) in [
-        ("admin server", admin, None, admin::router(handles.clone())),
-        ("metrics server", metrics, tls, admin::metrics_router(handles)),
+        ("admin server", admin.map(Listener::Tcp), None, admin::router(handles.clone())),
+        ("admin socket", socket.map(Listener::Unix), None, admin::router(handles.clone())),
+        ("metrics server", metrics.map(Listener::Tcp), tls, admin::metrics_router(handles)),
     ] {
         let Some(listener) = listener else { continue };
         let mut stop = supervisor.stopping();
@@ -189,6 +192,9 @@ fn announce(config: &Config, pipeline: &Pipeline) {
     }
     if let Some(address) = config.admin_address {
         tracing::info!(event.name = "admin.listening", %address, interfaces = config.export.shows_interfaces(), "metrics are served at http://{address}/metrics");
+    }
+    if let Some(path) = &config.admin_socket.path {
+        tracing::info!(event.name = "admin.listening", socket = %path.display(), "the admin server listens on {}", path.display());
     }
     if let Some(address) = config.metrics_address {
         let scheme = if config.metrics_tls.is_some() { "https" } else { "http" };
