@@ -73,36 +73,43 @@ impl Page<'_> {
     }
 
     fn scope(&self, points: &Points, scope: Scope, writer: &mut Writer<impl Write>) {
-        let node = self.node();
         let groups = points.groups.iter().filter(|group| group.subject.scope() == scope);
         let samples: Vec<_> = groups
             .flat_map(|group| points.samples[group.samples.clone()].iter().map(|sample| (&group.subject, sample)))
-            .map(|(subject, sample)| Labelled::new(&node, subject, sample, &points.options))
+            .map(|(subject, sample)| Labelled::new(subject, sample, &points.options))
             .collect();
         if !samples.is_empty() {
             let key = points.options.attributes.direction_key();
-            let directions = ["receive", "transmit"].map(|direction| Labels::new([(key, direction)]));
+            let node = self.node();
+            let directions = ["receive", "transmit"].map(|direction| Labels::new([(key, direction)]).and(&node));
+            let ends = Ends { node, directions };
             let replaced = scope == Scope::Pod && points.options.names == PageNames::Kubelet;
             let shown = |metric: &&InterfaceMetric| metric.is_of(scope) && !(replaced && kubelet::has(metric.measure));
             let metrics = points.options.metrics().filter(shown);
-            metrics.for_each(|metric| interface_metric(scope, metric, &samples, &directions, writer));
+            metrics.for_each(|metric| interface_metric(scope, metric, &samples, &ends, writer));
         }
     }
 }
 
 impl Page<'_> {
     fn protocols(&self, points: &Points, writer: &mut Writer<impl Write>) {
-        let node = self.node();
         let pods = points.groups.iter().filter_map(|group| match &group.subject {
             Subject::Pod(pod) => {
                 let values = points.protocols.get(pod.uid.as_ref()?)?;
-                Some((labels(&node, &group.subject, std::iter::empty()), *values))
+                Some((labels(&group.subject, std::iter::empty()), *values))
             }
             Subject::Node | Subject::Netns(_) => None,
         });
         let pods: Vec<_> = pods.collect();
-        protocol::write(&pods, points.options.attributes.direction_key(), writer);
+        protocol::write(&pods, points.options.attributes.direction_key(), &self.node(), writer);
     }
+}
+
+/// Labels at the end of samples, the same for all interfaces.
+struct Ends {
+    node: Labels,
+    /// Receive and transmit, with the node.
+    directions: [Labels; 2],
 }
 
 /// A sample with its labels rendered once for all metrics.
@@ -113,19 +120,19 @@ struct Labelled<'a> {
 }
 
 impl<'a> Labelled<'a> {
-    fn new(node: &Labels, subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
+    fn new(subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
         let attributes = options.attributes;
         let info = options.opt_in.contains(&Measure::Info);
         Self {
             sample,
-            labels: labels(node, subject, attributes.of(&sample.interface)),
-            all: info.then(|| labels(node, subject, attributes.of_info(&sample.interface))),
+            labels: labels(subject, attributes.of(&sample.interface)),
+            all: info.then(|| labels(subject, attributes.of_info(&sample.interface))),
         }
     }
 }
 
-fn labels(node: &Labels, subject: &Subject, attributes: impl Iterator<Item = (&'static str, String)>) -> Labels {
-    let mut labels = node.clone();
+fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, String)>) -> Labels {
+    let mut labels = Labels::default();
     match subject {
         Subject::Node => {}
         Subject::Pod(pod) => {
@@ -146,7 +153,7 @@ fn interface_metric(
     scope: Scope,
     metric: &InterfaceMetric,
     samples: &[Labelled<'_>],
-    [into, out]: &[Labels; 2],
+    Ends { node, directions: [into, out] }: &Ends,
     writer: &mut Writer<impl Write>,
 ) {
     let (family, unit) = names::family(&[scope.prefix(), metric.suffix].concat(), metric.unit);
@@ -159,19 +166,22 @@ fn interface_metric(
         match (metric.measure.slots(), &sample.counted) {
             (Some(_), None) => {}
             (Some(Slots::Single(slot)), Some(counted)) => {
-                writer.counter(&family, [labels, &Labels::default()], counted, slot);
+                writer.counter(&family, [labels, node], counted, slot);
             }
             (Some(Slots::Directions { receive, transmit }), Some(counted)) => {
                 writer.counter(&family, [labels, into], counted, receive);
                 writer.counter(&family, [labels, out], counted, transmit);
             }
             (None, _) => match metric.measure {
-                Measure::Up => writer.sample(&family, suffix, labels, u8::from(sample.interface.is_up())),
-                Measure::Mtu => writer.sample(&family, suffix, labels, sample.interface.mtu),
+                Measure::Up => writer.sample_of(&family, suffix, [labels, node], u8::from(sample.interface.is_up())),
+                Measure::Mtu => writer.sample_of(&family, suffix, [labels, node], sample.interface.mtu),
                 Measure::Bandwidth => {
-                    sample.bandwidth.into_iter().for_each(|limit| writer.sample(&family, suffix, labels, limit));
+                    sample
+                        .bandwidth
+                        .into_iter()
+                        .for_each(|limit| writer.sample_of(&family, suffix, [labels, node], limit));
                 }
-                _ => writer.sample(&family, suffix, all.as_ref().unwrap_or(labels), 1),
+                _ => writer.sample_of(&family, suffix, [all.as_ref().unwrap_or(labels), node], 1),
             },
         }
     }
@@ -223,8 +233,7 @@ fn network_names(points: &Points, node: &Labels, writer: &mut Writer<impl Write>
         let interface = interface.name.to_string();
         let pairs =
             [("interface", &*interface), ("namespace", &pod.namespace), ("network_name", network), ("pod", &pod.name)];
-        let mut labels = node.clone();
-        pairs.into_iter().for_each(|(key, value)| labels.push(key, value));
+        let labels = Labels::new(pairs).and(node);
         if !written.contains(&labels) {
             writer.sample("pod_network_name_info", "", &labels, 0);
             written.insert(labels);
@@ -274,9 +283,7 @@ fn own_labels(node: &Labels, attributes: &[KeyValue]) -> Labels {
         Some(any_value::Value::StringValue(text)) => text.clone(),
         _ => String::new(),
     };
-    let mut labels = node.clone();
-    attributes.iter().for_each(|attribute| labels.push(&attribute.key, &text(attribute)));
-    labels
+    Labels::new(attributes.iter().map(|attribute| (&*attribute.key, text(attribute)))).and(node)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::metrics::catalog::{Instrument, Scope};
 use crate::protocol::Values;
 use crate::protocol::counters::TABLE;
 
-/// Writes the values of pods with these labels; `direction` is the key of the direction.
-pub(super) fn write(pods: &[(Labels, Values)], direction: &str, writer: &mut Writer<impl Write>) {
+/// Writes the values of pods with these labels and the node's; `direction` is the key of the direction.
+pub(super) fn write(pods: &[(Labels, Values)], direction: &str, node: &Labels, writer: &mut Writer<impl Write>) {
     for (number, counter) in TABLE.iter().enumerate() {
         let (family, unit) = names::family(&[Scope::Pod.prefix(), counter.suffix].concat(), counter.unit);
         let (kind, suffix) = match counter.instrument {
@@ -20,7 +20,7 @@ pub(super) fn write(pods: &[(Labels, Values)], direction: &str, writer: &mut Wri
         if is_first && !pods.is_empty() {
             writer.family(&family, unit, kind, counter.description);
         }
-        let more = counter.direction.map(|value| Labels::new([(direction, value)])).unwrap_or_default();
+        let more = counter.direction.map(|value| Labels::new([(direction, value)])).unwrap_or_default().and(node);
         for (labels, values) in pods {
             if let Some(value) = values[number] {
                 writer.sample_of(&family, suffix, [labels, &more], value);

@@ -34,14 +34,14 @@ fn scopes_have_names_and_labels() {
     let text = page(Options::default(), Format::Text);
     let expected = [
         "# TYPE k8s_node_network_io_bytes_total counter\n",
-        "k8s_node_network_io_bytes_total{k8s_node_name=\"n1\",network_interface_name=\"eth0\",network_io_direction=\"receive\"} 1000\n",
-        "k8s_pod_network_io_bytes_total{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
-         network_interface_name=\"eth0\",network_io_direction=\"transmit\"} 1000\n",
-        "k8s_pod_network_interface_up{k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",\
-         k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\"} 1\n",
-        "system_network_packet_count_total{k8s_node_name=\"n1\",netns_name=\"blue\",network_interface_name=\"tun0\",\
-         network_io_direction=\"receive\"} 400\n",
-        "pod_network_name_info{k8s_node_name=\"n1\",interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\"} 0\n",
+        "k8s_node_network_io_bytes_total{network_interface_name=\"eth0\",network_io_direction=\"receive\",k8s_node_name=\"n1\"} 1000\n",
+        "k8s_pod_network_io_bytes_total{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+         network_interface_name=\"eth0\",network_io_direction=\"transmit\",k8s_node_name=\"n1\"} 1000\n",
+        "k8s_pod_network_interface_up{k8s_namespace_name=\"default\",k8s_pod_name=\"web\",\
+         k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\",k8s_node_name=\"n1\"} 1\n",
+        "system_network_packet_count_total{netns_name=\"blue\",network_interface_name=\"tun0\",\
+         network_io_direction=\"receive\",k8s_node_name=\"n1\"} 400\n",
+        "pod_network_name_info{interface=\"eth0\",namespace=\"default\",network_name=\"cbr0\",pod=\"web\",k8s_node_name=\"n1\"} 0\n",
         "target_info{k8s_node_name=\"n1\",service_instance_id=\"n1\",service_name=\"netns-agent\",",
         "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"} 1\n",
     ];
@@ -81,13 +81,13 @@ fn info_series_have_workload_and_addresses() {
     };
     page.write(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    let pod = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
+    let pod = "k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
     for expected in [
-        &*format!("k8s_pod_network_interface_up{{{pod},network_interface_name=\"eth0\"}} 1\n"),
+        &*format!("k8s_pod_network_interface_up{{{pod},network_interface_name=\"eth0\",k8s_node_name=\"n1\"}} 1\n"),
         &*format!(
             "k8s_pod_network_interface_info{{{pod},network_interface_name=\"eth0\",\
              network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-db-0\",cni_network_name=\"cbr0\",\
-             network_interface_addresses=\"10.1.2.3,fd00::3\"}} 1\n"
+             network_interface_addresses=\"10.1.2.3,fd00::3\",k8s_node_name=\"n1\"}} 1\n"
         ),
         "k8s_pod_info{k8s_namespace_name=\"default\",k8s_node_name=\"n1\",k8s_pod_name=\"db-0\",\
          k8s_pod_uid=\"uid-db-0\",k8s_statefulset_name=\"db\",k8s_workload_kind=\"StatefulSet\",\
@@ -142,8 +142,8 @@ fn openmetrics_page_is_complete() {
 fn kubeletstats_names_and_info_metric() {
     let attributes = Attributes { kubeletstats_names: true, ..Attributes::default() };
     let text = page(Options { attributes, opt_in: vec![Measure::Info], ..Options::default() }, Format::Text);
-    assert!(text.contains("interface=\"eth0\",direction=\"receive\"} 2000\n"), "{text}");
-    let info = "interface=\"eth0\",network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-web\",cni_network_name=\"cbr0\"} 1";
+    assert!(text.contains("interface=\"eth0\",direction=\"receive\",k8s_node_name=\"n1\"} 2000\n"), "{text}");
+    let info = "interface=\"eth0\",network_interface_mac=\"0A-58-0A-F4-00-05\",netns_name=\"cni-web\",cni_network_name=\"cbr0\",k8s_node_name=\"n1\"} 1";
     assert!(text.contains(info), "{text}");
     assert!(!text.contains("_io_bytes_total{network_interface_mac"));
 }
@@ -226,11 +226,15 @@ fn protocols_of_pods_are_shown() {
     let mut text = Vec::new();
     page.write(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    let web = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"";
+    let web = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"";
     for expected in [
-        format!("# TYPE k8s_pod_network_tcp_connections gauge\nk8s_pod_network_tcp_connections{{{web}}} 3\n"),
-        format!("k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"receive\"}} 8\n"),
-        format!("k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"transmit\"}} 9\n"),
+        format!(
+            "# TYPE k8s_pod_network_tcp_connections gauge\nk8s_pod_network_tcp_connections{{{web},k8s_node_name=\"n1\"}} 3\n"
+        ),
+        format!("k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"receive\",k8s_node_name=\"n1\"}} 8\n"),
+        format!(
+            "k8s_pod_network_ip_discards_total{{{web},network_io_direction=\"transmit\",k8s_node_name=\"n1\"}} 9\n"
+        ),
     ] {
         assert!(text.contains(&expected), "{expected}\nnot in\n{text}");
     }
@@ -259,8 +263,8 @@ fn created_needs_a_known_start() {
         String::from_utf8(text).unwrap()
     };
     let text = page(at(10), Format::OpenMetrics);
-    let web = "k8s_node_name=\"n1\",k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
-               network_interface_name=\"eth0\",network_io_direction=\"receive\"";
+    let web = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
+               network_interface_name=\"eth0\",network_io_direction=\"receive\",k8s_node_name=\"n1\"";
     let expected =
         format!("k8s_pod_network_io_bytes_total{{{web}}} 100\nk8s_pod_network_io_bytes_created{{{web}}} 7.000000000\n");
     assert!(text.contains(&expected), "{expected}\nnot in\n{text}");

@@ -74,6 +74,15 @@ impl Labels {
         self.0.push('"');
     }
 
+    /// Both sets of labels.
+    pub(super) fn and(mut self, more: &Self) -> Self {
+        if !self.0.is_empty() && !more.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(&more.0);
+        self
+    }
+
     pub(super) fn with(&self, key: &str, value: &str) -> Self {
         let mut labels = self.clone();
         labels.push(key, value);
