@@ -128,14 +128,46 @@ async fn foreign_file_is_refused_by_name() {
             other => panic!("{other:?}"),
         }
     }
-    let reasons: Vec<&str> = refused
+    let mut reasons: Vec<&str> = refused
         .iter()
         .map(|(name, refusal)| match refusal {
             Refusal::NotAFile | Refusal::TooLarge | Refusal::Malformed(_) | Refusal::CutOff => name.as_str(),
             other => panic!("{name} {other}"),
         })
         .collect();
+    reasons.sort_unstable();
     assert_eq!(reasons, ["1-directory", "2-fifo", "3-link", "4-large", "5-text", "6-empty", "7-socket"]);
+}
+
+/// A file about a namespace that does not exist is left over, unless the directory of the namespace is not visible.
+#[tokio::test]
+async fn left_over_file_is_skipped() {
+    let (root, dir) = cache();
+    let netns = root.path().join("netns");
+    for path in [&dir, &netns] {
+        fs::create_dir_all(path).unwrap();
+    }
+    let of = |pod: &str, netns: &Path| {
+        let sandbox = netns.to_str().unwrap();
+        content(pod).replace("/var/run/netns/cni-a", sandbox)
+    };
+    fs::write(netns.join("cni-a"), "").unwrap();
+    fs::write(dir.join("1"), of("alive", &netns.join("cni-a"))).unwrap();
+    fs::write(dir.join("2"), of("dead", &netns.join("cni-b"))).unwrap();
+    fs::write(dir.join("3"), of("unseen", &root.path().join("elsewhere/cni-c"))).unwrap();
+    let mut follow = Follow(CniDir::new(&dir).unwrap().skip_left_over());
+    let mut words = follow.listed().await;
+    words.sort_unstable();
+    let left_over = "2 is left over: the network namespace \"cni-b\" does not exist";
+    assert_eq!(words, ["1 is alive", left_over, "3 is unseen"]);
+    // A known file stays known without its namespace, and a new file about a new namespace is read.
+    fs::remove_file(netns.join("cni-a")).unwrap();
+    fs::write(netns.join("cni-b"), "").unwrap();
+    fs::write(dir.join("1"), of("alive", &netns.join("cni-a"))).unwrap();
+    fs::write(dir.join("2"), of("new", &netns.join("cni-b"))).unwrap();
+    assert_eq!(follow.words(2).await, ["1 is alive", "2 is new"]);
+    fs::remove_file(dir.join("2")).unwrap();
+    assert_eq!(follow.words(1).await, ["2 gone"]);
 }
 
 #[tokio::test]

@@ -36,15 +36,29 @@ const TURN: usize = 64;
 pub struct OwnerSources {
     caches: Vec<Cache>,
     pods: Option<BoxStream<'static, PodEvent>>,
+    skip_left_over: bool,
 }
 
 impl OwnerSources {
+    /// Lets directories that are added later skip files about namespaces that do not exist; see
+    /// [`CniDir::skip_left_over`].
+    #[must_use]
+    pub fn skip_left_over(mut self) -> Self {
+        self.skip_left_over = true;
+        self
+    }
+
+    fn follow(&self, dir: impl Into<PathBuf>) -> io::Result<CniDir> {
+        let dir = CniDir::new(dir)?;
+        Ok(if self.skip_left_over { dir.skip_left_over() } else { dir })
+    }
+
     /// Adds a directory of the CNI result cache.
     ///
     /// # Errors
     /// See [`CniDir::new`].
     pub fn cni_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.caches.push(Cache::new(CniDir::new(dir)?.boxed(), false));
+        self.caches.push(Cache::new(self.follow(dir)?.boxed(), false));
         Ok(self)
     }
 
@@ -53,7 +67,7 @@ impl OwnerSources {
     /// # Errors
     /// See [`CniDir::new`].
     pub fn docker_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.caches.push(Cache::new(CniDir::new(dir)?.boxed(), true));
+        self.caches.push(Cache::new(self.follow(dir)?.boxed(), true));
         Ok(self)
     }
 
@@ -64,7 +78,7 @@ impl OwnerSources {
     /// # Errors
     /// See [`CniDir::new`].
     pub fn multus_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let delegated = CniDir::new(dir)?.map(|change| match change {
+        let delegated = self.follow(dir)?.map(|change| match change {
             CniChange::Read(path, attachment) => {
                 CniChange::Read(path, Attachment { delegated: true, ..*attachment }.into())
             }
@@ -91,7 +105,9 @@ pub struct OwnerTallies {
     pub proven_files: u64,
     /// CNI cache files since the start that name no pod, or nothing that leads to a namespace.
     pub foreign_files: u64,
-    /// CNI cache files refused since the start, without foreign files.
+    /// CNI cache files since the start about namespaces that do not exist.
+    pub left_over_files: u64,
+    /// CNI cache files refused since the start, without foreign files and files left over.
     pub refused_files: u64,
     /// Pods known from the API server now.
     pub pods: u64,
@@ -248,14 +264,25 @@ impl<I: Informer> WithOwners<I> {
     }
 
     fn refused(&mut self, path: &std::path::Path, refusal: &Refusal) {
-        let (path, reason) = (path.display(), chain(refusal));
-        if matches!(refusal, Refusal::NoPod | Refusal::NoNetns) {
-            debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {reason}");
-            self.status.send_modify(|status| status.tallies.foreign_files += 1);
+        let path = path.display();
+        // A reason is formatted only if it is logged: hundreds of thousands of files may be left over.
+        let left_over = matches!(refusal, Refusal::LeftOver(_));
+        if left_over {
+            debug!(event.name = "cni_cache.left_over", file = %path, "CNI cache file {path} {}", chain(refusal));
+        } else if matches!(refusal, Refusal::NoPod | Refusal::NoNetns) {
+            debug!(event.name = "cni_cache.foreign", file = %path, "CNI cache file {path} {}", chain(refusal));
         } else {
-            warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {reason}");
-            self.status.send_modify(|status| status.tallies.refused_files += 1);
+            warn!(event.name = "cni_cache.refused", file = %path, "CNI cache file {path} {}", chain(refusal));
         }
+        self.status.send_if_modified(|status| {
+            let tallies = &mut status.tallies;
+            match refusal {
+                Refusal::LeftOver(_) => tallies.left_over_files += 1,
+                Refusal::NoPod | Refusal::NoNetns => tallies.foreign_files += 1,
+                _ => tallies.refused_files += 1,
+            }
+            !left_over
+        });
     }
 
     fn pods_changed(&mut self, event: PodEvent) {

@@ -205,7 +205,7 @@ fn cache_dirs(given: &[PathBuf]) -> BTreeMap<PathBuf, CacheKind> {
 }
 
 async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<OwnerSources> {
-    let mut sources = OwnerSources::default();
+    let mut sources = OwnerSources::default().skip_left_over();
     for (dir, kind) in cache_dirs(&config.cni_cache_dirs) {
         let followed = match kind {
             CacheKind::Given => sources.cni_dir(&dir),

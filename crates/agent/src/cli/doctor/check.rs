@@ -155,14 +155,15 @@ pub(super) fn cni_cache(dirs: &[PathBuf], missing: bool, namespaces: usize, owne
             Check::bad(SUBJECT, fault.as_str(), "run as root; in Kubernetes mount the node's directory read-only")
         };
     }
-    let OwnerTallies { files, proven_files, foreign_files, refused_files, .. } = owners.tallies;
+    let OwnerTallies { files, proven_files, foreign_files, left_over_files, refused_files, .. } = owners.tallies;
+    let unused = files - proven_files + left_over_files;
     let found = format!(
-        "{dirs}: {files} results of pods, {proven_files} in use, {foreign_files} of others, {refused_files} refused"
+        "{dirs}: {proven_files} results in use, {unused} not, {foreign_files} of others, {refused_files} refused"
     );
     if namespaces <= 1 || proven_files > 0 {
         return Check::ok(SUBJECT, found);
     }
-    let why = if files > 0 {
+    let why = if unused > 0 {
         "left over, or about namespaces in directories that are not followed (--netns-dir)"
     } else if refused_files > 0 {
         "the log names each refused file and the reason"
@@ -248,20 +249,25 @@ mod tests {
     /// Files that are there are counted, with the reason why none is used, and the path is not in doubt.
     #[test]
     fn unused_results_have_a_reason() {
-        let tallies = |files, proven_files, foreign_files, refused_files| {
-            let tallies = OwnerTallies { files, proven_files, foreign_files, refused_files, ..OwnerTallies::default() };
+        let tallies = |files, left_over_files, foreign_files, refused_files| {
+            let tallies =
+                OwnerTallies { files, left_over_files, foreign_files, refused_files, ..OwnerTallies::default() };
             let owners = OwnerStatus { tallies, ..OwnerStatus::default() };
             cni_cache(&["/x".into()], false, 2, &owners).outcome
         };
         for (outcome, why) in [
             (tallies(3, 0, 0, 0), "left over"),
+            (tallies(0, 3, 0, 0), "left over"),
             (tallies(0, 0, 0, 2), "refused file"),
             (tallies(0, 0, 4, 0), "is a pod's"),
         ] {
             let Outcome::Off(text) = outcome else { panic!("{why}: {outcome:?}") };
             assert!(text.starts_with("/x: ") && text.contains(why) && !text.contains("--cni-cache-dir"), "{text}");
         }
-        assert!(matches!(tallies(3, 2, 1, 1), Outcome::Ok(text) if text.contains("3 results of pods, 2 in use")));
+        let tallies = OwnerTallies { files: 3, proven_files: 2, ..OwnerTallies::default() };
+        let owners = OwnerStatus { tallies, ..OwnerStatus::default() };
+        let outcome = cni_cache(&["/x".into()], false, 2, &owners).outcome;
+        assert!(matches!(outcome, Outcome::Ok(text) if text.contains("2 results in use, 1 not")));
     }
 
     #[test]

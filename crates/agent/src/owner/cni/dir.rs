@@ -5,7 +5,7 @@
 //! or memory: no notification announces their return.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, ReadDir};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -86,12 +86,22 @@ pub struct CniDir {
     /// The directory itself, while existing.
     watched: Option<WatchDescriptor>,
     above: Vec<WatchDescriptor>,
+    /// Files with an effect; other files need no memory.
     known: BTreeSet<Arc<Path>>,
+    /// The rest of a list of all files, and the known files that the list has not named yet.
+    listing: Option<Listing>,
     to_read: VecDeque<Arc<Path>>,
     to_say: VecDeque<CniChange>,
-    listing: bool,
+    /// Whether files about namespaces that do not exist are left over.
+    skip_left_over: bool,
     unavailable: Option<Errno>,
     retry: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Listing {
+    entries: Option<ReadDir>,
+    unnamed: BTreeSet<Arc<Path>>,
 }
 
 #[derive(Debug)]
@@ -119,14 +129,23 @@ impl CniDir {
             watched: None,
             above: Vec::new(),
             known: BTreeSet::new(),
+            listing: None,
             to_read: VecDeque::new(),
             to_say: VecDeque::new(),
-            listing: false,
+            skip_left_over: false,
             unavailable: None,
             retry: None,
         };
         this.arm();
         Ok(this)
+    }
+
+    /// Refuses files about namespaces that do not exist where their directory does: libcni writes a file after its
+    /// namespace is made, and a runtime that crashes leaves hundreds of thousands of files over.
+    #[must_use]
+    pub fn skip_left_over(mut self) -> Self {
+        self.skip_left_over = true;
+        self
     }
 
     /// Watches the directory, or its nearest existing parent.
@@ -170,27 +189,46 @@ impl CniDir {
         }
     }
 
-    /// Queues all existing files for reading, and reports deleted files.
+    /// Begins to read all existing files; files that are not there are reported as deleted at the end.
     fn list(&mut self) {
         self.retry = None;
-        self.listing = true;
-        let listed = match self.watched {
-            Some(_) => {
-                std::fs::read_dir(&self.dir).and_then(|entries| entries.map(|entry| Ok(entry?.path().into())).collect())
-            }
-            None => Ok(BTreeSet::new()),
+        self.to_read.clear();
+        let entries = match self.watched.map(|_| std::fs::read_dir(&self.dir)).transpose() {
+            Ok(entries) => entries,
+            Err(error) => return self.listing_failed(&error),
         };
-        let listed: BTreeSet<Arc<Path>> = match listed {
-            Ok(listed) => listed,
-            Err(error) if is_passing(&error) => return self.put_off(&error),
-            Err(error) => {
-                self.unavailable(errno(&error));
-                BTreeSet::new()
+        self.listing = Some(Listing { entries, unnamed: self.known.clone() });
+    }
+
+    /// The next file of the list; at its end, the missing files and the end are reported.
+    fn next_listed(&mut self) -> Option<Arc<Path>> {
+        let listing = self.listing.as_mut()?;
+        match listing.entries.as_mut().and_then(Iterator::next) {
+            Some(Ok(entry)) => {
+                let path: Arc<Path> = entry.path().into();
+                listing.unnamed.remove(&path);
+                return Some(path);
             }
-        };
-        let gone: Vec<_> = self.known.difference(&listed).cloned().collect();
-        gone.into_iter().for_each(|path| self.forget(&path));
-        self.to_read = listed.into_iter().collect();
+            Some(Err(error)) => {
+                self.listing_failed(&error);
+                return None;
+            }
+            None => {}
+        }
+        let unnamed = self.listing.take().map(|listing| listing.unnamed).unwrap_or_default();
+        unnamed.iter().for_each(|path| self.forget(path));
+        self.listed();
+        None
+    }
+
+    /// What was known stays so if the failure passes.
+    fn listing_failed(&mut self, error: &io::Error) {
+        if is_passing(error) {
+            self.listing = Some(Listing { entries: None, unnamed: BTreeSet::new() });
+            return self.put_off(error);
+        }
+        self.unavailable(errno(error));
+        self.listing = Some(Listing { entries: None, unnamed: self.known.clone() });
     }
 
     /// What was known stays so, until it can be read again.
@@ -239,7 +277,7 @@ impl CniDir {
     }
 
     fn read(&mut self, path: Arc<Path>) -> Option<CniChange> {
-        match read(&path) {
+        match read(&path, self.skip_left_over && !self.known.contains(&path)) {
             Ok(attachment) => {
                 self.known.insert(path.clone());
                 Some(CniChange::Read(path, Box::new(attachment)))
@@ -273,8 +311,9 @@ impl Stream for CniDir {
                     None => continue,
                 }
             }
-            if std::mem::take(&mut self.listing) {
-                self.listed();
+            if self.listing.is_some() {
+                let listed = self.next_listed();
+                self.to_read.extend(listed);
                 continue;
             }
             if self.retry.as_mut().is_some_and(|retry| retry.as_mut().poll(cx).is_ready()) {
@@ -303,7 +342,7 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Reads one file without blocking: FIFOs and links are refused.
-fn read(path: &Path) -> Result<Attachment, Refusal> {
+fn read(path: &Path, skip_left_over: bool) -> Result<Attachment, Refusal> {
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW | nix::libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
         match error.raw_os_error().map(Errno::from_raw) {
@@ -311,15 +350,24 @@ fn read(path: &Path) -> Result<Attachment, Refusal> {
             _ => error.into(),
         }
     })?;
-    let attachment = result::parse(&content(&file)?)?;
-    Ok(Attachment { written: file.metadata()?.modified().ok(), ..attachment })
-}
-
-fn content(file: &File) -> Result<Vec<u8>, Refusal> {
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(Refusal::NotAFile);
     }
-    let mut content = Vec::new();
+    let content = content(&file, metadata.len())?;
+    let attachment = result::parse_existing(&content, |netns| !(skip_left_over && is_missing(netns)))?;
+    Ok(Attachment { written: metadata.modified().ok(), ..attachment })
+}
+
+/// Whether the path leads to nothing, although its directory is there: a directory that is not mounted here may have
+/// the namespace all the same.
+fn is_missing(netns: &Path) -> bool {
+    let absent = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    absent(netns) && netns.parent().is_some_and(|dir| !absent(dir))
+}
+
+fn content(file: &File, size: u64) -> Result<Vec<u8>, Refusal> {
+    let mut content = Vec::with_capacity(size.min(MAX_FILE) as usize + 1);
     // The file may grow during the read, so the number of read bytes counts.
     file.take(MAX_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE {

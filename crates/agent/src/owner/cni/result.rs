@@ -132,6 +132,9 @@ pub enum Refusal {
     /// No namespace, host end or address: the result of a plugin that makes no interface, or sets up `lo`.
     #[error("names no network namespace, and no interface or address by which to find the namespace")]
     NoNetns,
+    /// The namespace of the file does not exist: libcni writes a file after its namespace is made.
+    #[error("is left over: the network namespace {0:?} does not exist")]
+    LeftOver(NetnsName),
     /// The interface's name is empty or longer than the kernel allows.
     #[error("has the interface name {0:?}, which no interface can have")]
     BadInterfaceName(String),
@@ -190,6 +193,11 @@ struct OldIp {
 /// When the file does not name exactly one pod and one namespace; [`Refusal::CutOff`] passes when
 /// the writer closes the file, other errors stay until the file changes.
 pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
+    parse_existing(content, |_| true)
+}
+
+/// Reads the whole content of one file, unless the path of the namespace does not exist.
+pub(in crate::owner) fn parse_existing(content: &[u8], exists: impl Fn(&Path) -> bool) -> Result<Attachment, Refusal> {
     let info: CachedInfo = serde_json::from_slice(content).map_err(|error| match error.classify() {
         Category::Eof => Refusal::CutOff,
         _ => Refusal::Malformed(error),
@@ -201,6 +209,11 @@ pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
     let result = info.result.unwrap_or_default();
     let interfaces = result.interfaces.as_deref().unwrap_or_default();
     let netns = netns(info.netns.as_deref(), interfaces)?;
+    if let Some(name) = &netns
+        && !paths(info.netns.as_deref(), interfaces).all(|path| exists(Path::new(path)))
+    {
+        return Err(Refusal::LeftOver(name.clone()));
+    }
     let interface = IfName::new(&info.if_name)
         .filter(|name| !name.as_bytes().is_empty())
         .ok_or_else(|| Refusal::BadInterfaceName(info.if_name.chars().take(64).collect()))?;
@@ -246,10 +259,15 @@ fn pod(args: &[(String, String)]) -> Option<Pod> {
 
 /// The common name in `netns` and every sandbox.
 fn netns(field: Option<&str>, interfaces: &[CniInterface]) -> Result<Option<NetnsName>, Refusal> {
-    let sandboxes = interfaces.iter().map(|one| one.sandbox.as_str());
-    let mut names = field.into_iter().chain(sandboxes).filter_map(netns_name);
+    let mut names = paths(field, interfaces).filter_map(netns_name);
     let first = names.next();
     if names.any(|other| Some(other) != first) { Err(Refusal::TwoNetns) } else { Ok(first) }
+}
+
+/// The paths of named namespaces.
+fn paths<'a>(field: Option<&'a str>, interfaces: &'a [CniInterface]) -> impl Iterator<Item = &'a str> {
+    let sandboxes = interfaces.iter().map(|one| one.sandbox.as_str());
+    field.into_iter().chain(sandboxes).filter(|path| netns_name(path).is_some())
 }
 
 /// The last part of a namespace's path.
