@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use iface_core::NetnsId;
 
@@ -82,18 +83,30 @@ impl Wanted {
     }
 }
 
-/// Interrupted dumps in a row before another namespace gets its turn.
+/// Interrupted dumps of a namespace in a row before another namespace gets its turn.
 const ATTEMPTS: usize = 8;
 
-/// Attempts until nothing interrupts, and at most so often.
+/// Time of a namespace's interrupted dumps before another namespace gets its turn. A dump of thousands
+/// of addresses takes longer, and is tried once a turn.
+const ATTEMPTS_TIME: Duration = Duration::from_millis(20);
+
+/// Attempts until nothing interrupts, as long as the turn lasts.
 fn uninterrupted(mut attempt: impl FnMut() -> Result<(), RequestError>) -> Result<(), RequestError> {
+    let start = Instant::now();
     for _ in 1..ATTEMPTS {
         match attempt() {
-            Err(RequestError::Incomplete(_)) => {}
+            Err(RequestError::Incomplete(_)) if start.elapsed() < ATTEMPTS_TIME => {}
             result => return result,
         }
     }
     attempt()
+}
+
+/// Datagrams that a receive buffer of a number of bytes holds at most: Linux doubles the buffer, and
+/// accounts more than this for the smallest datagram.
+fn most_queued(receive_buffer: usize) -> usize {
+    const SMALLEST: usize = 512;
+    (receive_buffer.saturating_mul(2) / SMALLEST).max(TURN)
 }
 
 /// Error of an incomplete dump of a namespace, of the kind `InvalidData`.

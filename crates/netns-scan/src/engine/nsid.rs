@@ -6,7 +6,7 @@ use std::path::Path;
 
 use iface_core::{Counters, InterfaceId, LowerPlace, NetnsId};
 
-use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, uninterrupted};
+use super::{Engine, Sockets, TURN, Unusable, Wanted, incomplete, most_queued, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::netlink::dump::{Change, Dump};
@@ -33,6 +33,8 @@ pub(crate) struct NsidEngine {
     needs_resync: BTreeSet<NetnsId>,
     /// Namespaces with a released nsid since the last call of `read`.
     dead: Vec<NetnsId>,
+    /// Datagrams in a full queue.
+    most_queued: usize,
     buffer: Box<[u8]>,
     answers: Box<[u8]>,
 }
@@ -70,6 +72,7 @@ impl NsidEngine {
             listings: BTreeMap::new(),
             needs_resync: BTreeSet::new(),
             dead: Vec::new(),
+            most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
             answers,
         };
@@ -81,14 +84,16 @@ impl NsidEngine {
         Ok(engine)
     }
 
-    /// Applies all received notifications.
+    /// Applies all notifications in the queue; later notifications may be left over.
     fn hear(&mut self, state: &mut State) {
-        self.hear_some(usize::MAX, state);
+        self.hear_some(self.most_queued, state);
     }
 
-    /// Applies at most this number of datagrams.
-    fn hear_some(&mut self, most: usize, state: &mut State) {
-        for _ in 0..most {
+    /// Applies at most this number of datagrams, and after an overrun all: the kernel reports no
+    /// further loss, and queues nothing, before the queue is empty.
+    fn hear_some(&mut self, mut most: usize, state: &mut State) {
+        while most > 0 {
+            most -= 1;
             let datagram = match self.events.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => datagram,
                 Ok(Received::Truncated(datagram)) => {
@@ -100,6 +105,7 @@ impl NsidEngine {
                 Ok(Received::Overrun) => {
                     state.tallies.overruns += 1;
                     self.needs_resync.extend(self.by_id.keys());
+                    most = most.max(self.most_queued);
                     continue;
                 }
                 Err(error) => {
@@ -213,8 +219,9 @@ impl NsidEngine {
         let Some(target) = self.target(id) else { return Ok(()) };
         let listing = self.listings.entry(id).or_default();
         let host_nsid = Some(self.host_nsid);
+        let mut interrupted = None;
         for request in [Request::list_links(target), Request::list_addresses(target)] {
-            self.requests.ask(request, &mut self.answers, |said| {
+            let result = self.requests.ask(request, &mut self.answers, |said| {
                 let (Incoming::Reply(body) | Incoming::Notification(body)) = said else { return };
                 match Change::of(body) {
                     Ok(Some(Change::Link(mut link))) => {
@@ -224,36 +231,47 @@ impl NsidEngine {
                     Ok(change) => change.into_iter().for_each(|change| listing.dumped(change)),
                     Err(_) => state.tallies.malformed += 1,
                 }
-            })?;
+            });
+            match result {
+                Err(RequestError::Incomplete(cause)) => interrupted = Some(cause),
+                result => result?,
+            }
         }
-        Ok(())
+        interrupted.map_or(Ok(()), |cause| Err(RequestError::Incomplete(cause)))
     }
 
-    /// Dumps a namespace until a dump is uninterrupted; notifications from now on are kept beside the dump.
-    fn dump_all(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
-        uninterrupted(|| {
-            self.listings.entry(id).or_default().start_again();
-            self.dump(id, state)
-        })
+    /// One attempt to list a namespace. An interrupted dump and the notifications around it are
+    /// applied as a part of the namespace.
+    fn list_once(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
+        // Notifications older than the dump would overrule the dump until newer ones are received.
+        self.hear(state);
+        self.listings.insert(id, Dump::default());
+        let result = self.dump(id, state);
+        self.hear(state);
+        self.finish(id, result, state)
     }
 
-    /// Merges a listing with the notifications received meanwhile; returns whether it was complete.
-    fn finish(&mut self, id: NetnsId, state: &mut State) -> bool {
+    /// Applies a listing with the notifications received meanwhile.
+    fn finish(&mut self, id: NetnsId, dumped: Result<(), RequestError>, state: &mut State) -> Result<(), RequestError> {
         let listing = self.listings.remove(&id);
         // Without its nsid, the namespace may have been listed as another one.
-        let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return true };
+        let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return Ok(()) };
+        if let Err(RequestError::Failed(_)) = dumped {
+            return dumped;
+        }
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
         // the link that ended the dump early.
         let unlisted: Vec<u32> =
             state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !listing.mentions(*ifindex)).collect();
-        let is_complete = listing.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
+        let is_complete =
+            dumped.is_ok() && listing.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
         let deleted = listing.deleted();
         let pair = |link: &Link| self.pair(link);
         match is_complete {
             true => state.replace(id, deleted, listing.finish(), pair),
             false => state.merge(id, &deleted, listing.finish(), pair),
         }
-        is_complete
+        dumped.and(if is_complete { Ok(()) } else { Err(RequestError::Failed(incomplete())) })
     }
 
     /// Releases the nsid of a namespace: the kernel may assign the same nsid to another at once.
@@ -296,23 +314,23 @@ impl Engine for NsidEngine {
         for (wanted, nsid) in &numbered {
             self.follow(wanted.id, *nsid, state);
         }
-        let mut listed = Vec::new();
+        let mut dumped = Vec::new();
         for (wanted, _) in numbered {
-            match self.dump_all(wanted.id, state) {
-                Ok(()) => listed.push(wanted.id),
-                Err(RequestError::Incomplete(_)) => {
-                    self.needs_resync.insert(wanted.id);
-                    listed.push(wanted.id);
-                }
+            match self.dump(wanted.id, state) {
                 Err(RequestError::Failed(error)) => {
                     self.close(wanted.id);
                     failed.push((wanted, error));
                 }
+                result => dumped.push((wanted.id, result)),
             }
         }
         self.hear(state);
-        for id in listed {
-            if !self.finish(id, state) {
+        for (id, result) in dumped {
+            let mut result = self.finish(id, result, state);
+            if let Err(RequestError::Incomplete(_)) = result {
+                result = uninterrupted(|| self.list_once(id, state));
+            }
+            if result.is_err() {
                 // The next listing reports the fault; until then a part is better than nothing.
                 self.needs_resync.insert(id);
             }
@@ -361,21 +379,9 @@ impl Engine for NsidEngine {
         if self.target(id).is_none() {
             return Ok(());
         }
-        // Before the dump starts, all messages in the queue are older than the dump.
-        self.hear(state);
-        let result = self.dump_all(id, state);
-        self.hear(state);
-        match result {
-            Ok(()) if !self.finish(id, state) => return Err(incomplete()),
-            Ok(()) => {}
-            Err(RequestError::Incomplete(_)) => {
-                self.listings.remove(&id);
-                self.needs_resync.insert(id);
-            }
-            Err(RequestError::Failed(error)) => {
-                self.listings.remove(&id);
-                return Err(error);
-            }
+        match uninterrupted(|| self.list_once(id, state)) {
+            Err(RequestError::Incomplete(_)) => _ = self.needs_resync.insert(id),
+            result => result?,
         }
         Ok(())
     }

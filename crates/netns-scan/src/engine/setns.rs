@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use self::asleep::Asleep;
 use self::connection::{Connection, Heard, is_far};
-use super::{Engine, Sockets, TURN, Wanted, incomplete, uninterrupted};
+use super::{Engine, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::engine::netns_thread::Enter;
@@ -19,9 +19,6 @@ use crate::netlink::dump::{Change, Dump};
 use crate::netlink::message::{Body, Link, Request, parse};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
 use crate::state::State;
-
-/// Datagrams read from a socket before the socket counts as never empty.
-const DRAIN: usize = 8 * TURN;
 
 /// A socket in every namespace, opened by a thread that enters the namespace.
 ///
@@ -45,6 +42,8 @@ pub(crate) struct SetnsEngine {
     /// Links with a peer in another namespace than the host's: the nsid of the peer's namespace
     /// in the link's.
     unplaced: BTreeMap<(NetnsId, u32), i32>,
+    /// Datagrams in a full queue.
+    most_queued: usize,
     buffer: Box<[u8]>,
 }
 
@@ -68,6 +67,7 @@ impl SetnsEngine {
             next_token: 0,
             needs_resync: BTreeSet::new(),
             unplaced: BTreeMap::new(),
+            most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
         };
         let host = Wanted { id: state.host(), path: OWN.into(), is_mounted: true };
@@ -104,12 +104,13 @@ impl SetnsEngine {
         Ok(())
     }
 
-    /// Applies at most this number of datagrams of a socket; returns whether none is left.
-    fn drain(&mut self, token: u64, most: usize, state: &mut State) -> bool {
-        let Some(connection) = self.connections.get_mut(&token) else { return true };
+    /// Applies at most this number of datagrams of a socket, and after an overrun all: the kernel
+    /// reports no further loss, and queues nothing, before the queue is empty.
+    fn drain(&mut self, token: u64, mut most: usize, state: &mut State) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
         let mut heard = Heard::default();
-        let mut empty = false;
-        for _ in 0..most {
+        while most > 0 {
+            most -= 1;
             match connection.socket.receive(&mut self.buffer) {
                 Ok(Received::Datagram(datagram)) => {
                     for message in parse(&self.buffer[..datagram.len]) {
@@ -120,12 +121,12 @@ impl SetnsEngine {
                         }
                     }
                 }
-                Ok(Received::Nothing) => {
-                    empty = true;
-                    break;
-                }
+                Ok(Received::Nothing) => break,
                 Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.wanted.id),
-                Ok(Received::Overrun) => heard.overruns += 1,
+                Ok(Received::Overrun) => {
+                    heard.overruns += 1;
+                    most = most.max(self.most_queued);
+                }
                 Err(error) => {
                     tracing::warn!(event.name = "netlink.receive_failed", "cannot read a netlink socket: {error}");
                     self.needs_resync.insert(connection.wanted.id);
@@ -134,7 +135,6 @@ impl SetnsEngine {
             }
         }
         self.take_in(token, heard, state);
-        empty
     }
 
     /// Applies the notifications of a socket.
@@ -198,9 +198,9 @@ impl SetnsEngine {
     fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), RequestError> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let mut listing = Dump::default();
-        let mut overrun = false;
+        let (mut overrun, mut interrupted) = (false, None);
         for request in [Request::list_links(None), Request::list_addresses(None)] {
-            connection.socket.ask(request, &mut self.buffer, |said| {
+            let result = connection.socket.ask(request, &mut self.buffer, |said| {
                 let (body, answer) = match said {
                     Incoming::Reply(body) => (body, true),
                     Incoming::Notification(body) => (body, false),
@@ -212,11 +212,15 @@ impl SetnsEngine {
                     Ok(None) => {}
                     Err(_) => state.tallies.malformed += 1,
                 }
-            })?;
+            });
+            match result {
+                Err(RequestError::Incomplete(cause)) => interrupted = Some(cause),
+                result => result?,
+            }
         }
         if overrun {
             state.tallies.overruns += 1;
-            return Err(RequestError::Incomplete(Incomplete::Overrun));
+            interrupted = Some(Incomplete::Overrun);
         }
         let mut later = Heard::default();
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
@@ -230,7 +234,7 @@ impl SetnsEngine {
             let request = Request::get_link(None, ifindex);
             !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
         };
-        let is_complete = listing.is_complete() && !unlisted.into_iter().any(&mut exists);
+        let is_complete = interrupted.is_none() && listing.is_complete() && !unlisted.into_iter().any(&mut exists);
         let deleted = listing.deleted();
         let mut listed = listing.finish();
         if listed.iter().any(|listed| is_far(&listed.link)) {
@@ -243,12 +247,14 @@ impl SetnsEngine {
             true => state.replace(connection.wanted.id, deleted, listed, pair),
             false => state.merge(connection.wanted.id, &deleted, listed, pair),
         }
-        let overrun = later.overruns > 0;
+        if later.overruns > 0 {
+            interrupted = Some(Incomplete::Overrun);
+        }
         self.take_in(token, later, state);
-        match (overrun, is_complete) {
-            (true, _) => Err(RequestError::Incomplete(Incomplete::Overrun)),
-            (false, true) => Ok(()),
-            (false, false) => Err(RequestError::Failed(incomplete())),
+        match interrupted {
+            Some(cause) => Err(RequestError::Incomplete(cause)),
+            None if is_complete => Ok(()),
+            None => Err(RequestError::Failed(incomplete())),
         }
     }
 }
@@ -312,9 +318,9 @@ impl Engine for SetnsEngine {
         self.wake(id)?;
         let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
         // An overrun ends with an empty queue: an earlier dump could hide another overrun.
-        let result = uninterrupted(|| match self.drain(token, DRAIN, state) {
-            true => self.list_once(token, state),
-            false => Err(RequestError::Incomplete(Incomplete::Overrun)),
+        let result = uninterrupted(|| {
+            self.drain(token, self.most_queued, state);
+            self.list_once(token, state)
         });
         self.sleep();
         match result {
@@ -363,7 +369,7 @@ impl Engine for SetnsEngine {
     fn read_last(&mut self, id: NetnsId, state: &mut State) {
         // The socket keeps the namespace alive.
         let Some(&token) = self.tokens.get(&id) else { return };
-        self.drain(token, DRAIN, state);
+        self.drain(token, self.most_queued, state);
         self.read_counters(id, state, &mut Vec::new());
     }
 

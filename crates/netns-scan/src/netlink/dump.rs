@@ -21,16 +21,12 @@ pub(crate) struct Dump {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DumpedLink {
     pub(crate) link: Link,
-    pub(crate) addresses: Box<[Address]>,
+    pub(crate) addresses: Vec<Address>,
+    /// Addresses notified as deleted during the dump.
+    pub(crate) removed: Vec<Address>,
 }
 
 impl Dump {
-    /// Discards the dumped objects before another attempt; notifications stay.
-    pub(crate) fn start_again(&mut self) {
-        self.links.clear();
-        self.addresses.clear();
-    }
-
     /// Adds a part of the dump.
     pub(crate) fn dumped(&mut self, part: Change) {
         match part {
@@ -61,12 +57,17 @@ impl Dump {
         }
         let mut addresses: BTreeMap<Address, bool> = self.addresses.iter().map(|address| (*address, true)).collect();
         addresses.append(&mut self.notified_addresses);
-        let of_link = |ifindex| {
+        let of_link = |ifindex, exist: bool| {
             let after = addresses.range(Address::first_of(ifindex)..);
             let own = after.take_while(|(address, _)| address.ifindex == ifindex);
-            own.filter_map(|(address, exists)| exists.then_some(*address)).collect()
+            own.filter_map(|(address, exists)| (*exists == exist).then_some(*address)).collect()
         };
-        self.links.into_values().map(|link| DumpedLink { addresses: of_link(link.ifindex), link }).collect()
+        let dumped = |link: Link| DumpedLink {
+            addresses: of_link(link.ifindex, true),
+            removed: of_link(link.ifindex, false),
+            link,
+        };
+        self.links.into_values().map(dumped).collect()
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) struct State {
     staged: Coalesce,
     /// Ends with possibly changed pairs since the last events.
     unsettled: Vec<LinkId>,
+    /// Links with changed addresses since the last events: a link may have thousands of addresses, and
+    /// as many notifications of one turn make one event.
+    readdressed: Vec<LinkId>,
     /// Ends to ask the kernel for again: announced before their peer existed, or contradicted.
     doubtful: Vec<LinkId>,
     /// Deleted ends that wait for the last message of their peer.
@@ -61,10 +64,29 @@ struct Namespace {
 struct Known {
     interface: Arc<Interface>,
     /// Sorted, without duplicates: `interface.addresses` with their peers.
-    addresses: Box<[Address]>,
+    addresses: Vec<Address>,
     carrier_changes: u32,
     pair: Option<Pair>,
     account: Account,
+}
+
+/// Addresses beside a link's message.
+enum Addresses {
+    /// A notification of the link: no addresses.
+    Unchanged,
+    /// A dump that changes interrupted: addresses may be missing.
+    Some,
+    /// A whole dump.
+    All(Vec<Address>),
+}
+
+impl Addresses {
+    fn all(self) -> Option<Vec<Address>> {
+        match self {
+            Self::Unchanged | Self::Some => None,
+            Self::All(addresses) => Some(addresses),
+        }
+    }
 }
 
 impl State {
@@ -77,6 +99,7 @@ impl State {
             claims: BTreeMap::new(),
             staged: Coalesce::default(),
             unsettled: Vec::new(),
+            readdressed: Vec::new(),
             doubtful: Vec::new(),
             departing: Vec::new(),
             moved: VecDeque::new(),
@@ -152,10 +175,15 @@ impl State {
         let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex) && !is_deleted(*ifindex));
         let unseen: Vec<GoneLink> = unseen.map(GoneLink::unannounced).collect();
         deleted.extend(unseen);
-        self.merge(id, &deleted, listed, pair);
+        self.leave(id, &deleted);
+        for DumpedLink { link, addresses, .. } in listed {
+            let pair = pair(&link);
+            self.put(id, &link, pair, Addresses::All(addresses));
+        }
     }
 
-    /// Applies a partial dump of a namespace: links outside the part stay unchanged.
+    /// Applies a partial dump of a namespace: links outside the part stay unchanged, and addresses of
+    /// links inside the part are added only.
     pub(crate) fn merge(
         &mut self,
         id: NetnsId,
@@ -163,14 +191,21 @@ impl State {
         listed: Vec<DumpedLink>,
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
-        for gone in deleted {
+        self.leave(id, deleted);
+        for DumpedLink { link, addresses, removed } in listed {
+            let pair = pair(&link);
+            self.put(id, &link, pair, Addresses::Some);
+            addresses.into_iter().for_each(|address| self.set_address(id, address, true));
+            removed.into_iter().for_each(|address| self.set_address(id, address, false));
+        }
+    }
+
+    /// Removes links that a dump shows as gone.
+    fn leave(&mut self, id: NetnsId, gone: &[GoneLink]) {
+        for gone in gone {
             // Moved or deleted: the dump does not tell.
             self.doubt_peer((id, gone.ifindex));
             self.remove(id, gone);
-        }
-        for DumpedLink { link, addresses } in listed {
-            let pair = pair(&link);
-            self.put(id, &link, pair, Some(addresses));
         }
     }
 
@@ -179,7 +214,7 @@ impl State {
         match change {
             Change::Link(link) => {
                 let pair = pair(&link);
-                self.put(id, &link, pair, None);
+                self.put(id, &link, pair, Addresses::Unchanged);
             }
             Change::NoLink(gone) => {
                 if gone.moved_to.is_some() {
@@ -187,14 +222,8 @@ impl State {
                 }
                 self.remove(id, &gone);
             }
-            Change::Address(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                if let Err(place) = addresses.binary_search(&address) {
-                    addresses.insert(place, address);
-                }
-            }),
-            Change::NoAddress(address) => self.edit_addresses(id, address.ifindex, |addresses| {
-                addresses.retain(|known| *known != address);
-            }),
+            Change::Address(address) => self.set_address(id, address, true),
+            Change::NoAddress(address) => self.set_address(id, address, false),
         }
     }
 
@@ -216,12 +245,14 @@ impl State {
 
     /// Stages `Synced`.
     pub(crate) fn synced(&mut self) {
+        self.readdress();
         self.settle();
         self.staged.push(Event::Synced);
     }
 
-    /// Finds peers, then returns the events since the last call.
+    /// Finds peers and addresses, then returns the events since the last call.
     pub(crate) fn take_events(&mut self) -> Coalesce {
+        self.readdress();
         self.settle();
         std::mem::take(&mut self.staged)
     }
@@ -245,15 +276,20 @@ impl State {
         InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
     }
 
-    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Option<Box<[Address]>>) {
+    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Addresses) {
         let key = (id, link.ifindex);
+        // The kind of a link never changes: another kind is another link under a reused ifindex.
+        if self.known(key).is_some_and(|known| known.interface.kind != link.kind) {
+            self.remove(id, &GoneLink::unannounced(link.ifindex));
+        }
         let Some(known) = self.known_mut(key) else {
-            let base = self.arrival(link, addresses.is_some());
+            let base = self.arrival(link, !matches!(addresses, Addresses::Unchanged));
             self.release(|old| old.netns.id == id && (old.ifindex == link.ifindex || old.name == link.name));
-            self.add(id, link, pair, addresses.unwrap_or_default(), base);
+            self.add(id, link, pair, addresses.all().unwrap_or_default(), base);
             return;
         };
         known.carrier_changes = link.carrier_changes;
+        let addresses = addresses.all();
         let nets = addresses.as_deref().map(nets);
         known.addresses = addresses.unwrap_or_else(|| std::mem::take(&mut known.addresses));
         let write = |interface: &mut Interface| {
@@ -271,7 +307,7 @@ impl State {
         self.set_pair(key, pair);
     }
 
-    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Box<[Address]>, base: Option<Counters>) {
+    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Vec<Address>, base: Option<Counters>) {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
@@ -333,13 +369,31 @@ impl State {
         self.staged.push(Event::Added(now));
     }
 
-    fn edit_addresses(&mut self, id: NetnsId, ifindex: u32, edit: impl FnOnce(&mut Vec<Address>)) {
-        let Some(known) = self.known_mut((id, ifindex)) else { return };
-        let mut addresses = std::mem::take(&mut known.addresses).into_vec();
-        edit(&mut addresses);
-        let nets = nets(&addresses);
-        known.addresses = addresses.into();
-        self.update((id, ifindex), |interface| interface.addresses = nets);
+    fn set_address(&mut self, id: NetnsId, address: Address, exists: bool) {
+        let key = (id, address.ifindex);
+        let Some(known) = self.known_mut(key) else { return };
+        match (known.addresses.binary_search(&address), exists) {
+            (Err(place), true) => known.addresses.insert(place, address),
+            (Ok(place), false) => _ = known.addresses.remove(place),
+            _ => return,
+        }
+        if self.readdressed.last() != Some(&key) {
+            self.readdressed.push(key);
+        }
+    }
+
+    /// Stages the changed addresses.
+    fn readdress(&mut self) {
+        let mut readdressed = std::mem::take(&mut self.readdressed);
+        readdressed.sort_unstable();
+        readdressed.dedup();
+        for key in readdressed {
+            let Some(known) = self.known(key) else { continue };
+            let nets = nets(&known.addresses);
+            if known.interface.addresses != nets {
+                self.update(key, |interface| interface.addresses = nets);
+            }
+        }
     }
 }
 

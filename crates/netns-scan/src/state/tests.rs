@@ -88,6 +88,18 @@ fn only_what_differs_is_an_update() {
     assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
 }
 
+#[test]
+fn another_kind_is_another_existence() {
+    let mut state = State::new(HOST);
+    put(&mut state, HOST, link(2, "eth0"), None);
+    let Some(Event::Added(old)) = state.take_events().pop() else { panic!("no Added") };
+    put(&mut state, HOST, Link { kind: Some(Kind::new("dummy")), ..link(2, "eth0") }, None);
+    let mut events = state.take_events();
+    assert_eq!(events.pop(), Some(Event::Deleted(old.clone(), None)));
+    let Some(Event::Added(new)) = events.pop() else { panic!("no Added") };
+    assert_ne!(new.id, old.id);
+}
+
 /// An address with two peers stays until the kernel has deleted both.
 #[test]
 fn address_outlives_one_of_two_peers() {
@@ -284,7 +296,8 @@ proptest! {
                 Step::Replace { netns, links } => {
                     let listed = |(ifindex, name, mtu): (u32, u8, u32)| DumpedLink {
                         link: Link { mtu, ..link(ifindex, &name.to_string()) },
-                        addresses: Box::default(),
+                        addresses: Vec::new(),
+                        removed: Vec::new(),
                     };
                     state.replace(id_of(netns), Vec::new(), links.into_iter().map(listed).collect(), |_| None);
                 }

@@ -11,6 +11,8 @@ use crate::retry::{RETRY, longer};
 /// Shortest time between two resynchronisations of one namespace: a namespace that overruns the
 /// queue all the time must not take the turns of the others.
 const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// Shortest time between two resynchronisations as a multiple of the time that the last one took.
+const RESYNC_SHARE: u32 = 10;
 
 /// Progress of one namespace.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(super) struct Roster {
     queue: VecDeque<NetnsId>,
     retries: BTreeSet<(Instant, NetnsId)>,
     faults_changed: bool,
-    /// Times of the last resynchronisations, as far as they are recent.
+    /// Earliest times of the next resynchronisations, as far as they are to come.
     resynced: BTreeMap<NetnsId, Instant>,
 }
 
@@ -129,20 +131,20 @@ impl Roster {
     pub(super) fn next_resync(&self, needed: &BTreeSet<NetnsId>, now: Instant) -> Result<NetnsId, Option<Instant>> {
         let mut next: Option<Instant> = None;
         for id in needed {
-            match self.resynced.get(id).map(|last| *last + RESYNC_INTERVAL) {
-                Some(due) if due > now => next = Some(next.map_or(due, |next| next.min(due))),
+            match self.resynced.get(id) {
+                Some(&due) if due > now => next = Some(next.map_or(due, |next| next.min(due))),
                 _ => return Ok(*id),
             }
         }
         Err(next)
     }
 
-    /// Records a resynchronisation.
-    pub(super) fn resynced(&mut self, id: NetnsId, now: Instant) {
+    /// Records a resynchronisation that ended now.
+    pub(super) fn resynced(&mut self, id: NetnsId, now: Instant, took: Duration) {
         if self.resynced.len() > 64 {
-            self.resynced.retain(|_, last| *last + RESYNC_INTERVAL > now);
+            self.resynced.retain(|_, due| *due > now);
         }
-        self.resynced.insert(id, now);
+        self.resynced.insert(id, now + RESYNC_INTERVAL.max(took * RESYNC_SHARE));
     }
 
     /// Time of the next retry.
@@ -220,12 +222,14 @@ mod tests {
         let now = Instant::now();
         let needed = BTreeSet::from([ONE, TWO]);
         assert_eq!(roster.next_resync(&needed, now), Ok(ONE));
-        roster.resynced(ONE, now);
+        roster.resynced(ONE, now, Duration::ZERO);
         assert_eq!(roster.next_resync(&needed, now), Ok(TWO));
-        roster.resynced(TWO, now + RESYNC_INTERVAL / 2);
+        roster.resynced(TWO, now + RESYNC_INTERVAL / 2, Duration::ZERO);
         assert_eq!(roster.next_resync(&needed, now), Err(Some(now + RESYNC_INTERVAL)));
         assert_eq!(roster.next_resync(&needed, now + RESYNC_INTERVAL), Ok(ONE));
         assert_eq!(roster.next_resync(&BTreeSet::new(), now), Err(None));
+        roster.resynced(ONE, now, Duration::from_secs(1));
+        assert_eq!(roster.next_resync(&BTreeSet::from([ONE]), now), Err(Some(now + Duration::from_secs(10))));
     }
 
     #[test]

@@ -288,10 +288,11 @@ impl Scanner {
             let now = Instant::now();
             let Ok(id) = self.roster.next_resync(self.engine.needs_resync(), now) else { return };
             self.state.tallies.resyncs += 1;
-            self.roster.resynced(id, now);
             if self.list(id) {
                 self.roster.followed(id);
             }
+            let end = Instant::now();
+            self.roster.resynced(id, end, end - now);
         }
     }
 

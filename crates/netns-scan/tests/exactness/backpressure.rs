@@ -1,9 +1,15 @@
+use std::net::Ipv4Addr;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use iface_core::EventKind;
-use netns_testbed::{LinkChange, NetnsDir, Rtnl, Test, Veth, figure, resident_bytes, tests};
+use ipnet::IpNet;
+use netns_testbed::{LinkChange, NetnsDir, Replay, Rtnl, Test, Tun, Veth, figure, resident_bytes, tests};
 
 use crate::subject::{EXACT, Subject, add_all, assert_exact, follows, knows};
+
+/// Addresses of a link that stay while others come and go.
+const STABLE: u32 = 4_000;
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let watchers = tests![Subject::WATCHERS;
@@ -13,6 +19,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let all = tests![Subject::ALL;
         three_thousand_links_that_change_while_the_consumer_stalls_are_exact,
         what_came_and_went_unread_is_never_told,
+        one_restless_namespace_delays_no_other,
     ];
     watchers.chain(all).map(|test| test.limit(Duration::from_secs(180)))
 }
@@ -35,6 +42,37 @@ fn three_thousand_links_that_change_while_the_consumer_stalls_are_exact(subject:
     assert_exact(&mut observer, [&pod]);
     let _new = Veth::new("host0", &pod, "eth0");
     observer.until("something new is told", EXACT, |replay| replay.find("pod", "eth0").is_some());
+}
+
+/// The kernel marks each dump of a namespace as interrupted while its addresses change.
+fn one_restless_namespace_delays_no_other(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let (restless, calm) = (dir.add("restless"), dir.add("calm"));
+    let _links = (Tun::new(Some(&restless), "tun0"), Tun::new(Some(&calm), "tun1"));
+    let stable = |n: u32| IpNet::new(Ipv4Addr::from_bits(0x0a01_0000 + n).into(), 32).unwrap();
+    let rtnl = restless.rtnl();
+    (1..=STABLE).for_each(|n| rtnl.add_address("tun0", stable(n)));
+    let churn = restless.rtnl();
+    let (rest, rested) = mpsc::channel::<()>();
+    let restless_thread = std::thread::spawn(move || {
+        let passing: IpNet = "10.99.0.1/32".parse().unwrap();
+        while rested.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            churn.add_address("tun0", passing);
+            churn.remove_address("tun0", passing);
+        }
+    });
+    let mut observer = subject.start();
+    observer.synced();
+    calm.rtnl().set("tun1", LinkChange::Mtu(1_300));
+    let mtu = |replay: &Replay| replay.find("calm", "tun1").is_some_and(|tun| tun.mtu == 1_300);
+    observer.until("the calm namespace's MTU", EXACT, mtu);
+    observer.until("the addresses that stay", EXACT, |replay| {
+        let addresses = replay.find("restless", "tun0").map(|tun| tun.addresses.clone()).unwrap_or_default();
+        (1..=STABLE).all(|n| addresses.contains(&stable(n)))
+    });
+    drop(rest);
+    restless_thread.join().unwrap();
+    assert_exact(&mut observer, [&restless, &calm]);
 }
 
 fn a_million_changes_against_a_stalled_consumer_take_no_memory(subject: Subject) {

@@ -141,7 +141,8 @@ fn moved_link_leaves_its_past() {
         match is_dumped {
             false => state.apply(BLUE, Change::Link(arrived(counted(900, 800))), |_| None),
             true => {
-                let listed = DumpedLink { link: arrived(counted(903, 801)), addresses: Box::default() };
+                let listed =
+                    DumpedLink { link: arrived(counted(903, 801)), addresses: Vec::new(), removed: Vec::new() };
                 state.merge(BLUE, &[], vec![listed], |_| None);
             }
         }
