@@ -14,6 +14,7 @@ use crate::lookup::Answer;
 
 const INTRODUCTION: &str = include_str!("document/introduction.md");
 const WATCH: &str = include_str!("document/watch.md");
+const CLIENT: &str = include_str!("document/client.py");
 const REQUESTS: &str = include_str!("document/requests.md");
 
 /// One field of an object.
@@ -160,6 +161,9 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     table(&mut page, LINE);
     example(&mut page, &LineView::from(&Line { seq: 1_790_000_000_000_001, event, time, merged: 0 }));
     example(&mut page, &LineView::heartbeat(1_790_000_000_000_001));
+    page.push_str("\nA client in Python, without packages; the argument is the path of `--admin-socket`:\n");
+    // Writing to a String cannot fail.
+    let _ = write!(page, "\n```python\n{CLIENT}```\n");
     page.push_str(REQUESTS);
     table(&mut page, FAULT);
     example(&mut page, &FaultView { error: "no interface has the ifindex 77" });
