@@ -74,7 +74,7 @@ impl Prometheus {
         let mut last = String::new();
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         // Refused connections are those of a server that starts.
-        for _ in 0..150 {
+        for _ in 0..300 {
             ticks.tick().await;
             match self.query(query).await {
                 Ok(_) => return Ok(()),

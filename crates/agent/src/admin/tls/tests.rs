@@ -69,7 +69,7 @@ async fn scrape(folder: &TempDir, files: ServerFiles, with_certificate: bool) ->
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
     };
-    let client = tokio::time::timeout(Duration::from_secs(20), client);
+    let client = tokio::time::timeout(Duration::from_secs(60), client);
     tokio::select! {
         answer = client => answer.expect("an answer in time"),
         ended = server => panic!("the server ended: {ended:?}"),
