@@ -2,6 +2,8 @@
 predecessors. Started by tests/cluster.sh; arguments are names of tests to run."""
 import json, os, sys, time
 
+import yaml
+
 from cluster import (AGENT_SPACE, CHART, INTERVAL, LAB, ROOT, RUN, SPACE, WORK, Node, Otlp, agent, agent_pod, apply, deployment,
                      helm, kubectl, listed, pods, prometheus, rolled_out, run, until)
 from churn import churn
@@ -71,8 +73,24 @@ def chart_installs_with_loopback_probes():
 
 def helm_test_passes():
     """`helm test` checks every precondition in a pod like the agent's."""
-    out = helm("test", "netns-agent", "--logs", "--timeout", "60s")
-    assert "Succeeded" in out, out
+    for program in ("helm", "helm3"):
+        out = run(program, "-n", AGENT_SPACE, "test", "netns-agent", "--logs", "--timeout", "60s")
+        assert "Succeeded" in out and "capabilities" in out, out
+
+
+def api_server_accepts_every_ci_file():
+    """As rendered by Helm 3 and 4. Kinds of operators need their operators and are left out."""
+    kinds = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "VerticalPodAutoscaler", "SecurityContextConstraints"}
+    # Fields newer than the lab's Kubernetes 1.20.
+    newer = ["--set", "service.internalTrafficPolicy=,hostUsers=null"] if LAB else []
+    for program in ("helm", "helm3"):
+        for values in sorted((CHART / "ci").glob("*-values.yaml")):
+            text = run(program, "template", "ci", CHART, "-n", AGENT_SPACE, "--skip-tests", "-f", values, *newer)
+            objects = [o for o in yaml.safe_load_all(text) if o and o["kind"] not in kinds]
+            for made in objects:
+                if "namespace" in made["metadata"]:
+                    made["metadata"]["namespace"] = AGENT_SPACE
+            kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
 
 def agent_has_two_capabilities():
@@ -249,6 +267,7 @@ def fail(problem):
 ANYWHERE = [
     chart_installs_with_loopback_probes,
     helm_test_passes,
+    api_server_accepts_every_ci_file,
     agent_has_two_capabilities,
     list_shows_the_right_pods,
     interfaces_name_their_networks,
