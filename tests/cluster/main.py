@@ -17,7 +17,8 @@ def chart_values(**more):
     repository, _, tag = rest.rpartition(":")
     return {
         "image": {"registry": registry, "repository": repository, "tag": tag},
-        "otlp": {"endpoint": f"http://{os.environ['OTLP_HOST']}:{os.environ['OTLP_PORT']}", "interval": f"{INTERVAL}s",
+        # At a port other than 4317 the agent would infer HTTP.
+        "otlp": {"endpoint": f"http://{os.environ['OTLP_HOST']}:{os.environ['OTLP_PORT']}", "protocol": "grpc", "interval": f"{INTERVAL}s",
                  "resourceAttributes": {"k8s.cluster.name": RUN}},
         "attach": {"labels": ["app"]},
         # A request that is sufficient on a busy machine, for the measured times.
