@@ -555,6 +555,10 @@ class Chart(unittest.TestCase):
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         cargo = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), flags=re.M)[1]
         self.assertEqual((chart["version"], chart["appVersion"]), (cargo, cargo))
+        (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+        self.assertEqual(image["image"], container(template())["image"])
+        for link in yaml.safe_load(chart["annotations"]["artifacthub.io/links"]):
+            self.assertTrue((ROOT / link["url"].split("/blob/main/")[1]).is_file(), link)
         dockerfile = (ROOT / "Dockerfile").read_text()
         self.assertEqual(re.search(r"^ARG VERSION=(.*)$", dockerfile, flags=re.M)[1], cargo)
         # With another compiler in the image, rustup would download the requested compiler during the build.
