@@ -9,6 +9,7 @@ mod receiver;
 mod run;
 mod scene;
 mod terminal;
+mod tree;
 mod usage;
 mod watch;
 
@@ -18,6 +19,6 @@ use netns_testbed::Suite;
 
 fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
-    let suite = suite.tests(client::tests());
+    let suite = suite.tests(client::tests()).tests(tree::tests());
     suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).tests(protocols::tests()).main()
 }
