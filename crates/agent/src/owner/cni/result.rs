@@ -153,7 +153,17 @@ struct CachedInfo {
     #[serde(default)]
     netns: Option<String>,
     #[serde(default)]
+    capability_args: Option<CapabilityArgs>,
+    #[serde(default)]
     result: Option<CniResult>,
+}
+
+/// Arguments that containerd adds for plugins.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CapabilityArgs {
+    #[serde(default)]
+    cgroup_path: Option<serde_json::Value>,
 }
 
 /// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.
@@ -205,7 +215,9 @@ pub(in crate::owner) fn parse_existing(content: &[u8], exists: impl Fn(&Path) ->
     if info.kind != KIND {
         return Err(Refusal::OtherKind(info.kind.chars().take(64).collect()));
     }
-    let pod = pod(info.cni_args.as_deref().unwrap_or_default()).ok_or(Refusal::NoPod)?;
+    let cgroup = info.capability_args.and_then(|args| args.cgroup_path);
+    let uid = cgroup.as_ref().and_then(|path| uid_of_cgroup(path.as_str()?));
+    let pod = pod(info.cni_args.as_deref().unwrap_or_default(), uid).ok_or(Refusal::NoPod)?;
     let result = info.result.unwrap_or_default();
     let interfaces = result.interfaces.as_deref().unwrap_or_default();
     let netns = netns(info.netns.as_deref(), interfaces)?;
@@ -244,17 +256,37 @@ pub(in crate::owner) fn parse_existing(content: &[u8], exists: impl Fn(&Path) ->
     })
 }
 
-fn pod(args: &[(String, String)]) -> Option<Pod> {
+fn pod(args: &[(String, String)], uid: Option<String>) -> Option<Pod> {
     let arg = |wanted: &str| {
         let (_, value) = args.iter().find(|(key, _)| key == wanted)?;
         (!value.is_empty()).then(|| value.clone())
     };
-    let (namespace, name, uid) = (arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?, arg("K8S_POD_UID"));
-    // podman writes the container's name for both, without a uid.
-    if uid.is_none() && namespace == name {
+    let (namespace, name, uid) = (arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?, arg("K8S_POD_UID").or(uid));
+    // podman writes the container's name for both, without a uid, and allows names that Kubernetes does not.
+    if (uid.is_none() && namespace == name) || !is_dns_name(&namespace) || !is_dns_name(&name) {
         return None;
     }
     Some(Pod { namespace, name, uid, workload: None, attributes: Vec::new() })
+}
+
+/// Whether an object of Kubernetes can have the name: an RFC 1123 subdomain, at most 253 bytes.
+fn is_dns_name(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let ends = [label.bytes().next(), label.bytes().next_back()];
+        ends.iter().all(|end| end.is_some_and(is_inner)) && label.bytes().all(|byte| is_inner(byte) || byte == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// The uid in a pod's cgroup as the kubelet names the cgroup: `…/pod<uid>`, or `…-pod<uid>.slice` with underscores.
+fn uid_of_cgroup(path: &str) -> Option<String> {
+    let last = path.trim_end_matches('/').rsplit('/').next()?;
+    let (_, uid) = last.strip_suffix(".slice").unwrap_or(last).rsplit_once("pod")?;
+    let uid = uid.replace('_', "-");
+    // A static pod's uid is a hash without dashes.
+    let is_uid = matches!(uid.len(), 32 | 36) && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    is_uid.then_some(uid)
 }
 
 /// The common name in `netns` and every sandbox.
@@ -390,6 +422,39 @@ mod tests {
         assert!(matches!(read(&file), Err(Refusal::NoPod)));
         file["cniArgs"] = json!([["K8S_POD_NAMESPACE", "web"], ["K8S_POD_NAME", "web"], ["K8S_POD_UID", "u-1"]]);
         assert_eq!(read(&file).unwrap().pod.name, "web");
+    }
+
+    /// Kubernetes allows lowercase RFC 1123 subdomains only; other users of libcni write other names.
+    #[test]
+    fn pod_names_are_dns_names() {
+        for (name, is_pod) in
+            [("web-0", true), ("a.b-1", true), ("nifty_pasteur", false), ("Web", false), ("-a", false), ("a..b", false)]
+        {
+            let mut file = bridge();
+            file["cniArgs"] = json!([["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", name], ["K8S_POD_UID", "u-1"]]);
+            assert_eq!(read(&file).is_ok(), is_pod, "{name}");
+        }
+    }
+
+    /// The cgroup names the uid of a pod whose arguments have none.
+    #[test]
+    fn cgroup_adds_the_uid() {
+        let uid = "26a5a60e-766c-44c4-8125-5b68aecf097d";
+        let hash = "5f3c2d1e5f3c2d1e5f3c2d1e5f3c2d1e";
+        let slice =
+            format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice", uid.replace('-', "_"));
+        let paths = [(json!(format!("/kubepods/burstable/pod{uid}")), Some(uid)), (json!(slice), Some(uid))];
+        let others =
+            [(json!(format!("/kubepods/pod{hash}")), Some(hash)), (json!("/machine.slice/x"), None), (json!(7), None)];
+        for (path, wanted) in paths.into_iter().chain(others) {
+            let mut file = bridge();
+            file["cniArgs"] = json!([["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-0"]]);
+            file["capabilityArgs"] = json!({"cgroupPath": path, "dns": {}});
+            assert_eq!(read(&file).unwrap().pod.uid.as_deref(), wanted, "{path}");
+        }
+        let mut file = bridge();
+        file["capabilityArgs"] = json!({"cgroupPath": format!("/kubepods/pod{uid}")});
+        assert_eq!(read(&file).unwrap().pod.uid.as_deref(), Some("u-1"), "the arguments come first");
     }
 
     #[test]
