@@ -21,7 +21,7 @@ use crate::{EngineChoice, EngineKind, Error, Reading};
 
 /// Namespaces in, changes of their links and addresses out.
 ///
-/// Nothing here waits: the kernel answers inside the call.
+/// Nothing here waits: the kernel replies inside the call.
 pub(crate) trait Engine: Send {
     /// Readable when [`read`](Self::read) has something to take in.
     fn fd(&self) -> BorrowedFd<'_>;
@@ -132,7 +132,7 @@ pub(crate) struct Chosen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sockets {
     /// Join multicast groups; a poller does not.
-    pub(crate) hear: bool,
+    pub(crate) notified: bool,
     /// Bytes.
     pub(crate) receive_buffer: usize,
 }
@@ -143,7 +143,7 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
         EngineChoice::Setns => "setns was asked for".to_owned(),
         EngineChoice::Auto | EngineChoice::Nsid => match NsidEngine::new(sockets, state) {
             Ok(engine) => {
-                let reason = "nsid: one socket hears every namespace, nothing is entered or kept open".to_owned();
+                let reason = "nsid: one socket for all notifications, nothing is entered or kept open".to_owned();
                 return Ok(Chosen { engine: Box::new(engine), kind: EngineKind::Nsid, reason });
             }
             Err(Unusable { why, .. }) if choice == EngineChoice::Auto => why,

@@ -21,7 +21,7 @@ use crate::state::{Pair, PairPlace, State};
 pub(crate) struct NsidEngine {
     /// Receives notifications only, never replies, so that notifications stay in order.
     events: RouteSocket,
-    /// Asks; never hears.
+    /// Sends requests, and joins no group.
     requests: RouteSocket,
     host: NetnsId,
     /// The host's nsid in its own namespace, in its messages once assigned.
@@ -29,14 +29,14 @@ pub(crate) struct NsidEngine {
     by_nsid: BTreeMap<i32, NetnsId>,
     by_id: BTreeMap<NetnsId, i32>,
     /// Namespaces during their dump, with the notifications received meanwhile.
-    listings: BTreeMap<NetnsId, Dump>,
+    dumps: BTreeMap<NetnsId, Dump>,
     needs_resync: BTreeSet<NetnsId>,
     /// Namespaces with a released nsid since the last call of `read`.
     dead: Vec<NetnsId>,
     /// Datagrams in a full queue.
     most_queued: usize,
     buffer: Box<[u8]>,
-    answers: Box<[u8]>,
+    replies: Box<[u8]>,
 }
 
 impl NsidEngine {
@@ -46,19 +46,19 @@ impl NsidEngine {
             let why = why.to_owned();
             move |source| Unusable { why, source }
         };
-        let groups = if sockets.hear { Groups::INTERFACES_AND_NSIDS } else { Groups::NONE };
+        let groups = if sockets.notified { Groups::INTERFACES_AND_NSIDS } else { Groups::NONE };
         let events = RouteSocket::open_for_all_namespaces(groups)
-            .map_err(unusable("hearing all namespaces needs CAP_NET_BROADCAST"))?;
+            .map_err(unusable("notifications of all namespaces need CAP_NET_BROADCAST"))?;
         let mut requests = RouteSocket::open(Groups::NONE).map_err(unusable("cannot open a netlink socket"))?;
         requests.check_strictly().map_err(unusable("listing by nsid needs Linux 5.0"))?;
-        let mut answers: Box<[u8]> = vec![0; BUFFER_LEN].into();
-        match requests.ask(Request::probe_assign(), &mut answers, |_| {}) {
+        let mut replies: Box<[u8]> = vec![0; BUFFER_LEN].into();
+        match requests.ask(Request::probe_assign(), &mut replies, |_| {}) {
             Err(RequestError::Failed(source)) if source.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(Unusable { why: "assigning an nsid needs CAP_NET_ADMIN".into(), source });
             }
             _ => {}
         }
-        let host_nsid = ensure_nsid(&mut requests, &mut answers, Path::new(OWN), None)
+        let host_nsid = ensure_nsid(&mut requests, &mut replies, Path::new(OWN), None)
             .map_err(unusable("the own namespace gets no nsid"))?;
         events.set_receive_buffer(sockets.receive_buffer).map_err(unusable("the receive buffer cannot be set"))?;
         let host = state.host();
@@ -69,12 +69,12 @@ impl NsidEngine {
             host_nsid,
             by_nsid: BTreeMap::from([(host_nsid, host)]),
             by_id: BTreeMap::from([(host, host_nsid)]),
-            listings: BTreeMap::new(),
+            dumps: BTreeMap::new(),
             needs_resync: BTreeSet::new(),
             dead: Vec::new(),
             most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
-            answers,
+            replies,
         };
         match engine.list(host, state) {
             // The next listing reports the fault; until then a part is better than nothing.
@@ -85,13 +85,13 @@ impl NsidEngine {
     }
 
     /// Applies all notifications in the queue; later notifications may be left over.
-    fn hear(&mut self, state: &mut State) {
-        self.hear_some(self.most_queued, state);
+    fn receive_queued(&mut self, state: &mut State) {
+        self.receive_some(self.most_queued, state);
     }
 
     /// Applies at most this number of datagrams, and after an overrun all: the kernel reports no
     /// further loss, and queues nothing, before the queue is empty.
-    fn hear_some(&mut self, mut most: usize, state: &mut State) {
+    fn receive_some(&mut self, mut most: usize, state: &mut State) {
         while most > 0 {
             most -= 1;
             let datagram = match self.events.receive(&mut self.buffer) {
@@ -141,8 +141,8 @@ impl NsidEngine {
             link.pair = self.seen_from_host(id, nsid, link, state);
             self.locate_lower(id, nsid, link, state);
         }
-        match self.listings.get_mut(&id) {
-            Some(listing) => listing.notified(change),
+        match self.dumps.get_mut(&id) {
+            Some(dump) => dump.notified(change),
             None => state.apply(id, change, |link| self.pair(link)),
         }
     }
@@ -183,8 +183,8 @@ impl NsidEngine {
     /// The present state of a link; `None` after its deletion, as the next notification will show.
     fn ask_for(&mut self, nsid: Option<i32>, ifindex: u32) -> Option<Link> {
         let mut link = None;
-        let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.answers, |said| {
-            if let Incoming::Reply(Body::NewLink(message)) = said {
+        let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.replies, |incoming| {
+            if let Incoming::Reply(Body::NewLink(message)) = incoming {
                 link = message.link().ok().flatten();
             }
         });
@@ -194,7 +194,7 @@ impl NsidEngine {
     /// Whether a link exists, as far as the kernel does not deny its existence.
     fn exists(&mut self, id: NetnsId, ifindex: u32) -> bool {
         let Some(target) = self.target(id) else { return false };
-        let result = self.requests.ask(Request::get_link(target, ifindex), &mut self.answers, |_| {});
+        let result = self.requests.ask(Request::get_link(target, ifindex), &mut self.replies, |_| {});
         !matches!(result, Err(RequestError::Failed(_)))
     }
 
@@ -217,18 +217,18 @@ impl NsidEngine {
     /// Dumps a namespace into its pending dump.
     fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
-        let listing = self.listings.entry(id).or_default();
+        let dump = self.dumps.entry(id).or_default();
         let host_nsid = Some(self.host_nsid);
         let mut interrupted = None;
         for request in [Request::list_links(target), Request::list_addresses(target)] {
-            let result = self.requests.ask(request, &mut self.answers, |said| {
-                let (Incoming::Reply(body) | Incoming::Notification(body)) = said else { return };
+            let result = self.requests.ask(request, &mut self.replies, |incoming| {
+                let (Incoming::Reply(body) | Incoming::Notification(body)) = incoming else { return };
                 match Change::of(body) {
                     Ok(Some(Change::Link(mut link))) => {
                         link.locate_lower(host_nsid);
-                        listing.dumped(Change::Link(link));
+                        dump.dumped(Change::Link(link));
                     }
-                    Ok(change) => change.into_iter().for_each(|change| listing.dumped(change)),
+                    Ok(change) => change.into_iter().for_each(|change| dump.dumped(change)),
                     Err(_) => state.tallies.malformed += 1,
                 }
             });
@@ -244,32 +244,32 @@ impl NsidEngine {
     /// applied as a part of the namespace.
     fn list_once(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
         // Notifications older than the dump would overrule the dump until newer ones are received.
-        self.hear(state);
-        self.listings.insert(id, Dump::default());
+        self.receive_queued(state);
+        self.dumps.insert(id, Dump::default());
         let result = self.dump(id, state);
-        self.hear(state);
+        self.receive_queued(state);
         self.finish(id, result, state)
     }
 
     /// Applies a listing with the notifications received meanwhile.
     fn finish(&mut self, id: NetnsId, dumped: Result<(), RequestError>, state: &mut State) -> Result<(), RequestError> {
-        let listing = self.listings.remove(&id);
+        let dump = self.dumps.remove(&id);
         // Without its nsid, the namespace may have been listed as another one.
-        let Some(listing) = listing.filter(|_| self.target(id).is_some()) else { return Ok(()) };
+        let Some(dump) = dump.filter(|_| self.target(id).is_some()) else { return Ok(()) };
         if let Err(RequestError::Failed(_)) = dumped {
             return dumped;
         }
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
         // the link that ended the dump early.
         let unlisted: Vec<u32> =
-            state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !listing.mentions(*ifindex)).collect();
+            state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !dump.mentions(*ifindex)).collect();
         let is_complete =
-            dumped.is_ok() && listing.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
-        let deleted = listing.deleted();
+            dumped.is_ok() && dump.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
+        let deleted = dump.deleted();
         let pair = |link: &Link| self.pair(link);
         match is_complete {
-            true => state.replace(id, deleted, listing.finish(), pair),
-            false => state.merge(id, &deleted, listing.finish(), pair),
+            true => state.replace(id, deleted, dump.finish(), pair),
+            false => state.merge(id, &deleted, dump.finish(), pair),
         }
         dumped.and(if is_complete { Ok(()) } else { Err(RequestError::Failed(incomplete())) })
     }
@@ -290,7 +290,7 @@ impl NsidEngine {
             self.dead.push(before);
         }
         self.by_id.insert(id, nsid);
-        self.listings.insert(id, Dump::default());
+        self.dumps.insert(id, Dump::default());
         state.set_nsid(id, nsid);
     }
 }
@@ -303,14 +303,14 @@ impl Engine for NsidEngine {
     fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
         let (mut failed, mut numbered) = (Vec::new(), Vec::new());
         for wanted in wanted {
-            match ensure_nsid(&mut self.requests, &mut self.answers, &wanted.path, Some(&wanted)) {
+            match ensure_nsid(&mut self.requests, &mut self.replies, &wanted.path, Some(&wanted)) {
                 Ok(nsid) => numbered.push((wanted, nsid)),
                 Err(error) => failed.push((wanted, error)),
             }
         }
         // Messages in the queue with these nsids belong to earlier namespaces,
         // or are older than the following dump.
-        self.hear(state);
+        self.receive_queued(state);
         for (wanted, nsid) in &numbered {
             self.follow(wanted.id, *nsid, state);
         }
@@ -324,7 +324,7 @@ impl Engine for NsidEngine {
                 result => dumped.push((wanted.id, result)),
             }
         }
-        self.hear(state);
+        self.receive_queued(state);
         for (id, result) in dumped {
             let mut result = self.finish(id, result, state);
             if let Err(RequestError::Incomplete(_)) = result {
@@ -340,7 +340,7 @@ impl Engine for NsidEngine {
 
     fn close(&mut self, id: NetnsId) {
         self.needs_resync.remove(&id);
-        self.listings.remove(&id);
+        self.dumps.remove(&id);
         if let Some(nsid) = self.by_id.remove(&id)
             && self.by_nsid.get(&nsid) == Some(&id)
         {
@@ -349,14 +349,14 @@ impl Engine for NsidEngine {
     }
 
     fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
-        self.hear_some(TURN, state);
+        self.receive_some(TURN, state);
         std::mem::take(&mut self.dead)
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
         let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
         let found = nsfs::open(&wanted.path, wanted.file())
-            .and_then(|file| nsid_of(&mut self.requests, &mut self.answers, &file));
+            .and_then(|file| nsid_of(&mut self.requests, &mut self.replies, &file));
         let is_same =
             found.is_ok_and(|found| found == Some(nsid)) && self.by_nsid.get(&nsid).is_none_or(|id| *id == wanted.id);
         if is_same && self.by_nsid.insert(nsid, wanted.id).is_none() {
@@ -393,15 +393,15 @@ impl Engine for NsidEngine {
 
     fn read_last(&mut self, id: NetnsId, state: &mut State) {
         // The last messages of the namespace's links, or of their peers, may be in the queue.
-        self.hear(state);
+        self.receive_queued(state);
         let (peers, others) = state.counted_by(id);
         if others {
             self.read_counters(id, state, &mut Vec::new());
         }
         for ifindex in peers {
             let mut read = None;
-            let result = self.requests.ask(Request::get_stats(ifindex), &mut self.answers, |said| {
-                if let Incoming::Reply(Body::Stats { counters, .. }) = said {
+            let result = self.requests.ask(Request::get_stats(ifindex), &mut self.replies, |incoming| {
+                if let Incoming::Reply(Body::Stats { counters, .. }) = incoming {
                     read = Some(counters);
                 }
             });
@@ -412,7 +412,7 @@ impl Engine for NsidEngine {
                 state.reading(self.host, ifindex, counters);
             }
         }
-        self.hear(state);
+        self.receive_queued(state);
     }
 
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
@@ -423,7 +423,7 @@ impl Engine for NsidEngine {
             None => Request::list_stats(),
             Some(_) => Request::list_links(target),
         };
-        let result = self.requests.ask(request, &mut self.answers, |said| match said {
+        let result = self.requests.ask(request, &mut self.replies, |incoming| match incoming {
             Incoming::Reply(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
             Incoming::Reply(Body::NewLink(message)) => {
                 let counters = message.counters().ok().flatten();
@@ -436,7 +436,7 @@ impl Engine for NsidEngine {
         }
         // An ifindex may have become another interface's while the counters were read: take in
         // the notifications, and keep the counters of unchanged links.
-        self.hear(state);
+        self.receive_queued(state);
         // The nsid was released during the dump: the counters may belong to its next namespace.
         if self.target(id).is_none() {
             return;
@@ -474,8 +474,8 @@ fn ensure_nsid(
 
 fn nsid_of(requests: &mut RouteSocket, buffer: &mut [u8], file: &File) -> io::Result<Option<i32>> {
     let mut nsid = None;
-    requests.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |said| {
-        if let Incoming::Reply(Body::NewNsid(number)) = said {
+    requests.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |incoming| {
+        if let Incoming::Reply(Body::NewNsid(number)) = incoming {
             nsid = Some(number);
         }
     })?;

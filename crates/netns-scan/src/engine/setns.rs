@@ -10,7 +10,7 @@ use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::asleep::Asleep;
-use self::connection::{Connection, Heard, is_far};
+use self::connection::{Connection, Notifications, is_far};
 use super::{Engine, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
@@ -50,7 +50,7 @@ pub(crate) struct SetnsEngine {
 impl SetnsEngine {
     /// With the host's namespace open, and listed into the state.
     pub(crate) fn new(sockets: Sockets, state: &mut State) -> io::Result<Self> {
-        let open: fn() -> io::Result<RouteSocket> = match sockets.hear {
+        let open: fn() -> io::Result<RouteSocket> = match sockets.notified {
             true => || RouteSocket::open(Groups::INTERFACES),
             false => || RouteSocket::open(Groups::NONE),
         };
@@ -108,7 +108,7 @@ impl SetnsEngine {
     /// reports no further loss, and queues nothing, before the queue is empty.
     fn drain(&mut self, token: u64, mut most: usize, state: &mut State) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let mut heard = Heard::default();
+        let mut notifications = Notifications::default();
         while most > 0 {
             most -= 1;
             match connection.socket.receive(&mut self.buffer) {
@@ -116,15 +116,15 @@ impl SetnsEngine {
                     for message in parse(&self.buffer[..datagram.len]) {
                         match message {
                             Ok(_) if !datagram.multicast => {}
-                            Ok(message) => heard.note(message.body),
-                            Err(_) => heard.malformed += 1,
+                            Ok(message) => notifications.note(message.body),
+                            Err(_) => notifications.malformed += 1,
                         }
                     }
                 }
                 Ok(Received::Nothing) => break,
                 Ok(Received::Truncated(_)) => _ = self.needs_resync.insert(connection.wanted.id),
                 Ok(Received::Overrun) => {
-                    heard.overruns += 1;
+                    notifications.overruns += 1;
                     most = most.max(self.most_queued);
                 }
                 Err(error) => {
@@ -134,28 +134,28 @@ impl SetnsEngine {
                 }
             }
         }
-        self.take_in(token, heard, state);
+        self.take_in(token, notifications, state);
     }
 
     /// Applies the notifications of a socket.
-    fn take_in(&mut self, token: u64, mut heard: Heard, state: &mut State) {
+    fn take_in(&mut self, token: u64, mut notifications: Notifications, state: &mut State) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let far = |change: &Change| matches!(change, Change::Link(link) if is_far(link));
-        if heard.changes.iter().any(far) {
-            connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard);
+        if notifications.changes.iter().any(far) {
+            connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut notifications);
         }
-        state.tallies.malformed += heard.malformed;
-        state.tallies.overruns += heard.overruns;
-        if heard.overruns > 0 {
+        state.tallies.malformed += notifications.malformed;
+        state.tallies.overruns += notifications.overruns;
+        if notifications.overruns > 0 {
             self.needs_resync.insert(connection.wanted.id);
         }
         // Once is enough: a peer unknown now is found when the peer appears.
-        let far = heard.changes.iter().filter_map(|change| match change {
+        let far = notifications.changes.iter().filter_map(|change| match change {
             Change::Link(link) if !state.has_pair(connection.wanted.id, link) => connection.unplaced(self.host, link),
             _ => None,
         });
         self.unplaced.extend(far);
-        for mut change in heard.changes {
+        for mut change in notifications.changes {
             if let Change::Link(link) = &mut change {
                 link.locate_lower(connection.host_nsid);
             }
@@ -175,13 +175,13 @@ impl SetnsEngine {
                 _ = self.wake(id);
                 let Some(&token) = self.tokens.get(&id) else { break };
                 let Some(connection) = self.connections.get_mut(&token) else { break };
-                let mut heard = Heard::default();
-                let nsid = connection.nsid_of(&file, &mut self.buffer, &mut heard);
+                let mut notifications = Notifications::default();
+                let nsid = connection.nsid_of(&file, &mut self.buffer, &mut notifications);
                 drop(file);
                 if nsid == Some(far) {
                     state.place_pair(id, ifindex, candidate);
                 }
-                self.take_in(token, heard, state);
+                self.take_in(token, notifications, state);
             }
         }
     }
@@ -197,18 +197,18 @@ impl SetnsEngine {
     /// One attempt to list a namespace.
     fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), RequestError> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-        let mut listing = Dump::default();
+        let mut dump = Dump::default();
         let (mut overrun, mut interrupted) = (false, None);
         for request in [Request::list_links(None), Request::list_addresses(None)] {
-            let result = connection.socket.ask(request, &mut self.buffer, |said| {
-                let (body, answer) = match said {
+            let result = connection.socket.ask(request, &mut self.buffer, |incoming| {
+                let (body, is_reply) = match incoming {
                     Incoming::Reply(body) => (body, true),
                     Incoming::Notification(body) => (body, false),
                     Incoming::Overrun => return overrun = true,
                 };
                 match Change::of(body) {
-                    Ok(Some(change)) if answer => listing.dumped(change),
-                    Ok(Some(change)) => listing.notified(change),
+                    Ok(Some(change)) if is_reply => dump.dumped(change),
+                    Ok(Some(change)) => dump.notified(change),
                     Ok(None) => {}
                     Err(_) => state.tallies.malformed += 1,
                 }
@@ -222,21 +222,21 @@ impl SetnsEngine {
             state.tallies.overruns += 1;
             interrupted = Some(Incomplete::Overrun);
         }
-        let mut later = Heard::default();
+        let mut later = Notifications::default();
         // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
         // the link that ended the dump early.
         let unlisted: Vec<u32> = state
             .ids(connection.wanted.id)
             .map(|(ifindex, _)| ifindex)
-            .filter(|ifindex| !listing.mentions(*ifindex))
+            .filter(|ifindex| !dump.mentions(*ifindex))
             .collect();
         let mut exists = |ifindex| {
             let request = Request::get_link(None, ifindex);
             !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
         };
-        let is_complete = interrupted.is_none() && listing.is_complete() && !unlisted.into_iter().any(&mut exists);
-        let deleted = listing.deleted();
-        let mut listed = listing.finish();
+        let is_complete = interrupted.is_none() && dump.is_complete() && !unlisted.into_iter().any(&mut exists);
+        let deleted = dump.deleted();
+        let mut listed = dump.finish();
         if listed.iter().any(|listed| is_far(&listed.link)) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
@@ -339,7 +339,7 @@ impl Engine for SetnsEngine {
     }
 
     fn unnotified(&self) -> Vec<NetnsId> {
-        if self.sockets.hear { self.asleep.keys().copied().collect() } else { Vec::new() }
+        if self.sockets.notified { self.asleep.keys().copied().collect() } else { Vec::new() }
     }
 
     fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
@@ -347,8 +347,8 @@ impl Engine for SetnsEngine {
         _ = self.wake(id);
         let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let (mut link, mut heard) = (None, Heard::default());
-        let result = connection.ask(Request::get_link(None, ifindex), &mut self.buffer, &mut heard, |body| {
+        let (mut link, mut notifications) = (None, Notifications::default());
+        let result = connection.ask(Request::get_link(None, ifindex), &mut self.buffer, &mut notifications, |body| {
             if let Body::NewLink(message) = body {
                 link = message.link().ok().flatten();
             }
@@ -356,12 +356,12 @@ impl Engine for SetnsEngine {
         // The deletion of the link is among the notifications.
         if let Some(link) = result.ok().and(link) {
             if is_far(&link) {
-                connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut heard);
+                connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut notifications);
             }
             self.unplaced.extend(connection.unplaced(self.host, &link));
             state.complete_pair(id, &link, connection.pair(self.host, &link));
         }
-        self.take_in(token, heard, state);
+        self.take_in(token, notifications, state);
         self.place_pairs(state);
         self.sleep();
     }
@@ -380,8 +380,8 @@ impl Engine for SetnsEngine {
         let Some(&token) = self.tokens.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let mut rows: Vec<(u32, Counters)> = Vec::new();
-        let mut heard = Heard::default();
-        let result = connection.ask(Request::list_stats(), &mut self.buffer, &mut heard, |body| {
+        let mut notifications = Notifications::default();
+        let result = connection.ask(Request::list_stats(), &mut self.buffer, &mut notifications, |body| {
             if let Body::Stats { ifindex, counters } = body {
                 rows.push((ifindex, counters));
             }
@@ -394,9 +394,9 @@ impl Engine for SetnsEngine {
             Change::NoLink(gone) => Some(gone.ifindex),
             _ => None,
         };
-        let deleted: BTreeSet<u32> = heard.changes.iter().filter_map(deleted).collect();
+        let deleted: BTreeSet<u32> = notifications.changes.iter().filter_map(deleted).collect();
         rows.retain(|(ifindex, _)| !deleted.contains(ifindex));
-        self.take_in(token, heard, state);
+        self.take_in(token, notifications, state);
         readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
         self.sleep();
     }

@@ -181,16 +181,16 @@ mod tests {
     /// A link with many alternative names ends the kernel's dump without an error.
     #[test]
     fn a_dump_cut_short_is_incomplete() {
-        let mut listing = Dump::default();
-        listing.dumped(Change::Link(link(2, "eth0")));
-        assert!(!listing.is_complete(), "no loopback");
-        listing.dumped(Change::Link(link(1, "lo")));
-        assert!(listing.is_complete());
-        listing.dumped(Change::Address(address(3, "10.0.0.1/24")));
-        assert!(!listing.is_complete(), "an address without its link");
-        listing.notified(deleted(3));
-        assert!(listing.is_complete(), "the link was deleted between the two dumps");
-        assert_eq!(listing.deleted(), [GoneLink::unannounced(3)]);
+        let mut dump = Dump::default();
+        dump.dumped(Change::Link(link(2, "eth0")));
+        assert!(!dump.is_complete(), "no loopback");
+        dump.dumped(Change::Link(link(1, "lo")));
+        assert!(dump.is_complete());
+        dump.dumped(Change::Address(address(3, "10.0.0.1/24")));
+        assert!(!dump.is_complete(), "an address without its link");
+        dump.notified(deleted(3));
+        assert!(dump.is_complete(), "the link was deleted between the two dumps");
+        assert_eq!(dump.deleted(), [GoneLink::unannounced(3)]);
     }
 
     #[test]

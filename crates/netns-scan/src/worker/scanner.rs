@@ -17,7 +17,7 @@ use crate::worker::event_channel::{CountersRequest, Feed};
 use crate::worker::roster::Roster;
 use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
 
-/// Namespaces opened or read in one go; between two, what was heard is taken in.
+/// Namespaces opened or read in one go; between two, received notifications are applied.
 const SLICE: usize = 32;
 
 /// The loop: names to namespaces to links to events.
@@ -72,7 +72,7 @@ impl Scanner {
         let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
         let directories = directories.map_err(resource("follow directories"))?;
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
-        let sockets = Sockets { hear: poll.is_none(), receive_buffer: settings.receive_buffer };
+        let sockets = Sockets { notified: poll.is_none(), receive_buffer: settings.receive_buffer };
         let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
         let status = Status { engine: kind, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() };
         let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
@@ -168,7 +168,7 @@ impl Scanner {
         }
     }
 
-    /// Takes in what the engine has heard, and ends the namespaces that died under their name.
+    /// Applies the notifications of the engine, and ends the namespaces that died under their name.
     fn read(&mut self) {
         for id in self.engine.read(&mut self.state) {
             let Some(name) = self.directories.names().primary(id).cloned() else { continue };

@@ -16,7 +16,7 @@ pub(super) struct Asleep {
 impl SetnsEngine {
     /// Whether the socket of a namespace stays open. A mount keeps the namespace alive, too.
     pub(super) fn keeps(&self, wanted: &Wanted) -> bool {
-        wanted.id == self.host || (self.sockets.hear && wanted.is_mounted)
+        wanted.id == self.host || (self.sockets.notified && wanted.is_mounted)
     }
 
     /// Whether a namespace is followed without a socket.

@@ -21,13 +21,13 @@ pub(super) struct Connection {
 
 /// Notifications of a socket, received with or without a request.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct Notifications {
     pub(super) changes: Vec<Change>,
     pub(super) overruns: u64,
     pub(super) malformed: u64,
 }
 
-impl Heard {
+impl Notifications {
     pub(super) fn note(&mut self, body: Body<'_>) {
         match Change::of(body) {
             Ok(change) => self.changes.extend(change),
@@ -42,27 +42,33 @@ impl Connection {
         &mut self,
         request: Request,
         buffer: &mut [u8],
-        heard: &mut Heard,
-        mut answer: impl FnMut(Body<'_>),
+        notifications: &mut Notifications,
+        mut reply: impl FnMut(Body<'_>),
     ) -> Result<(), RequestError> {
-        self.socket.ask(request, buffer, |said| match said {
-            Incoming::Reply(body) => answer(body),
-            Incoming::Notification(body) => heard.note(body),
-            Incoming::Overrun => heard.overruns += 1,
+        self.socket.ask(request, buffer, |incoming| match incoming {
+            Incoming::Reply(body) => reply(body),
+            Incoming::Notification(body) => notifications.note(body),
+            Incoming::Overrun => notifications.overruns += 1,
         })
     }
 
     /// Requests the nsid of the host's namespace in this namespace, once.
-    pub(super) fn learn_host_nsid(&mut self, host: NetnsId, home: &File, buffer: &mut [u8], heard: &mut Heard) {
+    pub(super) fn learn_host_nsid(
+        &mut self,
+        host: NetnsId,
+        home: &File,
+        buffer: &mut [u8],
+        notifications: &mut Notifications,
+    ) {
         if self.host_nsid.is_none() && self.wanted.id != host {
-            self.host_nsid = self.nsid_of(home, buffer, heard);
+            self.host_nsid = self.nsid_of(home, buffer, notifications);
         }
     }
 
     /// Requests the nsid of another namespace in this namespace.
-    pub(super) fn nsid_of(&mut self, file: &File, buffer: &mut [u8], heard: &mut Heard) -> Option<i32> {
+    pub(super) fn nsid_of(&mut self, file: &File, buffer: &mut [u8], notifications: &mut Notifications) -> Option<i32> {
         let mut nsid = None;
-        let result = self.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, heard, |body| {
+        let result = self.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, notifications, |body| {
             if let Body::NewNsid(number) = body {
                 nsid = Some(number);
             }
