@@ -71,7 +71,7 @@ fn give_up_privileges() {
 fn without_privileges_the_reason_is_told() {
     let _pod = NetnsDir::standard().add("pod");
     give_up_privileges();
-    let settings = WatchOptions { dirs: vec!["/run/netns".into()], ..WatchOptions::default() };
+    let settings = WatchOptions { dirs: vec!["/run/netns".into()], find_mounted: false, ..WatchOptions::default() };
     let mut observer = Observer::new(Watcher::start(settings).unwrap());
     observer.synced();
     let status = observer.informer().handle().status();
