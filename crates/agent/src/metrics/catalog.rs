@@ -345,5 +345,6 @@ own_metrics! {
     EXPORT_RETRIES: "netns_agent.export.retries" Counter "{request}" [SIGNALS] "OTLP requests sent again.";
     EXPORT_ITEMS: "netns_agent.export.items" Counter "{item}" [SIGNALS] "Data points and log records accepted by the receiver.";
     EXPORT_REJECTED: "netns_agent.export.rejected" Counter "{item}" [SIGNALS] "Data points and log records rejected by the receiver.";
+    ENDED_DROPPED: "netns_agent.series.ended.dropped" Counter "{interface}" [] "Ended interfaces whose final counters were dropped because the receiver was unavailable too long.";
     EVENT_LOGS_DROPPED: "netns_agent.event_logs.dropped" Counter "{event}" [] "Interface events dropped because the receiver was unavailable too long.";
 }

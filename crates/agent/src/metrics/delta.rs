@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+use crate::interface::Interface;
 use crate::metrics::catalog::COUNTERS;
-use crate::metrics::points::{Counted, LinkKey, Nanos, Points, Temporality, link_key};
+use crate::metrics::points::{Counted, Ending, LinkKey, Nanos, Points, Temporality, link_key};
 
 /// Turns cumulative points into differences since the last export that arrived.
 ///
@@ -16,14 +17,14 @@ use crate::metrics::points::{Counted, LinkKey, Nanos, Points, Temporality, link_
 /// The totals must come from an accumulator for [`Reader::Deltas`](crate::metrics::points::Reader::Deltas).
 #[derive(Debug, Default)]
 pub struct Deltas {
-    series: HashMap<LinkKey, Series>,
+    /// By link and the time the interface was made, which a rename keeps: another interface under the same ifindex has its
+    /// own.
+    series: HashMap<(LinkKey, SystemTime), Series>,
     round: u64,
 }
 
 #[derive(Debug)]
 struct Series {
-    /// Time the interface was made, which a rename keeps; another interface under the same ifindex has its own.
-    made: SystemTime,
     last: Counted,
     /// Not delivered yet.
     pending: [u64; COUNTERS],
@@ -43,12 +44,11 @@ impl Deltas {
         }
         for sample in &mut points.samples {
             let Some(counted) = &mut sample.counted else { continue };
-            let made = sample.interface.since;
-            let new = || Series::new(counted, made, points.time);
-            let series = self.series.entry(link_key(&sample.interface)).or_insert_with(new);
-            if series.made != made {
-                *series = new();
+            if sample.ending == Some(Ending::NoRecordedValue) {
+                continue;
             }
+            let new = || Series::new(counted, points.time);
+            let series = self.series.entry(series_key(&sample.interface)).or_insert_with(new);
             series.advance(*counted);
             series.round = self.round;
             *counted = Counted { values: series.pending, starts: series.since, complete: true };
@@ -62,12 +62,16 @@ impl Deltas {
     /// Records delivered ranges of samples in `points`.
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
-            if let Some(series) = self.series.get_mut(&link_key(&sample.interface)) {
+            if let Some(series) = self.series.get_mut(&series_key(&sample.interface)) {
                 series.pending = [0; COUNTERS];
                 series.since = [points.time; COUNTERS];
             }
         }
     }
+}
+
+fn series_key(interface: &Interface) -> (LinkKey, SystemTime) {
+    (link_key(interface), interface.since)
 }
 
 fn nanos_of(duration: Duration) -> Nanos {
@@ -76,14 +80,14 @@ fn nanos_of(duration: Duration) -> Nanos {
 
 impl Series {
     /// A value without duration is the base; any other value counts since its start.
-    fn new(first: &Counted, made: SystemTime, now: Nanos) -> Self {
+    fn new(first: &Counted, now: Nanos) -> Self {
         let mut last = *first;
         for (value, start) in last.values.iter_mut().zip(first.starts) {
             if start != now {
                 *value = 0;
             }
         }
-        Self { made, last, pending: [0; COUNTERS], since: first.starts, round: 0 }
+        Self { last, pending: [0; COUNTERS], since: first.starts, round: 0 }
     }
 
     fn advance(&mut self, now: Counted) {
@@ -140,5 +144,34 @@ mod tests {
         });
         values.sort_unstable();
         assert_eq!(values, [0, 7]);
+    }
+
+    /// The last difference of an ended interface arrives once, however often its export fails.
+    #[test]
+    fn last_difference_arrives_once() {
+        let (mut totals, mut deltas) = (Accumulator::for_reader(Reader::Deltas, Options::default()), Deltas::default());
+        totals.synced(at(0));
+        let interface = eth0(1, at(1));
+        let mut points = totals.collect([&interface], &[reading(1, 100)], at(10));
+        deltas.convert(&mut points);
+        deltas.delivered(&points, &[points.all()]);
+        totals.delivered(&points, &[points.all()]);
+        totals.end(&interface, &iface_core::FinalCounters::new(reading(1, 130).counters, at(12)));
+        let last: Vec<_> = [false, true, true]
+            .into_iter()
+            .map(|arrives| {
+                let mut points = totals.collect([], &[], at(20));
+                deltas.convert(&mut points);
+                let ranges = if arrives { vec![points.all()] } else { Vec::new() };
+                deltas.delivered(&points, &ranges);
+                totals.delivered(&points, &ranges);
+                points
+                    .samples
+                    .first()
+                    .filter(|sample| sample.ending != Some(Ending::NoRecordedValue))
+                    .map(|_| bytes(&points).0)
+            })
+            .collect();
+        assert_eq!(last, [Some(30), Some(30), None]);
     }
 }

@@ -96,6 +96,7 @@ pub struct OwnMetrics {
     export_items: Counter<u64>,
     export_rejected: Counter<u64>,
     event_logs_dropped: Counter<u64>,
+    ended_dropped: Counter<u64>,
 }
 
 impl OwnMetrics {
@@ -120,6 +121,7 @@ impl OwnMetrics {
             export_items: counter(&meter, &catalog::EXPORT_ITEMS),
             export_rejected: counter(&meter, &catalog::EXPORT_REJECTED),
             event_logs_dropped: counter(&meter, &catalog::EVENT_LOGS_DROPPED),
+            ended_dropped: counter(&meter, &catalog::ENDED_DROPPED),
             reader,
             started: Instant::now(),
             start: AtomicU64::new(nanos(SystemTime::now())),
@@ -154,6 +156,11 @@ impl OwnMetrics {
             let [signal] = signal;
             self.export_failures.add(1, &[signal, KeyValue::new(keys::ERROR_TYPE, failure)]);
         }
+    }
+
+    /// Counts ended interfaces whose final counters were dropped before their export.
+    pub fn ended_dropped(&self, number: u64) {
+        self.ended_dropped.add(number, &[]);
     }
 
     /// Counts events dropped before their export.
@@ -296,6 +303,7 @@ mod tests {
         own.event(EventKind::Added);
         own.collected(Duration::from_millis(3));
         own.event_logs_dropped(1);
+        own.ended_dropped(1);
         own.exported(Exported {
             signal: "metrics",
             took: Duration::from_millis(9),

@@ -257,7 +257,7 @@ impl Subject {
 }
 
 /// Identity of a Resource; a pod's uid is part of it where known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubjectKey<'a> {
     /// The host.
     Node,
@@ -300,6 +300,17 @@ pub struct Sample {
     pub counted: Option<Counted>,
     /// The link's speed in bytes per second, where known and reported.
     pub bandwidth: Option<u64>,
+    /// For an interface that ended.
+    pub ending: Option<Ending>,
+}
+
+/// The last points of an interface that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The final counters, at the time of the end.
+    Final(Nanos),
+    /// A point without a value for each series: the series ends for the receiver.
+    NoRecordedValue,
 }
 
 /// The interfaces of a Resource.

@@ -15,7 +15,9 @@
 //!   Deployment of a pod, a pod was relabelled, an interface renamed. The new series starts at the last
 //!   reading that arrived under the old identity and counts from there.
 //! - An interface that moves into another namespace brings its counters along. Its series there counts from
-//!   the last reading before the move.
+//!   the counters at its arrival or, where its arrival was not noticed, from the last reading before the move.
+//! - A series of an interface that ended gets a last point with the final counters at the time of the end. After the
+//!   delivery of this point, a point without a value ends the series for the receiver.
 //! - A counter that goes back (a driver's reset) starts again at the time of its last good reading. The
 //!   other counters of the interface continue, because a new start would count them twice.
 //! - OTLP's integers are signed: a counter beyond `i64::MAX` continues from zero, as after a reset.
@@ -23,12 +25,13 @@
 //!   without the traffic of the meantime.
 //! - No point starts after its own time: when the clock is set back, every series starts anew.
 
+mod ended;
 mod share;
 mod stream;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,6 +40,8 @@ use crate::interface::Interface;
 use iface_core::{Counters, InterfaceId};
 use netns_scan::Reading;
 
+use self::ended::Ended;
+pub use self::ended::MOST_ENDED;
 use self::stream::{Departed, Stream, StreamIdentity};
 use crate::metrics::catalog::{COUNTERS, values};
 use crate::metrics::points::{
@@ -58,6 +63,10 @@ pub struct Accumulator {
     set_back: Duration,
     /// Interfaces without a reading in this round.
     departed: Vec<Departed>,
+    /// Interfaces that ended since the last round.
+    departures: Vec<Departed>,
+    /// Interfaces that ended, until the receiver knows.
+    ended: VecDeque<Ended>,
     round: u64,
     order: Vec<Arc<Interface>>,
 }
@@ -91,7 +100,7 @@ impl Accumulator {
         now: SystemTime,
     ) -> Points {
         self.round += 1;
-        let readings: HashMap<_, _> = readings.iter().map(|reading| (reading.id, &reading.counters)).collect();
+        let readings: HashMap<_, _> = readings.iter().map(|reading| (reading.id, reading)).collect();
         let (overflow, over_share) = self.admit(interfaces, now);
         let mut points = grouped(&self.order);
         points.options = self.options.clone();
@@ -103,7 +112,7 @@ impl Accumulator {
         points.over_share = over_share.into_iter().map(|(owner, left_out)| (owner, left_out * each)).collect();
         points.duplicates = (self.order.len() - points.samples.len()) * each;
         let gone = self.streams.values().filter(|stream| !readings.contains_key(&stream.id));
-        self.departed = gone.filter_map(Stream::departed).collect();
+        self.departed = gone.filter_map(Stream::departed).chain(std::mem::take(&mut self.departures)).collect();
         let Points { groups, samples, time, .. } = &mut points;
         for group in &*groups {
             for sample in &mut samples[group.samples.clone()] {
@@ -112,6 +121,7 @@ impl Accumulator {
             }
         }
         self.skip_the_rest(&readings, *time);
+        self.prepend_ended(&mut points);
         self.order.clear();
         // Pods come and go: keep room for twice the present number and return the rest.
         self.streams.shrink_to(2 * self.streams.len());
@@ -123,11 +133,13 @@ impl Accumulator {
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
             if sample.counted.is_some()
+                && sample.ending.is_none()
                 && let Some(stream) = self.streams.get_mut(&link_key(&sample.interface))
             {
                 stream.deliver();
             }
         }
+        self.delivered_ended(points, ranges);
     }
 
     /// Adapts every series to a clock that was set back `by` some time.
@@ -169,7 +181,7 @@ impl Accumulator {
         &mut self,
         subject: &Subject,
         interface: &Arc<Interface>,
-        reading: Option<&Counters>,
+        reading: Option<&Reading>,
         now: Nanos,
     ) -> Option<Counted> {
         let identity = StreamIdentity::new(subject, interface);
@@ -177,7 +189,11 @@ impl Accumulator {
         let stream = match self.streams.entry(link_key(interface)) {
             Entry::Vacant(entry) => {
                 let stream = entry.insert(Stream::new(identity, is_new));
-                let values = reading.map(clip);
+                if let Some(reading) = reading.filter(|reading| is_new && reading.base != Counters::default()) {
+                    stream.base(clip(&reading.base));
+                }
+                let values = reading.filter(|reading| reading.base == Counters::default());
+                let values = values.map(|reading| clip(&reading.counters));
                 let from = |from: &&Departed| values.is_some_and(|values| from.is_same(interface, &values));
                 if let Some(from) = self.departed.iter().find(from) {
                     stream.arrive(from);
@@ -197,7 +213,7 @@ impl Accumulator {
             }
         };
         stream.round = self.round;
-        let counted = stream.advance(clip(reading?), now);
+        let counted = stream.advance(clip(&reading?.counters), now);
         // Scrapers confirm nothing, and `Deltas` keep undelivered values themselves.
         if self.reader != Reader::Totals {
             stream.deliver();
@@ -206,15 +222,15 @@ impl Accumulator {
     }
 
     /// Reads on where an interface exists and is not exported in this round; drops the others.
-    fn skip_the_rest(&mut self, readings: &HashMap<InterfaceId, &Counters>, now: Nanos) {
+    fn skip_the_rest(&mut self, readings: &HashMap<InterfaceId, &Reading>, now: Nanos) {
         let round = self.round;
         self.streams.retain(|_, stream| {
             if stream.round == round {
                 return true;
             }
             let reading = readings.get(&stream.id);
-            if let Some(counters) = reading {
-                stream.skip(clip(counters), now);
+            if let Some(reading) = reading {
+                stream.skip(clip(&reading.counters), now);
             }
             reading.is_some()
         });
@@ -250,7 +266,7 @@ fn grouped(interfaces: &[Arc<Interface>]) -> Points {
         if group.samples.is_empty() {
             group.samples.start = samples.len();
         }
-        samples.push(Sample { interface: interface.clone(), counted: None, bandwidth: None });
+        samples.push(Sample { interface: interface.clone(), counted: None, bandwidth: None, ending: None });
         group.samples.end = samples.len();
     }
     Points { groups, samples, ..Points::default() }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::interface::{Interface, Lookup};
-use iface_core::FilterHandle;
+use iface_core::{FilterHandle, FinalCounters};
 use netns_scan::{Handle, Reading};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::link_speed;
@@ -61,6 +61,9 @@ pub(super) struct SeriesCount {
     pub(super) duplicates: usize,
 }
 
+/// A deleted interface with its final counters.
+pub(super) type Ended = (Arc<Interface>, Arc<FinalCounters>);
+
 /// Follows series from reading to reading. OTLP and scrapers have a collector each, because start and
 /// base of a series depend on the reader.
 pub(super) struct Collector {
@@ -70,11 +73,25 @@ pub(super) struct Collector {
     /// Owners with more series than their share at the last reading.
     over_share: HashSet<String>,
     readings: Vec<Reading>,
+    /// Interfaces that ended since the last reading.
+    ended: Option<mpsc::Receiver<Ended>>,
 }
 
 impl Collector {
     pub(super) fn new(shared: Shared, accumulator: Accumulator) -> Self {
-        Self { shared, accumulator, clock: Clock::default(), over_share: HashSet::new(), readings: Vec::new() }
+        Self {
+            shared,
+            accumulator,
+            clock: Clock::default(),
+            over_share: HashSet::new(),
+            readings: Vec::new(),
+            ended: None,
+        }
+    }
+
+    /// Exports interfaces that ended a last time.
+    pub(super) fn with_ended(self, ended: mpsc::Receiver<Ended>) -> Self {
+        Self { ended: Some(ended), ..self }
     }
 
     /// Reads the counters of every interface now.
@@ -89,6 +106,8 @@ impl Collector {
         if let Some(at) = self.shared.settled.synced_at() {
             self.accumulator.synced(at);
         }
+        // Before the table is read: an interface is either in the table or has ended.
+        self.take_ended();
         let interfaces = self.shared.interfaces();
         let now = SystemTime::now();
         if let Some(by) = self.clock.set_back(now, std::time::Instant::now()) {
@@ -101,6 +120,17 @@ impl Collector {
         let Points { series, overflow, duplicates, .. } = points;
         self.shared.count.send_replace(SeriesCount { series, overflow, duplicates });
         Ok(points)
+    }
+
+    fn take_ended(&mut self) {
+        let Some(ended) = &mut self.ended else { return };
+        let mut dropped = 0;
+        while let Ok((interface, counters)) = ended.try_recv() {
+            dropped += self.accumulator.end(&interface, &counters);
+        }
+        if dropped > 0 {
+            self.shared.own.ended_dropped(dropped as u64);
+        }
     }
 
     /// Logs once when a pod begins to have more series than its share.

@@ -23,10 +23,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use self::collector::{Collector, SeriesCount, Shared};
+use self::collector::{Collector, Ended, SeriesCount, Shared};
 use self::flood::Flood;
 use self::outage::Outage;
 use self::reload::Reload;
@@ -44,7 +44,7 @@ use crate::export::settings::Signal;
 use crate::feed::Feed;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
-use crate::metrics::series::Accumulator;
+use crate::metrics::series::{Accumulator, MOST_ENDED};
 use crate::pipeline::Pipeline;
 
 /// Runs until SIGTERM or SIGINT, then exports for the last time.
@@ -58,12 +58,12 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let mut pipeline = Pipeline::start(config).await?;
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
-    let logs = start_export(config, &shared, &mut supervisor)?;
+    let (logs, ended) = start_export(config, &shared, &mut supervisor)?;
     start_servers(config, &shared, &pipeline, &mut supervisor)?;
     announce(config, &pipeline);
     let is_read = config.admin_address.is_some() || config.admin_socket.path.is_some();
     let feed = is_read.then(|| shared.feed.clone());
-    let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed);
+    let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed, ended);
     let mut flood = Flood::new();
     let ended = loop {
         tokio::select! {
@@ -100,20 +100,27 @@ fn hostname() -> Option<String> {
     nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
-/// Starts the exports; events to export go into the returned sender.
-fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -> anyhow::Result<Option<EventSender>> {
+/// Senders of events, and of deleted interfaces, to the exports.
+type Outputs = (Option<EventSender>, Option<mpsc::Sender<Ended>>);
+
+/// Starts the exports; events to export go into the returned senders.
+fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -> anyhow::Result<Outputs> {
     let export = &config.export;
+    let mut ended = None;
     if let Some(settings) = export.otlp.metrics.clone() {
         let exporter = Exporter::new(Signal::Metrics, settings, shared.identity.clone())?;
         let reader = match exporter.settings().temporality {
             Temporality::Cumulative => Reader::Totals,
             Temporality::Delta => Reader::Deltas,
         };
+        let (sender, receiver) = mpsc::channel(MOST_ENDED);
+        ended = Some(sender);
         let collector = Collector::new(shared.clone(), Accumulator::for_reader(reader, export.options.clone()));
+        let collector = collector.with_ended(receiver);
         let sender = Sender::new(collector, exporter, export.interval, last_export_grace(config.shutdown_grace));
         supervisor.start("metrics export", sender.run(supervisor.stopping()));
     }
-    let Some(settings) = export.otlp.logs.clone().filter(|_| export.events) else { return Ok(None) };
+    let Some(settings) = export.otlp.logs.clone().filter(|_| export.events) else { return Ok((None, ended)) };
     let mut outage = Outage::new(Signal::Logs, &settings);
     let (sender, exporter) = events::channel(Exporter::new(Signal::Logs, settings, shared.identity.clone())?);
     let (own, interval, grace) = (shared.own.clone(), export.interval, last_export_grace(config.shutdown_grace));
@@ -131,7 +138,7 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         }
         Ok(())
     });
-    Ok(Some(sender))
+    Ok((Some(sender), ended))
 }
 
 /// Time limit of the last exports, which end a little before the agent has to.

@@ -82,10 +82,10 @@ impl Sender {
         }
         let deadline = start + patience;
         let report = self.exporter.export(&points, deadline).await;
-        match &mut self.deltas {
-            Some(deltas) => deltas.delivered(&points, &report.delivered),
-            None => self.collector.delivered(&points, &report.delivered),
+        if let Some(deltas) = &mut self.deltas {
+            deltas.delivered(&points, &report.delivered);
         }
+        self.collector.delivered(&points, &report.delivered);
         let failure = report.failure.clone();
         let own = &self.collector.shared().own;
         exported(own, &mut self.outage, Signal::Metrics, &report, start.elapsed());

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Level;
 
+use super::collector::Ended;
 use super::limit::{LINES, Limiter, RECORDS};
 use crate::export::events::EventSender;
 use crate::feed::Feed;
@@ -23,6 +24,8 @@ pub(super) struct EventSink {
     feed: Option<Arc<Feed>>,
     lines: Limiter,
     records: Limiter,
+    /// Deleted interfaces for the metrics export, where there is one.
+    ended: Option<mpsc::Sender<Ended>>,
 }
 
 impl EventSink {
@@ -31,8 +34,9 @@ impl EventSink {
         synced: watch::Sender<Option<SystemTime>>,
         logs: Option<EventSender>,
         feed: Option<Arc<Feed>>,
+        ended: Option<mpsc::Sender<Ended>>,
     ) -> Self {
-        Self { own, synced, logs, feed, lines: Limiter::new(LINES), records: Limiter::new(RECORDS) }
+        Self { own, synced, logs, feed, lines: Limiter::new(LINES), records: Limiter::new(RECORDS), ended }
     }
 
     pub(super) fn take(&mut self, event: &Event, pipeline: &Pipeline) {
@@ -43,6 +47,11 @@ impl EventSink {
         }
         if !self.record(event, now) {
             self.own.event_logs_dropped(1);
+        }
+        if let (Some(ended), Event::Deleted(interface, Some(counters))) = (&self.ended, event)
+            && ended.try_send((interface.clone(), counters.clone())).is_err()
+        {
+            self.own.ended_dropped(1);
         }
         if *event == Event::Synced {
             self.synced.send_replace(Some(now));

@@ -90,6 +90,7 @@ impl Node {
         }
         self.own.collected(Duration::from_millis(12));
         self.own.event_logs_dropped(1);
+        self.own.ended_dropped(1);
         for signal in ["metrics", "logs"] {
             let failure = Some("timeout");
             let took = Duration::from_millis(30);

@@ -8,7 +8,8 @@ use std::ops::Range;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    AggregationTemporality, DataPointFlags, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -18,7 +19,7 @@ use prost::encoding::message;
 use crate::export::resource::Identity;
 use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
 use crate::metrics::own::OwnMetrics;
-use crate::metrics::points::{Attributes, Points, Sample, Subject, Temporality, nanos};
+use crate::metrics::points::{Attributes, Ending, Points, Sample, Subject, Temporality, nanos};
 
 /// Schema of the semantic conventions used for names.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -123,7 +124,15 @@ impl<'a> Batches<'a> {
         attributes: &[KeyValue],
         to: &mut Vec<NumberDataPoint>,
     ) {
-        let time = self.points.time;
+        match sample.ending {
+            Some(Ending::Final(_)) if metric.measure.slots().is_none() => return,
+            Some(Ending::NoRecordedValue) => return self.no_recorded_values(metric, sample, attributes, to),
+            _ => {}
+        }
+        let time = match sample.ending {
+            Some(Ending::Final(ended)) => ended,
+            _ => self.points.time,
+        };
         let point = |value: u64, start: u64, attributes: Vec<KeyValue>| NumberDataPoint {
             attributes,
             start_time_unix_nano: start,
@@ -156,6 +165,33 @@ impl<'a> Batches<'a> {
                     to.push(point(1, nanos(interface.since).min(time), all));
                 }
             },
+        }
+    }
+
+    /// A point without a value for each series of the metric: Prometheus would answer the last value for five minutes.
+    fn no_recorded_values(
+        &self,
+        metric: &InterfaceMetric,
+        sample: &Sample,
+        attributes: &[KeyValue],
+        to: &mut Vec<NumberDataPoint>,
+    ) {
+        let point = |attributes: Vec<KeyValue>| NumberDataPoint {
+            attributes,
+            time_unix_nano: self.points.time,
+            flags: DataPointFlags::NoRecordedValueMask as u32,
+            ..NumberDataPoint::default()
+        };
+        match metric.measure.slots() {
+            Some(Slots::Directions { .. }) => to.extend(["receive", "transmit"].map(|direction| {
+                let direction = key_value(self.points.options.attributes.direction_key(), direction);
+                point([attributes, &[direction]].concat())
+            })),
+            None if metric.measure == Measure::Info => {
+                let all = self.points.options.attributes.of_info(&sample.interface);
+                to.push(point(all.map(|(key, value)| owned_key_value(key.to_owned(), value)).collect()));
+            }
+            _ => to.push(point(attributes.to_vec())),
         }
     }
 }

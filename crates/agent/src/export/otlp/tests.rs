@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::IfName;
+use iface_core::{FinalCounters, IfName};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint, metric, number_data_point};
 
 use super::*;
 use crate::interface::{Interface, Owner, Pod, Workload, WorkloadKind};
@@ -20,6 +20,8 @@ use crate::testing::{at, changed, eth0, id, pod, pod_interface, reading};
 struct Receiver {
     streams: HashMap<String, (Nanos, u64)>,
     sum: u64,
+    /// Streams with an end: a point without a value.
+    ended: usize,
 }
 
 impl Receiver {
@@ -40,6 +42,11 @@ impl Receiver {
     }
 
     fn add(&mut self, stream: String, point: &NumberDataPoint, is_delta: bool) {
+        if point.flags & DataPointFlags::NoRecordedValueMask as u32 != 0 {
+            assert_eq!(point.value, None);
+            self.ended += usize::from(self.streams.remove(&stream).is_some());
+            return;
+        }
         let Some(number_data_point::Value::AsInt(value)) = point.value else { panic!("an integer") };
         let (start, value) = (point.start_time_unix_nano, value.cast_unsigned());
         let before = self.streams.insert(stream, (start, value));
@@ -103,7 +110,25 @@ impl Node {
     fn export_at(&mut self, interface: &Arc<Interface>, arrives: bool, seconds: u64) {
         self.kernel += 1_000;
         let reading = reading(interface.id.0.get(), self.kernel);
-        let mut points = self.accumulator.collect([interface], &[reading], at(seconds));
+        let points = self.accumulator.collect([interface], &[reading], at(seconds));
+        self.deliver(points, arrives);
+    }
+
+    /// An interval later, nothing exists.
+    fn export_nothing(&mut self, arrives: bool) {
+        self.seconds += 10;
+        let points = self.accumulator.collect([], &[], at(self.seconds));
+        self.deliver(points, arrives);
+    }
+
+    /// The interface is deleted, 1,000 bytes after the last export.
+    fn end(&mut self, interface: &Arc<Interface>) {
+        self.kernel += 1_000;
+        let counters = reading(interface.id.0.get(), self.kernel).counters;
+        self.accumulator.end(interface, &FinalCounters::new(counters, at(self.seconds + 5)));
+    }
+
+    fn deliver(&mut self, mut points: Points, arrives: bool) {
         if let Some(deltas) = &mut self.deltas {
             deltas.convert(&mut points);
         }
@@ -111,12 +136,11 @@ impl Node {
             return;
         }
         let (mut buffer, identity) = (BytesMut::new(), Identity::default());
-        let batch = Batches::new(&points, &identity).next(&mut buffer).unwrap();
+        let Some(batch) = Batches::new(&points, &identity).next(&mut buffer) else { return };
         self.receiver.receive(&buffer);
-        match &mut self.deltas {
-            Some(deltas) => deltas.delivered(&points, &[batch.samples]),
-            None => self.accumulator.delivered(&points, &[batch.samples]),
-        }
+        let samples = [batch.samples];
+        self.deltas.iter_mut().for_each(|deltas| deltas.delivered(&points, &samples));
+        self.accumulator.delivered(&points, &samples);
     }
 
     fn sum(&self) -> (Temporality, u64) {
@@ -138,6 +162,37 @@ fn late_workload() -> [Arc<Interface>; 2] {
 fn labelled(value: &str) -> Arc<Interface> {
     let attributes = vec![("k8s.pod.label.tier".to_owned(), value.to_owned())];
     pod_interface(1, "eth0", &Arc::new(Pod { attributes, ..Pod::clone(&pod("web")) }), at(1))
+}
+
+/// The last bytes of a deleted interface arrive once, after the receiver was away; then the stream ends.
+#[test]
+fn last_traffic_arrives_once() {
+    for mut node in Node::both() {
+        let interface = pod_interface(1, "eth0", &pod("web"), at(1));
+        node.export(&interface, true);
+        node.export(&interface, true);
+        node.end(&interface);
+        node.export_nothing(false);
+        node.expect(1_000);
+        node.export_nothing(true);
+        node.expect(2_000);
+        assert_eq!(node.receiver.ended, 0);
+        (0..3).for_each(|_| node.export_nothing(true));
+        node.expect(2_000);
+        assert_eq!(node.receiver.ended, 1);
+    }
+}
+
+/// A pod that lived between two exports is counted in full.
+#[test]
+fn short_life_arrives_in_full() {
+    for mut node in Node::both() {
+        let before = node.kernel;
+        let interface = pod_interface(1, "eth0", &pod("job"), at(node.seconds + 1));
+        node.end(&interface);
+        (0..3).for_each(|_| node.export_nothing(true));
+        node.expect(before + 1_000);
+    }
 }
 
 #[test]

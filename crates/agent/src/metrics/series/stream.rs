@@ -121,6 +121,17 @@ impl Stream {
         self.restart = true;
     }
 
+    /// Counts from the counters at the arrival of the interface in its namespace.
+    pub(super) fn base(&mut self, counters: [u64; COUNTERS]) {
+        self.bases = counters;
+    }
+
+    /// The last point, made of the final raw counters; no earlier than the point before.
+    pub(super) fn end(&mut self, values: [u64; COUNTERS], ended: Nanos) -> (Counted, Nanos) {
+        let time = self.last.map_or(ended, |last| last.time.max(ended));
+        (self.advance(values, time), time)
+    }
+
     /// Sets the identity in the present export.
     pub(super) fn identify(&mut self, identity: StreamIdentity, attributes: Attributes, reader: Reader) {
         self.id = identity.interface.id;
@@ -142,7 +153,7 @@ impl Stream {
         // A point never starts after its own time, even when the clock was set back meanwhile.
         self.starts = self.starts.map(|start| start.min(now));
         let mut counted = Counted { values, starts: self.starts, complete: self.origin == Origin::Known };
-        counted.values.iter_mut().zip(self.bases).for_each(|(value, base)| *value -= base);
+        counted.values.iter_mut().zip(self.bases).for_each(|(value, base)| *value = value.saturating_sub(base));
         counted
     }
 

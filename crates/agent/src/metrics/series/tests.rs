@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use iface_core::{IfName, Place};
+use iface_core::{Direction, FinalCounters, IfName, Place};
 
 use super::*;
 use crate::metrics::catalog::Scope;
-use crate::metrics::points::Options;
+use crate::metrics::points::{Ending, Options};
 use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
 
 const SECOND: Nanos = 1_000_000_000;
@@ -208,4 +208,79 @@ fn moved_interface_leaves_its_past() {
         let points = accumulator.collect([&moved], &[reading(2, bytes)], at(20));
         assert_eq!(first(&points), (expected, 15 * SECOND));
     }
+}
+
+/// The final counters of an interface that received so many bytes.
+fn final_counters(bytes: u64, ended: u64) -> FinalCounters {
+    FinalCounters::new(reading(1, bytes).counters, at(ended))
+}
+
+fn endings(points: &Points) -> Vec<(String, Option<Ending>)> {
+    points.samples.iter().map(|sample| (sample.interface.name.to_string(), sample.ending)).collect()
+}
+
+/// The final point is repeated until its delivery, then a point without a value, then nothing.
+#[test]
+fn ended_series_has_a_last_point() {
+    let mut accumulator = synced();
+    let (ending, other) = (pod_interface(1, "eth0", &pod("web"), at(5)), pod_interface(2, "eth0", &pod("db"), at(5)));
+    let points = accumulator.collect([&ending, &other], &[reading(1, 70), reading(2, 5)], at(10));
+    accumulator.delivered(&points, &[points.all()]);
+    assert_eq!(accumulator.end(&ending, &final_counters(95, 13)), 0);
+    let last = Some(Ending::Final(13 * SECOND));
+    for round in [20, 30] {
+        let points = accumulator.collect([&other], &[reading(2, 6)], at(round));
+        assert_eq!(endings(&points), [("eth0".to_owned(), last), ("eth0".to_owned(), None)]);
+        assert_eq!(first(&points), (95, 5 * SECOND));
+        let live = points.groups[1].samples.clone();
+        let arrived = if round == 30 { points.all() } else { live };
+        accumulator.delivered(&points, &[arrived]);
+    }
+    let points = accumulator.collect([&other], &[reading(2, 7)], at(40));
+    assert_eq!(points.samples[0].ending, Some(Ending::NoRecordedValue));
+    accumulator.delivered(&points, &[points.all()]);
+    let points = accumulator.collect([&other], &[reading(2, 8)], at(50));
+    assert_eq!(endings(&points), [("eth0".to_owned(), None)]);
+    assert_eq!(first(&points), (8, 5 * SECOND), "the other one continues");
+}
+
+/// A pod that lived between two exports is counted; a link that moved on at once, without a packet, is not.
+#[test]
+fn short_life_is_counted_in_full() {
+    let mut accumulator = synced();
+    let (short, temporary) = (pod_interface(1, "eth0", &pod("job"), at(5)), eth0(2, at(5)));
+    let counters = final_counters(1_070, 6).with_base(reading(1, 1_000).counters);
+    accumulator.end(&short, &counters);
+    accumulator.end(&temporary, &FinalCounters::new(Counters::default(), at(6)));
+    let points = accumulator.collect([], &[], at(10));
+    assert_eq!(endings(&points), [("eth0".to_owned(), Some(Ending::Final(6 * SECOND)))]);
+    assert_eq!(first(&points), (70, 5 * SECOND));
+}
+
+/// The new sandbox of a pod continues the series: the last point of the old one comes first, and no end.
+#[test]
+fn continued_series_does_not_end() {
+    let mut accumulator = synced();
+    let web = pod("web");
+    let (old, new) = (pod_interface(1, "eth0", &web, at(5)), pod_interface(2, "eth0", &web, at(15)));
+    let points = accumulator.collect([&old], &[reading(1, 70)], at(10));
+    accumulator.delivered(&points, &[points.all()]);
+    accumulator.end(&old, &final_counters(80, 12));
+    let points = accumulator.collect([&new], &[reading(2, 3)], at(20));
+    assert_eq!(endings(&points).iter().map(|(_, ending)| ending.is_some()).collect::<Vec<_>>(), [true, false]);
+    accumulator.delivered(&points, &[points.all()]);
+    let points = accumulator.collect([&new], &[reading(2, 4)], at(30));
+    assert_eq!(endings(&points), [("eth0".to_owned(), None)]);
+    accumulator.delivered(&points, &[points.all()]);
+    assert!(accumulator.ended.is_empty());
+}
+
+/// A NIC was the host's before: its series in the pod counts from its arrival.
+#[test]
+fn arrival_is_the_base() {
+    let mut accumulator = synced();
+    let base = Counters::new(Direction::new(60, 6), Direction::new(30, 3)).with_carrier_changes(1);
+    let moved = pod_interface(1, "net1", &pod("web"), at(15));
+    assert_eq!(first(&accumulator.collect([&moved], &[reading(1, 75).with_base(base)], at(20))), (15, 15 * SECOND));
+    assert_eq!(first(&accumulator.collect([&moved], &[reading(1, 80).with_base(base)], at(30))), (20, 15 * SECOND));
 }

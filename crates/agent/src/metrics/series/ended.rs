@@ -1,0 +1,122 @@
+//! Series of interfaces that ended: exported once more with the final counters, then ended for the receiver.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use iface_core::{FinalCounters, InterfaceId};
+
+use super::stream::{Stream, StreamIdentity};
+use super::{Accumulator, clip, is_new};
+use crate::interface::Interface;
+use crate::metrics::points::{Ending, Group, Points, Sample, Subject, SubjectKey, link_key, nanos};
+
+/// Most ended interfaces that wait for a receiver; the oldest are dropped first.
+pub const MOST_ENDED: usize = 10_000;
+
+/// An ended interface, until the last points have arrived.
+#[derive(Debug)]
+pub(super) struct Ended {
+    sample: Sample,
+}
+
+impl Accumulator {
+    /// Takes the final counters of a deleted interface, to be exported with the next points.
+    ///
+    /// An interface that was never exported and carried nothing makes no series, such as a link that a CNI plugin moves
+    /// or renames at once; neither does an interface younger than the minimum age. Returns the number of ended
+    /// interfaces dropped for the limit.
+    pub fn end(&mut self, interface: &Arc<Interface>, counters: &FinalCounters) -> usize {
+        let key = link_key(interface);
+        let is_new = is_new(self.synced, interface);
+        let stream = match self.streams.remove(&key) {
+            Some(stream) if stream.id == interface.id => Some(stream),
+            Some(other) => {
+                self.streams.insert(key, other);
+                None
+            }
+            None => None,
+        };
+        let carried = clip(&counters.carried());
+        let lived = counters.ended.duration_since(interface.since).unwrap_or_default();
+        let is_short = is_new && lived >= self.options.min_age && carried.iter().any(|value| *value > 0);
+        let mut stream = match stream {
+            Some(stream) => stream,
+            None if is_short => {
+                let identity = StreamIdentity::new(&Subject::of(interface), interface);
+                let mut stream = Stream::new(identity, true);
+                stream.base(clip(&counters.base));
+                stream
+            }
+            None => return 0,
+        };
+        let (counted, time) = stream.end(clip(&counters.last), nanos(counters.ended));
+        self.departures.extend(stream.departed());
+        let sample = Sample {
+            interface: interface.clone(),
+            counted: Some(counted),
+            bandwidth: None,
+            ending: Some(Ending::Final(time)),
+        };
+        self.ended.push_back(Ended { sample });
+        let excess = self.ended.len().saturating_sub(MOST_ENDED);
+        self.ended.drain(..excess);
+        excess
+    }
+
+    /// Puts the ended interfaces before all others: a newer interface of the same series has later points.
+    pub(super) fn prepend_ended(&self, points: &mut Points) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let live: HashSet<_> =
+            points.samples.iter().map(|sample| (SubjectKey::of(&sample.interface), sample.interface.name)).collect();
+        // A newer interface continues the series, which does not end then.
+        let continues = |sample: &Sample| {
+            sample.ending == Some(Ending::NoRecordedValue)
+                && live.contains(&(SubjectKey::of(&sample.interface), sample.interface.name))
+        };
+        let ended = self.ended.iter().map(|ended| &ended.sample).filter(|sample| !continues(sample));
+        let mut samples: Vec<Sample> = ended.cloned().collect();
+        drop(live);
+        samples.sort_by(|a, b| SubjectKey::of(&a.interface).cmp(&SubjectKey::of(&b.interface)));
+        let same = |a: &Sample, b: &Sample| SubjectKey::of(&a.interface) == SubjectKey::of(&b.interface);
+        let mut groups: Vec<Group> = Vec::new();
+        let mut start = 0;
+        for chunk in samples.chunk_by(same) {
+            groups.push(Group { subject: Subject::of(&chunk[0].interface), samples: start..start + chunk.len() });
+            start += chunk.len();
+        }
+        for group in &mut points.groups {
+            group.samples = group.samples.start + start..group.samples.end + start;
+        }
+        points.groups.splice(0..0, groups);
+        points.samples.splice(0..0, samples);
+    }
+
+    /// Moves ended interfaces on whose points arrived, and forgets those that are ended for the receiver.
+    pub(super) fn delivered_ended(&mut self, points: &Points, ranges: &[Range<usize>]) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let delivered = ranges.iter().flat_map(|range| &points.samples[range.clone()]);
+        let delivered: HashSet<(InterfaceId, Ending)> =
+            delivered.filter_map(|sample| Some((sample.interface.id, sample.ending?))).collect();
+        let sent: HashSet<InterfaceId> =
+            points.samples.iter().filter(|sample| sample.ending.is_some()).map(|sample| sample.interface.id).collect();
+        self.ended = std::mem::take(&mut self.ended)
+            .into_iter()
+            .filter_map(|Ended { mut sample }| {
+                let ending = sample.ending?;
+                let has_arrived = delivered.contains(&(sample.interface.id, ending));
+                match ending {
+                    // A series that a newer interface continues is not sent, and needs no end.
+                    Ending::NoRecordedValue if has_arrived || !sent.contains(&sample.interface.id) => return None,
+                    Ending::Final(_) if has_arrived => sample.ending = Some(Ending::NoRecordedValue),
+                    _ => {}
+                }
+                Some(Ended { sample })
+            })
+            .collect::<VecDeque<_>>();
+    }
+}
