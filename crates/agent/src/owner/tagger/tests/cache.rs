@@ -35,11 +35,17 @@ fn stale_file_names_no_owner() {
 
 #[test]
 fn loopback_file_proves_nothing() {
-    let lo = interface(1, &netns(1, "cni-a"), "lo", 0, "127.0.0.1/8");
-    let mut old = file("cni-a", &pod("old", Some("u0")), 0, "cni-loopback");
-    (old.interface, old.macs) = (lo.name, Vec::new());
-    let (_, reader) = after([Input::File("f", old), added(&lo)]);
-    assert_eq!(reader.owner(&lo), None);
+    for name in ["cni-a", RANDOM] {
+        let lo = interface(1, &netns(1, name), "lo", 0, "127.0.0.1/8");
+        let mut old = file(name, &pod("old", Some("u0")), 0, "cni-loopback");
+        (old.interface, old.macs) = (lo.name, Vec::new());
+        let (mut tagger, mut reader) = after([Input::File("f", old), added(&lo)]);
+        assert_eq!(reader.owner(&lo), None);
+        give(&mut tagger, added(&interface(2, &lo.netns, "eth0", 7, "")));
+        give(&mut tagger, Input::File("g", file(name, &pod("web", Some("u1")), 7, "podnet")));
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&lo), by("u1", Source::CniCache), "its own file decides");
+    }
 }
 
 #[test]
