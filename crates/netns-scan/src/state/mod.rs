@@ -153,6 +153,7 @@ impl State {
         for (ifindex, known) in namespace.links {
             self.deleted((id, ifindex), known, &GoneLink::unannounced(ifindex));
         }
+        self.doubt_claims((id, 0)..=(id, u32::MAX));
         self.release(|interface| interface.netns.id == id);
     }
 

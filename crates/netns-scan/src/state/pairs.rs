@@ -6,6 +6,8 @@
 //! A move of one end is announced in the two namespaces of the move only, and leaves the claim of
 //! the other end stale. Ends with a contradicted or abandoned claim are therefore asked for again.
 
+use std::ops::RangeInclusive;
+
 use iface_core::{Interface, NetnsId, Peer};
 
 use super::{LinkId, State};
@@ -67,23 +69,31 @@ impl State {
 
     /// Doubts the claims about a link that leaves its namespace.
     pub(super) fn doubt_peer(&mut self, key: LinkId) {
-        let claims: Vec<LinkId> = self.claims.get(&key).into_iter().flatten().copied().collect();
+        self.doubt_claims(key..=key);
+        self.doubtful.extend(self.other_end(key));
+    }
+
+    /// Doubts all claims about links that are gone.
+    pub(super) fn doubt_claims(&mut self, gone: RangeInclusive<LinkId>) {
+        let claims: Vec<LinkId> = self.claims.range(gone).flat_map(|(_, claims)| claims).copied().collect();
         for claim in claims {
-            // The namespace of the peer was found out for the link that leaves.
+            // The namespace of the peer was found out for the link that is gone.
             if let Some(pair @ Pair { place: PairPlace::In(_), .. }) = self.known(claim).and_then(|known| known.pair) {
                 self.claim(claim, Some(Pair { place: PairPlace::Elsewhere, ..pair }));
             }
             self.doubtful.push(claim);
         }
-        self.doubtful.extend(self.other_end(key));
     }
 
     /// Doubts each claim that a changed claim contradicts.
     fn doubt_contradictions(&mut self, key: LinkId) {
-        let named = self.known(key).and_then(|known| known.pair).and_then(|pair| self.named_link(key, pair));
-        if let Some(named) = named {
-            if self.known(named).is_some() && !self.may_name(named, key) {
-                self.doubtful.push(named);
+        let Some(pair) = self.known(key).and_then(|known| known.pair) else { return };
+        if let Some(named) = self.named_link(key, pair) {
+            match self.known(named) {
+                Some(_) if !self.may_name(named, key) => self.doubtful.push(named),
+                // Older than a move of the named link, or newer than its arrival.
+                None if matches!(pair.place, PairPlace::Nsid(_)) => self.doubtful.push(key),
+                _ => {}
             }
             // Only one of several claims can be true.
             let others = self.claims.get(&named).into_iter().flatten();

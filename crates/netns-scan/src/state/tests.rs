@@ -204,8 +204,8 @@ fn contradicted_and_abandoned_ends_are_doubtful() {
     }
     let end =
         |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
-    put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
+    put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     assert_eq!(state.take_doubtful(), [], "both ends agree");
     state.apply(netns(7), Change::NoLink(GoneLink::unannounced(2)), |_| None);
     assert_eq!(state.take_doubtful(), [], "a deletion ends both");
@@ -216,6 +216,43 @@ fn contradicted_and_abandoned_ends_are_doubtful() {
     assert_eq!(state.other_end((HOST, 9)), Some((netns(8), 2)));
     state.apply(HOST, Change::NoLink(GoneLink { moved_to: Some(9), ..GoneLink::unannounced(9) }), |_| None);
     assert_eq!(state.take_doubtful(), [(netns(8), 2)], "the peer went somewhere else");
+}
+
+/// A namespace ends before the notification of the move out of the namespace is read.
+#[test]
+fn claims_about_a_closed_namespace_are_doubtful() {
+    let mut state = State::new(HOST);
+    for inode in [7, 8, 9] {
+        state.open(named(inode, &inode.to_string()));
+    }
+    let end =
+        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
+    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere });
+    put(&mut state, netns(7), end(2, "a", 3), elsewhere(3));
+    put(&mut state, netns(8), end(3, "b", 2), elsewhere(2));
+    state.place_pair(netns(7), 2, netns(8));
+    put(&mut state, netns(9), end(3, "b", 2), elsewhere(2));
+    assert_eq!(state.candidates(netns(9), 3), [], "the claim of the other end is found out");
+    state.take_doubtful();
+    state.close(netns(8));
+    assert_eq!(state.take_doubtful(), [(netns(7), 2)]);
+    assert_eq!(state.candidates(netns(7), 2), [netns(9)]);
+}
+
+/// A dump from before a move is applied after the notification of the move.
+#[test]
+fn claim_about_an_absent_link_is_doubtful() {
+    let mut state = State::new(HOST);
+    for (inode, nsid) in [(7, 3), (8, 4), (9, 5)] {
+        state.open(named(inode, &inode.to_string()));
+        state.set_nsid(netns(inode), nsid);
+    }
+    let end =
+        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
+    put(&mut state, netns(9), end(3, "b", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
+    state.take_doubtful();
+    put(&mut state, netns(7), end(2, "a", 3), Some(Pair { ifindex: 3, place: PairPlace::Nsid(4) }));
+    assert_eq!(state.take_doubtful(), [(netns(7), 2)]);
 }
 
 /// One step of a history.

@@ -13,6 +13,8 @@ use crate::retry::{RETRY, longer};
 const RESYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// Shortest time between two resynchronisations as a multiple of the time that the last one took.
 const RESYNC_SHARE: u32 = 10;
+/// Longest time until the next resynchronisation: lost notifications are made good within a second.
+const RESYNC_LONGEST: Duration = Duration::from_millis(500);
 
 /// Progress of one namespace.
 #[derive(Debug)]
@@ -144,7 +146,8 @@ impl Roster {
         if self.resynced.len() > 64 {
             self.resynced.retain(|_, due| *due > now);
         }
-        self.resynced.insert(id, now + RESYNC_INTERVAL.max(took * RESYNC_SHARE));
+        let pause = (took * RESYNC_SHARE).clamp(RESYNC_INTERVAL, RESYNC_LONGEST);
+        self.resynced.insert(id, now + pause);
     }
 
     /// Time of the next retry.
@@ -228,8 +231,10 @@ mod tests {
         assert_eq!(roster.next_resync(&needed, now), Err(Some(now + RESYNC_INTERVAL)));
         assert_eq!(roster.next_resync(&needed, now + RESYNC_INTERVAL), Ok(ONE));
         assert_eq!(roster.next_resync(&BTreeSet::new(), now), Err(None));
+        roster.resynced(ONE, now, Duration::from_millis(20));
+        assert_eq!(roster.next_resync(&BTreeSet::from([ONE]), now), Err(Some(now + Duration::from_millis(200))));
         roster.resynced(ONE, now, Duration::from_secs(1));
-        assert_eq!(roster.next_resync(&BTreeSet::from([ONE]), now), Err(Some(now + Duration::from_secs(10))));
+        assert_eq!(roster.next_resync(&BTreeSet::from([ONE]), now), Err(Some(now + RESYNC_LONGEST)));
     }
 
     #[test]

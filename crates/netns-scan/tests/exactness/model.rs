@@ -110,7 +110,10 @@ fn run(history: &[Step]) {
     for observer in &mut observers {
         observer.synced();
         assert_exact(observer, &model.netns);
-        observer.until("the ends of each veth name each other", EXACT, |replay| model.peers_are(replay));
+        if !observer.is_within(EXACT, |replay| model.strangers(replay).is_empty()) {
+            let engine = observer.informer().handle().status().engine;
+            panic!("{engine:?}: ends without their peer: {:#?}", model.strangers(observer.replay()));
+        }
     }
     model.clear();
     for observer in &mut observers {
@@ -192,17 +195,24 @@ impl Model {
         }
     }
 
-    /// Whether each end of a veth has the other end as its peer.
-    fn peers_are(&self, replay: &Replay) -> bool {
+    /// Ends of veths whose peer is not told, each with the other end.
+    fn strangers(&self, replay: &Replay) -> Vec<String> {
         let place = |link: &Link| link.place.clone().unwrap_or_else(|| "host".to_owned());
-        let has_peer = |link: &Link, other: &Link| {
-            let peer = replay.find(&place(link), &link.name).and_then(|interface| interface.peer.clone());
-            peer.is_some_and(|peer| peer.name == *other.name && peer.netns.place.to_string() == place(other))
+        let peer = |link: &Link| replay.find(&place(link), &link.name).and_then(|interface| interface.peer.clone());
+        let is = |peer: &iface_core::Peer, other: &Link| {
+            peer.name == *other.name && peer.netns.place.to_string() == place(other)
         };
-        self.links.iter().all(|link| {
-            let mut others = self.links.iter().filter(|other| other.pair == link.pair && other.name != link.name);
-            others.all(|other| has_peer(link, other))
-        })
+        let ends = self.links.iter().flat_map(|link| {
+            let others = self.links.iter().filter(|other| other.pair == link.pair && other.name != link.name);
+            others.map(move |other| (link, other))
+        });
+        let strangers = ends.filter(|(link, other)| !peer(link).is_some_and(|peer| is(&peer, other)));
+        strangers
+            .map(|(link, other)| {
+                let ends = [link, other].map(|end| format!("{}/{}", place(end), end.name));
+                format!("{} is the peer of {}; told is {:?}", ends[1], ends[0], peer(link).map(|peer| peer.name))
+            })
+            .collect()
     }
 
     /// A bridge cannot be a port of a bridge.
