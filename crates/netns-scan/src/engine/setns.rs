@@ -353,15 +353,20 @@ impl Engine for SetnsEngine {
                 link = message.link().ok().flatten();
             }
         });
-        // The deletion of the link is among the notifications.
-        if let Some(link) = result.ok().and(link) {
+        let reply = result.ok().and(link);
+        // Older than the reply, the deletion of the link included.
+        self.take_in(token, notifications, state);
+        if let Some(link) = reply
+            && let Some(connection) = self.connections.get_mut(&token)
+        {
+            let mut later = Notifications::default();
             if is_far(&link) {
-                connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut notifications);
+                connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
             }
             self.unplaced.extend(connection.unplaced(self.host, &link));
             state.complete_pair(id, &link, connection.pair(self.host, &link));
+            self.take_in(token, later, state);
         }
-        self.take_in(token, notifications, state);
         self.place_pairs(state);
         self.sleep();
     }

@@ -39,6 +39,8 @@ pub(crate) struct State {
     readdressed: Vec<LinkId>,
     /// Ends to ask the kernel for again: announced before their peer existed, or contradicted.
     doubtful: Vec<LinkId>,
+    /// Ends that named an unknown link: doubtful, unless the other end appears in the same turn.
+    suspects: Vec<LinkId>,
     /// Deleted ends that wait for the last message of their peer.
     departing: Vec<Departing>,
     /// Links that left a namespace and have not arrived in another one.
@@ -101,6 +103,7 @@ impl State {
             unsettled: Vec::new(),
             readdressed: Vec::new(),
             doubtful: Vec::new(),
+            suspects: Vec::new(),
             departing: Vec::new(),
             moved: VecDeque::new(),
             last_id: 0,
@@ -281,6 +284,7 @@ impl State {
         let key = (id, link.ifindex);
         // The kind of a link never changes: another kind is another link under a reused ifindex.
         if self.known(key).is_some_and(|known| known.interface.kind != link.kind) {
+            self.doubt_peer(key);
             self.remove(id, &GoneLink::unannounced(link.ifindex));
         }
         let Some(known) = self.known_mut(key) else {

@@ -50,6 +50,8 @@ impl State {
     /// Ends whose peer is to be requested from the kernel.
     pub(crate) fn take_doubtful(&mut self) -> Vec<LinkId> {
         let mut doubtful = std::mem::take(&mut self.doubtful);
+        let suspects = std::mem::take(&mut self.suspects);
+        doubtful.extend(suspects.into_iter().filter(|key| self.other_end(*key).is_none()));
         doubtful.sort_unstable();
         doubtful.dedup();
         doubtful.retain(|key| self.known(*key).is_some());
@@ -92,7 +94,7 @@ impl State {
             match self.known(named) {
                 Some(_) if !self.may_name(named, key) => self.doubtful.push(named),
                 // Older than a move of the named link, or newer than its arrival.
-                None if matches!(pair.place, PairPlace::Nsid(_)) => self.doubtful.push(key),
+                None => self.suspects.push(key),
                 _ => {}
             }
             // Only one of several claims can be true.
@@ -126,11 +128,10 @@ impl State {
     /// Changes a link's claim about its peer.
     pub(super) fn set_pair(&mut self, key: LinkId, pair: Option<Pair>) {
         let Some(known) = self.known_mut(key) else { return };
-        // A found peer stays valid until the link's claim changes.
+        // A namespace that was found out stays valid until the link there is gone or the claim changes.
         if let (Some(before), Some(now)) = (known.pair, pair)
             && matches!((before.place, now.place), (PairPlace::In(_), PairPlace::Elsewhere))
             && before.ifindex == now.ifindex
-            && known.interface.peer.is_some()
         {
             return;
         }

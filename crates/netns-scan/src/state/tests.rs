@@ -239,6 +239,22 @@ fn claims_about_a_closed_namespace_are_doubtful() {
     assert_eq!(state.candidates(netns(7), 2), [netns(9)]);
 }
 
+/// A notification arrives between the request that finds the peer's namespace and the next events.
+#[test]
+fn found_namespace_outlives_a_notification() {
+    let mut state = State::new(HOST);
+    for inode in [7, 8] {
+        state.open(named(inode, &inode.to_string()));
+    }
+    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere });
+    put(&mut state, netns(7), link(2, "a"), elsewhere(3));
+    put(&mut state, netns(8), link(3, "b"), elsewhere(2));
+    state.place_pair(netns(7), 2, netns(8));
+    put(&mut state, netns(7), Link { mtu: 1_300, ..link(2, "a") }, elsewhere(3));
+    assert_eq!(state.other_end((netns(7), 2)), Some((netns(8), 3)));
+    assert_eq!(state.other_end((netns(8), 3)), Some((netns(7), 2)));
+}
+
 /// A dump from before a move is applied after the notification of the move.
 #[test]
 fn claim_about_an_absent_link_is_doubtful() {
