@@ -10,7 +10,7 @@ use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::asleep::Asleep;
-use self::connection::{Connection, Notifications, is_far};
+use self::connection::{Connection, Notifications, Unplaced, is_far};
 use super::{Engine, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
@@ -41,7 +41,7 @@ pub(crate) struct SetnsEngine {
     needs_resync: BTreeSet<NetnsId>,
     /// Links with a peer in another namespace than the host's: the nsid of the peer's namespace
     /// in the link's.
-    unplaced: BTreeMap<(NetnsId, u32), i32>,
+    unplaced: BTreeMap<(NetnsId, u32), Unplaced>,
     /// Datagrams in a full queue.
     most_queued: usize,
     buffer: Box<[u8]>,
@@ -166,9 +166,10 @@ impl SetnsEngine {
     /// Finds peers in namespaces other than the host's.
     ///
     /// An nsid is valid only in the namespace that assigned the nsid, so each candidate
-    /// is compared in the assigning namespace.
+    /// is compared in the assigning namespace. The peer may have moved since a notification or a dump,
+    /// so an end that no candidate fits is asked for.
     fn place_pairs(&mut self, state: &mut State) {
-        while let Some(((id, ifindex), far)) = self.unplaced.pop_first() {
+        while let Some(((id, ifindex), Unplaced { nsid: far, is_asked })) = self.unplaced.pop_first() {
             for candidate in state.candidates(id, ifindex) {
                 let Some(file) = self.open_file(candidate) else { continue };
                 // Fails where the namespace is gone, and the loop ends.
@@ -182,6 +183,9 @@ impl SetnsEngine {
                     state.place_pair(id, ifindex, candidate);
                 }
                 self.take_in(token, notifications, state);
+            }
+            if !is_asked {
+                state.doubt_unplaced(id, ifindex);
             }
         }
     }
@@ -363,7 +367,8 @@ impl Engine for SetnsEngine {
             if is_far(&link) {
                 connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
             }
-            self.unplaced.extend(connection.unplaced(self.host, &link));
+            let unplaced = connection.unplaced(self.host, &link);
+            self.unplaced.extend(unplaced.map(|(key, unplaced)| (key, Unplaced { is_asked: true, ..unplaced })));
             state.complete_pair(id, &link, connection.pair(self.host, &link));
             self.take_in(token, later, state);
         }

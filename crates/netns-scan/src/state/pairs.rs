@@ -69,6 +69,15 @@ impl State {
         }
     }
 
+    /// Doubts the claim of an end whose peer is in a namespace that was not found.
+    pub(crate) fn doubt_unplaced(&mut self, id: NetnsId, ifindex: u32) {
+        let key = (id, ifindex);
+        let pair = self.known(key).and_then(|known| known.pair);
+        if pair.is_some_and(|pair| pair.place == PairPlace::Elsewhere) && self.other_end(key).is_none() {
+            self.doubtful.push(key);
+        }
+    }
+
     /// Doubts the claims about a link that leaves its namespace.
     pub(super) fn doubt_peer(&mut self, key: LinkId) {
         self.doubt_claims(key..=key);

@@ -19,6 +19,15 @@ pub(super) struct Connection {
     pub(super) host_nsid: Option<i32>,
 }
 
+/// A link whose peer is in another namespace than the host's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unplaced {
+    /// The nsid of the peer's namespace in the link's.
+    pub(super) nsid: i32,
+    /// The nsid is from a request for the link, not from a notification or a dump.
+    pub(super) is_asked: bool,
+}
+
 /// Notifications of a socket, received with or without a request.
 #[derive(Debug, Default)]
 pub(super) struct Notifications {
@@ -77,9 +86,9 @@ impl Connection {
     }
 
     /// The nsid of the peer's namespace, for a link whose peer is neither here nor in the host's namespace.
-    pub(super) fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), i32)> {
+    pub(super) fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), Unplaced)> {
         let far = link.pair?.nsid.filter(|nsid| self.wanted.id != host && self.host_nsid != Some(*nsid))?;
-        Some(((self.wanted.id, link.ifindex), far))
+        Some(((self.wanted.id, link.ifindex), Unplaced { nsid: far, is_asked: false }))
     }
 
     pub(super) fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
