@@ -4,6 +4,7 @@
 //! decides, and [`WithOwners`] adds the decision to the events of an informer.
 
 pub mod cni;
+mod index;
 pub mod kube;
 mod leaks;
 pub mod model;

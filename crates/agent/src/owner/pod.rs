@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::interface::Pod;
 
+use crate::owner::index::remove_value;
 use crate::owner::kube::multus::NetworkStatus;
 
 /// Number of remembered uids.
@@ -142,13 +143,7 @@ impl Pods {
     /// Drops a record without remembering the pod as deleted.
     pub(in crate::owner) fn forget(&mut self, uid: &Arc<str>) -> Option<PodRecord> {
         let record = self.by_uid.remove(uid)?;
-        let name = PodName::from(record.pod.as_ref());
-        if let Some(uids) = self.by_name.get_mut(&name) {
-            uids.remove(uid);
-            if uids.is_empty() {
-                self.by_name.remove(&name);
-            }
-        }
+        remove_value(&mut self.by_name, &PodName::from(record.pod.as_ref()), uid);
         Some(record)
     }
 

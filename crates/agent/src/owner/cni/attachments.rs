@@ -12,6 +12,7 @@ use iface_core::{MacAddr, Netns, NetnsId, NetnsName};
 use crate::owner::cni::clues::Clues;
 use crate::owner::cni::network::{Match, Network};
 use crate::owner::cni::result::{Attachment, Evidence, is_random_uuid};
+use crate::owner::index::remove_value;
 use crate::owner::pod::same_pod;
 
 /// Attachments by the name of their namespace.
@@ -95,12 +96,12 @@ impl Attachments {
         let Some(file) = self.files.remove(path) else { return touched };
         self.clues.remove(path, &file.attachment);
         if let Some(netns) = file.attachment.netns {
-            remove_from(&mut self.by_netns, &netns, path);
+            remove_value(&mut self.by_netns, &netns, path);
             touched.names.push(netns);
         }
         if let Some(bound) = file.bound {
             self.proven -= 1;
-            remove_from(&mut self.found, &bound.id, path);
+            remove_value(&mut self.found, &bound.id, path);
             touched.found.push(bound.id);
         }
         touched
@@ -191,15 +192,6 @@ impl Attachments {
 
 fn is_of_newest(one: &Attachment, newest: &Attachment) -> bool {
     one.written >= newest.written || same_pod(&one.pod, &newest.pod)
-}
-
-fn remove_from<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Arc<Path>>>, key: &K, path: &Path) {
-    if let Some(paths) = index.get_mut(key) {
-        paths.remove(path);
-        if paths.is_empty() {
-            index.remove(key);
-        }
-    }
 }
 
 /// Result of the comparison of an interface with the files.

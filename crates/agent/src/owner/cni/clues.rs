@@ -8,6 +8,7 @@ use std::sync::Arc;
 use iface_core::{IfName, MacAddr};
 
 use crate::owner::cni::result::Attachment;
+use crate::owner::index::remove_value;
 
 /// A property of an interface that a file may mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,11 +34,7 @@ impl Clues {
 
     pub(in crate::owner) fn remove(&mut self, path: &Path, attachment: &Attachment) {
         for clue in attachment.clues() {
-            let Some(paths) = self.0.get_mut(&clue) else { continue };
-            paths.remove(path);
-            if paths.is_empty() {
-                self.0.remove(&clue);
-            }
+            remove_value(&mut self.0, &clue, path);
         }
     }
 

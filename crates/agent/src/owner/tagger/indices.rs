@@ -10,6 +10,7 @@ use iface_core::{InterfaceId, Netns, NetnsId, NetnsName, Place};
 use ipnet::IpNet;
 
 use super::{LEFT, Space, Tagger};
+use crate::owner::index::remove_value;
 use crate::owner::pod::PodName;
 use crate::owner::tagger::decision::Decision;
 
@@ -131,13 +132,8 @@ impl Tagger {
         if before == now {
             return;
         }
-        if let Some((far, interface)) = before
-            && let Some(ends) = self.host_ends.get_mut(&far)
-        {
-            ends.remove(&interface);
-            if ends.is_empty() {
-                self.host_ends.remove(&far);
-            }
+        if let Some((far, interface)) = before {
+            remove_value(&mut self.host_ends, &far, &interface);
         }
         if let Some((far, interface)) = now {
             self.host_ends.entry(far).or_default().insert(interface);
@@ -165,21 +161,11 @@ fn missing_from<'a>(those: &'a [IpNet], these: &'a [IpNet]) -> impl Iterator<Ite
 }
 
 fn unindex(by_name: &mut BTreeMap<NetnsName, BTreeSet<NetnsId>>, place: &Place, id: NetnsId) {
-    let Place::Named(name) = place else { return };
-    if let Some(ids) = by_name.get_mut(name) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            by_name.remove(name);
-        }
+    if let Place::Named(name) = place {
+        remove_value(by_name, name, &id);
     }
 }
 
 pub(super) fn unindex_pod(tagged: &mut BTreeMap<PodName, BTreeSet<NetnsId>>, decision: &Decision, id: NetnsId) {
-    let name = PodName::from(decision.pod.as_ref());
-    if let Some(ids) = tagged.get_mut(&name) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            tagged.remove(&name);
-        }
-    }
+    remove_value(tagged, &PodName::from(decision.pod.as_ref()), &id);
 }

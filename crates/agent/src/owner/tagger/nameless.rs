@@ -17,6 +17,7 @@ use super::Tagger;
 use crate::owner::cni::attachments::{Bound, File};
 use crate::owner::cni::clues::Clue;
 use crate::owner::cni::result::{Attachment, has_parents_mac, is_evidence};
+use crate::owner::index::remove_value;
 
 /// Interfaces by the clues of files.
 #[derive(Debug, Default)]
@@ -38,18 +39,9 @@ impl Traces {
 
     fn remove(&mut self, one: &Interface) {
         if one.netns.is_host() {
-            take(&mut self.by_name, one.name, one.id);
+            remove_value(&mut self.by_name, &one.name, &one.id);
         } else if let Some(mac) = one.mac {
-            take(&mut self.by_mac, mac, one.id);
-        }
-    }
-}
-
-fn take<K: Ord>(index: &mut BTreeMap<K, BTreeSet<InterfaceId>>, key: K, id: InterfaceId) {
-    if let Some(ids) = index.get_mut(&key) {
-        ids.remove(&id);
-        if ids.is_empty() {
-            index.remove(&key);
+            remove_value(&mut self.by_mac, &mac, &one.id);
         }
     }
 }
