@@ -21,11 +21,14 @@ fn page(options: Options, format: Format) -> String {
     let readings = [1, 2, 3, 4].map(|number| reading(number, number * 1000));
     let points = accumulator.collect(&interfaces, &readings, at(10));
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    text_of(&points, &identity, format)
+}
+
+fn text_of(points: &Points, identity: &Identity, format: Format) -> String {
     let own = ResourceMetrics::default();
     let mut text = Vec::new();
-    Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() }
-        .write(format, &mut text)
-        .unwrap();
+    let page = Page { points: Some(points), identity, own: &own, process: Process::default() };
+    page.write(format, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -72,15 +75,7 @@ fn info_series_have_workload_and_addresses() {
     let points = Accumulator::for_reader(Reader::Page, options).collect(&interfaces, &[reading(1, 1)], at(10));
     // The attribute takes precedence, as on the Resources.
     let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
-    let mut text = Vec::new();
-    let page = Page {
-        points: Some(&points),
-        identity: &identity,
-        own: &ResourceMetrics::default(),
-        process: Process::default(),
-    };
-    page.write(Format::Text, &mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    let text = text_of(&points, &identity, Format::Text);
     let pod = "k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
     for expected in [
         &*format!("k8s_pod_network_interface_up{{{pod},network_interface_name=\"eth0\",k8s_node_name=\"n1\"}} 1\n"),
@@ -110,15 +105,7 @@ fn labels_from_outside_break_no_line() {
     let again = Arc::new(Pod { uid: Some("uid-2".into()), ..Pod::clone(&odd) });
     let interfaces = [pod_interface(1, "eth0", &odd, at(1)), pod_interface(2, "eth0", &again, at(1))];
     let points = Accumulator::default().collect(&interfaces, &[], at(10));
-    let mut text = Vec::new();
-    let page = Page {
-        points: Some(&points),
-        identity: &identity,
-        own: &ResourceMetrics::default(),
-        process: Process::default(),
-    };
-    page.write(Format::Text, &mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    let text = text_of(&points, &identity, Format::Text);
     for expected in [",team_name=\"b;a;b\"} 1\n", "_name_=\"x\"", "k8s_pod_label_ops_managed=\"a;b\","] {
         assert!(text.contains(expected), "{expected}\nnot in\n{text}");
     }
@@ -153,15 +140,7 @@ fn page_of(interfaces: &[Arc<Interface>], names: PageNames) -> String {
     let options = Options::default().for_page(names);
     let points = Accumulator::for_reader(Reader::Page, options).collect(interfaces, &readings, at(10));
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
-    let mut text = Vec::new();
-    let page = Page {
-        points: Some(&points),
-        identity: &identity,
-        own: &ResourceMetrics::default(),
-        process: Process::default(),
-    };
-    page.write(Format::Text, &mut text).unwrap();
-    String::from_utf8(text).unwrap()
+    text_of(&points, &identity, Format::Text)
 }
 
 #[test]
@@ -221,11 +200,7 @@ fn protocols_of_pods_are_shown() {
     let values = std::array::from_fn(|number| (number != 10).then_some(number as u64));
     points.protocols.insert("uid-web".into(), values);
     let identity = Identity { node: "n1".into(), attributes: Vec::new() };
-    let own = ResourceMetrics::default();
-    let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };
-    let mut text = Vec::new();
-    page.write(Format::Text, &mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    let text = text_of(&points, &identity, Format::Text);
     let web = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"";
     for expected in [
         format!(
@@ -254,13 +229,10 @@ fn created_needs_a_known_start() {
     let mut page = |now, format| {
         let points = accumulator.collect(&interfaces, &readings, now);
         let identity = Identity { node: "n1".into(), attributes: Vec::new() };
-        let own = ResourceMetrics::default();
-        let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };
-        let mut text = Vec::new();
-        page.write(format, &mut text).unwrap();
+        let text = text_of(&points, &identity, format);
         // The clock is set back between two pages.
         accumulator.set_back(Duration::from_secs(5));
-        String::from_utf8(text).unwrap()
+        text
     };
     let text = page(at(10), Format::OpenMetrics);
     let web = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",\
