@@ -197,17 +197,13 @@ impl Rtnl {
     /// Adds an address to a link; IPv6 without duplicate address detection, usable at once.
     #[track_caller]
     pub fn add_address(&self, name: &str, address: IpNet) {
-        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} for {address}"));
-        let request = address_request(libc::RTM_NEWADDR, NEW, index, address, address.addr());
-        self.must(request, format_args!("add {address} to {name}"));
+        self.add_point_to_point(name, address, address.addr());
     }
 
     /// Removes an address.
     #[track_caller]
     pub fn remove_address(&self, name: &str, address: IpNet) {
-        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
-        let request = address_request(libc::RTM_DELADDR, 0, index, address, address.addr());
-        self.must(request, format_args!("remove {address} from {name}"));
+        self.remove_point_to_point(name, address, address.addr());
     }
 
     /// Adds an address with a peer, as on a point-to-point link.

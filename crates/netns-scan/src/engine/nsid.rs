@@ -268,7 +268,7 @@ impl NsidEngine {
         let deleted = dump.deleted();
         let pair = |link: &Link| self.pair(link);
         match is_complete {
-            true => state.replace(id, deleted, dump.finish(), pair),
+            true => state.replace(id, &deleted, dump.finish(), pair),
             false => state.merge(id, &deleted, dump.finish(), pair),
         }
         dumped.and(if is_complete { Ok(()) } else { Err(RequestError::Failed(incomplete())) })

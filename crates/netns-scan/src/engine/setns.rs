@@ -248,7 +248,7 @@ impl SetnsEngine {
         self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
         let pair = |link: &Link| connection.pair(self.host, link);
         match is_complete {
-            true => state.replace(connection.wanted.id, deleted, listed, pair),
+            true => state.replace(connection.wanted.id, &deleted, listed, pair),
             false => state.merge(connection.wanted.id, &deleted, listed, pair),
         }
         if later.overruns > 0 {

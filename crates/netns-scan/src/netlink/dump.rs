@@ -32,7 +32,7 @@ impl Dump {
         match part {
             Change::Link(link) => _ = self.links.insert(link.ifindex, link),
             Change::Address(address) => self.addresses.push(address),
-            Change::NoLink { .. } | Change::NoAddress(_) => {}
+            Change::NoLink(_) | Change::NoAddress(_) => {}
         }
     }
 
@@ -119,29 +119,7 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use iface_core::{IfName, OperState};
-
     use super::*;
-
-    fn link(ifindex: u32, name: &str) -> Link {
-        Link {
-            ifindex,
-            name: IfName::new(name).unwrap(),
-            mac: None,
-            kind: None,
-            oper_state: OperState::Up,
-            admin_up: true,
-            mtu: 1500,
-            pair: None,
-            master: None,
-            lower: None,
-            lower_nsid: None,
-            alias: None,
-            alt_names: Box::default(),
-            carrier_changes: 0,
-            counters: None,
-        }
-    }
 
     fn deleted(ifindex: u32) -> Change {
         Change::NoLink(GoneLink::unannounced(ifindex))
@@ -158,10 +136,10 @@ mod tests {
     #[test]
     fn last_notification_of_a_link_wins() {
         let mut dump = Dump::default();
-        dump.dumped(Change::Link(link(5, "new")));
-        dump.notified(Change::Link(link(5, "old")));
+        dump.dumped(Change::Link(Link::plain(5, "new")));
+        dump.notified(Change::Link(Link::plain(5, "old")));
         dump.notified(deleted(5));
-        dump.notified(Change::Link(link(5, "new")));
+        dump.notified(Change::Link(Link::plain(5, "new")));
         assert_eq!(names(dump), ["new"]);
     }
 
@@ -170,8 +148,8 @@ mod tests {
         let mut dump = Dump::default();
         dump.notified(deleted(5));
         dump.notified(Change::NoAddress(address(6, "10.0.0.1/24")));
-        dump.dumped(Change::Link(link(5, "ghost")));
-        dump.dumped(Change::Link(link(6, "real")));
+        dump.dumped(Change::Link(Link::plain(5, "ghost")));
+        dump.dumped(Change::Link(Link::plain(6, "real")));
         dump.dumped(Change::Address(address(6, "10.0.0.1/24")));
         let dumped = dump.finish();
         assert_eq!(dumped.len(), 1);
@@ -182,9 +160,9 @@ mod tests {
     #[test]
     fn a_dump_cut_short_is_incomplete() {
         let mut dump = Dump::default();
-        dump.dumped(Change::Link(link(2, "eth0")));
+        dump.dumped(Change::Link(Link::plain(2, "eth0")));
         assert!(!dump.is_complete(), "no loopback");
-        dump.dumped(Change::Link(link(1, "lo")));
+        dump.dumped(Change::Link(Link::plain(1, "lo")));
         assert!(dump.is_complete());
         dump.dumped(Change::Address(address(3, "10.0.0.1/24")));
         assert!(!dump.is_complete(), "an address without its link");
@@ -197,7 +175,7 @@ mod tests {
     fn addresses_are_grouped_without_duplicates() {
         let mut dump = Dump::default();
         for ifindex in [1, 2, 3] {
-            dump.dumped(Change::Link(link(ifindex, "x")));
+            dump.dumped(Change::Link(Link::plain(ifindex, "x")));
         }
         for net in ["fe80::1/64", "10.0.0.1/8", "0.0.0.0/0"] {
             dump.dumped(Change::Address(address(2, net)));

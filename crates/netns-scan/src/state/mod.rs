@@ -169,17 +169,16 @@ impl State {
     pub(crate) fn replace(
         &mut self,
         id: NetnsId,
-        mut deleted: Vec<GoneLink>,
+        deleted: &[GoneLink],
         listed: Vec<DumpedLink>,
         pair: impl Fn(&Link) -> Option<Pair>,
     ) {
+        self.leave(id, deleted);
         let Some(namespace) = self.namespaces.get(&id) else { return };
-        let is_deleted = |ifindex| deleted.iter().any(|gone: &GoneLink| gone.ifindex == ifindex);
         let is_listed = |ifindex: u32| listed.binary_search_by_key(&ifindex, |listed| listed.link.ifindex).is_ok();
-        let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex) && !is_deleted(*ifindex));
+        let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex));
         let unseen: Vec<GoneLink> = unseen.map(GoneLink::unannounced).collect();
-        deleted.extend(unseen);
-        self.leave(id, &deleted);
+        self.leave(id, &unseen);
         for DumpedLink { link, addresses, .. } in listed {
             let pair = pair(&link);
             self.put(id, &link, pair, Addresses::All(addresses));
@@ -249,16 +248,19 @@ impl State {
 
     /// Stages `Synced`.
     pub(crate) fn synced(&mut self) {
-        self.readdress();
-        self.settle();
+        self.stage_changes();
         self.staged.push(Event::Synced);
     }
 
     /// Finds peers and addresses, then returns the events since the last call.
     pub(crate) fn take_events(&mut self) -> Coalesce {
+        self.stage_changes();
+        std::mem::take(&mut self.staged)
+    }
+
+    fn stage_changes(&mut self) {
         self.readdress();
         self.settle();
-        std::mem::take(&mut self.staged)
     }
 
     /// The lower interface of a link, as far as known.

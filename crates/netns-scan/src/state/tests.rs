@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use iface_core::{Changes, IfName, Kind, MacAddr, OperState};
+use iface_core::{Changes, Kind, MacAddr};
 use proptest::prelude::*;
 
 use super::*;
@@ -21,23 +21,13 @@ fn named(inode: u64, name: &str) -> Netns {
 }
 
 fn link(ifindex: u32, name: &str) -> Link {
-    Link {
-        ifindex,
-        name: IfName::new(name).unwrap(),
-        mac: Some(MacAddr::from([2, 0, 0, 0, 0, 1])),
-        kind: Some(Kind::new("veth")),
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        pair: None,
-        master: None,
-        lower: None,
-        lower_nsid: None,
-        alias: None,
-        alt_names: Box::default(),
-        carrier_changes: 0,
-        counters: None,
-    }
+    let (mac, kind) = (Some(MacAddr::from([2, 0, 0, 0, 0, 1])), Some(Kind::new("veth")));
+    Link { mac, kind, ..Link::plain(ifindex, name) }
+}
+
+/// A veth whose message names this peer in another namespace.
+fn end(ifindex: u32, name: &str, peer: u32) -> Link {
+    Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) }
 }
 
 fn put(state: &mut State, id: NetnsId, link: Link, pair: Option<Pair>) {
@@ -202,8 +192,6 @@ fn contradicted_and_abandoned_ends_are_doubtful() {
         state.open(named(inode, &inode.to_string()));
         state.set_nsid(netns(inode), nsid);
     }
-    let end =
-        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
     put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     assert_eq!(state.take_doubtful(), [], "both ends agree");
@@ -225,8 +213,6 @@ fn claims_about_a_closed_namespace_are_doubtful() {
     for inode in [7, 8, 9] {
         state.open(named(inode, &inode.to_string()));
     }
-    let end =
-        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
     let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere });
     put(&mut state, netns(7), end(2, "a", 3), elsewhere(3));
     put(&mut state, netns(8), end(3, "b", 2), elsewhere(2));
@@ -263,8 +249,6 @@ fn claim_about_an_absent_link_is_doubtful() {
         state.open(named(inode, &inode.to_string()));
         state.set_nsid(netns(inode), nsid);
     }
-    let end =
-        |ifindex, name, peer| Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) };
     put(&mut state, netns(9), end(3, "b", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     state.take_doubtful();
     put(&mut state, netns(7), end(2, "a", 3), Some(Pair { ifindex: 3, place: PairPlace::Nsid(4) }));
@@ -352,7 +336,7 @@ proptest! {
                         addresses: Vec::new(),
                         removed: Vec::new(),
                     };
-                    state.replace(id_of(netns), Vec::new(), links.into_iter().map(listed).collect(), |_| None);
+                    state.replace(id_of(netns), &[], links.into_iter().map(listed).collect(), |_| None);
                 }
                 Step::Read => {
                     let mut events = state.take_events();

@@ -66,6 +66,30 @@ pub struct Link {
     pub counters: Option<Counters>,
 }
 
+#[cfg(test)]
+impl Link {
+    /// A link with this index and name that is up, and has nothing else.
+    pub(crate) fn plain(ifindex: u32, name: &str) -> Self {
+        Self {
+            ifindex,
+            name: IfName::new(name).unwrap(),
+            mac: None,
+            kind: None,
+            oper_state: OperState::Up,
+            admin_up: true,
+            mtu: 1500,
+            pair: None,
+            master: None,
+            lower: None,
+            lower_nsid: None,
+            alias: None,
+            alt_names: Box::default(),
+            carrier_changes: 0,
+            counters: None,
+        }
+    }
+}
+
 impl Link {
     /// Whether the link is a paired device whose peer the message does not name: when the kernel
     /// creates a pair, it announces the first device before the second exists.
@@ -134,9 +158,7 @@ impl GoneLink {
     pub fn unannounced(ifindex: u32) -> Self {
         Self { ifindex, counters: None, moved_to: None }
     }
-}
 
-impl GoneLink {
     fn read(ifindex: u32, attributes: &[u8]) -> Result<Self, Malformed> {
         let mut gone = Self::unannounced(ifindex);
         let (mut new_nsid, mut new_ifindex, mut carrier_changes) = (None, ifindex, 0);

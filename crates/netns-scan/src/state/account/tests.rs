@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use iface_core::{Coalesce, Direction, IfName, Kind, MacAddr, Netns, NetnsId, OperState, Place};
+use iface_core::{Coalesce, Direction, Kind, MacAddr, Netns, NetnsId, Place};
 
 use super::*;
 use crate::netlink::dump::{Change, DumpedLink};
@@ -13,23 +13,8 @@ const INSIDE: Pair = Pair { ifindex: 2, place: PairPlace::Nsid(3) };
 const OUTSIDE: Pair = Pair { ifindex: 9, place: PairPlace::Host };
 
 fn link(ifindex: u32, name: &str, kind: Option<&str>, counters: Option<Counters>) -> Link {
-    Link {
-        ifindex,
-        name: IfName::new(name).unwrap(),
-        mac: Some(MacAddr::from([2, 0, 0, 0, 0, 1])),
-        kind: kind.map(Kind::new),
-        oper_state: OperState::Up,
-        admin_up: true,
-        mtu: 1500,
-        pair: None,
-        master: None,
-        lower: None,
-        lower_nsid: None,
-        alias: None,
-        alt_names: Box::default(),
-        carrier_changes: 0,
-        counters,
-    }
+    let mac = Some(MacAddr::from([2, 0, 0, 0, 0, 1]));
+    Link { mac, kind: kind.map(Kind::new), counters, ..Link::plain(ifindex, name) }
 }
 
 fn counted(receive: u64, transmit: u64) -> Counters {
