@@ -17,7 +17,8 @@ SCHEMA = CHART / "values.schema.json"
 BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of values -->"
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
 # Settings with a chart value of their own, or fixed in a pod.
-OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations", "netns-dir",
+OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include-netns", "exclude-netns", "exclude-host-ends",
+         "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
@@ -264,7 +265,8 @@ class Chart(unittest.TestCase):
             return daemonset["spec"]["template"]["metadata"]["annotations"].get("checksum/config")
         self.assertEqual(checksum(), checksum("podLabels.c=d"))
         self.assertNotEqual(checksum(), checksum("otlp.interval=1m"))
-        for reloaded in ("interfaces[0]=a", "excludeInterfaces[0]=a", "interfaceIPs[0]=10.0.0.0/8", "attach.labels[0]=a", "attach.annotations[0]=a"):
+        for reloaded in ("interfaces[0]=a", "excludeInterfaces[0]=a", "interfaceIPs[0]=10.0.0.0/8", "includeNetns[0]=a", "excludeNetns[0]=a",
+                         "excludeHostEnds=true", "attach.labels[0]=a", "attach.annotations[0]=a"):
             with self.subTest(reloaded):
                 self.assertEqual(checksum(), checksum(reloaded))
                 self.assertNotEqual(checksum("rollOnConfigChange=always"), checksum("rollOnConfigChange=always", reloaded))

@@ -120,6 +120,9 @@ host: {{ $host | quote }}
 {{- $_ := set $config "interface-ips" . }}
 {{- $_ := unset $config "exclude-interfaces" }}
 {{- end }}
+{{- with .Values.includeNetns }}{{ $_ := set $config "include-netns" . }}{{ end }}
+{{- with .Values.excludeNetns }}{{ $_ := set $config "exclude-netns" . }}{{ end }}
+{{- if ne (toString .Values.excludeHostEnds) "metrics" }}{{ $_ := set $config "exclude-host-ends" .Values.excludeHostEnds }}{{ end }}
 {{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
 {{- with .Values.metricsServer }}
@@ -142,7 +145,7 @@ host: {{ $host | quote }}
 {{- define "netns-agent.rolledConfig" -}}
 {{- $config := fromYaml (include "netns-agent.config" .) }}
 {{- if eq .Values.rollOnConfigChange "needed" }}
-{{- $config = omit $config "interfaces" "exclude-interfaces" "interface-ips" "pod-labels" "pod-annotations" }}
+{{- $config = omit $config "interfaces" "exclude-interfaces" "interface-ips" "include-netns" "exclude-netns" "exclude-host-ends" "pod-labels" "pod-annotations" }}
 {{- end }}
 {{- toYaml $config }}
 {{- end }}

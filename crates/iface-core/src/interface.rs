@@ -141,6 +141,12 @@ impl<O> Interface<O> {
         }
     }
 
+    /// Whether this is the host's end of a veth whose peer is in another, known namespace.
+    #[must_use]
+    pub fn is_host_end(&self) -> bool {
+        self.netns.is_host() && self.peer.as_ref().is_some_and(|peer| peer.netns.id != self.netns.id)
+    }
+
     /// Differences between two states of one existence: `self` before, `new` after.
     #[must_use]
     pub fn changes_to(&self, new: &Self) -> Changes

@@ -39,6 +39,7 @@ impl Agent {
             .args(["run", "--engine", engine, "--log-format", "json", "--admin-address", &admin])
             .args(["--otlp-endpoint", &endpoint, "--otlp-protocol", "grpc", "--export-interval", INTERVAL])
             .args(["--prometheus-interfaces", "on", "--max-series", "1000000", "--node-name", "node-1"])
+            .args(["--exclude-host-ends", "false"])
             .arg("--cni-cache-dir")
             .arg(results);
         let started = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iface_core::Place;
+use iface_core::NetnsPattern;
 
 use super::label::LabelSelector;
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::printable::Printable;
 /// Selectors that `list`, `watch` and `top` share; all of them must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selectors {
-    /// Only interfaces with these names.
+    /// Only interfaces with these names or alternative names.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Only pods of this Kubernetes namespace.
@@ -29,9 +29,10 @@ pub struct Selectors {
     /// the API server.
     #[arg(short = 'l', long = "selector", value_name = "LABELS")]
     labels: Vec<LabelSelector>,
-    /// Only this network namespace; "host" is the host's. May be given more than once.
-    #[arg(long, value_name = "NAME")]
-    netns: Vec<String>,
+    /// Only this network namespace, by name, inode, cookie or /regular expression/; "host" is the host's. May be given
+    /// more than once.
+    #[arg(long, value_name = "NAME|/REGEX/")]
+    netns: Vec<NetnsPattern>,
     /// Only this CNI network.
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
@@ -47,8 +48,8 @@ impl Selectors {
         let owner = interface.owner.as_deref();
         let pod = owner.map(|owner| &*owner.pod);
         let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
-        (self.names.is_empty() || self.names.iter().any(|name| interface.name == **name))
-            && (self.netns.is_empty() || self.netns.iter().any(|name| is_named(&interface.netns.place, name)))
+        (self.names.is_empty() || self.names.iter().any(|name| is_named(interface, name)))
+            && (self.netns.is_empty() || self.netns.iter().any(|netns| netns.matches(&interface.netns)))
             && is(&self.namespace, pod.map(|pod| pod.namespace.as_str()))
             && is(&self.pod, pod.map(|pod| pod.name.as_str()))
             && self.labels.iter().all(|label| pod.is_some_and(|pod| label.met_by(&pod.attributes)))
@@ -73,7 +74,7 @@ impl Selectors {
     }
 
     fn lacking(&self, found: &[Arc<Interface>]) -> impl Iterator<Item = &String> {
-        self.names.iter().filter(|name| !found.iter().any(|interface| interface.name == ***name))
+        self.names.iter().filter(|name| !found.iter().any(|interface| is_named(interface, name)))
     }
 
     /// Explains an empty table or a missing name, which would otherwise look like a node without interfaces.
@@ -98,11 +99,12 @@ impl Selectors {
     fn text(&self, found: &[Arc<Interface>]) -> String {
         let flag = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
         let labels: Vec<_> = self.labels.iter().map(ToString::to_string).collect();
+        let netns: Vec<_> = self.netns.iter().map(|netns| format!("--netns {netns}")).collect();
         let flags = [
             flag("--namespace", &self.namespace),
             flag("--pod", &self.pod),
             (!labels.is_empty()).then(|| format!("--selector {}", labels.join(","))),
-            (!self.netns.is_empty()).then(|| format!("--netns {}", self.netns.join(" --netns "))),
+            (!netns.is_empty()).then(|| netns.join(" ")),
             flag("--network", &self.network),
             flag("--kind", &self.kind),
         ];
@@ -111,9 +113,7 @@ impl Selectors {
     }
 }
 
-fn is_named(place: &Place, name: &str) -> bool {
-    match place {
-        Place::Named(own) => *own == *name,
-        _ => name == "host",
-    }
+/// As in `ip link show`, an alternative name is a name, too.
+fn is_named(interface: &Interface, name: &str) -> bool {
+    interface.name == *name || interface.alt_names().any(|alt_name| alt_name == name)
 }

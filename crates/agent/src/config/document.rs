@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::RELOADED;
 use super::kind::{Section, Setting, Shape};
 use super::table::SETTINGS;
 
@@ -38,9 +39,13 @@ pub fn markdown() -> String {
          `NETNS_AGENT_…` variable is reported and ignored. All faults of a configuration are reported at once and end the program with\n\
          exit code 2. `netns-agent config check` looks for them without starting anything.\n\n\
          Lists are separated by commas, are YAML lists in the file, and as flags may be repeated. Durations are\n\
-         written like `15s`, `500ms`, `1m30s`. A change of the file, or SIGHUP, applies `interfaces`,\n\
-         `exclude-interfaces`, `interface-ips`, `pod-labels` and `pod-annotations` at once; the rest needs a restart.\n",
+         written like `15s`, `500ms`, `1m30s`.\n\n",
     );
+    let reloaded = RELOADED.map(|key| format!("`{key}`")).join(", ");
+    let sentence = format!("A change of the file, or SIGHUP, applies {reloaded} at once; the rest needs a restart.");
+    for line in wrapped(&sentence, 110) {
+        let _ = writeln!(text, "{line}");
+    }
     for section in Section::ALL {
         let _ = write!(
             text,

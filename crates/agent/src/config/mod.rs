@@ -1,6 +1,7 @@
 //! Configuration: a table of settings, read from flags, environment and file, and validated.
 
 mod document;
+mod filter;
 mod kind;
 mod layers;
 mod otlp;
@@ -14,13 +15,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction};
-use iface_core::{Filter, FilterError, Preferred};
+use iface_core::{Filter, Preferred};
 use tracing::level_filters::LevelFilter;
 
 use crate::admin::{ServerFiles, SocketOptions};
 use crate::causes::chain;
 use crate::metrics::points::{Options, PageNames};
 use crate::printable::Printable;
+
+use filter::FilterWords;
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
@@ -38,8 +41,10 @@ pub struct Config {
     pub listen: Listen,
     /// Time between two listings.
     pub poll_period: Duration,
-    /// Filter of interfaces.
+    /// Filter of every output.
     pub filter: Filter,
+    /// Filter of metrics: the filter of every output, by default without host ends.
+    pub metrics_filter: Filter,
     filter_words: FilterWords,
     /// Preferred interfaces by MAC prefix.
     pub preferred: Preferred,
@@ -110,17 +115,6 @@ pub enum Listen {
     Watch,
     /// Periodic listings.
     Poll,
-}
-
-/// The words of the filter's settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct FilterWords {
-    /// Included interfaces.
-    interfaces: Vec<String>,
-    /// Excluded interfaces.
-    exclude: Vec<String>,
-    /// Networks of included addresses.
-    ips: Vec<String>,
 }
 
 /// Exports.
@@ -235,8 +229,8 @@ impl ConfigSources {
             config.words.0.insert(setting.key, words);
         }
         let words = std::mem::take(&mut config.filter_words);
-        match words.filter() {
-            Ok(filter) => config.filter = filter,
+        match words.filters() {
+            Ok((all, metrics)) => (config.filter, config.metrics_filter) = (all, metrics),
             Err(wrong) => faults.extend(wrong.into_iter().map(|(key, fault)| {
                 let origin = said(key).map_or(Origin::Default(key), |words| words.origin);
                 format!("{origin}: {}", chain(&fault))
@@ -281,29 +275,17 @@ impl TlsPaths {
     }
 }
 
-impl FilterWords {
-    /// # Errors
-    /// Each fault with its setting.
-    fn filter(&self) -> Result<Filter, Vec<(&'static str, FilterError)>> {
-        const NONE: &[String] = &[];
-        let alone = |key, [interfaces, exclude, ips]: [&[String]; 3]| {
-            let faults = Filter::from_words(interfaces, exclude, ips).err();
-            faults.into_iter().flatten().map(move |fault| (key, fault))
-        };
-        let faults: Vec<_> = alone("interfaces", [&self.interfaces, NONE, NONE])
-            .chain(alone("exclude-interfaces", [NONE, &self.exclude, NONE]))
-            .chain(alone("interface-ips", [NONE, NONE, &self.ips]))
-            .collect();
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let together = Filter::from_words(&self.interfaces, &self.exclude, &self.ips);
-        together.map_err(|faults| faults.into_iter().map(|fault| ("interface-ips", fault)).collect())
-    }
-}
-
 /// The settings that a reload applies.
-pub const RELOADED: [&str; 5] = ["interfaces", "exclude-interfaces", "interface-ips", "pod-labels", "pod-annotations"];
+pub const RELOADED: [&str; 8] = [
+    "interfaces",
+    "exclude-interfaces",
+    "interface-ips",
+    "include-netns",
+    "exclude-netns",
+    "exclude-host-ends",
+    "pod-labels",
+    "pod-annotations",
+];
 
 impl Config {
     /// The settings whose values differ from those of `running` and that a reload does not apply.
@@ -323,6 +305,7 @@ impl Config {
             listen: Listen::Watch,
             poll_period: Duration::MAX,
             filter: Filter::default(),
+            metrics_filter: Filter::default(),
             filter_words: FilterWords::default(),
             preferred: Preferred::default(),
             cni_cache_dirs: Vec::new(),

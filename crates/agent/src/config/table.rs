@@ -8,6 +8,7 @@ use std::time::Duration;
 use iface_core::PreferredError;
 use netns_scan::EngineChoice;
 
+use super::filter::ExcludeHostEnds;
 use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
 use super::{Config, Listen, LogFormat, Prometheus};
@@ -98,7 +99,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME|/REGEX/",
         default: "",
         also: &[own("INTERFACES")],
-        help: "Only these interfaces, by name or /regular expression/; empty: all.",
+        help: "Only these interfaces, by name, alternative name or /regular expression/; empty: all.",
         set: |config, words| {
             config.filter_words.interfaces = words.to_vec();
             Ok(())
@@ -111,7 +112,7 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME|/REGEX/",
         default: "lo",
         also: &[own("EXCLUDE_INTERFACES")],
-        help: "Exclude these interfaces, by name or /regular expression/; wins over --interfaces.",
+        help: "Exclude these interfaces, by name, alternative name or /regular expression/; wins over --interfaces.",
         set: |config, words| {
             config.filter_words.exclude = words.to_vec();
             Ok(())
@@ -127,6 +128,54 @@ pub const SETTINGS: &[Setting] = &[
         help: "Only interfaces with an address in one of these networks; cannot be combined with the filters by name.",
         set: |config, words| {
             config.filter_words.ips = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "include-netns",
+        section: Section::Filtering,
+        shape: Shape::Patterns,
+        value: "NAME|/REGEX/",
+        default: "",
+        also: &[],
+        help: "Only interfaces of these network namespaces, by name, inode, cookie or /regular expression/; host is \
+               the host's; empty: all.",
+        set: |config, words| {
+            config.filter_words.netns = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "exclude-netns",
+        section: Section::Filtering,
+        shape: Shape::Patterns,
+        value: "NAME|/REGEX/",
+        default: "",
+        also: &[],
+        help: "Exclude the interfaces of these network namespaces, by name, inode, cookie or /regular expression/; \
+               wins over --include-netns.",
+        set: |config, words| {
+            config.filter_words.exclude_netns = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "exclude-host-ends",
+        section: Section::Filtering,
+        shape: Shape::One,
+        value: "metrics|true|false",
+        default: "metrics",
+        also: &[],
+        help: "Exclude host ends, the interfaces of the host whose peer is in another namespace, whatever their \
+               names. metrics: exclude from metrics each host end whose peer is not excluded by name, as both have \
+               the same traffic; true: exclude host ends from every output; false: exclude none.",
+        set: |config, words| {
+            config.filter_words.host_ends = match one(words) {
+                "metrics" => ExcludeHostEnds::Metrics,
+                "true" => ExcludeHostEnds::Everywhere,
+                "false" => ExcludeHostEnds::Nowhere,
+                other => return Err(choice(other, "metrics, true or false")),
+            };
             Ok(())
         },
     },

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use clap::Command;
+use iface_core::{Netns, NetnsId, NetnsName, Peer, Place};
 
 use super::*;
 
@@ -38,6 +39,36 @@ fn filter_faults_name_their_setting() {
     }
     let both = faults(&["--interfaces", "eth0", "--interface-ips", "10.0.0.0/8"], &[], None);
     assert!(both.contains("1 fault") && both.contains("--interface-ips: "), "{both}");
+}
+
+#[test]
+fn filters_choose_namespaces_and_host_ends() {
+    let config = load(&["--include-netns", "/^cni-/", "--exclude-netns", "host,cni-0"], &[], None).unwrap();
+    let at = |name: &str| Netns::new(crate::json::tests::bare().netns.id, Place::Named(NetnsName::new(name)));
+    assert!(config.filter.allows_netns(&at("cni-1")) && config.metrics_filter.allows_netns(&at("cni-1")));
+    assert!(["cni-0", "blue", "host"].iter().all(|name| !config.filter.allows_netns(&at(name))));
+    let text = faults(&["--include-netns", "a/b", "--exclude-netns", "/(/", "--exclude-host-ends", "yes"], &[], None);
+    for part in ["3 faults", "--include-netns: \"a/b\"", "--exclude-netns: ", "is not metrics, true or false"] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+/// By default, metrics leave host ends out and other outputs do not.
+#[test]
+fn outputs_differ_in_host_ends() {
+    let mut end = crate::json::tests::bare();
+    end.netns = Netns::new(end.netns.id, Place::Host).into();
+    let pod = NetnsId { inode: end.netns.id.inode + 1, ..end.netns.id };
+    let pod = Netns::new(pod, Place::Named(NetnsName::new("cni-1")));
+    end.peer = Some(Box::new(Peer::new(pod.into(), 2, "eth0".parse().unwrap())));
+    let shown = |flags: &[&str]| {
+        let config = load(flags, &[], None).unwrap();
+        (config.filter.allows(&end), config.metrics_filter.allows(&end))
+    };
+    assert_eq!(shown(&[]), (true, false));
+    assert_eq!(shown(&["--exclude-host-ends", "false"]), (true, true));
+    assert_eq!(shown(&["--exclude-host-ends", "true"]), (false, false));
+    assert_eq!(shown(&["--exclude-interfaces", "eth0"]), (true, true), "the only end left");
 }
 
 #[test]

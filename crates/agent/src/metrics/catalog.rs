@@ -328,7 +328,7 @@ own_metrics! {
     MALFORMED: "netns_agent.netlink.malformed" Counter "{message}" [] "Malformed netlink messages.";
     NAMESPACES: "netns_agent.namespaces" UpDownCounter "{namespace}" [] "Watched network namespaces.";
     INTERFACES: "netns_agent.interfaces" UpDownCounter "{interface}" [] "Known interfaces.";
-    UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces in named namespaces without a known pod.";
+    UNTAGGED: "netns_agent.interfaces.untagged" UpDownCounter "{interface}" [] "Interfaces without a known pod in namespaces that a container runtime has named.";
     LEAKED: "netns_agent.namespaces.leaked" UpDownCounter "{namespace}" [] "Network namespaces whose pod the API server has not known for five minutes.";
     API_FAILURES: "netns_agent.api.failures" Counter "{request}" [] "Failed requests to the API server.";
     API_FAULTS: "netns_agent.api.faults" UpDownCounter "{fault}" [] "Faults that keep pods of the API server from being known, at present.";

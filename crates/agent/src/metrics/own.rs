@@ -38,8 +38,6 @@ pub struct Observed {
     pub namespaces: u64,
     /// Known interfaces.
     pub interfaces: u64,
-    /// Interfaces in named namespaces without a known pod.
-    pub untagged: u64,
     /// Namespaces whose pod the API server no longer knows.
     pub leaked: u64,
     /// Failed requests to the API server.
@@ -100,9 +98,13 @@ pub struct OwnMetrics {
 }
 
 impl OwnMetrics {
-    /// `observe` is called each time the metrics are read and must not block.
+    /// `observe` is called for each metric, and `untagged`, the number of untagged interfaces, once each time the
+    /// metrics are read. Both must not block.
     #[must_use]
-    pub fn new(observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
+    pub fn new(
+        observe: impl Fn() -> Observed + Send + Sync + 'static,
+        untagged: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
         let reader = Reader(Arc::new(ManualReader::builder().build()));
         let provider = SdkMeterProvider::builder()
             .with_reader(reader.clone())
@@ -112,6 +114,7 @@ impl OwnMetrics {
         let observe = Arc::new(observe);
         observe_all(&meter, &observe);
         observe_conflicts(&meter, move || observe());
+        up_down_counter(&meter, &catalog::UNTAGGED, untagged);
         Self {
             events: counter(&meter, &catalog::EVENTS),
             collect_duration: histogram(&meter, &catalog::COLLECT_DURATION),
@@ -196,7 +199,7 @@ impl OwnMetrics {
 
 type Field = fn(&Observed) -> u64;
 
-const OBSERVED: [(&OwnMetric, Field); 20] = [
+const OBSERVED: [(&OwnMetric, Field); 19] = [
     (&catalog::EVENTS_UNREAD, |o| o.unread),
     (&catalog::EVENTS_MERGED, |o| o.merged),
     (&catalog::WATCH_READERS, |o| o.feed.readers),
@@ -207,7 +210,6 @@ const OBSERVED: [(&OwnMetric, Field); 20] = [
     (&catalog::MALFORMED, |o| o.malformed),
     (&catalog::NAMESPACES, |o| o.namespaces),
     (&catalog::INTERFACES, |o| o.interfaces),
-    (&catalog::UNTAGGED, |o| o.untagged),
     (&catalog::LEAKED, |o| o.leaked),
     (&catalog::API_FAILURES, |o| o.api_failures),
     (&catalog::API_FAULTS, |o| o.api_faults),
@@ -222,24 +224,27 @@ const OBSERVED: [(&OwnMetric, Field); 20] = [
 fn observe_all(meter: &Meter, observe: &Arc<impl Fn() -> Observed + Send + Sync + 'static>) {
     for (metric, field) in OBSERVED {
         let observe = observe.clone();
+        let read = move || field(&observe());
         if metric.instrument == Instrument::Counter {
             meter
                 .u64_observable_counter(metric.name)
                 .with_unit(metric.unit)
                 .with_description(metric.description)
-                .with_callback(move |instrument| instrument.observe(field(&observe()), &[]))
+                .with_callback(move |instrument| instrument.observe(read(), &[]))
                 .build();
         } else {
-            meter
-                .i64_observable_up_down_counter(metric.name)
-                .with_unit(metric.unit)
-                .with_description(metric.description)
-                .with_callback(move |instrument| {
-                    instrument.observe(i64::try_from(field(&observe())).unwrap_or(i64::MAX), &[]);
-                })
-                .build();
+            up_down_counter(meter, metric, read);
         }
     }
+}
+
+fn up_down_counter(meter: &Meter, metric: &OwnMetric, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    let counter = meter.i64_observable_up_down_counter(metric.name);
+    counter
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |instrument| instrument.observe(i64::try_from(read()).unwrap_or(i64::MAX), &[]))
+        .build();
 }
 
 fn observe_conflicts(meter: &Meter, observe: impl Fn() -> Observed + Send + Sync + 'static) {
@@ -299,7 +304,7 @@ mod tests {
 
     #[test]
     fn sdk_reports_the_catalog() {
-        let own = OwnMetrics::new(Observed::default);
+        let own = OwnMetrics::new(Observed::default, || 0);
         own.event(EventKind::Added);
         own.collected(Duration::from_millis(3));
         own.event_logs_dropped(1);
@@ -323,7 +328,7 @@ mod tests {
 
     #[test]
     fn clock_set_back_moves_start_once() {
-        let own = OwnMetrics::new(Observed::default);
+        let own = OwnMetrics::new(Observed::default, || 0);
         let start = own.start(nanos(SystemTime::now()));
         assert_eq!(own.start(start + 5), start);
         let moved = own.start(start - 3_600_000_000_000);

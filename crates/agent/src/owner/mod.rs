@@ -13,6 +13,7 @@ pub mod pod;
 pub mod tagger;
 pub mod with_owners;
 
+pub(crate) use cni::result::is_sandbox_name;
 pub use kube::{ApiServer, Selection};
 pub use tagger::Tagger;
 pub use with_owners::{FOREIGN, OwnerSources, OwnerStatus, OwnerTallies, WithOwners};

@@ -36,6 +36,7 @@ pub struct Pipeline {
     owners: watch::Receiver<OwnerStatus>,
     selection: watch::Sender<Selection>,
     filter: FilterHandle,
+    metrics_filter: FilterHandle,
 }
 
 impl Pipeline {
@@ -53,7 +54,8 @@ impl Pipeline {
         options.kernel = Some(Box::new(|ifindex| name_for_index(ifindex).ok().flatten()));
         let events = Filtered::new(Registerer::with_options(tagged, options), config.filter.clone());
         let (lookup, filter) = (events.lookup(), events.handle());
-        Ok(Self { events, handle, lookup, owners, selection, filter })
+        let metrics_filter = FilterHandle::new(config.metrics_filter.clone());
+        Ok(Self { events, handle, lookup, owners, selection, filter, metrics_filter })
     }
 
     /// The next event, already applied to the table.
@@ -118,6 +120,12 @@ impl Pipeline {
         &self.filter
     }
 
+    /// The filter of metrics.
+    #[must_use]
+    pub fn metrics_filter(&self) -> &FilterHandle {
+        &self.metrics_filter
+    }
+
     /// Status of the sources of owners.
     #[must_use]
     pub fn owners(&self) -> &watch::Receiver<OwnerStatus> {
@@ -134,6 +142,7 @@ impl Pipeline {
             differs
         });
         self.filter.set(config.filter.clone());
+        self.metrics_filter.set(config.metrics_filter.clone());
     }
 
     /// The faults in one line; `None` without faults.

@@ -28,8 +28,10 @@ pub(super) struct Shared {
     pub(super) handle: Handle,
     /// Every interface that exists.
     pub(super) lookup: Lookup,
-    /// Narrows what is exported.
+    /// Narrows all outputs.
     pub(super) filter: FilterHandle,
+    /// Narrows metrics.
+    pub(super) metrics_filter: FilterHandle,
     pub(super) own: Arc<OwnMetrics>,
     pub(super) identity: Arc<Identity>,
     pub(super) settled: Settled,
@@ -41,10 +43,16 @@ pub(super) struct Shared {
 impl Shared {
     /// The interfaces to show; none before everything that existed at the start is known.
     pub(super) fn interfaces(&self) -> Vec<Arc<Interface>> {
-        if !self.settled.is_synced() {
-            return Vec::new();
-        }
-        self.filter.select(&self.lookup)
+        self.selected(&self.filter)
+    }
+
+    /// The interfaces with metrics; none before everything that existed at the start is known.
+    fn measured(&self) -> Vec<Arc<Interface>> {
+        self.selected(&self.metrics_filter)
+    }
+
+    fn selected(&self, filter: &FilterHandle) -> Vec<Arc<Interface>> {
+        if self.settled.is_synced() { filter.select(&self.lookup) } else { Vec::new() }
     }
 
     /// Looks up among all interfaces; nothing is found before all are known, as no answer is exact then.
@@ -108,7 +116,7 @@ impl Collector {
         }
         // Before the table is read: an interface is either in the table or has ended.
         self.take_ended();
-        let interfaces = self.shared.interfaces();
+        let interfaces = self.shared.measured();
         let now = SystemTime::now();
         if let Some(by) = self.clock.set_back(now, std::time::Instant::now()) {
             tracing::warn!(event.name = "clock.set_back", ?by, "the clock was set back: every series starts anew");

@@ -33,7 +33,6 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount, feed: Feed
         malformed: tallies.malformed,
         namespaces: status.namespaces as u64,
         interfaces: status.interfaces as u64,
-        untagged: owners.tallies.untagged,
         leaked: owners.tallies.leaked,
         api_failures: owners.tallies.pod_faults,
         api_faults: u64::from(owners.pod_fault.is_some()) + u64::from(owners.foreign_pods),

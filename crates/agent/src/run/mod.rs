@@ -16,6 +16,7 @@ mod settled;
 pub mod signals;
 mod sink;
 mod supervisor;
+mod untagged;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,11 +85,14 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
     let count = watch::Sender::new(SeriesCount::default());
     let feed = Arc::<Feed>::default();
     let node = config.node_name.clone().or_else(hostname).unwrap_or_default();
+    let (lookup, filter) = (pipeline.lookup().clone(), pipeline.filter().clone());
+    let untagged = move || untagged::count(&lookup, &filter);
     Shared {
         handle: pipeline.handle().clone(),
         lookup: pipeline.lookup().clone(),
         filter: pipeline.filter().clone(),
-        own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe(), feed.clone()))),
+        metrics_filter: pipeline.metrics_filter().clone(),
+        own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe(), feed.clone()), untagged)),
         settled: Settled::new(synced, pipeline.owners().clone()),
         identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
         count,

@@ -9,6 +9,7 @@ use tracing::Level;
 
 use super::collector::Ended;
 use super::limit::{LINES, Limiter, RECORDS};
+use super::untagged;
 use crate::export::events::EventSender;
 use crate::feed::Feed;
 use crate::interface::{Event, Interface};
@@ -49,6 +50,7 @@ impl EventSink {
             self.own.event_logs_dropped(1);
         }
         if let (Some(ended), Event::Deleted(interface, Some(counters))) = (&self.ended, event)
+            && pipeline.metrics_filter().allows(interface)
             && ended.try_send((interface.clone(), counters.clone())).is_err()
         {
             self.own.ended_dropped(1);
@@ -100,7 +102,7 @@ impl EventSink {
 
 fn log_synced(pipeline: &Pipeline) {
     let status = pipeline.handle().status();
-    let untagged = pipeline.owners().borrow().tallies.untagged;
+    let untagged = untagged::count(pipeline.lookup(), pipeline.filter());
     tracing::info!(
         event.name = "agent.synced",
         namespaces = status.namespaces,

@@ -2,17 +2,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use netns_testbed::{NetnsDir, Test, tests};
+use netns_testbed::{NetnsDir, Rtnl, Test, tests};
 use serde_json::{Value, json};
 
 use crate::program::{listed, output, stdout};
-use crate::scene::Scene;
+use crate::scene::{Pod, Scene};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         json_lists_all_interfaces_with_pods,
         tables_are_whole_in_pipes,
         selectors_and_name_output,
+        namespaces_and_host_ends_are_filtered,
         missing_names_and_empty_tables_are_explained,
         broken_cni_file_harms_no_other,
         hidden_interfaces_fail_the_list,
@@ -79,6 +80,26 @@ fn selectors_and_name_output() {
     assert_eq!(names(&["-n", "kube-system"]), "");
     assert_eq!(names(&["--netns", "host", "--kind", "veth"]), "host/veth0\nhost/veth1\nhost/veth2\n");
     assert_eq!(names(&["-n", "default", "--network", "cbr0", "eth0"]).lines().count(), 3);
+    Rtnl::new().add_alt_name("veth1", "a-name-of-more-than-15-bytes");
+    assert_eq!(names(&["a-name-of-more-than-15-bytes"]), "host/veth1\n");
+    let others = names(&["--exclude-interfaces", "lo,/^a-name-of-/", "--kind", "veth", "--netns", "host"]);
+    assert_eq!(others, "host/veth0\nhost/veth2\n");
+}
+
+/// Namespaces and host ends are left out whatever their interfaces are called.
+fn namespaces_and_host_ends_are_filtered() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let names = |more: &[&str]| stdout(&[&["list", "-o", "name", "--cni-cache-dir", &cni], more].concat());
+    let (first, others) = scene.pods.split_first().unwrap();
+    let inside = |pods: &[Pod]| pods.iter().map(|pod| format!("{}/eth0\n", pod.netns.name())).collect::<String>();
+    let pattern = format!("/^{}$/", first.netns.name());
+    assert_eq!(names(&["--include-netns", &pattern]), inside(&scene.pods[..1]));
+    assert_eq!(names(&["--netns", &pattern]), inside(&scene.pods[..1]));
+    assert_eq!(names(&["--netns", &first.netns.identity().1.to_string()]), inside(&scene.pods[..1]));
+    assert_eq!(names(&["--exclude-netns", first.netns.name(), "eth0"]), inside(others));
+    assert_eq!(names(&["--exclude-host-ends", "true"]), inside(&scene.pods));
+    assert_eq!(names(&["--exclude-host-ends", "metrics", "--netns", "host"]).lines().count(), 3);
 }
 
 /// As kubectl: a name that does not exist is a failure, selectors that match nothing are not.

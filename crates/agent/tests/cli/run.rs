@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         otlp_bytes_equal_the_kernel_counters,
         address_in_use_is_one_line,
         filter_is_reloaded_and_faults_are_refused,
+        host_ends_and_namespaces_leave_metrics,
         foreign_files_and_restart_settings_at_reload,
         sighup_during_the_start_is_survived,
         hanging_receiver_is_given_up_with_success,
@@ -140,6 +141,30 @@ fn filter_is_reloaded_and_faults_are_refused() {
     running.signal(Signal::SIGHUP);
     running.until(|line| line.contains("config.refused"));
     assert_eq!((named("eth0"), named("veth0")), (3, 0));
+}
+
+/// A pod's traffic is reported once by default, and lookups find everything under each filter.
+fn host_ends_and_namespaces_leave_metrics() {
+    let scene = Scene::new();
+    let file = "/run/netns-agent.yaml";
+    fs::write(file, "exclude-host-ends: metrics\n").unwrap();
+    let running = run(&scene, &["--config", file]);
+    let has = |path: &str, text: &str| get(ADMIN, path).1.contains(text);
+    let in_metrics = |name: &str| has("/metrics", &format!(r#"network_interface_name="{name}""#));
+    let is_listed = |name: &str| has("/v1/interfaces", &format!(r#""name":"{name}","mac""#));
+    assert!(in_metrics("eth0") && !in_metrics("veth0") && is_listed("veth0"));
+    let reload = |text: &str| {
+        fs::write(file, text).unwrap();
+        running.until(|line| line.contains("config.reloaded"));
+    };
+    reload("exclude-host-ends: false\n");
+    assert!(in_metrics("eth0") && in_metrics("veth0") && is_listed("veth0"));
+    reload(&format!("exclude-host-ends: true\nexclude-netns: [{}]\n", scene.pods[0].netns.name()));
+    assert!(in_metrics("eth0") && !in_metrics("veth0") && !is_listed("veth0"));
+    let [hidden, shown] =
+        [0, 1].map(|number: usize| format!(r#""netns":{{"name":"{}""#, scene.pods[number].netns.name()));
+    assert!(!has("/v1/interfaces", &hidden) && has("/v1/interfaces", &shown));
+    assert!(has(&format!("/v1/lookup?ifindex=2&netns={}", scene.pods[0].netns.name()), &hidden));
 }
 
 fn foreign_files_and_restart_settings_at_reload() {

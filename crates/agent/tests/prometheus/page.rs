@@ -30,7 +30,7 @@ impl Node {
         accumulator.synced(at(0));
         Self {
             accumulator,
-            own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }),
+            own: OwnMetrics::new(|| Observed { interfaces: 5, namespaces: 4, ..Observed::default() }, || 0),
             pages: 0,
         }
     }

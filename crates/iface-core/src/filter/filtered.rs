@@ -161,7 +161,7 @@ impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for Filtered<I, O> {
     }
 }
 
-/// Reads and replaces the filter of a [`Filtered`] stream, from any thread.
+/// Reads and replaces a filter, most often of a [`Filtered`] stream, from any thread.
 ///
 /// Cheap to clone; all clones share one filter. No method waits for a lock.
 #[derive(Clone)]
@@ -173,7 +173,10 @@ struct Setting {
 }
 
 impl FilterHandle {
-    fn new(filter: Filter) -> Self {
+    /// A filter of its own, for outputs that read a table at their own time. The handle of a stream comes from
+    /// [`Filtered::handle`].
+    #[must_use]
+    pub fn new(filter: Filter) -> Self {
         Self(Arc::new(Setting { filter: ArcSwap::from_pointee(filter), reader: AtomicWaker::new() }))
     }
 

@@ -329,6 +329,13 @@ fn is_link_layer(mac: &MacAddr) -> bool {
     matches!(bytes.len(), 6 | 8 | 20) && bytes.iter().any(|byte| *byte != 0)
 }
 
+/// Whether a container runtime has named the namespace: containerd and CRI-O by a UUID, Docker by 12 digits.
+pub(crate) fn is_sandbox_name(name: &NetnsName) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let name_bytes = name.as_bytes();
+    name_bytes.starts_with(b"cni-") || name_bytes.len() == 12 && name_bytes.iter().all(is_digit) || is_random_uuid(name)
+}
+
 /// Random names of containerd and CRI-O, one per sandbox, never reused.
 pub(in crate::owner) fn is_random_uuid(name: &NetnsName) -> bool {
     let name = name.to_string();
