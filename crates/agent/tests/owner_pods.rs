@@ -80,16 +80,25 @@ fn kubeconfig(at: SocketAddr) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
+/// A server of Kubernetes 1.20.
 async fn serve(answers: impl IntoIterator<Item = Answer>) -> Running {
+    serve_version("20", answers).await
+}
+
+async fn serve_version(minor: &'static str, answers: impl IntoIterator<Item = Answer>) -> Running {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (dir, path) = kubeconfig(listener.local_addr().unwrap());
     let (sender, requests) = mpsc::unbounded_channel();
     let server = Server { answers: Arc::new(Mutex::new(answers.into_iter().collect())), requests: sender };
-    let router = Router::new().route("/api/v1/pods", get(pods)).with_state(server);
+    let version = json!({"major": "1", "minor": minor, "gitVersion": "", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
+    let version = get(move || async { axum::Json(version) });
+    let router = Router::new().route("/api/v1/pods", get(pods)).route("/version", version).with_state(server);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let api = ApiServer::connect(Some(&path)).await.unwrap().unwrap();
     let selection = Selection::new(&["app".into()], &["team/*".into()]);
-    let events = Box::pin(api.page_timeout(Duration::from_millis(300)).pods("node-1", selection));
+    // Longer than the first pause between two watches.
+    let events = Box::pin(api.page_timeout(Duration::from_millis(1500)).pods("node-1", selection));
     Running { requests, events, _kubeconfig: dir }
 }
 
@@ -170,6 +179,55 @@ async fn pods_are_listed_in_pages() {
     assert_eq!(requests[1]["continue"], "more");
     assert_eq!((&*requests[2]["watch"], &*requests[2]["resourceVersion"]), ("true", "10"));
     assert_eq!(requests[2]["allowWatchBookmarks"], "true");
+}
+
+fn end_of_list() -> Value {
+    let metadata = json!({"resourceVersion": "20", "annotations": {"k8s.io/initial-events-end": "true"}});
+    line("BOOKMARK", json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata}))
+}
+
+/// Since Kubernetes 1.34, the watch begins with the pods that exist; no list reads etcd.
+#[tokio::test]
+async fn new_servers_stream_the_list() {
+    let lines = vec![line("ADDED", pod("a")), line("ADDED", pod("b")), end_of_list(), line("DELETED", pod("b"))];
+    let mut api = serve_version("34+", [Answer::Watch(lines)]).await;
+    assert_eq!(uids(&api.listed().await), ["uid-a", "uid-b"]);
+    assert_eq!(api.change().await, PodChange::Deleted("uid-b".into()));
+    let [request] = <[Params; 1]>::try_from(api.requests()).unwrap();
+    assert_eq!((&*request["sendInitialEvents"], &*request["resourceVersionMatch"]), ("true", "NotOlderThan"));
+    assert_eq!(request["fieldSelector"], "spec.nodeName=node-1");
+}
+
+/// The feature gate can be off, and a proxy can forbid or swallow the stream.
+#[tokio::test]
+async fn refused_stream_becomes_pages() {
+    for refusal in [Answer::Status(422, "Invalid"), Answer::Status(400, "BadRequest")] {
+        let mut api = serve_version("36", [refusal, list(vec![pod("a")], "")]).await;
+        assert_eq!(uids(&api.listed().await), ["uid-a"]);
+        assert!(api.requests()[1].contains_key("limit"));
+    }
+    let mut api = serve_version("36", [Answer::Watch(Vec::new()), list(vec![pod("a")], "")]).await;
+    assert!(api.fault().await.contains("did not answer"));
+    assert_eq!(uids(&api.listed().await), ["uid-a"]);
+}
+
+#[tokio::test]
+async fn expired_history_is_streamed_again() {
+    let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired",
+        "message": "too old resource version"});
+    let first = vec![line("ADDED", pod("a")), end_of_list(), line("ERROR", gone)];
+    let second = vec![line("ADDED", pod("b")), end_of_list()];
+    let mut api = serve_version("36", [Answer::Watch(first), Answer::Watch(second)]).await;
+    assert_eq!(uids(&api.listed().await), ["uid-a"]);
+    assert_eq!(uids(&api.listed().await), ["uid-b"]);
+}
+
+/// A login page of a proxy instead of a list of pods.
+#[tokio::test]
+async fn answer_without_pods_names_the_proxy() {
+    let mut api = serve([Answer::Json(json!("login"))]).await;
+    let fault = api.fault().await;
+    assert!(fault.contains("not a list of pods") && fault.contains("proxy"), "{fault}");
 }
 
 #[tokio::test]

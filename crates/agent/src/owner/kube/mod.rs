@@ -2,6 +2,7 @@
 
 mod api_pod;
 mod glob;
+mod initial_list;
 pub mod multus;
 mod pace;
 pub mod selection;

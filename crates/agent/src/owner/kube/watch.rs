@@ -1,8 +1,8 @@
 //! The pods of this node, from the API server. The only file with types of kube.
 //!
-//! List and watch as in every Kubernetes since 1.20: pages, bookmarks, relist on 410 Gone,
-//! backoff with jitter, also after a watch that ends early without an error. Objects are trimmed by the parser, so large annotations of a pod are
-//! never kept.
+//! List and watch as in every Kubernetes since 1.20: pages, or a streamed list where the API server has it,
+//! bookmarks, relist on 410 Gone, backoff with jitter, also after a watch that ends early without an error.
+//! Objects are trimmed by the parser, so large annotations of a pod are never kept.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,18 +17,15 @@ use kube::{Api, Client, Config};
 use tokio::time::Instant;
 
 use crate::owner::kube::api_pod::ApiPod;
+use crate::owner::kube::initial_list::{InitialList, refuses_to_stream};
 use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
 
-/// Pods per page. The API server sends whole annotations, so pages bound the memory of a list; a
-/// node has some hundred pods.
-const PAGE: u32 = 25;
-
 /// Pods to compare with the pods of the node's namespaces; more than a node has.
 const CHECKED: u32 = 500;
 
-/// Time limit of a page: the API server's own limit of a request.
+/// Time limit of a page, or of the next pod of a streamed list: the API server's own limit of a request.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time limit of a silent connection: longer than the 290 s of a watch.
@@ -95,7 +92,8 @@ impl ApiServer {
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
         let client = paced(&self.client);
         let watch = Watch {
-            pods: follow(&client, node),
+            pods: None,
+            initial_list: None,
             client,
             node: node.to_owned(),
             page_timeout: self.page_timeout,
@@ -128,10 +126,15 @@ impl std::fmt::Debug for ApiServer {
     }
 }
 
+type Pods = BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>>;
+
 struct Watch {
     client: Client,
     node: String,
-    pods: BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>>,
+    /// `None` before the first request, and before a new list.
+    pods: Option<Pods>,
+    /// `None` until the API server has been asked.
+    initial_list: Option<InitialList>,
     page_timeout: Duration,
     selection: Selection,
     /// Pods listed so far, until the list is complete.
@@ -146,7 +149,11 @@ impl Watch {
             if let Some(instant) = self.not_before.take() {
                 tokio::time::sleep_until(instant).await;
             }
-            let next = self.pods.next();
+            let initial_list = match self.initial_list {
+                Some(known) => known,
+                None => *self.initial_list.insert(InitialList::of(&self.client).await),
+            };
+            let next = self.pods.get_or_insert_with(|| follow(&self.client, &self.node, initial_list)).next();
             let event = match &self.listing {
                 Some(_) => tokio::time::timeout(self.page_timeout, next).await,
                 None => Ok(next.await),
@@ -156,6 +163,10 @@ impl Watch {
                     if let Some(change) = self.take(event) {
                         return PodEvent::Change(change);
                     }
+                }
+                Ok(Some(Err(error))) if initial_list == InitialList::Streamed && refuses_to_stream(&error) => {
+                    self.initial_list = Some(InitialList::Paged);
+                    self.list_anew();
                 }
                 Ok(Some(Err(error))) => {
                     let gone = is_gone(&error);
@@ -168,6 +179,8 @@ impl Watch {
                 // The stream of kube never ends; otherwise a new stream follows.
                 Ok(None) => self.back_off(true),
                 Err(_) => {
+                    // A proxy that takes the streamed list for a watch sends nothing.
+                    self.initial_list = Some(InitialList::Paged);
                     self.back_off(true);
                     return PodEvent::Fault(too_slow(self.page_timeout));
                 }
@@ -193,14 +206,18 @@ impl Watch {
     fn back_off(&mut self, anew: bool) {
         self.not_before = self.backoff.next().map(|delay| Instant::now() + delay);
         if anew {
-            self.pods = follow(&self.client, &self.node);
-            self.listing = Some(Vec::new());
+            self.list_anew();
         }
+    }
+
+    fn list_anew(&mut self) {
+        self.pods = None;
+        self.listing = Some(Vec::new());
     }
 }
 
-pub(super) fn follow(client: &Client, node: &str) -> BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>> {
-    let config = watcher::Config::default().fields(&node_selector(node)).page_size(PAGE);
+pub(super) fn follow(client: &Client, node: &str, initial_list: InitialList) -> Pods {
+    let config = initial_list.apply(watcher::Config::default().fields(&node_selector(node)));
     watcher::watcher(Api::all(client.clone()), config).boxed()
 }
 
@@ -245,6 +262,10 @@ fn explain(error: &kube::Error) -> String {
         // kube's status for a message that it cannot parse.
         kube::Error::Api(status) if status.code == 0 => {
             "the API server sent an event that is not a pod's; look for a proxy before the server".to_owned()
+        }
+        kube::Error::SerdeError(_) => {
+            "the answer is not a list of pods; look for a proxy before the API server, and check --kubeconfig"
+                .to_owned()
         }
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
         other => format!("cannot ask the API server for pods: {}", chain(other)),
