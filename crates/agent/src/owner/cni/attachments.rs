@@ -234,7 +234,7 @@ impl<'a> Testimony<'a> {
     /// delegate plugin comes before the runtime's file of multus itself.
     ///
     /// The link-layer address decides if only this interface of the namespace has the address, as pods rename and
-    /// swap interfaces; otherwise the name. `carriers` counts the interfaces of the namespace with an address.
+    /// swap interfaces; otherwise the host end, then the name. `carriers` counts the interfaces of the namespace with an address.
     ///
     /// Unproven files of the same pod count as well: the namespace is proven to belong to the pod, and an
     /// interface enslaved to a bond has lost the address in its file.
@@ -245,8 +245,9 @@ impl<'a> Testimony<'a> {
         carriers: impl Fn(MacAddr) -> usize,
     ) -> Network {
         let of_pod = self.all().filter(|one| same_pod(&one.pod, pod) && one.network.is_some());
-        let files: Vec<_> =
-            of_pod.map(|one| (one, Match::of(interface, &one.macs, Some(one.interface), &carriers))).collect();
+        let files: Vec<_> = of_pod
+            .map(|one| (one, Match::of(interface, &one.macs, Some(one.interface), &one.ends, &carriers)))
+            .collect();
         let best = files.iter().map(|(_, fit)| *fit).max().unwrap_or(Match::None);
         let fits = || files.iter().filter(|(_, fit)| *fit == best).map(|(one, _)| *one);
         let delegated = fits().any(|one| one.delegated);

@@ -37,6 +37,9 @@ pub(in crate::owner) enum Match {
     OfAnother,
     /// The name agrees, and no single interface has the address.
     Name,
+    /// The peer on the host is the host end in the source, and no single interface has the address: KubeVirt renames
+    /// the pod's interface and gives it another address.
+    End,
     /// Only this interface has the address.
     Mac,
     /// Only this interface has the address, and the name agrees.
@@ -44,19 +47,22 @@ pub(in crate::owner) enum Match {
 }
 
 impl Match {
-    /// Compares an interface with link-layer addresses and the name in a source; see [`Testimony::network`].
+    /// Compares an interface with link-layer addresses, name and host ends in a source; see [`Testimony::network`].
     pub(in crate::owner) fn of(
         interface: &Interface,
         macs: &[MacAddr],
         name: Option<IfName>,
+        ends: &[IfName],
         carriers: impl Fn(MacAddr) -> usize,
     ) -> Self {
         let named = name == Some(interface.name);
         let has_mac = interface.mac.is_some_and(|mac| macs.contains(&mac));
         let only = macs.iter().any(|mac| carriers(*mac) == 1 && (!has_mac || interface.mac == Some(*mac)));
+        let wired = interface.peer.as_ref().is_some_and(|peer| peer.netns.is_host() && ends.contains(&peer.name));
         match (has_mac, only) {
             (true, true) if named => Self::Both,
             (true, true) => Self::Mac,
+            (_, false) if wired => Self::End,
             (_, false) if named => Self::Name,
             (false, true) if named => Self::OfAnother,
             (true, false) => Self::OfAnother,

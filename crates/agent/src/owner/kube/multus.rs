@@ -79,7 +79,7 @@ impl NetworkStatus {
     /// The agreement of the entry with an interface.
     fn fit(&self, interface: &Interface, carriers: impl Fn(MacAddr) -> usize) -> Match {
         if self.interface.is_some() || self.mac.is_some() {
-            return Match::of(interface, self.mac.as_slice(), self.interface, carriers);
+            return Match::of(interface, self.mac.as_slice(), self.interface, &[], carriers);
         }
         // Addresses come late and can be added by hand, so an address decides only without other fields.
         let has = |address: &IpAddr| interface.addresses.iter().any(|net| net.addr() == *address);

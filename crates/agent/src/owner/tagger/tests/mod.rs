@@ -2,6 +2,7 @@ mod addresses;
 mod cache;
 mod history;
 mod joins;
+mod matrix;
 mod node;
 
 use std::num::NonZeroU64;
