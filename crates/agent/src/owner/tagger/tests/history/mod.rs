@@ -4,30 +4,33 @@
 //! Late: files come after their interfaces or never, stay after their namespace or are deleted before;
 //! the kubelet updates the API server later, and the API server the agent later still or never.
 //! Not late: notifications of interfaces and files come before the addresses of the API server, as the
-//! kubelet needs both first; a restarted agent reads the cache first, after the kubelet's updates; a
-//! sandbox is made again between two updates that the agent receives.
+//! kubelet needs both first; a restarted agent reads the cache first, after the kubelet's updates, and finds the
+//! addresses of pods that no file names; a sandbox is made again between two updates that the agent receives.
 //! Otherwise an address alone could not distinguish a pod from its predecessor; see
 //! `docs/identity.md`.
 
+mod changes;
+mod made;
 mod node;
 
 use crate::interface::{End, Interface};
 use proptest::prelude::*;
 
-use self::node::{Node, Real, Stage, ip};
+use self::made::ips;
+use self::node::{Node, Real, Stage};
 
 /// Few names, for frequent reuse.
 const NAMES: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A pod starts: its name, the delay of its file, whether the file names the namespace, and whether the
-    /// namespace's name was used before.
+    /// A pod starts: its name, the delay of its file, whether the file names the namespace, and the kind of the
+    /// namespace's name.
     Start {
         name: usize,
         file: FileTime,
         nameless: bool,
-        reuse_name: bool,
+        netns: NetnsNaming,
     },
     /// A pod's containers exit.
     Complete(usize),
@@ -49,6 +52,14 @@ enum Step {
         thief: usize,
         victim: usize,
     },
+    /// The addresses of a pod go, or come back.
+    FlapAddress(usize),
+    /// A pod renames its interface.
+    Rename(usize),
+    /// A pod changes its link-layer address.
+    ChangeMac(usize),
+    /// A namespace is known by a second name from now on.
+    SecondName(usize),
     WriteLateFile(usize),
     KubeletReports,
     ApiServerTells,
@@ -66,12 +77,23 @@ enum FileTime {
     Never,
 }
 
+/// Names of namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NetnsNaming {
+    /// The name of a dead pod's namespace, if there is one.
+    Reused,
+    New,
+    /// A random UUID.
+    Random,
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let any_pod = 0usize..8;
     let file = prop_oneof![3 => Just(FileTime::Now), 2 => Just(FileTime::Late), 2 => Just(FileTime::Never)];
+    let netns = prop_oneof![Just(NetnsNaming::Reused), Just(NetnsNaming::New), Just(NetnsNaming::Random)];
     prop_oneof![
-        4 => (0..NAMES, file, any::<bool>(), any::<bool>())
-            .prop_map(|(name, file, nameless, reuse_name)| Step::Start { name, file, nameless, reuse_name }),
+        4 => (0..NAMES, file, any::<bool>(), netns)
+            .prop_map(|(name, file, nameless, netns)| Step::Start { name, file, nameless, netns }),
         2 => any_pod.clone().prop_map(Step::Complete),
         2 => any_pod.clone().prop_map(Step::Delete),
         4 => (any_pod.clone(), any::<bool>()).prop_map(|(pod, keep_file)| Step::TearDown { pod, keep_file }),
@@ -79,6 +101,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any_pod.clone().prop_map(Step::MakeAgain),
         2 => any_pod.clone().prop_map(Step::LoseName),
         1 => (any_pod.clone(), any_pod.clone()).prop_map(|(thief, victim)| Step::Steal { thief, victim }),
+        2 => any_pod.clone().prop_map(Step::FlapAddress),
+        1 => any_pod.clone().prop_map(Step::Rename),
+        1 => any_pod.clone().prop_map(Step::ChangeMac),
+        1 => any_pod.clone().prop_map(Step::SecondName),
         2 => any_pod.prop_map(Step::WriteLateFile),
         6 => Just(Step::KubeletReports),
         6 => Just(Step::ApiServerTells),
@@ -104,12 +130,12 @@ impl Node {
     /// so that a late record may concern the earlier pod.
     fn is_uncertain(&self, pod: &Real) -> bool {
         let thief = |other: &Real| other.stolen && other.stage == Stage::Running;
-        self.pods.iter().any(thief) || self.haunted.contains(&ip(pod.address))
+        self.pods.iter().any(thief) || ips(pod.address).iter().any(|ip| self.haunted.contains(ip))
     }
 
     fn check_all_tagged(&self) {
         for pod in self.pods.iter().filter(|pod| pod.stage == Stage::Running) {
-            if pod.file_time != FileTime::Now && self.is_uncertain(pod) {
+            if pod.file_time != FileTime::Now && self.is_uncertain(pod) || pod.altered || !pod.lost.is_empty() {
                 continue;
             }
             for interface in &pod.interfaces {
@@ -126,8 +152,13 @@ impl Node {
     }
 }
 
+/// Number of random histories; `PROPTEST_CASES` sets another number.
+fn histories() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(histories()))]
     #[test]
     fn no_history_yields_a_wrong_owner(
         steps in prop::collection::vec(step(), 1..150),

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use crate::interface::{Event, Interface, Pod};
-use iface_core::{IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, Peer, Place};
+use crate::interface::{Event, Interface};
+use iface_core::{InterfaceId, Netns, NetnsId};
+use ipnet::IpNet;
 
-use super::{FileTime, Step};
+use super::made::{attachment, interface, interfaces, ips, named, netns_name};
+use super::{FileTime, NetnsNaming, Step};
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Life, PodChange, PodRecord};
 use crate::owner::tagger::Tagger;
@@ -33,6 +34,12 @@ pub(super) struct Real {
     pub(super) stage: Stage,
     ending: bool,
     pub(super) stolen: bool,
+    /// Whether the runtime draws random names for namespaces.
+    pub(super) random: bool,
+    /// Whether the pod has changed what its file and the API server tell of it.
+    pub(super) altered: bool,
+    /// Addresses that the pod has taken away from its interface.
+    pub(super) lost: Box<[IpNet]>,
     created: i64,
 }
 
@@ -62,7 +69,7 @@ pub(super) struct Node {
     api: BTreeMap<Arc<str>, PodRecord>,
     untold: VecDeque<PodChange>,
     api_away: bool,
-    kernel: VecDeque<Event>,
+    pub(super) kernel: VecDeque<Event>,
     unread: VecDeque<FileEvent>,
     pub(super) tagger: Tagger,
     pub(super) said: BTreeMap<InterfaceId, Arc<Interface>>,
@@ -77,14 +84,14 @@ impl Node {
         node
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
 
     pub(super) fn step(&mut self, step: Step) {
         match step {
-            Step::Start { name, file, nameless, reuse_name } => self.start(name, file, nameless, reuse_name),
+            Step::Start { name, file, nameless, netns } => self.start(name, file, nameless, netns),
             Step::Complete(pod) => {
                 self.change(pod, |pod| (pod.stage == Stage::Running).then(|| pod.stage = Stage::Completed).is_some())
             }
@@ -94,6 +101,10 @@ impl Node {
             Step::MakeAgain(pod) => self.make_again(pod),
             Step::LoseName(pod) => self.lose_name(pod),
             Step::Steal { thief, victim } => self.steal(thief, victim),
+            Step::FlapAddress(pod) => self.flap_address(pod),
+            Step::Rename(pod) => self.rename(pod),
+            Step::ChangeMac(pod) => self.change_mac(pod),
+            Step::SecondName(pod) => self.second_name(pod),
             Step::WriteLateFile(pod) => self.write_late_file(pod),
             Step::KubeletReports => self.kubelet_reports(),
             Step::ApiServerTells => self.api_server_tells(),
@@ -105,7 +116,7 @@ impl Node {
         }
     }
 
-    fn start(&mut self, name: usize, file_time: FileTime, nameless: bool, reuse_name: bool) {
+    fn start(&mut self, name: usize, file_time: FileTime, nameless: bool, name_of: NetnsNaming) {
         let taken: Vec<u8> =
             self.pods.iter().filter(|pod| pod.stage < Stage::TornDown).map(|pod| pod.address).collect();
         let Some(address) = (1..=ADDRESSES).find(|address| !taken.contains(address)) else { return };
@@ -115,9 +126,10 @@ impl Node {
             return;
         }
         let number = self.tick();
-        let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead).map(|pod| pod.netns.place.clone());
-        let place =
-            dead.filter(|_| reuse_name).unwrap_or_else(|| Place::Named(NetnsName::new(format!("cni-{number}"))));
+        let random = name_of == NetnsNaming::Random;
+        let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead && !pod.random).map(|pod| &pod.netns.place);
+        let reused = dead.filter(|_| name_of == NetnsNaming::Reused).cloned();
+        let place = reused.unwrap_or_else(|| netns_name(number, random));
         let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
         let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
         let uid: Arc<str> = format!("uid-{number}").into();
@@ -131,6 +143,9 @@ impl Node {
             stage: Stage::Running,
             ending: false,
             stolen: false,
+            altered: false,
+            lost: Box::default(),
+            random,
             uid,
             name,
             address,
@@ -203,12 +218,14 @@ impl Node {
         self.tell_all();
         let number = self.tick();
         let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
-        let place = Place::Named(NetnsName::new(format!("cni-{number}")));
+        let place = netns_name(number, self.pods[pod].random);
         let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
         let real = &mut self.pods[pod];
         self.namespaces.insert(netns.id.inode, real.uid.clone());
         let before = std::mem::replace(&mut real.interfaces, interfaces(&netns, number, real.address));
         real.netns = netns;
+        real.altered = false;
+        real.lost = Box::default();
         let nameless = real.file.as_ref().map(|file| file.netns.is_none());
         real.file = nameless.map(|nameless| attachment(&real.uid, &real.name, &real.interfaces, nameless));
         real.path = Path::new(&format!("podnet-{number}-eth0")).into();
@@ -221,30 +238,6 @@ impl Node {
         self.all_from_kernel();
         self.report(pod);
         self.tell_all();
-    }
-
-    /// The informer gives the namespace another id; the cookie is the same.
-    fn lose_name(&mut self, pod: usize) {
-        let Some(real) = self.pods.get(pod).filter(|pod| pod.stage <= Stage::Completed) else { return };
-        let mut real = real.clone();
-        let generation = self.tick();
-        let cookie = real.netns.cookie;
-        let id = NetnsId { generation, ..real.netns.id };
-        real.netns = Arc::new(Netns::new(id, real.netns.place.clone()).with_cookie(cookie));
-        self.kernel.extend(real.interfaces.iter().cloned().map(|interface| Event::Deleted(interface, None)));
-        for interface in &mut real.interfaces {
-            let number = self.tick() * 10;
-            let changed = Arc::make_mut(interface);
-            changed.id = InterfaceId(NonZeroU64::new(number).unwrap());
-            if changed.netns.is_host() {
-                let peer = changed.peer.as_ref().unwrap();
-                changed.peer = Some(Peer::new(real.netns.clone(), peer.ifindex, peer.name).into());
-            } else {
-                changed.netns = real.netns.clone();
-            }
-        }
-        self.kernel.extend(real.interfaces.iter().cloned().map(Event::Added));
-        self.pods[pod] = real;
     }
 
     fn tell_all(&mut self) {
@@ -297,10 +290,10 @@ impl Node {
 
     fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
-        if let Event::Deleted(last, _) = &event
-            && self.said.get(&last.id).is_some_and(|said| said.owner.is_none())
+        if let Event::Deleted(last, _) | Event::Updated(last, _) = &event
+            && let Some(said) = self.said.get(&last.id).filter(|said| said.owner.is_none())
         {
-            self.haunted.extend(last.addresses.iter().map(|net| net.addr()));
+            self.haunted.extend(said.addresses.iter().map(|net| net.addr()));
         }
         self.tagger.event(event);
         self.read();
@@ -329,6 +322,7 @@ impl Node {
 
     /// A restart of the agent, with the sources in any order.
     fn agent_restarts(&mut self, order: u64) {
+        self.restore_addresses();
         while !self.unreported.is_empty() {
             self.kubelet_reports();
         }
@@ -399,61 +393,8 @@ fn record(pod: &Real, version: u64) -> PodRecord {
         uid: pod.uid.clone(),
         version: Some(version),
         created: pod.created,
-        addresses: vec![ip(pod.address)],
+        addresses: ips(pod.address),
         life,
         networks: Vec::new(),
     }
-}
-
-pub(super) fn ip(address: u8) -> IpAddr {
-    [10, 0, 0, address].into()
-}
-
-fn named(uid: &str, name: &str) -> Arc<Pod> {
-    Arc::new(Pod {
-        namespace: "shop".into(),
-        name: name.to_owned(),
-        uid: Some(uid.to_owned()),
-        workload: None,
-        attributes: Vec::new(),
-    })
-}
-
-/// A result as of a bridge, or as Calico writes it, without the namespace.
-fn attachment(uid: &str, name: &str, interfaces: &[Arc<Interface>], nameless: bool) -> Attachment {
-    let [_, eth0, end, ..] = interfaces else { unreachable!("each pod has three") };
-    Attachment {
-        netns: eth0.netns.name().filter(|_| !nameless).cloned(),
-        pod: named(uid, name),
-        interface: eth0.name,
-        network: Some("podnet".into()),
-        macs: eth0.mac.into_iter().filter(|_| !nameless).collect(),
-        ends: vec![end.name],
-        written: Some(eth0.since + Duration::from_secs(1)),
-        addresses: eth0.addresses.iter().map(|net| net.addr()).collect(),
-        delegated: false,
-    }
-}
-
-fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface>> {
-    let host = Arc::new(Netns::new(NetnsId { dev: 4, inode: 1, generation: 0 }, Place::Host));
-    let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
-    let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
-    let peer = Peer::new(netns.clone(), eth0.ifindex, eth0.name);
-    Arc::make_mut(&mut end).peer = Some(peer.into());
-    vec![interface(netns, number * 10, "lo", 0, None), eth0, end]
-}
-
-fn interface(netns: &Arc<Netns>, id: u64, name: &str, mac: u64, address: Option<u8>) -> Arc<Interface> {
-    let mac = mac.to_be_bytes();
-    let net = |address: u8| -> Box<[_]> { [format!("10.0.0.{address}/24").parse().unwrap()].into() };
-    let id_of = InterfaceId(NonZeroU64::new(id).unwrap());
-    let mut interface = Interface::new(id_of, netns.clone(), id as u32, IfName::new(name).unwrap());
-    interface.mac = Some([2, 0, mac[4], mac[5], mac[6], mac[7]].into());
-    interface.addresses = address.map(net).unwrap_or_default();
-    interface.since = UNIX_EPOCH + Duration::from_secs(id * 10);
-    if name != "lo" {
-        interface.kind = Some(Kind::new("veth"));
-    }
-    Arc::new(interface)
 }
