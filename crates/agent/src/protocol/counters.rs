@@ -137,15 +137,15 @@ impl Texts {
 
 /// A field in pairs of lines: `Tcp: RtoAlgorithm RtoMin …`, then `Tcp: 1 200 …`.
 fn in_pairs(text: &str, protocol: &str, field: &str) -> Option<u64> {
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(':'));
+    let mut lines = text.split('\n').filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(':'));
     let (names, values) = (lines.next()?, lines.next()?);
-    let place = names.split_whitespace().position(|name| name == field)?;
-    values.split_whitespace().nth(place)?.parse().ok()
+    let place = names.split(' ').position(|name| name == field)?;
+    values.split(' ').nth(place)?.parse().ok()
 }
 
 /// A field in lines of name and value.
 fn in_lines(text: &str, field: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix([' ', '\t']))?;
+    let value = text.split('\n').find_map(|line| line.strip_prefix(field)?.strip_prefix([' ', '\t']))?;
     value.trim().parse().ok()
 }
 
