@@ -250,6 +250,12 @@ impl<I: Informer> WithOwners<I> {
                 self.tagger.file_gone(&path);
                 self.refused(&path, &refusal);
             }
+            CniChange::LeftOver(files) => {
+                self.status.send_if_modified(|status| {
+                    status.tallies.left_over_files += files;
+                    false
+                });
+            }
             CniChange::Listed => cache.listed = true,
             CniChange::Unavailable(Unavailable { errno: Errno::ENOENT, .. }) if cache.optional => {}
             CniChange::Unavailable(unavailable) => {

@@ -5,10 +5,9 @@
 //! or memory: no notification announces their return.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{File, OpenOptions, ReadDir};
-use std::io::{self, ErrorKind, Read};
+use std::fs::ReadDir;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +19,10 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
 
-use crate::owner::cni::result::{self, Attachment, MAX_FILE, Refusal};
+use crate::owner::cni::file::{FileReader, Spaces};
+use crate::owner::cni::result::{Attachment, Refusal};
 
 /// A change in the directory.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub enum CniChange {
     Refused(Arc<Path>, Refusal),
     /// A file is deleted.
     Gone(Arc<Path>),
+    /// Number of further files about namespaces that do not exist; they had no effect before either.
+    LeftOver(u64),
     /// All existing files have been reported. Comes again after lost events.
     Listed,
     /// The directory and its files can be read again.
@@ -77,6 +80,8 @@ const WAY: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVE
 
 /// Time of the next listing after a lack of file descriptors or memory.
 const RETRY: Duration = Duration::from_secs(1);
+/// Most files of a list to read at once: other inputs must not wait for hundreds of thousands of files.
+const BATCH: u64 = 256;
 
 /// An endless stream of changes in one directory of the CNI cache.
 #[derive(Debug)]
@@ -92,6 +97,7 @@ pub struct CniDir {
     listing: Option<Listing>,
     to_read: VecDeque<Arc<Path>>,
     to_say: VecDeque<CniChange>,
+    reader: FileReader,
     /// Whether files about namespaces that do not exist are left over.
     skip_left_over: bool,
     unavailable: Option<Errno>,
@@ -102,6 +108,14 @@ pub struct CniDir {
 struct Listing {
     entries: Option<ReadDir>,
     unnamed: BTreeSet<Arc<Path>>,
+    /// The namespaces at the begin of the list; a file about a later namespace is announced by inotify.
+    spaces: Spaces,
+}
+
+impl Listing {
+    fn new(entries: Option<ReadDir>, unnamed: BTreeSet<Arc<Path>>) -> Self {
+        Self { entries, unnamed, spaces: Spaces::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -132,6 +146,7 @@ impl CniDir {
             listing: None,
             to_read: VecDeque::new(),
             to_say: VecDeque::new(),
+            reader: FileReader::default(),
             skip_left_over: false,
             unavailable: None,
             retry: None,
@@ -197,16 +212,37 @@ impl CniDir {
             Ok(entries) => entries,
             Err(error) => return self.listing_failed(&error),
         };
-        self.listing = Some(Listing { entries, unnamed: self.known.clone() });
+        self.listing = Some(Listing::new(entries, self.known.clone()));
+    }
+
+    /// Reads the next files of the list, until one of them has an effect.
+    fn read_listed(&mut self) -> Option<CniChange> {
+        let mut left_over = 0;
+        for _ in 0..BATCH {
+            let Some(path) = self.next_listed() else { break };
+            match self.read(path.into()) {
+                Some(CniChange::Refused(path, refusal @ Refusal::LeftOver(_))) => {
+                    let file = path.display();
+                    debug!(event.name = "cni_cache.left_over", %file, "CNI cache file {file} {refusal}");
+                    left_over += 1;
+                }
+                Some(change) => {
+                    self.to_say.push_back(change);
+                    break;
+                }
+                None => {}
+            }
+        }
+        (left_over > 0).then_some(CniChange::LeftOver(left_over))
     }
 
     /// The next file of the list; at its end, the missing files and the end are reported.
-    fn next_listed(&mut self) -> Option<Arc<Path>> {
+    fn next_listed(&mut self) -> Option<PathBuf> {
         let listing = self.listing.as_mut()?;
         match listing.entries.as_mut().and_then(Iterator::next) {
             Some(Ok(entry)) => {
-                let path: Arc<Path> = entry.path().into();
-                listing.unnamed.remove(&path);
+                let path = entry.path();
+                listing.unnamed.remove(&*path);
                 return Some(path);
             }
             Some(Err(error)) => {
@@ -224,11 +260,11 @@ impl CniDir {
     /// What was known stays so if the failure passes.
     fn listing_failed(&mut self, error: &io::Error) {
         if is_passing(error) {
-            self.listing = Some(Listing { entries: None, unnamed: BTreeSet::new() });
+            self.listing = Some(Listing::new(None, BTreeSet::new()));
             return self.put_off(error);
         }
         self.unavailable(errno(error));
-        self.listing = Some(Listing { entries: None, unnamed: self.known.clone() });
+        self.listing = Some(Listing::new(None, self.known.clone()));
     }
 
     /// What was known stays so, until it can be read again.
@@ -277,7 +313,11 @@ impl CniDir {
     }
 
     fn read(&mut self, path: Arc<Path>) -> Option<CniChange> {
-        match read(&path, self.skip_left_over && !self.known.contains(&path)) {
+        // Outside a list, each namespace is looked for.
+        let spaces = self.listing.as_mut().map(|listing| &mut listing.spaces);
+        let skips = self.skip_left_over && !self.known.contains(&path);
+        let mut now = Spaces::default();
+        match self.reader.read(&path, skips.then_some(spaces.unwrap_or(&mut now))) {
             Ok(attachment) => {
                 self.known.insert(path.clone());
                 Some(CniChange::Read(path, Box::new(attachment)))
@@ -312,9 +352,10 @@ impl Stream for CniDir {
                 }
             }
             if self.listing.is_some() {
-                let listed = self.next_listed();
-                self.to_read.extend(listed);
-                continue;
+                match self.read_listed() {
+                    Some(change) => return Poll::Ready(Some(change)),
+                    None => continue,
+                }
             }
             if self.retry.as_mut().is_some_and(|retry| retry.as_mut().poll(cx).is_ready()) {
                 self.list();
@@ -339,39 +380,4 @@ fn errno(error: &io::Error) -> Errno {
 /// Whether the error concerns shared resources, not the file.
 fn is_passing(error: &io::Error) -> bool {
     matches!(errno(error), Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
-}
-
-/// Reads one file without blocking: FIFOs and links are refused.
-fn read(path: &Path, skip_left_over: bool) -> Result<Attachment, Refusal> {
-    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW | nix::libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ELOOP | Errno::ENXIO) => Refusal::NotAFile,
-            _ => error.into(),
-        }
-    })?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Refusal::NotAFile);
-    }
-    let content = content(&file, metadata.len())?;
-    let attachment = result::parse_existing(&content, |netns| !(skip_left_over && is_missing(netns)))?;
-    Ok(Attachment { written: metadata.modified().ok(), ..attachment })
-}
-
-/// Whether the path leads to nothing, although its directory is there: a directory that is not mounted here may have
-/// the namespace all the same.
-fn is_missing(netns: &Path) -> bool {
-    let absent = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    absent(netns) && netns.parent().is_some_and(|dir| !absent(dir))
-}
-
-fn content(file: &File, size: u64) -> Result<Vec<u8>, Refusal> {
-    let mut content = Vec::with_capacity(size.min(MAX_FILE) as usize + 1);
-    // The file may grow during the read, so the number of read bytes counts.
-    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_FILE {
-        return Err(Refusal::TooLarge);
-    }
-    Ok(content)
 }
