@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::interface::{End, Interface, Owner, Pod, Source};
-use iface_core::{Counters, Direction, IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, OperState, Place};
+use iface_core::{Counters, Direction, IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, NsFile, OperState, Place};
 use netns_scan::Reading;
 
 /// So many seconds after 1970.
@@ -29,7 +29,7 @@ pub fn interface(number: u64, name: impl AsRef<[u8]>, place: Place, since: Syste
         }
         _ => 1,
     };
-    let netns = Arc::new(Netns::new(NetnsId { dev: 4, inode, generation: 1 }, place));
+    let netns = Arc::new(Netns::new(NetnsId(inode), place).with_file(NsFile { dev: 4, inode }));
     let ifindex = u32::try_from(number).unwrap_or(u32::MAX);
     let mut interface = Interface::new(id(number), netns, ifindex, IfName::new(name).unwrap_or_default());
     interface.mac = "0a:58:0a:f4:00:05".parse().ok();

@@ -30,7 +30,7 @@ fn interface(number: u32, netns: u32, ifindex: u32) -> Arc<Interface> {
         0 => Place::Host,
         n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
     };
-    let netns = Netns::new(NetnsId { dev: 4, inode: u64::from(netns), generation: 1 }, place);
+    let netns = Netns::new(NetnsId(u64::from(netns)), place);
     let id = InterfaceId(NonZeroU64::MIN.saturating_add(u64::from(number)));
     let mut interface = Interface::new(id, Arc::new(netns), ifindex, IfName::new("eth0").unwrap_or_default());
     interface.mac = Some(mac(number));

@@ -16,7 +16,7 @@ use iface_core::{
 };
 
 fn eth0(number: u8, netns: &str) -> Arc<Interface> {
-    let id = NetnsId { dev: 4, inode: u64::from(number), generation: 1 };
+    let id = NetnsId(u64::from(number));
     let netns = Netns::new(id, Place::Named(NetnsName::new(netns)));
     let id = InterfaceId(NonZeroU64::MIN.saturating_add(number.into()));
     let mut interface = Interface::new(id, Arc::new(netns), 2, IfName::new("eth0").unwrap_or_default());

@@ -73,7 +73,7 @@ impl<O> Interface<O> {
     /// use iface_core::{IfName, Interface, InterfaceId, Netns, NetnsId, Place};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let netns = Netns::new(NetnsId { dev: 4, inode: 4026531840, generation: 0 }, Place::Host);
+    /// let netns = Netns::new(NetnsId::HOST, Place::Host);
     /// let id = InterfaceId(NonZeroU64::MIN);
     /// let mut interface = <Interface>::new(id, Arc::new(netns), 2, "eth0".parse()?);
     /// interface.mac = Some("0a:58:0a:f4:00:05".parse()?);

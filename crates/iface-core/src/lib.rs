@@ -77,4 +77,4 @@ pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};
 pub use mac::{MacAddr, ParseMacError};
 pub use name::{IfName, NetnsName, ParseIfNameError};
-pub use netns::{Netns, NetnsId, Place};
+pub use netns::{Netns, NetnsId, NsFile, Place};

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 
-use crate::{Event, IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, OperState, Place};
+use crate::{Event, IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, NsFile, OperState, Place};
 
 pub(crate) fn mac(last: u8) -> MacAddr {
     MacAddr::from([0x0a, 0x58, 0, 0, 0, last])
@@ -21,9 +21,12 @@ pub(crate) fn name(name: &str) -> IfName {
 pub(crate) fn netns(number: u8) -> Arc<Netns> {
     let place = match number {
         0 => Place::Host,
+        3 => Place::Nsid(3),
         n => Place::Named(NetnsName::new([b'a' + n])),
     };
-    Arc::new(Netns { id: NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place, cookie: None })
+    let inode = u64::from(number) + 1;
+    let netns = Netns::new(NetnsId(u64::from(number)), place).with_file(NsFile { dev: 4, inode });
+    Arc::new(netns.with_cookie(NonZeroU64::new(inode)))
 }
 
 pub(crate) fn interface(id: u64, in_netns: u8, ifindex: u32, named: &str, its_mac: Option<u8>) -> Interface {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use iface_core::{
-    Event, IfName, Interface, InterfaceId, Kind, Lookup, MacAddr, Netns, NetnsId, NetnsName, Peer, Place, Registerer,
+    Event, IfName, Interface, InterfaceId, Kind, Lookup, MacAddr, Netns, NetnsId, NetnsName, NsFile, Peer, Place,
+    Registerer,
 };
 
 struct Counting;
@@ -39,14 +40,16 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// Limit of bytes per interface.
-const LIMIT: f64 = 315.0;
+const LIMIT: f64 = 335.0;
 
 fn netns(number: u32) -> Arc<Netns> {
     let place = match number {
         0 => Place::Host,
         n => Place::Named(NetnsName::new(format!("cni-{n:08x}-5b3c-4d0e-9a51-0242ac120002"))),
     };
-    Arc::new(Netns::new(NetnsId { dev: 4, inode: u64::from(number), generation: 1 }, place))
+    let inode = u64::from(number) + 1;
+    let netns = Netns::new(NetnsId(u64::from(number)), place).with_file(NsFile { dev: 4, inode });
+    Arc::new(netns.with_cookie(NonZeroU64::new(inode)))
 }
 
 /// Interfaces of one pod: `lo` and `eth0` inside, the peer of `eth0` on the host.

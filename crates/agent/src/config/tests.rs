@@ -58,8 +58,7 @@ fn filters_choose_namespaces_and_host_ends() {
 fn outputs_differ_in_host_ends() {
     let mut end = crate::json::tests::bare();
     end.netns = Netns::new(end.netns.id, Place::Host).into();
-    let pod = NetnsId { inode: end.netns.id.inode + 1, ..end.netns.id };
-    let pod = Netns::new(pod, Place::Named(NetnsName::new("cni-1")));
+    let pod = Netns::new(NetnsId(end.netns.id.0 + 1), Place::Named(NetnsName::new("cni-1")));
     end.peer = Some(Box::new(Peer::new(pod.into(), 2, "eth0".parse().unwrap())));
     let shown = |flags: &[&str]| {
         let config = load(flags, &[], None).unwrap();

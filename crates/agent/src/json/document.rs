@@ -39,10 +39,19 @@ pub const INTERFACE: &[Field] = &[
     field(
         "netns.name",
         "string or null",
-        "file name below the directory of `--netns-dir`, or the whole path where the file name is `host` or means another namespace in an earlier directory; `null` for the host's",
+        "file name below the directory of `--netns-dir`, or the whole path where the file name is `host` or means another namespace in an earlier directory; `null` for the host's and for a namespace without a name",
     ),
-    field("netns.dev", "number", "device of the namespace's nsfs inode"),
-    field("netns.inode", "number", "the namespace's nsfs inode; the kernel reuses inodes of deleted namespaces"),
+    field(
+        "netns.place",
+        "string",
+        "the namespace as all outputs print it: its name, `host`, or without a name `net:[4026532461]` with its inode, or `nsid:7` with its nsid; the kernel reuses both numbers",
+    ),
+    field("netns.dev", "number or null", "device of the namespace's nsfs inode; `null` where only the nsid is known"),
+    field(
+        "netns.inode",
+        "number or null",
+        "the namespace's nsfs inode; the kernel reuses inodes of deleted namespaces; `null` where only the nsid is known",
+    ),
     field(
         "netns.cookie",
         "number or null",
@@ -51,7 +60,7 @@ pub const INTERFACE: &[Field] = &[
     field(
         "netns.generation",
         "number",
-        "tells namespaces with the same inode apart; never reused in one run of the agent",
+        "identifies the namespace; never reused in one run of the agent; 0 is the host's",
     ),
     field("netns.host", "boolean", "whether the namespace is the host's"),
     field("ifindex", "number", "unique within the namespace at one time"),

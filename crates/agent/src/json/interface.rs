@@ -32,12 +32,13 @@ pub struct InterfaceView<'a> {
     since: String,
 }
 
-/// A namespace; the host's has no name.
+/// A namespace; the host's and a namespace without a file have no name.
 #[derive(Clone, Debug, Serialize)]
 struct NetnsView<'a> {
     name: Option<Text<&'a NetnsName>>,
-    dev: u64,
-    inode: u64,
+    place: Text<&'a Place>,
+    dev: Option<u64>,
+    inode: Option<u64>,
     cookie: Option<u64>,
     generation: u64,
     host: bool,
@@ -105,10 +106,11 @@ impl<'a> From<&'a Netns> for NetnsView<'a> {
     fn from(netns: &'a Netns) -> Self {
         Self {
             name: netns.name().map(Text),
-            dev: netns.id.dev,
-            inode: netns.id.inode,
+            place: Text(&netns.place),
+            dev: netns.file.map(|file| file.dev),
+            inode: netns.inode(),
             cookie: netns.cookie.map(NonZeroU64::get),
-            generation: netns.id.generation,
+            generation: netns.id.0,
             host: netns.is_host(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use iface_core::{
     Changes, Confidence, Extras, IfName, InterfaceId, Kind, Lower, LowerPlace, MacAddr, Netns, NetnsId, NetnsName,
-    OperState, Peer, Place,
+    NsFile, OperState, Peer, Place,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, Work
 use crate::lookup::Answer;
 
 fn netns(place: Place, inode: u64) -> Arc<Netns> {
-    Arc::new(Netns::new(NetnsId { dev: 4, inode, generation: 0 }, place).with_cookie(NonZeroU64::new(5)))
+    Arc::new(Netns::new(NetnsId(0), place).with_file(NsFile { dev: 4, inode }).with_cookie(NonZeroU64::new(5)))
 }
 
 pub(crate) fn bare() -> Interface {
@@ -63,7 +63,7 @@ fn interface_of_a_pod_has_all_fields() {
         shown(InterfaceView::from(&of_a_pod())),
         json!({
             "id": 1,
-            "netns": {"name": "cni-1b2c", "dev": 4, "inode": 4_026_532_461_u64, "cookie": 5, "generation": 0, "host": false},
+            "netns": {"name": "cni-1b2c", "place": "cni-1b2c", "dev": 4, "inode": 4_026_532_461_u64, "cookie": 5, "generation": 0, "host": false},
             "ifindex": 2, "name": "eth0", "mac": "0a:58:0a:f4:00:05", "kind": "veth",
             "oper_state": "up", "admin_up": true, "mtu": 1500,
             "addresses": ["10.244.0.5/24"],
@@ -85,7 +85,7 @@ fn absent_values_are_null() {
     }
     assert_eq!(
         view["netns"],
-        json!({"name": null, "dev": 4, "inode": 4_026_531_833_u64, "cookie": 5, "generation": 0, "host": true})
+        json!({"name": null, "place": "host", "dev": 4, "inode": 4_026_531_833_u64, "cookie": 5, "generation": 0, "host": true})
     );
     assert_eq!(view["addresses"], json!([]));
 }

@@ -93,7 +93,7 @@ impl Attributes {
     /// Attributes of the interface, without the direction.
     pub fn of(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
         let mac = self.mac.then(|| interface.mac.as_ref().map(dashed)).flatten();
-        let netns = self.netns.then(|| interface.netns.name().map(ToString::to_string)).flatten();
+        let netns = (self.netns && !interface.netns.is_host()).then(|| interface.netns.place.to_string());
         let network = interface.owner.as_ref().filter(|_| self.network).and_then(|owner| owner.network.as_deref());
         [
             Some((self.interface_key(), interface.name.to_string())),

@@ -72,11 +72,11 @@ impl NamePattern {
 /// `host` for the host's namespace, or the number of one namespace, as inode, as `net:[inode]` or as cookie.
 ///
 /// ```
-/// use iface_core::{Netns, NetnsId, NetnsName, NetnsPattern, Place};
+/// use iface_core::{Netns, NetnsId, NetnsName, NetnsPattern, NsFile, Place};
 ///
 /// # fn main() -> Result<(), iface_core::FilterError> {
-/// let id = NetnsId { dev: 4, inode: 4026532461, generation: 0 };
-/// let netns = Netns::new(id, Place::Named(NetnsName::new("qrouter-1")));
+/// let file = NsFile { dev: 4, inode: 4026532461 };
+/// let netns = Netns::new(NetnsId(1), Place::Named(NetnsName::new("qrouter-1"))).with_file(file);
 /// for pattern in ["qrouter-1", "/^qrouter-/", "4026532461", "net:[4026532461]"] {
 ///     assert!(pattern.parse::<NetnsPattern>()?.matches(&netns));
 /// }
@@ -101,7 +101,7 @@ impl NetnsPattern {
             None => self.pattern.matches(netns.place.to_string().as_bytes()),
         };
         by_name
-            || self.inode.is_some_and(|inode| inode == netns.id.inode)
+            || self.inode.is_some() && self.inode == netns.inode()
             || self.cookie.is_some() && self.cookie == netns.cookie.map(u64::from)
     }
 }

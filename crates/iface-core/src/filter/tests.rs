@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{self, interface};
-use crate::{Extras, IfName, Netns, NetnsId, NetnsName, Peer, Place};
+use crate::{Extras, IfName, Netns, NetnsId, NetnsName, NsFile, Peer, Place};
 
 const NONE: &[&str] = &[];
 
@@ -117,8 +117,8 @@ fn alternative_names_are_names() {
 
 fn in_netns(name: Option<&str>, cookie: Option<u64>) -> Interface {
     let place = name.map_or(Place::Host, |name| Place::Named(NetnsName::new(name)));
-    let id = NetnsId { dev: 4, inode: 4_026_532_461, generation: 1 };
-    let netns = Netns::new(id, place).with_cookie(cookie.and_then(std::num::NonZeroU64::new));
+    let netns = Netns::new(NetnsId(1), place).with_file(NsFile { dev: 4, inode: 4_026_532_461 });
+    let netns = netns.with_cookie(cookie.and_then(std::num::NonZeroU64::new));
     Interface { netns: netns.into(), ..interface(1, 0, 2, "eth0", None) }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod registerer;
 pub(crate) mod table;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
@@ -318,6 +319,12 @@ pub enum NetnsRef<'a> {
     Host,
     /// The namespace with this name now; the newer of two.
     Named(&'a [u8]),
+    /// The namespace without a name that has this nsid now; the newer of two.
+    Nsid(i32),
+    /// The namespace with this inode now; the newer of two.
+    Inode(u64),
+    /// The namespace with this cookie.
+    Cookie(NonZeroU64),
 }
 
 impl NetnsRef<'_> {
@@ -328,6 +335,9 @@ impl NetnsRef<'_> {
             Self::Id(id) => netns.id == *id,
             Self::Host => netns.is_host(),
             Self::Named(name) => netns.name().is_some_and(|its| its.as_bytes() == *name),
+            Self::Nsid(nsid) => netns.place == Place::Nsid(*nsid),
+            Self::Inode(inode) => netns.inode() == Some(*inode),
+            Self::Cookie(cookie) => netns.cookie == Some(*cookie),
         }
     }
 }
@@ -343,6 +353,8 @@ impl<'a> From<&'a Place> for NetnsRef<'a> {
         match place {
             Place::Host => Self::Host,
             Place::Named(name) => Self::from(name),
+            Place::Inode(inode) => Self::Inode(*inode),
+            Place::Nsid(nsid) => Self::Nsid(*nsid),
         }
     }
 }

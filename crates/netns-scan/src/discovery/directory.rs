@@ -128,16 +128,16 @@ impl Directories {
 
     /// A namespace as outputs name it: the path where the name alone could mean another namespace.
     pub(crate) fn netns(&self, id: NetnsId) -> Option<Netns> {
-        let cookie = self.names.cookie(id);
-        if id == self.names.host() {
-            return Some(Netns::new(id, Place::Host).with_cookie(cookie));
+        let (file, cookie) = (self.names.file(id)?, self.names.cookie(id));
+        if id == NetnsId::HOST {
+            return Some(Netns::new(id, Place::Host).with_file(file).with_cookie(cookie));
         }
         let name = self.names.primary(id)?;
         let printed = match self.names.is_ambiguous(id) {
             true => NetnsName::new(self.path(name).as_os_str().as_bytes()),
             false => name.1.clone(),
         };
-        Some(Netns::new(id, Place::Named(printed)).with_cookie(cookie))
+        Some(Netns::new(id, Place::Named(printed)).with_file(file).with_cookie(cookie))
     }
 
     /// Whether a name is a symbolic link to a namespace.

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
-use iface_core::{NetnsId, NetnsName};
+use iface_core::{NetnsId, NetnsName, NsFile};
 
-use crate::discovery::nsfs::{NsFile, Sight};
+use crate::discovery::nsfs::Sight;
 
 /// A name in one of the directories, by the directory's place in the settings.
 pub(crate) type Name = (usize, NetnsName);
@@ -21,11 +21,12 @@ pub(crate) struct Names {
     seen: BTreeMap<Name, Sight>,
     ids: BTreeMap<Key, NetnsId>,
     namespaces: BTreeMap<NetnsId, Named>,
-    generation: u64,
+    last_id: u64,
 }
 
 #[derive(Debug)]
 struct Named {
+    file: NsFile,
     cookie: Option<NonZeroU64>,
     /// The name in all outputs, as long as the name exists.
     primary: Name,
@@ -48,12 +49,19 @@ pub(crate) enum Change {
 impl Names {
     /// No names yet; the host's namespace is known without a name.
     pub(crate) fn new(host: Sight) -> Self {
-        Self { host, seen: BTreeMap::new(), ids: BTreeMap::new(), namespaces: BTreeMap::new(), generation: 0 }
+        Self {
+            host,
+            seen: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            last_id: NetnsId::HOST.0,
+        }
     }
 
-    /// The host's namespace, always the first generation.
-    pub(crate) fn host(&self) -> NetnsId {
-        NetnsId { dev: self.host.file.dev, inode: self.host.file.inode, generation: 0 }
+    /// An identity for a namespace without a name.
+    pub(crate) fn new_id(&mut self) -> NetnsId {
+        self.last_id += 1;
+        NetnsId(self.last_id)
     }
 
     /// Takes in the namespace that a name leads to now; `None` without a namespace or name.
@@ -101,7 +109,12 @@ impl Names {
 
     /// The cookie of a namespace, where the kernel tells cookies.
     pub(crate) fn cookie(&self, id: NetnsId) -> Option<NonZeroU64> {
-        if id == self.host() { self.host.cookie } else { self.namespaces.get(&id)?.cookie }
+        if id == NetnsId::HOST { self.host.cookie } else { self.namespaces.get(&id)?.cookie }
+    }
+
+    /// The file of a namespace with a name, or of the host's.
+    pub(crate) fn file(&self, id: NetnsId) -> Option<NsFile> {
+        if id == NetnsId::HOST { Some(self.host.file) } else { Some(self.namespaces.get(&id)?.file) }
     }
 
     /// Every name of a namespace.
@@ -123,12 +136,12 @@ impl Names {
             named.names.insert(name.clone());
             return;
         }
-        self.generation += 1;
-        let id = NetnsId { dev: sight.file.dev, inode: sight.file.inode, generation: self.generation };
+        let id = self.new_id();
         self.ids.insert(sight.key(), id);
         let is_ambiguous = self.means_another(name, &sight);
         let names = BTreeSet::from([name.clone()]);
-        self.namespaces.insert(id, Named { cookie: sight.cookie, primary: name.clone(), is_ambiguous, names });
+        self.namespaces
+            .insert(id, Named { file: sight.file, cookie: sight.cookie, primary: name.clone(), is_ambiguous, names });
         changes.push(Change::Opened(id, name.clone()));
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::LazyLock;
 
+use iface_core::NsFile;
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, makedev, statx};
 
 /// Device of nsfs: the kernel mounts nsfs once, so a file on another device is not a namespace.
@@ -21,13 +22,6 @@ const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 ///
 /// `/proc/1/ns/net` can be another namespace: with `hostPID` alone, the path leads to the machine's.
 pub(crate) const OWN: &str = "/proc/thread-self/ns/net";
-
-/// The (device, inode) of a namespace's nsfs file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NsFile {
-    pub(crate) dev: u64,
-    pub(crate) inode: u64,
-}
 
 /// A namespace behind a path at one time.
 ///

@@ -10,11 +10,10 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use iface_core::NetnsId;
+use iface_core::{NetnsId, NsFile};
 
 pub(crate) use self::nsid::NsidEngine;
 pub(crate) use self::setns::SetnsEngine;
-use crate::discovery::nsfs::NsFile;
 use crate::netlink::socket::RequestError;
 use crate::state::State;
 use crate::{EngineChoice, EngineKind, Error, Reading};
@@ -72,15 +71,10 @@ pub(crate) trait Engine: Send {
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) id: NetnsId,
+    pub(crate) file: NsFile,
     pub(crate) path: PathBuf,
     /// Whether the name is a mount, and so keeps the namespace alive; else a symbolic link.
     pub(crate) is_mounted: bool,
-}
-
-impl Wanted {
-    fn file(&self) -> NsFile {
-        NsFile { dev: self.id.dev, inode: self.id.inode }
-    }
 }
 
 /// Interrupted dumps of a namespace in a row before another namespace gets its turn.

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use iface_core::NsFile;
 use nix::sched::{CloneFlags, setns};
 
-use crate::discovery::nsfs::{self, NsFile, OWN};
+use crate::discovery::nsfs::{self, OWN};
 
 /// A namespace to enter: its path, and the expected identity.
 pub(crate) type Target = (PathBuf, NsFile);

@@ -355,7 +355,7 @@ impl Engine for NsidEngine {
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
         let Some(&nsid) = self.by_id.get(&wanted.id) else { return false };
-        let found = nsfs::open(&wanted.path, wanted.file())
+        let found = nsfs::open(&wanted.path, wanted.file)
             .and_then(|file| nsid_of(&mut self.requests, &mut self.replies, &file));
         let is_same =
             found.is_ok_and(|found| found == Some(nsid)) && self.by_nsid.get(&nsid).is_none_or(|id| *id == wanted.id);
@@ -458,7 +458,7 @@ fn ensure_nsid(
     expected: Option<&Wanted>,
 ) -> io::Result<i32> {
     let file = match expected {
-        Some(wanted) => nsfs::open(path, wanted.file())?,
+        Some(wanted) => nsfs::open(path, wanted.file)?,
         None => File::open(path)?,
     };
     if let Some(nsid) = nsid_of(requests, buffer, &file)? {

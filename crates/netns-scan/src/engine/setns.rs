@@ -70,8 +70,10 @@ impl SetnsEngine {
             most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
         };
-        let host = Wanted { id: state.host(), path: OWN.into(), is_mounted: true };
-        engine.connect(&host, open()?, state)?;
+        if let Some(file) = state.file(NetnsId::HOST) {
+            let host = Wanted { id: NetnsId::HOST, file, path: OWN.into(), is_mounted: true };
+            engine.connect(&host, open()?, state)?;
+        }
         Ok(engine)
     }
 
@@ -195,7 +197,7 @@ impl SetnsEngine {
         let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
         let asleep = || self.asleep.get(&id).map(|asleep| &asleep.wanted);
         let wanted = connection.map(|connection| &connection.wanted).or_else(asleep)?;
-        nsfs::open(&wanted.path, wanted.file()).ok()
+        nsfs::open(&wanted.path, wanted.file).ok()
     }
 
     /// One attempt to list a namespace.
@@ -269,7 +271,7 @@ impl Engine for SetnsEngine {
     }
 
     fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
-        let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file())).collect();
+        let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file)).collect();
         let results = match self.enter.run(targets) {
             Ok(results) => results,
             Err(error) => {
@@ -311,7 +313,7 @@ impl Engine for SetnsEngine {
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
         (self.tokens.contains_key(&wanted.id) || self.is_asleep(wanted.id))
-            && nsfs::open(&wanted.path, wanted.file()).is_ok()
+            && nsfs::open(&wanted.path, wanted.file).is_ok()
     }
 
     fn needs_resync(&self) -> &BTreeSet<NetnsId> {

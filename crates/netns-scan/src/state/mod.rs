@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, Place};
+use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, NsFile, Place};
 use ipnet::IpNet;
 
 use self::account::{Account, Departing, Moved};
@@ -130,6 +130,11 @@ impl State {
 
     pub(crate) fn place(&self, id: NetnsId) -> Option<&Place> {
         self.namespaces.get(&id).map(|namespace| &namespace.netns.place)
+    }
+
+    /// The nsfs file of a namespace, where known.
+    pub(crate) fn file(&self, id: NetnsId) -> Option<NsFile> {
+        self.namespaces.get(&id)?.netns.file
     }
 
     /// Adds a namespace, or renames a namespace.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::netlink::message::PairEnd;
 
-const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
+const HOST: NetnsId = NetnsId(1);
 
 fn netns(inode: u64) -> NetnsId {
-    NetnsId { dev: 4, inode, generation: inode }
+    NetnsId(inode)
 }
 
 fn place(name: &str) -> Place {

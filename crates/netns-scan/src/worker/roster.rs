@@ -173,8 +173,8 @@ impl Roster {
 mod tests {
     use super::*;
 
-    const ONE: NetnsId = NetnsId { dev: 4, inode: 1, generation: 1 };
-    const TWO: NetnsId = NetnsId { dev: 4, inode: 2, generation: 2 };
+    const ONE: NetnsId = NetnsId(1);
+    const TWO: NetnsId = NetnsId(2);
 
     fn fault(error: &str) -> Fault {
         Fault { kind: crate::FaultKind::Namespace, subject: "/run/netns/x".into(), error: error.into() }

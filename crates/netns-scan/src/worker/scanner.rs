@@ -9,8 +9,8 @@ use iface_core::NetnsId;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
-use crate::discovery::names::{Change, Name, Names};
-use crate::discovery::nsfs::{self, Found, NsFile, OWN};
+use crate::discovery::names::{Change, Names};
+use crate::discovery::nsfs::{self, Found, OWN};
 use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
@@ -68,7 +68,7 @@ impl Scanner {
             return Err(resource("identify the own network namespace")(io::ErrorKind::Unsupported.into()));
         };
         let names = Names::new(host);
-        let mut state = State::new(names.host());
+        let mut state = State::new(NetnsId::HOST);
         let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
         let directories = directories.map_err(resource("follow directories"))?;
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
@@ -171,8 +171,7 @@ impl Scanner {
     /// Applies the notifications of the engine, and ends the namespaces that died under their name.
     fn read(&mut self) {
         for id in self.engine.read(&mut self.state) {
-            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
-            let wanted = self.wanted(id, &name);
+            let Some(wanted) = self.wanted(id) else { continue };
             // A number's end may be told late, when the number is another's already.
             if !self.engine.is_same(&wanted) {
                 let names = self.directories.names().all(id);
@@ -186,9 +185,10 @@ impl Scanner {
         for change in changes {
             match change {
                 Change::Opened(id, _) => self.roster.add(id),
-                Change::Renamed(id, name) => {
-                    let wanted = self.wanted(id, &name);
-                    self.engine.rename(&wanted);
+                Change::Renamed(id, _) => {
+                    if let Some(wanted) = self.wanted(id) {
+                        self.engine.rename(&wanted);
+                    }
                     if self.state.place(id).is_some()
                         && let Some(netns) = self.directories.netns(id)
                     {
@@ -205,8 +205,11 @@ impl Scanner {
         }
     }
 
-    fn wanted(&self, id: NetnsId, name: &Name) -> Wanted {
-        Wanted { id, path: self.directories.path(name), is_mounted: !self.directories.is_link(name) }
+    /// A namespace with its primary name; `None` without a name.
+    fn wanted(&self, id: NetnsId) -> Option<Wanted> {
+        let names = self.directories.names();
+        let (name, file) = (names.primary(id)?, names.file(id)?);
+        Some(Wanted { id, file, path: self.directories.path(name), is_mounted: !self.directories.is_link(name) })
     }
 
     fn open_some(&mut self) {
@@ -220,13 +223,13 @@ impl Scanner {
                 }
                 continue;
             }
-            let Some(name) = self.directories.names().primary(id).cloned() else { continue };
+            let Some(one) = self.wanted(id) else { continue };
             if self.kind == EngineKind::Own {
                 self.unreachable(id);
                 continue;
             }
             self.directories.netns(id).into_iter().for_each(|netns| self.state.open(netns));
-            wanted.push(self.wanted(id, &name));
+            wanted.push(one);
         }
         if wanted.is_empty() {
             return;
@@ -242,8 +245,7 @@ impl Scanner {
 
     fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
         // The name leads elsewhere by now, or nowhere: looking again tells.
-        let file = NsFile { dev: wanted.id.dev, inode: wanted.id.inode };
-        if !nsfs::look(&wanted.path, None).is_ok_and(|found| found.is(file)) {
+        if !nsfs::look(&wanted.path, None).is_ok_and(|found| found.is(wanted.file)) {
             let names = self.directories.names().all(wanted.id);
             let changes = self.directories.reopen(names);
             self.name_changes(changes);
@@ -319,8 +321,7 @@ impl Scanner {
             );
             return false;
         }
-        let Some(name) = self.directories.names().primary(id) else { return false };
-        let wanted = self.wanted(id, name);
+        let Some(wanted) = self.wanted(id) else { return false };
         // The listing was incomplete, so the interfaces known so far are the better answer.
         if error.kind() != io::ErrorKind::InvalidData {
             self.engine.close(id);

@@ -59,7 +59,7 @@ fn two_names_for_one_namespace_are_one(subject: Subject) {
     observer.until("it goes by its other name", EXACT, |replay| {
         replay.at("second").count() == 3 && replay.at("first").count() == 0
     });
-    assert!(observer.replay().at("second").all(|interface| interface.netns.id.inode == identity.1));
+    assert!(observer.replay().at("second").all(|interface| interface.netns.inode() == Some(identity.1)));
     drop(second);
     observer.until("it has no name", EXACT, |replay| replay.interfaces().count() == 1);
     assert_exact(&mut observer, []);
@@ -94,7 +94,7 @@ fn an_unlinked_namespace_is_let_go(subject: Subject) {
     let path = PathBuf::from(format!("/proc/self/fd/{}", process.as_raw_fd()));
     let back = dir.alias("back", &path);
     observer.until("it has a name again", EXACT, |replay| replay.at("back").count() == 2);
-    assert!(observer.replay().at("back").all(|interface| interface.netns.id.inode == identity.1));
+    assert!(observer.replay().at("back").all(|interface| interface.netns.inode() == Some(identity.1)));
     assert_eq!(observer.replay().story("pod", "eth0").last(), Some(&EventKind::Deleted));
     drop((back, process));
     observer.until("both ends are gone", EXACT, |replay| replay.interfaces().count() == 1);

@@ -122,7 +122,7 @@ pub(crate) fn world<'a>(namespaces: impl IntoIterator<Item = &'a Netns>) -> Worl
 /// The same as an informer's events tell it.
 pub(crate) fn told(replay: &Replay) -> World {
     let key = |interface: &iface_core::Interface| {
-        let inode = if interface.netns.is_host() { 0 } else { interface.netns.id.inode };
+        let inode = if interface.netns.is_host() { 0 } else { interface.netns.inode().unwrap_or_default() };
         (interface.netns.place.to_string(), inode, interface.ifindex)
     };
     replay.interfaces().map(|interface| (key(interface), LinkTruth::from(&**interface))).collect()

@@ -2,7 +2,7 @@ use std::hash::{BuildHasher, Hasher as _};
 
 use foldhash::fast::RandomState;
 
-use crate::{IfName, Interface, InterfaceId, MacAddr, NetnsRef, Preferred};
+use crate::{IfName, Interface, InterfaceId, MacAddr, NetnsId, NetnsRef, Place, Preferred};
 
 /// Key of an interface for a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Key<'a> {
 }
 
 /// Kinds of keys; an interface has at most one key of each kind.
-pub(super) const KINDS: usize = 8;
+pub(super) const KINDS: usize = 10;
 
 /// The keys of an interface by kind.
 pub(super) type Keys<'a> = [Option<Key<'a>>; KINDS];
@@ -33,9 +33,12 @@ impl<'a> Key<'a> {
             mac.map(|mac| Self::IfindexMac(*ifindex, mac)),
             preferred.prefers(name).then_some(Self::IfindexName(*ifindex, name)),
             Some(Self::Netns(NetnsRef::Id(netns.id), *ifindex)),
-            Some(Self::Netns(NetnsRef::from(&netns.place), *ifindex)),
+            // A namespace without a name is found by its inode below.
+            (!matches!(netns.place, Place::Inode(_))).then(|| Self::Netns(NetnsRef::from(&netns.place), *ifindex)),
             Some(Self::Name(name)),
             mac.map(Self::Mac),
+            netns.inode().map(|inode| Self::Netns(NetnsRef::Inode(inode), *ifindex)),
+            netns.cookie.map(|cookie| Self::Netns(NetnsRef::Cookie(cookie), *ifindex)),
         ]
     }
 
@@ -47,9 +50,11 @@ impl<'a> Key<'a> {
             Self::IfindexMac(..) => 2,
             Self::IfindexName(..) => 3,
             Self::Netns(NetnsRef::Id(_), _) => 4,
-            Self::Netns(NetnsRef::Host | NetnsRef::Named(_), _) => 5,
+            Self::Netns(NetnsRef::Host | NetnsRef::Named(_) | NetnsRef::Nsid(_), _) => 5,
             Self::Name(_) => 6,
             Self::Mac(_) => 7,
+            Self::Netns(NetnsRef::Inode(_), _) => 8,
+            Self::Netns(NetnsRef::Cookie(_), _) => 9,
         }
     }
 
@@ -86,11 +91,17 @@ impl Hasher {
                 state.write_u32(ifindex);
                 state.write(name.as_bytes());
             }
-            Key::Netns(NetnsRef::Id(netns), ifindex) => {
+            Key::Netns(NetnsRef::Id(NetnsId(number)) | NetnsRef::Inode(number), ifindex) => {
                 state.write_u32(ifindex);
-                state.write_u64(netns.dev);
-                state.write_u64(netns.inode);
-                state.write_u64(netns.generation);
+                state.write_u64(number);
+            }
+            Key::Netns(NetnsRef::Cookie(cookie), ifindex) => {
+                state.write_u32(ifindex);
+                state.write_u64(cookie.get());
+            }
+            Key::Netns(NetnsRef::Nsid(nsid), ifindex) => {
+                state.write_u32(ifindex);
+                state.write_i32(nsid);
             }
             Key::Netns(NetnsRef::Named(name), ifindex) => {
                 state.write_u32(ifindex);

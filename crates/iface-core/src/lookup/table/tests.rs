@@ -33,7 +33,7 @@ impl Model {
     /// The best match and the number of matches.
     fn best(&self, fits: impl Fn(&Interface) -> bool) -> Option<(InterfaceId, usize)> {
         let mut fitting: Vec<_> = self.0.values().filter(|interface| fits(interface)).collect();
-        fitting.sort_by_key(|it| (!it.netns.is_host(), it.netns.name().cloned(), it.ifindex, std::cmp::Reverse(it.id)));
+        fitting.sort_by_key(|it| (!it.netns.is_host(), it.netns.place.clone(), it.ifindex, std::cmp::Reverse(it.id)));
         Some((fitting.first()?.id, fitting.len()))
     }
 
@@ -78,7 +78,9 @@ fn agree(lookup: &Lookup, model: &Model) {
         assert_eq!(answer(lookup.by_name(&name)), model.by(|it| it.name == name), "{name}");
     }
     for (netns, ifindex) in (0..4).flat_map(|netns| (0..5).map(move |ifindex| (testing::netns(netns), ifindex))) {
-        for within in [NetnsRef::Id(netns.id), NetnsRef::from(&netns.place)] {
+        let (inode, cookie) = (netns.inode().unwrap(), netns.cookie.unwrap());
+        let numbers = [NetnsRef::Inode(inode), NetnsRef::Cookie(cookie)];
+        for within in [NetnsRef::Id(netns.id), NetnsRef::from(&netns.place)].into_iter().chain(numbers) {
             let expected = model.by(|it| it.ifindex == ifindex && within.is(&it.netns));
             assert_eq!(answer(lookup.in_netns(within, ifindex)), expected, "{within:?} {ifindex}");
         }

@@ -2,7 +2,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
-use crate::discovery::nsfs::{NsFile, OWN};
+use iface_core::NsFile;
+
+use crate::discovery::nsfs::OWN;
 
 /// Stands for a host's namespace that no name leads to.
 const HOST: Sight = Sight { file: NsFile { dev: 0, inode: 1 }, cookie: None, mount: 0 };

@@ -18,16 +18,12 @@ fn see(names: &mut Names, text: &str, inode: Option<u64>) -> Vec<Change> {
     changes
 }
 
-fn id(inode: u64, generation: u64) -> NetnsId {
-    NetnsId { dev: 4, inode, generation }
-}
-
 #[test]
 fn a_reused_inode_is_another_namespace() {
     let mut names = Names::new(HOST);
-    assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(id(7, 1), name("a"))]);
-    assert_eq!(see(&mut names, "a", None), [Change::Closed(id(7, 1))]);
-    assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(id(7, 2), name("a"))]);
+    assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(NetnsId(1), name("a"))]);
+    assert_eq!(see(&mut names, "a", None), [Change::Closed(NetnsId(1))]);
+    assert_eq!(see(&mut names, "a", Some(7)), [Change::Opened(NetnsId(2), name("a"))]);
 }
 
 /// The first name stays the primary one as long as it exists.
@@ -36,8 +32,8 @@ fn two_names_make_one_namespace() {
     let mut names = Names::new(HOST);
     see(&mut names, "b", Some(7));
     assert_eq!(see(&mut names, "a", Some(7)), []);
-    assert_eq!(see(&mut names, "b", None), [Change::Renamed(id(7, 1), name("a"))]);
-    assert_eq!(see(&mut names, "a", None), [Change::Closed(id(7, 1))]);
+    assert_eq!(see(&mut names, "b", None), [Change::Renamed(NetnsId(1), name("a"))]);
+    assert_eq!(see(&mut names, "a", None), [Change::Closed(NetnsId(1))]);
 }
 
 #[test]
@@ -52,7 +48,7 @@ fn a_moved_name_closes_before_it_opens() {
     let mut names = Names::new(HOST);
     see(&mut names, "a", Some(7));
     let changes = see(&mut names, "a", Some(8));
-    assert_eq!(changes, [Change::Closed(id(7, 1)), Change::Opened(id(8, 2), name("a"))]);
+    assert_eq!(changes, [Change::Closed(NetnsId(1)), Change::Opened(NetnsId(2), name("a"))]);
 }
 
 /// A name whose mount or cookie changed leads to another namespace, even with the same inode.
@@ -68,8 +64,8 @@ fn a_new_mount_is_another_namespace() {
         names.see(name("a"), Some(second), &mut changes);
         names.see(name("a"), Some(third), &mut changes);
         names.see(name("a"), Some(third), &mut changes);
-        let opened = |generation| Change::Opened(id(7, generation), name("a"));
-        assert_eq!(changes, [Change::Closed(id(7, 1)), opened(2), Change::Closed(id(7, 2)), opened(3)]);
+        let opened = |number| Change::Opened(NetnsId(number), name("a"));
+        assert_eq!(changes, [Change::Closed(NetnsId(1)), opened(2), Change::Closed(NetnsId(2)), opened(3)]);
     }
 }
 
@@ -82,8 +78,8 @@ fn a_cookie_outlasts_its_mount() {
     names.see(name("a"), Some(first), &mut changes);
     names.see(name("a"), Some(Sight { mount: 2, ..first }), &mut changes);
     names.see(name("b"), Some(Sight { mount: 3, ..first }), &mut changes);
-    assert_eq!(changes, [Change::Opened(id(7, 1), name("a"))]);
-    assert_eq!((names.cookie(id(7, 1)), names.unproven(&name("c"), &first)), (first.cookie, vec![]));
+    assert_eq!(changes, [Change::Opened(NetnsId(1), name("a"))]);
+    assert_eq!((names.cookie(NetnsId(1)), names.unproven(&name("c"), &first)), (first.cookie, vec![]));
 }
 
 /// Without cookies, the names of an inode are looked at before a new name joins them.
@@ -103,18 +99,18 @@ fn a_repeated_name_is_ambiguous() {
     let mut names = Names::new(HOST);
     let mut changes = Vec::new();
     names.see(in_second("a"), Some(sight(8, 1)), &mut changes);
-    assert!(!names.is_ambiguous(id(8, 1)));
+    assert!(!names.is_ambiguous(NetnsId(1)));
     names.see(name("a"), Some(sight(7, 1)), &mut changes);
-    assert!(names.is_ambiguous(id(8, 1)) && !names.is_ambiguous(id(7, 2)));
+    assert!(names.is_ambiguous(NetnsId(1)) && !names.is_ambiguous(NetnsId(2)));
     names.forget(&name("a"), &mut changes);
-    assert!(!names.is_ambiguous(id(8, 1)));
-    let renamed = || Change::Renamed(id(8, 1), in_second("a"));
-    assert_eq!(changes[2..], [renamed(), Change::Closed(id(7, 2)), renamed()]);
+    assert!(!names.is_ambiguous(NetnsId(1)));
+    let renamed = || Change::Renamed(NetnsId(1), in_second("a"));
+    assert_eq!(changes[2..], [renamed(), Change::Closed(NetnsId(2)), renamed()]);
     see(&mut names, "host", Some(9));
-    assert!(names.is_ambiguous(id(9, 3)));
+    assert!(names.is_ambiguous(NetnsId(3)));
     names.see(in_second("b"), Some(sight(7, 1)), &mut changes);
     see(&mut names, "b", Some(7));
-    assert!(!names.is_ambiguous(id(7, 4)), "one namespace under one name in two directories");
+    assert!(!names.is_ambiguous(NetnsId(4)), "one namespace under one name in two directories");
 }
 
 proptest! {
@@ -138,10 +134,10 @@ proptest! {
                 None => _ = truth.remove(&which),
             }
             let named: BTreeSet<u64> = truth.values().copied().filter(|inode| *inode != HOST.file.inode).collect();
-            prop_assert_eq!(open.keys().map(|id| id.inode).collect::<BTreeSet<_>>(), named);
+            prop_assert_eq!(open.keys().filter_map(|id| names.file(*id)).map(|file| file.inode).collect::<BTreeSet<_>>(), named);
             for (id, (_, name)) in &open {
                 let which: u8 = name.to_string().parse().unwrap();
-                prop_assert_eq!(truth.get(&which), Some(&id.inode));
+                prop_assert_eq!(truth.get(&which).copied(), names.file(*id).map(|file| file.inode));
             }
         }
     }

@@ -6,8 +6,8 @@ use super::*;
 use crate::netlink::dump::{Change, DumpedLink};
 use crate::state::{Pair, PairPlace};
 
-const HOST: NetnsId = NetnsId { dev: 4, inode: 1, generation: 0 };
-const BLUE: NetnsId = NetnsId { dev: 4, inode: 7, generation: 0 };
+const HOST: NetnsId = NetnsId(1);
+const BLUE: NetnsId = NetnsId(7);
 /// Claims of the two ends of a pair: `veth9` of the host, and `eth0` inside with ifindex 2.
 const INSIDE: Pair = Pair { ifindex: 2, place: PairPlace::Nsid(3) };
 const OUTSIDE: Pair = Pair { ifindex: 9, place: PairPlace::Host };

@@ -17,12 +17,12 @@ use crate::owner::pod::Life;
 use crate::owner::tagger::conflict::ConflictKind;
 
 fn netns(number: u64, name: &str) -> Arc<Netns> {
-    let id = NetnsId { dev: 4, inode: 1000 + number, generation: number };
+    let id = NetnsId(number);
     Arc::new(Netns::new(id, Place::Named(NetnsName::new(name))))
 }
 
 fn host() -> Arc<Netns> {
-    Arc::new(Netns::new(NetnsId { dev: 4, inode: 1, generation: 0 }, Place::Host))
+    Arc::new(Netns::new(NetnsId::HOST, Place::Host))
 }
 
 fn interface(id: u64, netns: &Arc<Netns>, name: &str, mac: u8, address: &str) -> Arc<Interface> {

@@ -85,9 +85,10 @@ impl Node {
     pub(super) fn lose_name(&mut self, pod: usize) {
         let Some(real) = self.pods.get(pod).filter(|pod| pod.stage <= Stage::Completed) else { return };
         let mut real = real.clone();
-        let generation = self.tick();
+        let number = self.tick();
         let cookie = real.netns.cookie;
-        let id = NetnsId { generation, ..real.netns.id };
+        let id = NetnsId(100 + number);
+        self.namespaces.insert(id, real.uid.clone());
         real.netns = Arc::new(Netns::new(id, real.netns.place.clone()).with_cookie(cookie));
         self.kernel.extend(real.interfaces.iter().cloned().map(|interface| Event::Deleted(interface, None)));
         for interface in &mut real.interfaces {

@@ -38,7 +38,7 @@ pub(super) fn attachment(uid: &str, name: &str, interfaces: &[Arc<Interface>], n
 
 /// `lo`, `eth0` and its host end; every second address comes with one of IPv6.
 pub(super) fn interfaces(netns: &Arc<Netns>, number: u64, address: u8) -> Vec<Arc<Interface>> {
-    let host = Arc::new(Netns::new(NetnsId { dev: 4, inode: 1, generation: 0 }, Place::Host));
+    let host = Arc::new(Netns::new(NetnsId::HOST, Place::Host));
     let eth0 = interface(netns, number * 10 + 1, "eth0", number, Some(address));
     let mut end = interface(&host, number * 10 + 2, &format!("veth{number}"), 0, None);
     let peer = Peer::new(netns.clone(), eth0.ifindex, eth0.name);

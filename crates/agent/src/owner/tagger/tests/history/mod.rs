@@ -14,6 +14,7 @@ mod made;
 mod node;
 
 use crate::interface::{End, Interface};
+use iface_core::NetnsId;
 use proptest::prelude::*;
 
 use self::made::ips;
@@ -121,7 +122,7 @@ impl Node {
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
         let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
-        let uid = &self.namespaces[&netns.inode];
+        let uid = &self.namespaces[&netns];
         assert_eq!(owner.pod.uid.as_deref(), Some(&**uid), "{} of {netns:?}", interface.name);
         assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
     }
@@ -148,7 +149,7 @@ impl Node {
         assert_eq!(self.said.len(), alive);
         assert_eq!(self.tagger.interfaces.len(), alive);
         let spaces = self.pods.iter().filter(|pod| !pod.interfaces.is_empty()).count();
-        assert_eq!(self.tagger.spaces.keys().filter(|id| id.inode != 1).count(), spaces);
+        assert_eq!(self.tagger.spaces.keys().filter(|id| **id != NetnsId::HOST).count(), spaces);
     }
 }
 

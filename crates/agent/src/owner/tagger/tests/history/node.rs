@@ -61,8 +61,8 @@ enum FileEvent {
 pub(super) struct Node {
     clock: u64,
     pub(super) pods: Vec<Real>,
-    /// The uid of the pod of every namespace that ever existed, by inode.
-    pub(super) namespaces: BTreeMap<u64, Arc<str>>,
+    /// The uid of the pod of every namespace that ever existed.
+    pub(super) namespaces: BTreeMap<NetnsId, Arc<str>>,
     pub(super) files: BTreeMap<Arc<Path>, Attachment>,
     /// Updates under way: from the kubelet to the API server, from the API server to the agent, and so on.
     unreported: VecDeque<PodChange>,
@@ -130,10 +130,10 @@ impl Node {
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead && !pod.random).map(|pod| &pod.netns.place);
         let reused = dead.filter(|_| name_of == NetnsNaming::Reused).cloned();
         let place = reused.unwrap_or_else(|| netns_name(number, random));
-        let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
+        let id = NetnsId(100 + number);
         let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
         let uid: Arc<str> = format!("uid-{number}").into();
-        self.namespaces.insert(netns.id.inode, uid.clone());
+        self.namespaces.insert(netns.id, uid.clone());
         let interfaces = interfaces(&netns, number, address);
         let file = attachment(&uid, &name, &interfaces, nameless);
         let pod = Real {
@@ -217,11 +217,11 @@ impl Node {
         self.all_from_kernel();
         self.tell_all();
         let number = self.tick();
-        let id = NetnsId { dev: 4, inode: 100 + number, generation: number };
+        let id = NetnsId(100 + number);
         let place = netns_name(number, self.pods[pod].random);
         let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
         let real = &mut self.pods[pod];
-        self.namespaces.insert(netns.id.inode, real.uid.clone());
+        self.namespaces.insert(netns.id, real.uid.clone());
         let before = std::mem::replace(&mut real.interfaces, interfaces(&netns, number, real.address));
         real.netns = netns;
         real.altered = false;
