@@ -13,7 +13,7 @@ pub struct Query {
     pub ifindex: u32,
     /// Its link-layer address.
     pub mac: Option<MacAddr>,
-    /// The name of its namespace, or `host`.
+    /// Its namespace: the name, `host`, `nsid:7`, the inode (`net:[4026532461]` or the number alone) or the cookie.
     pub netns: Option<String>,
 }
 
@@ -30,8 +30,7 @@ pub struct Answer {
 #[must_use]
 pub fn find(lookup: &Lookup, query: &Query) -> Option<Answer> {
     let found = match query.netns.as_deref() {
-        Some("host") => lookup.in_netns(NetnsRef::Host, query.ifindex),
-        Some(name) => lookup.in_netns(name, query.ifindex),
+        Some(text) => NetnsRef::meanings(text).find_map(|netns| lookup.in_netns(netns, query.ifindex)),
         None => lookup.for_index_and_mac(query.ifindex, query.mac.as_ref()),
     }?;
     Some(Answer { interface: found.to_arc(), confidence: found.confidence })

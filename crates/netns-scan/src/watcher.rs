@@ -22,6 +22,10 @@ pub struct WatchOptions {
     /// Follow every further directory in which a namespace is mounted, as `/proc/self/mountinfo` shows.
     /// The first namespace of such a directory is found within some seconds, the others at once.
     pub find_mounted: bool,
+    /// Follow namespaces without a name, too, as soon as they have an nsid in the host's namespace: a
+    /// veth between the two is enough. Only with the nsid engine. When a name appears, the interfaces are
+    /// renamed; a namespace that outlives its last name by half a second is found again without a name.
+    pub find_unnamed: bool,
     /// Engine to reach into namespaces.
     pub engine: EngineChoice,
     /// Receive buffer of each socket for notifications, in bytes, limited to `net.core.rmem_max`
@@ -34,6 +38,7 @@ impl Default for WatchOptions {
         Self {
             dirs: vec!["/var/run/netns".into()],
             find_mounted: true,
+            find_unnamed: true,
             engine: EngineChoice::Auto,
             receive_buffer: 8 << 20,
         }

@@ -1,4 +1,5 @@
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,7 @@ impl Reserved {
                 .unwrap_or_else(|e| panic!("cannot make the namespace {}: {e}", path.display()));
             bind(Path::new("/proc/thread-self/ns/net"), &path);
         });
-        Netns { path }
+        Netns { path, held: None }
     }
 
     /// Unlinks the name.
@@ -88,13 +89,59 @@ impl Reserved {
     }
 }
 
-/// A namespace with a name. Holds nothing open: only the name keeps the namespace alive.
+/// A namespace with a name, which holds nothing open: only the name keeps the namespace alive. Or a
+/// namespace without a name, alive as long as this value, as if a process were inside.
 #[derive(Debug)]
 pub struct Netns {
     path: PathBuf,
+    held: Option<File>,
 }
 
 impl Netns {
+    /// A new namespace without a name, as `unshare -n` makes namespaces.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        let file = on_own_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| panic!("cannot make a namespace without a name: {e}"));
+            File::open("/proc/thread-self/ns/net").unwrap_or_else(|e| panic!("cannot open the namespace: {e}"))
+        });
+        Self { path: format!("/proc/self/fd/{}", file.as_raw_fd()).into(), held: Some(file) }
+    }
+
+    /// The namespace as an informer prints it: its name, or its nsid in the test's own namespace.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.held {
+            None => self.name().to_owned(),
+            Some(file) => match Rtnl::new().nsid_of(file) {
+                Some(nsid) => format!("nsid:{nsid}"),
+                None => "without an nsid".to_owned(),
+            },
+        }
+    }
+
+    /// The inode as far as an informer knows the inode: 0 without a name.
+    #[must_use]
+    pub fn known_inode(&self) -> u64 {
+        if self.held.is_some() { 0 } else { self.identity().1 }
+    }
+
+    /// Lets go of a namespace without a name in exchange for a name.
+    #[must_use]
+    pub fn named(self, dir: &NetnsDir, name: &str) -> Self {
+        let Reserved { path } = dir.reserve(name);
+        bind(&self.path, &path);
+        Self { path, held: None }
+    }
+
+    /// Gives up the name, and keeps the namespace alive without one.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        let file = self.hold();
+        drop(self);
+        Self { path: format!("/proc/self/fd/{}", file.as_raw_fd()).into(), held: Some(file) }
+    }
+
     /// The name's path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -146,7 +193,9 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        remove_name(&self.path);
+        if self.held.is_none() {
+            remove_name(&self.path);
+        }
     }
 }
 

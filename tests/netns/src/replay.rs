@@ -101,7 +101,7 @@ impl Replay {
 
 fn is_at(interface: &Interface, place: &str) -> bool {
     match interface.netns.name() {
-        None => place == "host",
+        None => interface.netns.place.to_string() == place,
         Some(name) => *name == *place,
     }
 }

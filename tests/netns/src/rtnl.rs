@@ -40,6 +40,8 @@ pub enum LinkChange<'a> {
 const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
+/// `NETNSA_FD` of `linux/net_namespace.h`.
+const NETNSA_FD: u16 = 3;
 /// `RTM_NEWLINKPROP` of `linux/rtnetlink.h`.
 const RTM_NEWLINKPROP: u16 = 108;
 /// `NLA_F_NESTED` of `linux/netlink.h`.
@@ -235,6 +237,17 @@ impl Rtnl {
         }
     }
 
+    /// The nsid of another namespace in the socket's own.
+    #[must_use]
+    pub fn nsid_of(&self, netns: &File) -> Option<i32> {
+        let mut request = Request::new(libc::RTM_GETNSID, 0);
+        request.bytes(&[0; 4]);
+        request.attribute(NETNSA_FD, &netns.as_raw_fd().to_ne_bytes());
+        let reply = self.call(request).unwrap_or_else(|e| panic!("cannot ask for the nsid of a namespace: {e}"));
+        // NETNSA_NSID is the only attribute, behind a padded rtgenmsg.
+        Some(i32::from_ne_bytes(field(&reply, 24))).filter(|nsid| *nsid >= 0)
+    }
+
     /// Waits until the kernel sends packets through a link that is up: until then the kernel drops packets silently.
     #[track_caller]
     pub fn until_running(&self, name: &str) {
@@ -261,7 +274,7 @@ impl Rtnl {
 
     /// Sends one request and reads the reply: the first message, or its error.
     fn call(&self, request: Request) -> io::Result<Vec<u8>> {
-        let answered = request.kind == libc::RTM_GETLINK;
+        let answered = [libc::RTM_GETLINK, libc::RTM_GETNSID].contains(&request.kind);
         self.socket.send(&request.finish(1, !answered), 0)?;
         let (reply, _) = self.socket.recv_from_full()?;
         let kind = u16::from_ne_bytes(field(&reply, 4));

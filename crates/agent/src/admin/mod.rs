@@ -30,6 +30,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use futures_util::stream;
+use iface_core::NetnsRef;
 use serde::Deserialize;
 
 pub use self::server::{Listener, bind, serve};
@@ -150,10 +151,9 @@ impl Selection {
     fn matches(&self, interface: &Interface) -> bool {
         let pod = interface.owner.as_ref().map(|owner| &owner.pod);
         let is = |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
-        let place = || interface.netns.place.to_string();
         is(&self.namespace, pod.map(|pod| &pod.namespace))
             && is(&self.pod, pod.map(|pod| &pod.name))
-            && self.netns.as_ref().is_none_or(|wanted| *wanted == place())
+            && self.netns.as_ref().is_none_or(|text| NetnsRef::meanings(text).any(|netns| netns.is(&interface.netns)))
     }
 }
 

@@ -27,7 +27,7 @@ fn paths() -> Value {
         vec![
             parameter("namespace", "Kubernetes namespace", json!({"type": "string"})),
             parameter("pod", "name of a pod", json!({"type": "string"})),
-            parameter("netns", "name of a network namespace, or host", json!({"type": "string"})),
+            parameter("netns", "network namespace: name, host, nsid:7, inode or cookie", json!({"type": "string"})),
         ]
     };
     let mut watch = selectors();
@@ -98,7 +98,7 @@ fn queries() -> Vec<Value> {
     vec![
         ifindex,
         parameter("mac", "MAC address", json!({"type": "string"})),
-        parameter("netns", "name of a network namespace, or host", json!({"type": "string"})),
+        parameter("netns", "network namespace: name, host, nsid:7, inode or cookie", json!({"type": "string"})),
     ]
 }
 

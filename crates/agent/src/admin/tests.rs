@@ -140,6 +140,9 @@ async fn interfaces_are_selected_by_parameters() {
         assert_eq!(names("?namespace=default&pod=web").await, ["eth0"]);
         assert_eq!(names("?netns=blue").await, ["tun0"]);
         assert_eq!(names("?netns=host").await, ["eth0"]);
+        let blue = interface(9, "tun0", Place::Named(NetnsName::new("blue")), at(1)).netns.inode().unwrap();
+        assert_eq!(names(&format!("?netns={blue}")).await, ["tun0"]);
+        assert_eq!(names(&format!("?netns=net:[{blue}]")).await, ["tun0"]);
         assert!(names("?namespace=other").await.is_empty());
         assert_eq!(
             json_of(address, "/v1/interfaces?nampespace=x").await.0,
@@ -228,7 +231,7 @@ async fn openapi_describes_every_route() {
         documented.sort();
         written.sort();
         assert_eq!(documented, written);
-        assert_eq!(schema["properties"]["netns"]["properties"]["inode"]["type"], "integer");
+        assert_eq!(schema["properties"]["netns"]["properties"]["inode"]["type"], json!(["integer", "null"]));
         assert_eq!(schema["properties"]["pod"]["type"], json!(["object", "null"]));
     })
     .await;

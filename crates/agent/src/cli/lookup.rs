@@ -20,7 +20,8 @@ pub struct Args {
     index: u32,
     /// MAC address, which tells apart interfaces with the same index.
     mac: Option<MacAddr>,
-    /// Network namespace of the interface, or "host"; the answer is then exact.
+    /// Network namespace of the interface, by name, inode (net:[4026532461] or the number alone), cookie or nsid
+    /// (nsid:7); "host" is the host's. The answer is then exact.
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
     /// Output format.

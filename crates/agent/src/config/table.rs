@@ -66,6 +66,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "find-unnamed",
+        section: Section::Finding,
+        shape: Shape::One,
+        value: "true|false",
+        default: "true",
+        also: &[],
+        help: "Follow network namespaces without a name, too, as soon as a veth links them, directly or through another namespace, to the host's; only with the nsid engine.",
+        set: |config, words| switch(one(words)).map(|on| config.scan.find_unnamed = on),
+    },
+    Setting {
         key: "listen",
         section: Section::Finding,
         shape: Shape::One,

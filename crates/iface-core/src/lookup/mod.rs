@@ -327,7 +327,30 @@ pub enum NetnsRef<'a> {
     Cookie(NonZeroU64),
 }
 
-impl NetnsRef<'_> {
+impl<'a> NetnsRef<'a> {
+    /// All namespaces that a text of a user can mean, the first meaning first: `host`, a name, the inode as in
+    /// `net:[4026532461]` or the number alone, a cookie, or an nsid as in `nsid:7`.
+    ///
+    /// ```
+    /// use iface_core::NetnsRef;
+    ///
+    /// assert!(NetnsRef::meanings("net:[4026532461]").any(|netns| netns == NetnsRef::Inode(4026532461)));
+    /// assert_eq!(NetnsRef::meanings("host").next(), Some(NetnsRef::Host));
+    /// ```
+    pub fn meanings(text: &'a str) -> impl Iterator<Item = Self> {
+        let inode = text.strip_prefix("net:[").and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok();
+        let nsid = text.strip_prefix("nsid:").and_then(|nsid| nsid.parse().ok());
+        [
+            (text == "host").then_some(Self::Host),
+            Some(Self::from(text)),
+            inode.map(Self::Inode),
+            text.parse().ok().map(Self::Cookie),
+            nsid.map(Self::Nsid),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     /// Whether the reference means this namespace.
     #[must_use]
     pub fn is(&self, netns: &Netns) -> bool {

@@ -106,6 +106,10 @@ impl Directories {
         &self.names
     }
 
+    pub(crate) fn names_mut(&mut self) -> &mut Names {
+        &mut self.names
+    }
+
     /// Count of refused files and missing directories since the start.
     pub(crate) fn warnings(&self) -> u64 {
         self.warnings

@@ -64,6 +64,13 @@ impl Names {
         NetnsId(self.last_id)
     }
 
+    /// Gives a namespace with a name the identity under which it was followed without a name.
+    pub(crate) fn adopt(&mut self, id: NetnsId, known: NetnsId) {
+        let Some(named) = self.namespaces.remove(&id) else { return };
+        self.ids.insert((named.file, named.cookie), known);
+        self.namespaces.insert(known, named);
+    }
+
     /// Takes in the namespace that a name leads to now; `None` without a namespace or name.
     pub(crate) fn see(&mut self, name: Name, sight: Option<Sight>, changes: &mut Vec<Change>) {
         let before = self.seen.get(&name).copied();

@@ -25,11 +25,35 @@ pub(crate) trait Engine: Send {
     /// Readable when [`read`](Self::read) has something to take in.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Follows namespaces and adds their links to the state; returns the namespaces that failed.
-    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)>;
+    /// Follows namespaces and adds their links to the state.
+    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Opened;
 
-    /// Closes a namespace.
-    fn close(&mut self, id: NetnsId);
+    /// Follows namespaces without a name by their nsids and adds their links to the state; returns the
+    /// namespaces that failed, usually as they are being destroyed.
+    fn open_unnamed(&mut self, _wanted: Vec<(NetnsId, i32)>, _state: &mut State) -> Vec<(NetnsId, io::Error)> {
+        Vec::new()
+    }
+
+    /// Takes nsids of namespaces that are not followed. A namespace may be dead by now.
+    fn take_unclaimed(&mut self) -> BTreeSet<i32> {
+        BTreeSet::new()
+    }
+
+    /// Returns whether [`take_unclaimed`](Self::take_unclaimed) has nsids to return.
+    fn has_unclaimed(&self) -> bool {
+        false
+    }
+
+    /// Returns whether a followed namespace has this nsid.
+    fn follows(&self, _nsid: i32) -> bool {
+        false
+    }
+
+    /// Compares the nsids with the kernel's list, without a notification.
+    fn look_for_unnamed(&mut self) {}
+
+    /// Closes a namespace; returns the nsid that belongs to the namespace as long as it lives.
+    fn close(&mut self, id: NetnsId) -> Option<i32>;
 
     /// Receives notifications; returns the namespaces that the kernel reports as deleted.
     fn read(&mut self, state: &mut State) -> Vec<NetnsId>;
@@ -65,6 +89,16 @@ pub(crate) trait Engine: Send {
 
     /// Reads the counters of a namespace's links. A deleted namespace is not an error: the result is empty.
     fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
+}
+
+/// Result of [`Engine::open`].
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// Namespaces that cannot be followed.
+    pub(crate) failed: Vec<(Wanted, io::Error)>,
+    /// Namespaces that are followed without a name already, each with the identity of then. From now on
+    /// the namespace counts as one with a name.
+    pub(crate) known: Vec<(NetnsId, NetnsId)>,
 }
 
 /// A namespace to follow, with its name.
@@ -127,6 +161,8 @@ pub(crate) struct Chosen {
 pub(crate) struct Sockets {
     /// Join multicast groups; a poller does not.
     pub(crate) notified: bool,
+    /// Look for namespaces without a name.
+    pub(crate) find_unnamed: bool,
     /// Bytes.
     pub(crate) receive_buffer: usize,
 }

@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use self::asleep::Asleep;
 use self::connection::{Connection, Notifications, Unplaced, is_far};
-use super::{Engine, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
+use super::{Engine, Opened, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
 use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::engine::netns_thread::Enter;
@@ -87,7 +87,7 @@ impl SetnsEngine {
         match self.list(id, state) {
             // The next listing reports the fault; until then a part is better than nothing.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
-            result => result.inspect_err(|_| self.close(id))?,
+            result => result.inspect_err(|_| _ = self.close(id))?,
         }
         Ok(())
     }
@@ -270,13 +270,14 @@ impl Engine for SetnsEngine {
         self.epoll.0.as_fd()
     }
 
-    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Vec<(Wanted, io::Error)> {
+    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Opened {
         let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file)).collect();
         let results = match self.enter.run(targets) {
             Ok(results) => results,
             Err(error) => {
                 let again = || io::Error::new(error.kind(), error.to_string());
-                return wanted.into_iter().map(|wanted| (wanted, again())).collect();
+                let failed = wanted.into_iter().map(|wanted| (wanted, again())).collect();
+                return Opened { failed, ..Opened::default() };
             }
         };
         let mut failed = Vec::new();
@@ -287,16 +288,17 @@ impl Engine for SetnsEngine {
         }
         self.place_pairs(state);
         self.sleep();
-        failed
+        Opened { failed, ..Opened::default() }
     }
 
-    fn close(&mut self, id: NetnsId) {
+    fn close(&mut self, id: NetnsId) -> Option<i32> {
         self.needs_resync.remove(&id);
         self.asleep.remove(&id);
         if let Some(connection) = self.tokens.remove(&id).and_then(|token| self.connections.remove(&token)) {
             // A close is not enough if a child of this process has inherited the socket.
             _ = self.epoll.delete(&connection.socket);
         }
+        None
     }
 
     fn read(&mut self, state: &mut State) -> Vec<NetnsId> {

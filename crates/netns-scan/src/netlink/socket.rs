@@ -20,10 +20,12 @@ pub(crate) struct Groups(u32);
 
 impl Groups {
     pub(crate) const NONE: Self = Self(0);
+    /// Assigned and removed nsids: group 28.
+    pub(crate) const NSIDS: Self = Self(1 << 27);
     /// Links and the addresses of both families: groups 1, 5 and 9.
     pub(crate) const INTERFACES: Self = Self(1 | 1 << 4 | 1 << 8);
-    /// `INTERFACES` and assigned or removed nsids: group 28.
-    pub(crate) const INTERFACES_AND_NSIDS: Self = Self(Self::INTERFACES.0 | 1 << 27);
+    /// Both.
+    pub(crate) const INTERFACES_AND_NSIDS: Self = Self(Self::INTERFACES.0 | Self::NSIDS.0);
 }
 
 /// Port and groups of the kernel's own address.

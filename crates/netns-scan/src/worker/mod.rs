@@ -3,3 +3,4 @@
 pub(crate) mod event_channel;
 mod roster;
 pub(crate) mod scanner;
+mod unnamed;

@@ -5,16 +5,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use iface_core::NetnsId;
+use iface_core::{Netns, NetnsId, Place};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
 use crate::discovery::names::{Change, Names};
 use crate::discovery::nsfs::{self, Found, OWN};
-use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
+use crate::engine::{self, Chosen, Engine, Opened, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
 use crate::worker::roster::Roster;
+use crate::worker::unnamed::Unnamed;
 use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
 
 /// Namespaces opened or read in one go; between two, received notifications are applied.
@@ -29,6 +30,9 @@ pub(crate) struct Scanner {
     kind: EngineKind,
     state: State,
     roster: Roster,
+    unnamed: Unnamed,
+    /// Time of the last look at new names, before the look.
+    names_read: Instant,
     pass: Option<Pass>,
     poll: Option<Poll>,
     /// When deleted ends of veths wait no longer for the last message of their peers.
@@ -72,7 +76,11 @@ impl Scanner {
         let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
         let directories = directories.map_err(resource("follow directories"))?;
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
-        let sockets = Sockets { notified: poll.is_none(), receive_buffer: settings.receive_buffer };
+        let sockets = Sockets {
+            notified: poll.is_none(),
+            find_unnamed: settings.find_unnamed,
+            receive_buffer: settings.receive_buffer,
+        };
         let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
         let status = Status { engine: kind, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() };
         let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
@@ -85,6 +93,8 @@ impl Scanner {
             kind,
             state,
             roster: Roster::default(),
+            unnamed: Unnamed::default(),
+            names_read: Instant::now(),
             pass: None,
             poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
             release: None,
@@ -111,6 +121,7 @@ impl Scanner {
     fn wait(&mut self) {
         let mut events = [EpollEvent::empty(); 8];
         let timeout = self.timeout();
+        self.names_read = Instant::now();
         // Interrupted or not: what is due is looked at every time.
         let count = self.epoll.wait(&mut events, timeout).unwrap_or_default();
         let now = Instant::now();
@@ -142,12 +153,14 @@ impl Scanner {
 
     fn timeout(&self) -> EpollTimeout {
         let resync = self.roster.next_resync(self.engine.needs_resync(), Instant::now());
-        let busy = !self.roster.is_idle() || resync.is_ok() || self.engine.has_dead() || self.pass.is_some();
-        if busy {
+        let to_open = !self.roster.is_idle() || self.unnamed.is_searching(Instant::now());
+        let to_read = self.engine.has_dead() || self.engine.has_unclaimed();
+        if to_open || to_read || resync.is_ok() || self.pass.is_some() {
             return EpollTimeout::ZERO;
         }
         let poll = self.poll.as_ref().and_then(|poll| poll.next);
-        let due = [self.directories.deadline(), self.roster.deadline(), resync.err().flatten(), poll, self.release];
+        let (names, unnamed) = (self.directories.deadline(), self.unnamed.deadline());
+        let due = [names, unnamed, self.roster.deadline(), resync.err().flatten(), poll, self.release];
         let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up: a timer that ends early would only have to be set again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -158,11 +171,13 @@ impl Scanner {
     fn work(&mut self) {
         self.read();
         self.open_some();
+        self.open_unnamed();
         self.resync_some();
         self.complete_pairs();
         self.count_some();
         self.release = self.state.release_due(Instant::now());
-        if self.roster.is_idle() && !self.synced {
+        let to_find = self.engine.has_unclaimed() || self.unnamed.is_searching(Instant::now());
+        if self.roster.is_idle() && !to_find && !self.synced {
             self.synced = true;
             self.state.synced();
         }
@@ -171,6 +186,10 @@ impl Scanner {
     /// Applies the notifications of the engine, and ends the namespaces that died under their name.
     fn read(&mut self) {
         for id in self.engine.read(&mut self.state) {
+            if self.unnamed.remove(id) {
+                self.end(id);
+                continue;
+            }
             let Some(wanted) = self.wanted(id) else { continue };
             // A number's end may be told late, when the number is another's already.
             if !self.engine.is_same(&wanted) {
@@ -179,6 +198,16 @@ impl Scanner {
                 self.name_changes(changes);
             }
         }
+        self.unnamed.found(self.engine.take_unclaimed(), Instant::now());
+    }
+
+    /// Ends a namespace; returns its nsid if the namespace may live on.
+    fn end(&mut self, id: NetnsId) -> Option<i32> {
+        self.engine.read_last(id, &mut self.state);
+        let nsid = self.engine.close(id);
+        self.state.close(id);
+        self.roster.remove(id);
+        nsid
     }
 
     fn name_changes(&mut self, changes: Vec<Change>) {
@@ -196,10 +225,8 @@ impl Scanner {
                     }
                 }
                 Change::Closed(id) => {
-                    self.engine.read_last(id, &mut self.state);
-                    self.engine.close(id);
-                    self.state.close(id);
-                    self.roster.remove(id);
+                    let nsid = self.end(id);
+                    nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
                 }
             }
         }
@@ -235,12 +262,55 @@ impl Scanner {
             return;
         }
         let mut opened: BTreeSet<NetnsId> = wanted.iter().map(|wanted| wanted.id).collect();
-        for (wanted, error) in self.engine.open(wanted, &mut self.state) {
+        let Opened { failed, known } = self.engine.open(wanted, &mut self.state);
+        for (id, known) in known {
+            opened.remove(&id);
+            self.name_found(id, known);
+        }
+        for (wanted, error) in failed {
             opened.remove(&wanted.id);
             self.state.close(wanted.id);
             self.open_failed(wanted, &error);
         }
         opened.into_iter().for_each(|id| self.roster.followed(id));
+    }
+
+    /// A namespace that was followed without a name has got one: its interfaces are renamed.
+    fn name_found(&mut self, id: NetnsId, known: NetnsId) {
+        self.state.close(id);
+        self.roster.remove(id);
+        self.unnamed.remove(known);
+        self.directories.names_mut().adopt(id, known);
+        self.directories.netns(known).into_iter().for_each(|netns| self.state.open(netns));
+    }
+
+    /// Follows namespaces that no name leads to, once every known name has its namespace.
+    fn open_unnamed(&mut self) {
+        if !self.roster.is_idle() {
+            return;
+        }
+        let mut wanted = Vec::new();
+        for nsid in self.unnamed.take_due(self.names_read, SLICE) {
+            if !self.engine.follows(nsid) {
+                let id = self.directories.names_mut().new_id();
+                self.state.open(Netns::new(id, Place::Nsid(nsid)));
+                self.unnamed.followed(id, nsid);
+                wanted.push((id, nsid));
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        for (id, error) in self.engine.open_unnamed(wanted, &mut self.state) {
+            // Usually the namespace is being destroyed: the kernel releases the nsid later.
+            tracing::debug!(
+                event.name = "netns.unnamed_gone",
+                netns = id.0,
+                "a namespace without a name is gone: {error}"
+            );
+            self.unnamed.remove(id);
+            self.state.close(id);
+        }
     }
 
     fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
@@ -321,6 +391,10 @@ impl Scanner {
             );
             return false;
         }
+        if let Some(nsid) = self.unnamed.nsid(id) {
+            self.unnamed_failed(id, nsid, &error);
+            return false;
+        }
         let Some(wanted) = self.wanted(id) else { return false };
         // The listing was incomplete, so the interfaces known so far are the better answer.
         if error.kind() != io::ErrorKind::InvalidData {
@@ -329,6 +403,18 @@ impl Scanner {
         }
         self.open_failed(wanted, &error);
         false
+    }
+
+    /// A namespace without a name cannot be listed, or only in part.
+    fn unnamed_failed(&mut self, id: NetnsId, nsid: i32, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData {
+            let (subject, error) = (Place::Nsid(nsid).to_string().into(), format!("cannot follow it: {error}"));
+            return self.try_again(id, Fault { kind: FaultKind::Incomplete, subject, error });
+        }
+        // The namespace is being destroyed; otherwise its nsid is found again.
+        self.unnamed.remove(id);
+        let nsid = self.end(id);
+        nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
     }
 
     fn begin_pass(&mut self) {
@@ -360,11 +446,13 @@ impl Scanner {
 
     fn poll_again(&mut self, now: Instant) {
         // What is new goes first: a short period must not keep it waiting.
-        if !self.roster.is_idle() || self.poll.as_ref().and_then(|poll| poll.next).is_none_or(|next| next > now) {
+        let is_new = !self.roster.is_idle() || self.unnamed.is_searching(now);
+        if is_new || self.poll.as_ref().and_then(|poll| poll.next).is_none_or(|next| next > now) {
             return;
         }
         let names = self.directories.list();
         self.name_changes(names);
+        self.engine.look_for_unnamed();
         self.list_all(self.state.namespaces().collect());
         if let Some(poll) = &mut self.poll {
             poll.next = Instant::now().checked_add(poll.period);

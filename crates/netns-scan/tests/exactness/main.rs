@@ -12,6 +12,7 @@ mod lifetime;
 mod links;
 mod model;
 mod subject;
+mod unnamed;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         .tests(identity::tests())
         .tests(directory::tests())
         .tests(churn::tests())
+        .tests(unnamed::tests())
         .tests(lifetime::tests())
         .tests(backpressure::tests())
         .tests(faults::tests())

@@ -113,8 +113,8 @@ pub(crate) fn world<'a>(namespaces: impl IntoIterator<Item = &'a Netns>) -> Worl
     world.extend(own.map(|(ifindex, link)| ((Place::Host.to_string(), 0, ifindex), link)));
     for netns in namespaces {
         let links = links_inside(Some(netns)).into_iter();
-        let inode = netns.identity().1;
-        world.extend(links.map(|(ifindex, link)| ((netns.name().to_owned(), inode, ifindex), link)));
+        let (place, inode) = (netns.place(), netns.known_inode());
+        world.extend(links.map(|(ifindex, link)| ((place.clone(), inode, ifindex), link)));
     }
     world
 }

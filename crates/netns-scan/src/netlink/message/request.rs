@@ -74,6 +74,12 @@ impl Request {
         Self::new(NLM_F_ACK, RouteNetlinkMessage::GetNsId(nsid_message([NsidAttribute::Fd(fd as u32)])))
     }
 
+    /// Dumps the nsids in the socket's own namespace.
+    #[must_use]
+    pub fn list_nsids() -> Self {
+        Self::new(NLM_F_DUMP, RouteNetlinkMessage::GetNsId(nsid_message([])))
+    }
+
     /// Assigns any free nsid to the namespace behind a file descriptor.
     #[must_use]
     pub fn assign_nsid(fd: i32) -> Self {
