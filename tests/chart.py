@@ -660,6 +660,7 @@ case "$*" in
 *spec.nodeName=*) ;;
 *"get pods"*) printf 'n2 agents a2\\nn1 agents a1\\n' ;;
 *exec*a2*lookup*) echo "no such interface" >&2; exit 1 ;;
+*port-forward*a1*) echo "Forwarding from 127.0.0.1:40123 -> 9465" ;;
 *exec*watch*hang*) echo started; exec sleep 1000 ;;
 *exec*a1*) echo "answer 1" ;;
 *exec*a2*) echo "answer 2" ;;
@@ -719,6 +720,16 @@ class Plugin(unittest.TestCase):
     def test_top_has_a_terminal(self):
         self.assertEqual(self.call("top", "--node", "n1", "-n", "x").stdout, "answer 1\n")
         self.assertIn("<exec><-it><-n><agents><a1><-c><netns-agent><--><netns-agent><top><-n><x>", self.asked())
+
+    def test_ui_forwards_a_port(self):
+        """ui prints the address that kubectl has chosen and opens a browser there."""
+        (self.folder / "browser").write_text('#!/bin/sh\necho "$1" >"$ASKED.opened"\n')
+        (self.folder / "browser").chmod(0o755)
+        self.environment["BROWSER"] = "browser"
+        done = self.call("ui", "--node", "n1", "--admin-port=9999")
+        self.assertEqual(done.stdout, "http://127.0.0.1:40123/ shows n1; Ctrl-C ends the connection\n", done.stderr)
+        self.assertIn("<port-forward><-n><agents><a1><:9999>", self.asked())
+        self.assertEqual(self.call("ui").returncode, 2)
 
     def test_watch_prefixes_lines_and_stops(self):
         """Each line has its node's name; after SIGTERM no child remains, and the process group survives."""

@@ -21,7 +21,7 @@ CHART = ROOT / "charts/netns-agent"
 
 def documents():
     folders = ["crates", "deploy", "docs", "charts", "tests"]
-    return [*ROOT.glob("*.md"), *(path for folder in folders for path in (ROOT / folder).rglob("*.md"))]
+    return [*ROOT.glob("*.md"), *(path for folder in folders for path in (ROOT / folder).rglob("*.md") if "node_modules" not in path.parts)]
 
 
 def commands_in(text):

@@ -6,6 +6,7 @@
 #   tests/tools.sh image      also buildah
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
+#   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
 #   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
 # Debian packages are installed by apt (without root, the script prints the command).
@@ -125,6 +126,10 @@ helm_and_kubectl
 [ "${1-}" != image ] || debian buildah=buildah
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
+if [ "${1-}" = page ]; then
+  debian chromium=chromium unshare=util-linux
+  command -v npm >/dev/null || debian npm=npm node=nodejs
+fi
 if [ "${1-}" = cluster ]; then
   debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
     conntrack=conntrack iptables=iptables /bin/busybox=busybox-static

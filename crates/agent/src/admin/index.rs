@@ -18,11 +18,3 @@ macro_rules! page {
 
 /// The routes of the metrics server.
 pub(super) const METRICS: &str = page!();
-
-/// The routes of the admin server.
-pub(super) const ALL: &str = page!(
-    "<li><a href=\"/v1/interfaces\">/v1/interfaces</a>: interfaces as JSON; parameters namespace, pod, netns</li>\n"
-    "<li>/v1/watch: the same, then changes, one per line; parameters as above, resume</li>\n"
-    "<li>/v1/lookup?ifindex=…&amp;mac=…&amp;netns=…; POST a batch: the interface with this index</li>\n"
-    "<li><a href=\"/openapi.json\">/openapi.json</a>: these routes for programs (OpenAPI 3.1)</li>\n"
-);

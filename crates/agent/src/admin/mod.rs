@@ -4,10 +4,12 @@
 //! time and connections (see [`serve`]).
 
 mod accept;
+mod counters;
 mod host;
 mod index;
 mod lookup;
 mod openapi;
+mod page;
 mod places;
 mod server;
 mod socket;
@@ -18,7 +20,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::interface::Interface;
 use axum::Router;
@@ -48,6 +50,18 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// A metrics page in the making.
 pub type Page = Pin<Box<dyn Future<Output = Result<Compressed, String>> + Send>>;
 
+/// Counters of all interfaces in the making, with their time.
+pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Readings>, String>> + Send>>;
+
+/// Counters of all interfaces at one time.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    /// Time of the reading.
+    pub time: SystemTime,
+    /// Counters of each interface.
+    pub readings: Vec<netns_scan::Reading>,
+}
+
 /// Answers a lookup.
 pub type Lookup = Box<dyn Fn(&crate::lookup::Query) -> Option<crate::lookup::Answer> + Send + Sync>;
 
@@ -59,6 +73,10 @@ pub struct Handles {
     pub interfaces: Box<dyn Fn() -> Vec<Arc<Interface>> + Send + Sync>,
     /// Looks up an interface by ifindex and MAC address or namespace.
     pub lookup: Lookup,
+    /// Reads the counters of all interfaces.
+    pub counters: Box<dyn Fn() -> Reading + Send + Sync>,
+    /// Name of the node.
+    pub node: String,
     /// Events for `/v1/watch`.
     pub feed: Arc<Feed>,
     /// The metrics' page in this format.
@@ -73,16 +91,21 @@ impl fmt::Debug for Handles {
 
 /// All routes, with a limit on the time of each answer.
 pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
-    let router = routes().into_iter().fold(metrics_routes(), |router, (path, route)| router.route(path, route));
+    let routes = routes().into_iter().chain(page::assets());
+    let router = routes.fold(metrics_routes(), |router, (path, route)| router.route(path, route));
     finish(router.layer(DefaultBodyLimit::max(lookup::BODY)), handles)
 }
 
+type Route = (&'static str, MethodRouter<Arc<Handles>>);
+
 /// The routes beside those of [`metrics_routes`].
-fn routes() -> [(&'static str, MethodRouter<Arc<Handles>>); 5] {
+fn routes() -> [Route; 7] {
     [
-        ("/", get(async || Html(index::ALL))),
+        ("/", get(page::index)),
         ("/openapi.json", get(async || axum::Json(openapi::document()))),
         ("/v1/interfaces", get(interfaces)),
+        ("/v1/counters", get(counters::counters)),
+        ("/v1/node", get(counters::node)),
         ("/v1/watch", get(watch::watch)),
         ("/v1/lookup", get(lookup::one).post(lookup::batch)),
     ]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::lookup::BATCH;
-use crate::json::document::{EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP};
+use crate::json::document::{COUNTERS, EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, NODE};
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -61,7 +61,15 @@ fn paths() -> Value {
         "200": answer("sorted by namespace and ifindex", array(reference("Interface"))),
         "400": refused("a parameter is unknown"),
     });
+    let counters = json!({
+        "200": answer("counters of these interfaces", reference("Counters")),
+        "400": refused("a parameter is unknown"),
+        "503": refused("the agent ends"),
+    });
+    let node = json!({"200": answer("the node", reference("Node"))});
     json!({
+        "/v1/counters": {"get": operation("counters of interfaces that match all parameters", selectors(), counters)},
+        "/v1/node": {"get": operation("the name of the node", Vec::new(), node)},
         "/v1/interfaces": {"get": operation("interfaces that match all parameters", selectors(), interfaces)},
         "/v1/watch": {"get": operation("everything that exists, then changes", watch, lines)},
         "/v1/lookup": {
@@ -79,7 +87,7 @@ fn paths() -> Value {
         "/openapi.json": {"get": operation("this document", Vec::new(), json!({
             "200": answer("OpenAPI 3.1", json!({"type": "object"})),
         }))},
-        "/": text("a page with links", &["200"]),
+        "/": text("a page for browsers: a map of the node", &["200"]),
     })
 }
 
@@ -137,6 +145,8 @@ fn schemas() -> Value {
         "Event": object(EVENT, "", |path| path == "event"),
         "Line": object(LINE, "", |path| matches!(path, "seq" | "event")),
         "Lookup": object(LOOKUP, "", |_| true),
+        "Counters": object(COUNTERS, "", |_| true),
+        "Node": object(NODE, "", |_| true),
         "Error": object(FAULT, "", |_| true),
         "Query": query,
     })
@@ -151,6 +161,7 @@ fn object(fields: &[Field], prefix: &str, is_required: fn(&str) -> bool) -> Valu
         let mut schema = match field.kind {
             _ if field.path == "interface" => reference("Interface"),
             "object" | "object or null" => object(fields, &format!("{}.", field.path), is_required),
+            "array of objects" => json!({"items": object(fields, &format!("{}.", field.path), is_required)}),
             "array of strings" => json!({"items": {"type": "string"}}),
             _ => json!({}),
         };
@@ -167,7 +178,7 @@ fn object(fields: &[Field], prefix: &str, is_required: fn(&str) -> bool) -> Valu
 fn types(kind: &str) -> Value {
     let base = kind.trim_end_matches(" or null");
     let base = match base {
-        "array of strings" => "array",
+        "array of strings" | "array of objects" => "array",
         "number" => "integer",
         other => other,
     };

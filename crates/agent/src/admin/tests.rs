@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::lookup::Answer;
-use crate::testing::{at, eth0, interface, pod, pod_interface};
+use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
 
 pub(super) fn handles() -> Handles {
     let known = || {
@@ -24,6 +24,11 @@ pub(super) fn handles() -> Handles {
             let interface = known().into_iter().find(|interface| interface.ifindex == wanted.ifindex)?;
             Some(Answer { interface, confidence: Confidence::Exact })
         }),
+        counters: Box::new(|| {
+            let readings = Readings { time: at(5), readings: vec![reading(2, 100), reading(77, 1)] };
+            Box::pin(now(Ok(Arc::new(readings))))
+        }),
+        node: "worker-1".to_owned(),
         feed: Arc::default(),
         metrics: Box::new(|format| {
             let page = Compressed::new(|to| (0..100).try_for_each(|_| writeln!(to, "# {format:?}")));
@@ -44,7 +49,7 @@ fn slow() -> axum::routing::MethodRouter {
 }
 
 /// Serves for as long as the future `client` runs.
-async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+pub(super) async fn with_server<T>(client: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
     with_router(router(handles()).route("/slow", slow()), client).await
 }
 
@@ -59,7 +64,11 @@ pub(super) async fn with_router<T>(router: Router, client: impl AsyncFnOnce(std:
     }
 }
 
-async fn get(address: std::net::SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, hyper::HeaderMap, Vec<u8>) {
+pub(super) async fn get(
+    address: std::net::SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, hyper::HeaderMap, Vec<u8>) {
     let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     let mut request = hyper::Request::builder().uri(path).header("host", "test");
@@ -92,22 +101,6 @@ async fn alive_before_ready() {
     .await;
 }
 
-/// Each link of the landing page leads to a route.
-#[tokio::test]
-async fn landing_page_links_to_routes() {
-    with_server(async |address| {
-        let (status, headers, body) = get(address, "/", &[]).await;
-        assert_eq!((status, &headers["content-type"]), (200, &"text/html; charset=utf-8".parse().unwrap()));
-        let page = String::from_utf8(body).unwrap();
-        let links: Vec<_> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links.len(), 6, "{page}");
-        for link in links {
-            assert_ne!(get(address, link, &[]).await.0, 404, "{link}");
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn metrics_server_hides_interfaces() {
     with_router(metrics_router(handles()), async |address| {
@@ -118,6 +111,8 @@ async fn metrics_server_hides_interfaces() {
             ("/readyz", 503),
             ("/v1/interfaces", 404),
             ("/v1/lookup?ifindex=9", 404),
+            ("/v1/counters", 404),
+            ("/ui/app.js", 404),
         ] {
             assert_eq!(get(address, path, &[]).await.0, status, "{path}");
         }
@@ -149,6 +144,23 @@ async fn interfaces_are_selected_by_parameters() {
             400,
             "a slip of the pen is not all interfaces"
         );
+    })
+    .await;
+}
+
+/// Counters of an interface that is not shown, or that is gone, are left out.
+#[tokio::test]
+async fn counters_are_selected_by_parameters() {
+    with_server(async |address| {
+        let (status, value) = json_of(address, "/v1/counters?namespace=default").await;
+        assert_eq!((status, &value["time"]), (200, &json!("1970-01-01T00:00:05.000000000Z")));
+        let receive = json!({"bytes": 100, "packets": 10, "errors": 0, "dropped": 0});
+        let transmit = json!({"bytes": 50, "packets": 5, "errors": 0, "dropped": 0});
+        assert_eq!(value["interfaces"], json!([{"id": 2, "receive": receive, "transmit": transmit}]));
+        assert_eq!(json_of(address, "/v1/counters?netns=blue").await.1["interfaces"], json!([]));
+        assert_eq!(json_of(address, "/v1/counters?pods=web").await.0, 400);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(json_of(address, "/v1/node").await.1, json!({"node": "worker-1", "version": version}));
     })
     .await;
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use iface_core::{Changes, Confidence, Counters, Direction, FinalCounters};
+use netns_scan::Reading;
 use serde::Serialize;
 
-use super::{EventView, FaultView, InterfaceView, LineView, LookupView};
+use super::{CountersView, EventView, FaultView, InterfaceView, LineView, LookupView, NodeView};
 use crate::feed::Line;
 use crate::interface::{Event, Interface};
 use crate::lookup::Answer;
@@ -143,6 +144,29 @@ pub const LOOKUP: &[Field] = &[
     field("interface", "object", "the interface"),
 ];
 
+/// The fields of an answer of `/v1/counters`.
+pub const COUNTERS: &[Field] = &[
+    field("time", "string", "time of the reading, RFC 3339 in UTC; readings are a second apart at least"),
+    field("interfaces", "array of objects", "the interfaces whose counters could be read"),
+    field("interfaces.id", "number", "the `id` of the interface"),
+    field("interfaces.receive", "object", "received since the link was made, as the kernel counts"),
+    field("interfaces.receive.bytes", "number", "bytes"),
+    field("interfaces.receive.packets", "number", "packets"),
+    field("interfaces.receive.errors", "number", "packets with an error"),
+    field("interfaces.receive.dropped", "number", "dropped packets"),
+    field("interfaces.transmit", "object", "sent, with the same four fields"),
+    field("interfaces.transmit.bytes", "number", "bytes"),
+    field("interfaces.transmit.packets", "number", "packets"),
+    field("interfaces.transmit.errors", "number", "packets with an error"),
+    field("interfaces.transmit.dropped", "number", "dropped packets"),
+];
+
+/// The fields of an answer of `/v1/node`.
+pub const NODE: &[Field] = &[
+    field("node", "string", "name of the node: `--node-name`, else the host name"),
+    field("version", "string", "version of the agent"),
+];
+
 /// The fields of an error.
 pub const FAULT: &[Field] = &[field("error", "string", "the reason and the remedy")];
 
@@ -166,6 +190,10 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     example(&mut page, &EventView::new(&Event::Synced, time));
     object(&mut page, "Lookup", "`lookup -o json` and `/v1/lookup` answer one lookup.", LOOKUP);
     example(&mut page, &LookupView::from(&answer));
+    object(&mut page, "Counters", "`/v1/counters` answers the counters of all interfaces at one time.", COUNTERS);
+    example(&mut page, &CountersView::new(time, [Reading::new(interface.id, received())].iter()));
+    object(&mut page, "Node", "`/v1/node` answers the name of the node.", NODE);
+    example(&mut page, &NodeView { node: "worker-1", version: env!("CARGO_PKG_VERSION") });
     page.push_str(WATCH);
     table(&mut page, LINE);
     example(&mut page, &LineView::from(&Line { seq: 1_790_000_000_000_001, event, time, merged: 0 }));
@@ -182,8 +210,11 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
 /// The deletion of an interface that received 70 bytes in one packet.
 #[must_use]
 pub fn deleted(interface: &Arc<Interface>) -> Event {
-    let counters = Counters::new(Direction::new(70, 1), Direction::default());
-    Event::Deleted(interface.clone(), Some(Arc::new(FinalCounters::new(counters, SystemTime::UNIX_EPOCH))))
+    Event::Deleted(interface.clone(), Some(Arc::new(FinalCounters::new(received(), SystemTime::UNIX_EPOCH))))
+}
+
+fn received() -> Counters {
+    Counters::new(Direction::new(70, 1), Direction::default())
 }
 
 fn object(page: &mut String, heading: &str, introduction: &str, fields: &[Field]) {

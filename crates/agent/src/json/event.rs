@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use iface_core::{Direction, FinalCounters};
 use serde::Serialize;
 
 use super::InterfaceView;
+use super::counters::TrafficView;
 use super::text::rfc3339;
 use crate::feed::Line;
 use crate::interface::Event;
@@ -23,36 +23,9 @@ struct SubjectView<'a> {
     time: String,
     changed: Vec<&'static str>,
     interface: InterfaceView<'a>,
+    /// Traffic of the interface from its addition to its deletion.
     #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
-    final_counters: Option<FinalView>,
-}
-
-/// Traffic of an interface from its addition to its deletion.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct FinalView {
-    receive: DirectionView,
-    transmit: DirectionView,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct DirectionView {
-    bytes: u64,
-    packets: u64,
-    errors: u64,
-    dropped: u64,
-}
-
-impl From<&FinalCounters> for FinalView {
-    fn from(counters: &FinalCounters) -> Self {
-        let carried = counters.carried();
-        let view = |of: Direction| DirectionView {
-            bytes: of.bytes,
-            packets: of.packets,
-            errors: of.errors,
-            dropped: of.dropped,
-        };
-        Self { receive: view(carried.receive), transmit: view(carried.transmit) }
-    }
+    final_counters: Option<TrafficView>,
 }
 
 impl<'a> EventView<'a> {
@@ -68,7 +41,7 @@ impl<'a> EventView<'a> {
             changed,
             interface: InterfaceView::from(&**interface),
             final_counters: match event {
-                Event::Deleted(_, Some(counters)) => Some(FinalView::from(&**counters)),
+                Event::Deleted(_, Some(counters)) => Some(TrafficView::from(&counters.carried())),
                 _ => None,
             },
         });

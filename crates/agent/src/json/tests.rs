@@ -11,7 +11,7 @@ use iface_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::document::{EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, deleted, markdown};
+use super::document::{COUNTERS, EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, NODE, deleted, markdown};
 use super::*;
 use crate::feed::Line;
 use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
@@ -154,11 +154,17 @@ fn tables_name_every_field() {
     let event = deleted(&interface);
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
     let line = Line { seq: 7, event: event.clone(), time: SystemTime::now(), merged: 0 };
-    let objects: [(Value, &[Field]); 5] = [
+    let readings = [crate::testing::reading(7, 100)];
+    let mut counters = shown(CountersView::new(SystemTime::now(), readings.iter()));
+    // The table names the fields of each element.
+    counters["interfaces"] = counters["interfaces"][0].take();
+    let objects: [(Value, &[Field]); 7] = [
         (shown(InterfaceView::from(&upper)), INTERFACE),
         (shown(EventView::new(&event, SystemTime::now())), EVENT),
         (shown(LineView::from(&line)), LINE),
         (shown(LookupView::from(&answer)), LOOKUP),
+        (counters, COUNTERS),
+        (shown(NodeView { node: "worker-1", version: "1" }), NODE),
         (shown(FaultView { error: "x" }), FAULT),
     ];
     for (value, fields) in objects {

@@ -6,6 +6,7 @@ use netns_scan::{Fault, FaultKind, Handle, Status};
 use tokio::sync::watch;
 
 use super::collector::{SeriesCount, Shared};
+use super::readings::LastReadings;
 use super::scraper::Scrapes;
 use crate::admin::Handles;
 use crate::feed::{Feed, FeedCounts};
@@ -50,6 +51,7 @@ fn observe(handle: &Handle, owners: &OwnerStatus, count: SeriesCount, feed: Feed
 pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) -> Handles {
     let (handle, owners, settled) = (shared.handle.clone(), pipeline.owners().clone(), shared.settled.clone());
     let (shown, known) = (shared.clone(), shared.clone());
+    let readings = Arc::new(LastReadings::new(shared.handle.clone()));
     Handles {
         ready: Box::new(move || {
             let waits = Waits { for_scan: !settled.is_synced(), for_pods: settled.awaits_pods() };
@@ -57,6 +59,11 @@ pub(super) fn handles(shared: &Shared, pipeline: &Pipeline, scrapes: Scrapes) ->
         }),
         interfaces: Box::new(move || shown.interfaces()),
         lookup: Box::new(move |wanted| known.find(wanted)),
+        counters: Box::new(move || {
+            let readings = readings.clone();
+            Box::pin(async move { readings.get().await })
+        }),
+        node: shared.identity.node.clone(),
         feed: shared.feed.clone(),
         metrics: Box::new(move |format| scrapes.page(format)),
     }

@@ -9,6 +9,7 @@ mod memory;
 mod outage;
 mod process;
 mod protocols;
+mod readings;
 mod reload;
 mod scraper;
 mod sender;

@@ -105,6 +105,8 @@ async fn agent(names: PageNames) -> (JoinSet<()>, SocketAddr) {
         ready: Box::new(|| Ok(None)),
         interfaces: Box::new(Vec::new),
         lookup: Box::new(|_| None),
+        counters: Box::new(|| Box::pin(std::future::ready(Err("no counters here".to_owned())))),
+        node: String::new(),
         feed: Arc::default(),
         metrics: Box::new(move |format| {
             let page = node.lock().expect("the node").page(format);

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# A node with pods, in namespaces that the caller made (unshare --user --map-root-user --net --mount):
+#
+#   tests/page/node.sh make N               NIC, bridges, tunnel, N pods of a shop, and a few more
+#   tests/page/node.sh pod NUMBER NS NAME   adds a pod
+#   tests/page/node.sh delete NUMBER        deletes a pod
+#   tests/page/node.sh lose NUMBER COUNT    sends frames to a pod that the pod drops
+#   tests/page/node.sh talk NUMBER COUNT    sends datagrams of 1,000 bytes from a pod to the node
+#   tests/page/node.sh inside NUMBER COMMAND...
+#
+# CNI results go to /run/cni.
+set -euo pipefail
+
+netns() { printf 'cni-5b1f0a00-0000-4000-8000-%012d' "$1"; }
+inside() { ip netns exec "$(netns "$1")" "${@:2}"; }
+
+# result NUMBER NAMESPACE NAME NETWORK INTERFACE ADDRESS
+result() {
+  jq -n --arg id "$3-$1" --arg ns "$2" --arg name "$3" --arg network "$4" --arg interface "$5" --arg address "$6" \
+    --arg sandbox "/run/netns/$(netns "$1")" '{kind: "cniCacheV1", containerId: $id, ifName: $interface, networkName: $network,
+      cniArgs: [["K8S_POD_NAMESPACE", $ns], ["K8S_POD_NAME", $name]],
+      result: {cniVersion: "1.0.0", interfaces: [{name: $interface, sandbox: $sandbox}], ips: [{interface: 0, address: $address}]}}' \
+    >"/run/cni/.part"
+  mv /run/cni/.part "/run/cni/$4-$3-$1-$5"
+}
+
+pod() { # NUMBER NAMESPACE NAME
+  local name address
+  name=$(netns "$1") address=10.244.$(($1 / 250)).$(($1 % 250 + 2))
+  ip netns add "$name"
+  ip -batch - <<END
+link add veth$1 type veth peer name eth0 netns $name
+link set veth$1 master cni0 up
+END
+  ip -n "$name" -batch - <<END
+link set lo up
+link set eth0 up
+address add $address/16 dev eth0
+END
+  # After the namespace, as a container runtime does: an older result is about another namespace of the same name.
+  result "$1" "$2" "$3" cbr0 eth0 "$address/16"
+}
+
+# storage NUMBER NAMESPACE NAME: a second network of the pod, a macvlan on the node's NIC.
+storage() {
+  local name
+  name=$(netns "$1")
+  ip link add mac"$1" link eth0 netns "$name" type macvlan mode bridge
+  ip -n "$name" -batch - <<END
+link set mac$1 name net1 up
+address add 192.168.7.$(($1 % 250 + 2))/24 dev net1
+END
+  result "$1" "$2" "$3" storage net1 "192.168.7.$(($1 % 250 + 2))/24"
+}
+
+make() {
+  local n
+  mkdir -p /run/netns /run/cni
+  ip -batch - <<END
+link set lo up
+link add eth0 type veth peer name switch
+link set switch up
+link set eth0 up
+address add 192.0.2.10/24 dev eth0
+link add cni0 type bridge
+link set cni0 up
+address add 10.244.255.1/16 dev cni0
+link add flannel.1 type vxlan id 1 dev eth0 dstport 8472
+link set flannel.1 up
+link add br-lab type bridge
+link set br-lab up
+END
+  # The far end of the NIC is out of sight, as a switch is.
+  unshare --net sleep infinity >/dev/null 2>&1 &
+  echo $! >/run/switch.pid
+  until ip link set switch netns "$(cat /run/switch.pid)" 2>/dev/null; do :; done
+  nsenter --net --target="$(cat /run/switch.pid)" ip link set switch up
+  for ((n = 0; n < $1; n++)); do pod "$n" shop "web-$n"; done
+  pod 900 data postgres-0
+  storage 900 data postgres-0
+  pod 901 data postgres-1
+  storage 901 data postgres-1
+  pod 902 kube-system coredns-7d9f
+  pod 903 monitoring prometheus-0
+  for n in red blue; do
+    ip netns add "$n"
+    ip link add "lab-$n" type veth peer name eth0 netns "$n"
+    ip link set "lab-$n" master br-lab up
+    ip -n "$n" link set eth0 up
+  done
+  ip -n blue link set eth0 down
+  ip -n red link set eth0 alias 'uplink of the lab'
+}
+
+lose() { # frames of a protocol that nobody listens to
+  python3 - "veth$1" "$2" <<'END'
+import socket, sys
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind((sys.argv[1], 0))
+for _ in range(int(sys.argv[2])):
+    out.send(b"\xff" * 6 + b"\x02\0\0\0\0\1" + b"\x88\xb5" + b"\0" * 46)
+END
+}
+
+talk() {
+  inside "$1" python3 - "$2" <<'END'
+import socket, sys
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(int(sys.argv[1])):
+    try:
+        out.sendto(b"\0" * 1000, ("10.244.255.1", 9))
+    except ConnectionRefusedError:
+        pass
+END
+}
+
+case $1 in
+make | pod | lose | talk | storage | inside) "$@" ;;
+delete) rm -f /run/cni/*-"$2"-eth0; ip netns delete "$(netns "$2")" ;;
+*) echo "node.sh: $1 is not make, pod, delete, lose, talk, storage or inside" >&2; exit 2 ;;
+esac
