@@ -1,23 +1,29 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Changes, Event, InterfaceId};
+use crate::{Changes, Counters, Event, InterfaceId};
+
+/// Most unread existences kept for their final counters.
+const MOST_ACCOUNTS: usize = 1024;
 
 /// Unread events of a consumer, merged per interface.
 ///
 /// `Added` then `Deleted` cancel out and several `Updated` become one, so memory is bounded by the
-/// existing interfaces plus the interfaces not yet `Deleted` for the reader. Interfaces come in order
+/// existing interfaces plus the interfaces not yet `Deleted` for the reader. An unread existence that carried
+/// something keeps both events for its final counters, up to 1,024 such existences. Interfaces come in order
 /// of their first unread events; the order per interface is always kept.
 #[derive(Debug)]
 pub struct Coalesce<O = ()> {
     unread: BTreeMap<u64, Event<O>>,
     place: BTreeMap<InterfaceId, u64>,
+    /// Places of `Deleted` whose `Added` is unread.
+    accounts: BTreeSet<u64>,
     next: u64,
     merged: u64,
 }
 
 impl<O> Default for Coalesce<O> {
     fn default() -> Self {
-        Self { unread: BTreeMap::new(), place: BTreeMap::new(), next: 0, merged: 0 }
+        Self { unread: BTreeMap::new(), place: BTreeMap::new(), accounts: BTreeSet::new(), next: 0, merged: 0 }
     }
 }
 
@@ -33,8 +39,14 @@ impl<O> Coalesce<O> {
             self.place.insert(id, place);
             return;
         };
-        self.merged += 1;
         let Some(earlier) = self.unread.get_mut(&place) else { return };
+        if has_account(earlier, &event) && self.accounts.len() < MOST_ACCOUNTS {
+            self.place.remove(&id);
+            let place = self.append(event);
+            self.accounts.insert(place);
+            return;
+        }
+        self.merged += 1;
         match merge(earlier, event) {
             Some(event) => *earlier = event,
             None => {
@@ -46,7 +58,8 @@ impl<O> Coalesce<O> {
 
     /// Removes the oldest event.
     pub fn pop(&mut self) -> Option<Event<O>> {
-        let (_, event) = self.unread.pop_first()?;
+        let (place, event) = self.unread.pop_first()?;
+        self.accounts.remove(&place);
         if let Some(interface) = event.interface() {
             self.place.remove(&interface.id);
         }
@@ -79,6 +92,12 @@ impl<O> Coalesce<O> {
     }
 }
 
+/// Whether an unread existence ends that has carried something.
+fn has_account<O>(earlier: &Event<O>, later: &Event<O>) -> bool {
+    let (Event::Added(_), Event::Deleted(_, Some(counters))) = (earlier, later) else { return false };
+    counters.carried() != Counters::default()
+}
+
 /// The union of two events, or `None` if both cancel out.
 fn merge<O>(earlier: &Event<O>, later: Event<O>) -> Option<Event<O>> {
     match (earlier, later) {
@@ -101,7 +120,9 @@ mod tests {
 
     use super::*;
     use crate::testing::{history, interface, steps};
+    use crate::{Direction, EventKind, FinalCounters};
     use crate::{InformerExt, Interface};
+    use std::time::SystemTime;
 
     type State = BTreeMap<InterfaceId, Arc<Interface>>;
 
@@ -174,6 +195,30 @@ mod tests {
                 prop_assert!(told, "{:?} existed before Synced and is told after it", id);
             }
         }
+    }
+
+    /// An unread existence keeps its account, unless it carried nothing or too many wait.
+    #[test]
+    fn unread_existence_keeps_its_account() {
+        let final_counters = |packets| {
+            let counters = Counters::new(Direction::new(60 * packets, packets), Direction::default());
+            Some(Arc::new(FinalCounters::new(counters, SystemTime::UNIX_EPOCH)))
+        };
+        let mut coalesce = Coalesce::default();
+        let mut live = |number, counters| {
+            let link = Arc::new(interface(number, 0, 2, "eth0", Some(1)));
+            coalesce.push(Event::Added(link.clone()));
+            coalesce.push(Event::Deleted(link, counters));
+            coalesce.len()
+        };
+        assert_eq!((live(1, None), live(2, final_counters(0)), live(3, final_counters(1))), (0, 0, 2));
+        let accounts = MOST_ACCOUNTS as u64;
+        (4..accounts + 10).for_each(|number| _ = live(number, final_counters(1)));
+        assert_eq!(coalesce.len(), 2 * MOST_ACCOUNTS);
+        let out: Vec<_> = std::iter::from_fn(|| coalesce.pop()).take(2).map(|event| event.kind()).collect();
+        assert_eq!(out, [EventKind::Added, EventKind::Deleted]);
+        while coalesce.pop().is_some() {}
+        assert!(coalesce.accounts.is_empty() && coalesce.place.is_empty());
     }
 
     #[test]

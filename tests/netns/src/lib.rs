@@ -49,7 +49,7 @@ pub use link::{Bridge, Tun, Veth};
 pub use netns::{Alias, Netns, NetnsDir, Reserved};
 pub use observer::Observer;
 pub use oracle::{LinkTruth, links_inside};
-pub use pod::Pod;
+pub use pod::{Pod, write_cni_result};
 pub use program::{LIMIT, Listen, Running, free_ports};
 pub use replay::Replay;
 pub use resources::{Footprint, Usage, resident_bytes};

@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -33,27 +33,39 @@ impl Pod {
         rtnl.up(&["lo"]);
         rtnl.add_address("eth0", address.parse().unwrap_or_else(|e| panic!("{address}: {e}")));
         rtnl.set("eth0", LinkChange::Mac(mac));
-        let pod = Self { name: name.to_owned(), netns, veth };
-        let result = json!({
-            "kind": "cniCacheV1", "containerId": format!("container-{name}"), "ifName": "eth0", "networkName": "cbr0",
-            "cniArgs": [["K8S_POD_NAMESPACE", "default"], ["K8S_POD_NAME", name], ["K8S_POD_UID", pod.uid()]],
-            "result": {
-                "cniVersion": "1.0.0",
-                "interfaces": [
-                    {"name": pod.veth.host()},
-                    {"name": "eth0", "mac": mac.map(|byte| format!("{byte:02x}")).join(":"), "sandbox": pod.netns.path()},
-                ],
-                "ips": [{"interface": 1, "address": address}],
-            },
-        });
-        let path = results.join(format!("cbr0-container-{name}-eth0"));
-        fs::write(&path, result.to_string()).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
-        pod
+        write_cni_result(results, name, &netns, veth.host(), mac, &address);
+        Self { name: name.to_owned(), netns, veth }
     }
 
     /// UID of the pod.
     #[must_use]
     pub fn uid(&self) -> String {
-        format!("uid-of-{}", self.name)
+        uid(&self.name)
     }
+}
+
+fn uid(name: &str) -> String {
+    format!("uid-of-{name}")
+}
+
+/// Writes the CNI result of the pod `name` with `eth0` inside of `netns`, as libcni does after ADD; returns its path.
+///
+/// The uid of the pod is `uid-of-` and its name.
+#[track_caller]
+pub fn write_cni_result(results: &Path, name: &str, netns: &Netns, host: &str, mac: [u8; 6], address: &str) -> PathBuf {
+    let result = json!({
+        "kind": "cniCacheV1", "containerId": format!("container-{name}"), "ifName": "eth0", "networkName": "cbr0",
+        "cniArgs": [["K8S_POD_NAMESPACE", "default"], ["K8S_POD_NAME", name], ["K8S_POD_UID", uid(name)]],
+        "result": {
+            "cniVersion": "1.0.0",
+            "interfaces": [
+                {"name": host},
+                {"name": "eth0", "mac": mac.map(|byte| format!("{byte:02x}")).join(":"), "sandbox": netns.path()},
+            ],
+            "ips": [{"interface": 1, "address": address}],
+        },
+    });
+    let path = results.join(format!("cbr0-container-{name}-eth0"));
+    fs::write(&path, result.to_string()).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+    path
 }

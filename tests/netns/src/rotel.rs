@@ -30,6 +30,13 @@ impl Rotel {
     #[must_use]
     pub fn start(verbosity: Verbosity) -> Self {
         let [grpc, http] = free_ports();
+        Self::start_at(verbosity, grpc, http)
+    }
+
+    /// Starts a receiver at these ports, such as those of a receiver that is gone.
+    #[track_caller]
+    #[must_use]
+    pub fn start_at(verbosity: Verbosity, grpc: SocketAddr, http: SocketAddr) -> Self {
         let verbosity = match verbosity {
             Verbosity::Basic => "basic",
             Verbosity::Detailed => "detailed",

@@ -1,6 +1,7 @@
 //! The program from outside: real namespaces, CNI cache files made by hand, a real OTLP receiver.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod account;
 mod client;
 mod list;
 mod program;
@@ -20,5 +21,6 @@ use netns_testbed::Suite;
 fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
     let suite = suite.tests(client::tests()).tests(tree::tests());
+    let suite = suite.tests(account::tests());
     suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).tests(protocols::tests()).main()
 }

@@ -384,6 +384,10 @@ impl Engine for SetnsEngine {
         // The socket keeps the namespace alive.
         let Some(&token) = self.tokens.get(&id) else { return };
         self.drain(token, self.most_queued, state);
+        // The last messages of the peers of deleted links may be in the host's queue.
+        if let Some(&host) = self.tokens.get(&self.host) {
+            self.drain(host, self.most_queued, state);
+        }
         self.read_counters(id, state, &mut Vec::new());
     }
 
