@@ -161,7 +161,7 @@ class Chart(unittest.TestCase):
             "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
             "engine=magic": "/engine", "otlp.endpoint=nowhere:4317": "/otlp/endpoint", "otlp.interval=15": "/otlp/interval",
             "otlp.protocol=http/json": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
-            "hostPaths.netns[0]=run/netns": "/hostPaths/netns/0", "hostPaths.cniCache=results": "/hostPaths/cniCache",
+            "hostPaths.netns[0]=run/netns": "/hostPaths/netns/0", "hostPaths.cniCache[0]=/results": "/hostPaths/cniCache/0",
             "nameOverride=A": "/nameOverride", "fullnameOverride=a_b": "/fullnameOverride", "rollOnConfigChange=no": "/rollOnConfigChange", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
             "updateStrategy.rollingUpdate.maxUnavailable=few": "/updateStrategy/rollingUpdate/maxUnavailable",
             "livenessProbe.successThreshold=2": "successThreshold", "podMonitor.joblabel=x": "joblabel",
@@ -221,7 +221,7 @@ class Chart(unittest.TestCase):
         self.assertEqual(mounts["netns"]["mountPropagation"], "HostToContainer")
         self.assertTrue(all(m["readOnly"] for m in mounts.values()))
         host_paths = {v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v}
-        self.assertEqual(host_paths, {"/var/run/netns", "/var/lib/cni/results"})
+        self.assertEqual(host_paths, {"/var/run/netns", "/var/lib/cni"})
 
     def test_protocol_stats_need_host_pid(self):
         documents = template("--set", "protocolStats=true")
@@ -352,19 +352,17 @@ class Chart(unittest.TestCase):
         self.assertEqual(monitor["metadata"]["labels"]["app.kubernetes.io/instance"], "prometheus")
 
     def test_host_directories_of_several_runtimes(self):
-        """Docker's directory beside the default, cri-dockerd's results, and multus."""
-        documents = template("--set", "hostPaths.netns={/var/run/netns,/var/run/docker/netns},hostPaths.cniCache=/var/lib/cni/cache/results,"
-                                      "hostPaths.multusResults=/var/lib/cni/multus/results")
+        """Docker's directory beside the default, and results in two places; a directory below another is not mounted twice."""
+        documents = template("--set", "hostPaths.netns={/var/run/netns,/var/run/docker/netns},"
+                                      "hostPaths.cniCache={/var/lib/cni/results,/var/lib/cni/cache/results,/opt/cni/results/}")
         self.assertEqual(config(documents)["netns-dir"], ["/var/run/netns", "/var/run/docker/netns"])
+        self.assertEqual(config(documents)["cni-cache-dir"], ["/var/lib/cni/results", "/var/lib/cni/cache/results", "/opt/cni/results/"])
         (daemonset,) = of_kind(documents, "DaemonSet")
-        host = {v["name"]: v["hostPath"] for v in daemonset["spec"]["template"]["spec"]["volumes"] if "hostPath" in v}
-        mounts = {m["mountPath"]: (host[m["name"]]["path"], m.get("mountPropagation")) for m in container(documents)["volumeMounts"] if m["name"] in host}
+        host = {v["name"]: v["hostPath"]["path"] for v in daemonset["spec"]["template"]["spec"]["volumes"] if "hostPath" in v}
+        mounts = {m["mountPath"]: (host[m["name"]], m.get("mountPropagation")) for m in container(documents)["volumeMounts"] if m["name"] in host}
         self.assertEqual(mounts, {
             "/var/run/netns": ("/var/run/netns", "HostToContainer"), "/var/run/docker/netns": ("/var/run/docker/netns", "HostToContainer"),
-            "/var/lib/cni/results": ("/var/lib/cni/cache/results", None),
-            # Where the program looks beside /var/lib/cni/results.
-            "/var/lib/cni/multus/results": ("/var/lib/cni/multus/results", None)})
-        self.assertEqual(host["multus-results"]["type"], "Directory")
+            "/var/lib/cni": ("/var/lib/cni", None), "/opt/cni": ("/opt/cni", None)})
 
     def test_scc_admits_exactly_the_pod(self):
         """Each field of the SecurityContextConstraints against the rendered pods, those of `helm test` included."""
@@ -498,7 +496,7 @@ class Chart(unittest.TestCase):
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }
         self.assertEqual(untried, set(changes))
-        for setting in [*changes.values(), "rbac.create=false", "hostPaths.cniCache=/a", "hostPaths.multusResults=/a"]:
+        for setting in [*changes.values(), "rbac.create=false", "hostPaths.cniCache[0]=/a/b"]:
             with self.subTest(setting):
                 self.assertTrue(before != template("--set", "admin.host=0.0.0.0", "--set", setting), "nothing changed")
 

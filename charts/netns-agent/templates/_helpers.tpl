@@ -107,7 +107,7 @@ host: {{ $host | quote }}
 {{- $config := dict
   "engine" .Values.engine
   "netns-dir" .Values.hostPaths.netns
-  "cni-cache-dir" "/var/lib/cni/results"
+  "cni-cache-dir" (ternary (first .Values.hostPaths.cniCache) .Values.hostPaths.cniCache (eq 1 (len .Values.hostPaths.cniCache)))
   "exclude-interfaces" .Values.excludeInterfaces
   "export-interval" .Values.otlp.interval
   "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
@@ -239,6 +239,19 @@ capabilities:
 {{- join "," $pairs }}
 {{- end }}
 
+{{/* The directories above those of CNI results, without directories below another of them. */}}
+{{- define "netns-agent.cniParents" -}}
+{{- $parents := list }}
+{{- range .Values.hostPaths.cniCache }}{{ $parents = append $parents (dir (trimSuffix "/" .)) }}{{ end }}
+{{- $outer := list }}
+{{- range $path := uniq $parents }}
+{{- $below := false }}
+{{- range $other := $parents }}{{ if hasPrefix (printf "%s/" $other) $path }}{{ $below = true }}{{ end }}{{ end }}
+{{- if not $below }}{{ $outer = append $outer $path }}{{ end }}
+{{- end }}
+{{- toJson $outer }}
+{{- end }}
+
 {{- define "netns-agent.volumeMounts" -}}
 # A directory, not a subPath: the agent must see a changed ConfigMap to reload filters and labels.
 - name: config
@@ -251,12 +264,10 @@ capabilities:
   mountPropagation: HostToContainer
   readOnly: true
 {{- end }}
-- name: cni-cache
-  mountPath: /var/lib/cni/results
-  readOnly: true
-{{- if .Values.hostPaths.multusResults }}
-- name: multus-results
-  mountPath: /var/lib/cni/multus/results
+# The directory above: a mount of the results themselves would go on showing a directory that a runtime has replaced.
+{{- range $index, $path := fromJsonArray (include "netns-agent.cniParents" .) }}
+- name: cni-cache{{ if $index }}-{{ $index }}{{ end }}
+  mountPath: {{ $path }}
   readOnly: true
 {{- end }}
 {{- with .Values.hostPaths.adminSocket }}
@@ -294,16 +305,11 @@ capabilities:
     path: {{ $path }}
     type: DirectoryOrCreate
 {{- end }}
-- name: cni-cache
+{{- range $index, $path := fromJsonArray (include "netns-agent.cniParents" .) }}
+- name: cni-cache{{ if $index }}-{{ $index }}{{ end }}
   hostPath:
-    path: {{ .Values.hostPaths.cniCache }}
+    path: {{ $path }}
     type: DirectoryOrCreate
-{{- with .Values.hostPaths.multusResults }}
-# Never created: without multus nothing would be written there.
-- name: multus-results
-  hostPath:
-    path: {{ . }}
-    type: Directory
 {{- end }}
 {{- with .Values.hostPaths.adminSocket }}
 - name: admin-socket
