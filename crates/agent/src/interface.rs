@@ -1,8 +1,10 @@
-//! The types of iface-core with a pod as owner.
+//! The types of iface-core with a pod or container as owner.
 
-pub use crate::owner::model::{End, Owner, Pod, Source, Workload, WorkloadKind};
+pub use crate::owner::model::{
+    Container, ContainerOwner, End, Owner, Pod, PodOwner, Runtime, Source, Workload, WorkloadKind,
+};
 
-/// An interface and the pod that owns it.
+/// An interface and its owner.
 pub type Interface = iface_core::Interface<Owner>;
 /// An event about an interface and its owner.
 pub type Event = iface_core::Event<Owner>;

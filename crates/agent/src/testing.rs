@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::interface::{End, Interface, Owner, Pod, Source};
+use crate::interface::{Container, ContainerOwner, End, Interface, Owner, Pod, PodOwner, Runtime, Source};
 use iface_core::{Counters, Direction, IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, NsFile, OperState, Place};
 use netns_scan::Reading;
 
@@ -71,8 +71,23 @@ pub fn pod(name: &str) -> Arc<Pod> {
 #[must_use]
 pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since: SystemTime) -> Arc<Interface> {
     let place = Place::Named(NetnsName::new(format!("cni-{}", pod.name)));
-    let owner = Owner { pod: pod.clone(), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = PodOwner { pod: pod.clone(), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = Owner::Pod(owner);
     changed(&interface(number, name, place, since), |interface| interface.owner = Some(Arc::new(owner)))
+}
+
+/// An interface of a Docker container with this name, in a namespace named `netns`.
+#[must_use]
+pub fn container_interface(number: u64, name: &str, container: &str, netns: &str) -> Arc<Interface> {
+    let container = Container {
+        runtime: Runtime::Docker,
+        name: container.to_owned(),
+        ids: vec![format!("id-{container}")],
+        image: Some("nginx:1.27".to_owned()),
+    };
+    let owner = ContainerOwner { container: container.into(), network: Some("bridge".into()), end: End::Pod };
+    let place = Place::Named(NetnsName::new(netns));
+    changed(&interface(number, name, place, at(1)), |one| one.owner = Some(Arc::new(Owner::Container(owner))))
 }
 
 /// Counters told apart by `bytes`.

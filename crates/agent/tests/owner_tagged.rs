@@ -46,7 +46,7 @@ async fn next(tagged: &mut WithOwners<Inner>) -> Event {
 }
 
 fn uid(event: &Event) -> Option<&str> {
-    event.interface()?.owner.as_ref()?.pod.uid.as_deref()
+    event.interface()?.owner.as_ref()?.pod()?.uid.as_deref()
 }
 
 #[tokio::test]

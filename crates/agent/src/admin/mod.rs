@@ -172,7 +172,7 @@ struct Selection {
 
 impl Selection {
     fn matches(&self, interface: &Interface) -> bool {
-        let pod = interface.owner.as_ref().map(|owner| &owner.pod);
+        let pod = interface.owner.as_ref().and_then(|owner| owner.pod());
         let is = |wanted: &Option<String>, value: Option<&String>| wanted.is_none() || wanted.as_ref() == value;
         is(&self.namespace, pod.map(|pod| &pod.namespace))
             && is(&self.pod, pod.map(|pod| &pod.name))

@@ -117,7 +117,7 @@ const WIDE: [(Column, Field); 16] = [
     (ALIASES, aliases),
     (POD, pod),
     (NETWORK, network),
-    (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source.to_string()))),
+    (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source().to_owned()))),
     (WORKLOAD, workload),
 ];
 
@@ -198,17 +198,17 @@ fn aliases(interface: &Interface) -> Cell {
 
 fn pod(interface: &Interface) -> Cell {
     optional(interface.owner.as_deref().map(|owner| {
-        let arrow = if owner.end == End::Host { "→ " } else { "" };
-        format!("{arrow}{}/{}", owner.pod.namespace, owner.pod.name)
+        let arrow = if owner.end() == End::Host { "→ " } else { "" };
+        format!("{arrow}{owner}")
     }))
 }
 
 fn network(interface: &Interface) -> Cell {
-    optional(interface.owner.as_ref().and_then(|owner| owner.network.as_ref()).map(ToString::to_string))
+    optional(interface.owner.as_ref().and_then(|owner| owner.network()).map(ToString::to_string))
 }
 
 fn workload(interface: &Interface) -> Cell {
-    let workload = interface.owner.as_ref().and_then(|owner| owner.pod.workload.as_ref());
+    let workload = interface.owner.as_ref().and_then(|owner| owner.pod()?.workload.as_ref());
     optional(workload.map(|workload| format!("{}/{}", workload.kind.as_str(), workload.name)))
 }
 

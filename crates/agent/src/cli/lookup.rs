@@ -68,8 +68,8 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
 
 fn line(interface: &Arc<Interface>) -> String {
     let pod = interface.owner.as_deref().map(|owner| {
-        let end = if owner.end == End::Host { ", the host's end" } else { "" };
-        format!("{end} of {}/{}", owner.pod.namespace, owner.pod.name)
+        let end = if owner.end() == End::Host { ", the host's end" } else { "" };
+        format!("{end} of {owner}")
     });
     Printable(format!("{}/{}{}", interface.netns.place, interface.name, pod.unwrap_or_default())).to_string()
 }

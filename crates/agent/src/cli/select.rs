@@ -46,14 +46,14 @@ impl Selectors {
     #[must_use]
     pub fn select(&self, interface: &Interface) -> bool {
         let owner = interface.owner.as_deref();
-        let pod = owner.map(|owner| &*owner.pod);
+        let pod = owner.and_then(|owner| owner.pod());
         let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
         (self.names.is_empty() || self.names.iter().any(|name| is_named(interface, name)))
             && (self.netns.is_empty() || self.netns.iter().any(|netns| netns.matches(&interface.netns)))
             && is(&self.namespace, pod.map(|pod| pod.namespace.as_str()))
             && is(&self.pod, pod.map(|pod| pod.name.as_str()))
             && self.labels.iter().all(|label| pod.is_some_and(|pod| label.met_by(&pod.attributes)))
-            && is(&self.network, owner.and_then(|owner| owner.network.as_deref()))
+            && is(&self.network, owner.and_then(|owner| owner.network()).map(|name| &**name))
             && is(&self.kind, interface.kind.as_ref().map(|kind| kind.as_str()))
     }
 }

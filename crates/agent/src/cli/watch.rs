@@ -134,9 +134,10 @@ fn changed(interface: &Interface, changes: Changes) -> String {
 fn owner(interface: &Interface) -> String {
     match interface.owner.as_deref() {
         Some(owner) => {
-            let network = owner.network.as_deref().map(|network| format!(" network={network}")).unwrap_or_default();
-            let end = if owner.end == End::Host { " end=host" } else { "" };
-            format!("pod={}/{}{network}{end}", owner.pod.namespace, owner.pod.name)
+            let network = owner.network().map(|network| format!(" network={network}")).unwrap_or_default();
+            let end = if owner.end() == End::Host { " end=host" } else { "" };
+            let kind = if owner.pod().is_some() { "pod" } else { "container" };
+            format!("{kind}={owner}{network}{end}")
         }
         None => "pod=none".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! Attributes of OTLP Resources.
 
-use crate::interface::{Pod, WorkloadKind};
+use crate::interface::{Container, Pod, WorkloadKind};
 
 use crate::metrics::points::Subject;
 
@@ -29,6 +29,7 @@ impl Identity {
         match subject {
             Subject::Node => {}
             Subject::Pod(pod) => pod_attributes(pod).for_each(|(key, value)| put(key, value)),
+            Subject::Container(container) => container_attributes(container).for_each(|(key, value)| put(key, value)),
             Subject::Netns(netns) => put("netns.name", &netns.place.to_string()),
         }
         let others = self.attributes.iter().filter(|(key, _)| matches!(subject, Subject::Node) || is_shared(key));
@@ -51,6 +52,7 @@ impl Identity {
         match subject {
             Subject::Node => self.node.clone(),
             Subject::Pod(pod) => pod.uid.clone().unwrap_or_else(|| format!("{}/{}", pod.namespace, pod.name)),
+            Subject::Container(container) => format!("{}/{container}", self.node),
             Subject::Netns(netns) => format!("{}/{}", self.node, netns.place),
         }
     }
@@ -68,6 +70,29 @@ pub(super) fn pod_attributes(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
     .into_iter()
     .flatten()
     .chain(pod.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+/// Attributes of a container that is no pod's. The id is of the named container.
+pub(super) fn container_attributes(container: &Container) -> impl Iterator<Item = (&str, &str)> {
+    let (image, tag) = container.image.as_deref().map_or((None, None), split_image);
+    [
+        Some(("container.name", container.name.as_str())),
+        container.ids.first().map(|id| ("container.id", id.as_str())),
+        Some(("container.runtime", container.runtime.as_str())),
+        image.map(|image| ("container.image.name", image)),
+        tag.map(|tag| ("container.image.tags", tag)),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Name and tag of an image; a colon before a slash is a registry's port, and a digest is no tag.
+fn split_image(image: &str) -> (Option<&str>, Option<&str>) {
+    let named = image.split_once('@').map_or(image, |(named, _)| named);
+    match named.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') && !named.starts_with("sha256:") => (Some(name), Some(tag)),
+        _ => (Some(named), None),
+    }
 }
 
 fn workload_key(kind: WorkloadKind) -> &'static str {
@@ -133,5 +158,35 @@ mod tests {
         }
         let own = identity.resource(&Subject::Node);
         assert_eq!((get(&own, "k8s.pod.name"), get(&own, "service.instance.id")), (Some("agent-x"), Some("n1")));
+    }
+
+    #[test]
+    fn container_resource_is_keyed_by_name() {
+        let web = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
+        let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+        let attributes = identity.resource(&Subject::of(&web));
+        for (key, value) in [
+            ("container.name", Some("web")),
+            ("container.id", Some("id-web")),
+            ("container.runtime", Some("docker")),
+            ("container.image.name", Some("nginx")),
+            ("container.image.tags", Some("1.27")),
+            ("service.instance.id", Some("n1/docker/web")),
+            ("netns.name", None),
+        ] {
+            assert_eq!(get(&attributes, key), value, "{key}");
+        }
+    }
+
+    #[test]
+    fn registry_port_is_no_tag() {
+        for (image, parts) in [
+            ("nginx", (Some("nginx"), None)),
+            ("registry:5000/shop/web", (Some("registry:5000/shop/web"), None)),
+            ("registry:5000/web:v2@sha256:aa", (Some("registry:5000/web"), Some("v2"))),
+            ("sha256:aa", (Some("sha256:aa"), None)),
+        ] {
+            assert_eq!(split_image(image), parts, "{image}");
+        }
     }
 }

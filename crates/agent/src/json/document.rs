@@ -107,7 +107,17 @@ pub const INTERFACE: &[Field] = &[
     field("pod.workload", "object or null", "the controller of the pod"),
     field("pod.workload.kind", "string", "`Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `CronJob`"),
     field("pod.workload.name", "string", "the controller's name"),
-    field("network", "string or null", "the CNI network of the interface"),
+    field("container", "object or null", "the container outside Kubernetes that owns the interface"),
+    field("container.runtime", "string", "`docker`, `podman`, `systemd-nspawn` or `libvirt-lxc`"),
+    field("container.name", "string", "the container's name"),
+    field(
+        "container.ids",
+        "array of strings",
+        "ids of all containers with a record about the namespace, the named container's first",
+    ),
+    field("container.image", "string or null", "name of the image, if recorded"),
+    field("container.end", "string", "`container` inside of the namespace, `host` for the peer outside"),
+    field("network", "string or null", "the network of the interface: CNI's, or the container runtime's"),
     field("since", "string", "time of the addition, RFC 3339 in UTC"),
 ];
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::text::{Text, rfc3339};
-use crate::interface::{End, Interface, Owner};
+use crate::interface::{ContainerOwner, End, Interface, Owner, PodOwner};
 
 /// An interface as `list -o json`, `watch -o json` and `/v1/interfaces` show it.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,7 @@ pub struct InterfaceView<'a> {
     alias: Option<&'a str>,
     alt_names: Vec<&'a str>,
     pod: Option<PodView<'a>>,
+    container: Option<ContainerView<'a>>,
     network: Option<&'a str>,
     since: String,
 }
@@ -70,6 +71,16 @@ struct PodView<'a> {
     workload: Option<WorkloadView<'a>>,
 }
 
+/// The container outside Kubernetes that owns an interface; `end` is `host` for the peer outside of the namespace.
+#[derive(Clone, Debug, Serialize)]
+struct ContainerView<'a> {
+    runtime: &'static str,
+    name: &'a str,
+    ids: &'a [String],
+    image: Option<&'a str>,
+    end: &'static str,
+}
+
 #[derive(Clone, Debug, Serialize)]
 struct WorkloadView<'a> {
     kind: &'static str,
@@ -95,8 +106,15 @@ impl<'a> From<&'a Interface> for InterfaceView<'a> {
             lower: interface.lower().map(|lower| LowerView::new(interface, lower)),
             alias: interface.alias(),
             alt_names: interface.alt_names().collect(),
-            pod: owner.map(PodView::from),
-            network: owner.and_then(|owner| owner.network.as_deref()),
+            pod: match owner {
+                Some(Owner::Pod(owner)) => Some(owner.into()),
+                _ => None,
+            },
+            container: match owner {
+                Some(Owner::Container(owner)) => Some(owner.into()),
+                _ => None,
+            },
+            network: owner.and_then(|owner| owner.network()).map(|name| &**name),
             since: rfc3339(interface.since),
         }
     }
@@ -133,8 +151,8 @@ impl<'a> LowerView<'a> {
     }
 }
 
-impl<'a> From<&'a Owner> for PodView<'a> {
-    fn from(owner: &'a Owner) -> Self {
+impl<'a> From<&'a PodOwner> for PodView<'a> {
+    fn from(owner: &'a PodOwner) -> Self {
         let pod = &*owner.pod;
         Self {
             namespace: &pod.namespace,
@@ -149,6 +167,22 @@ impl<'a> From<&'a Owner> for PodView<'a> {
                 .workload
                 .as_ref()
                 .map(|workload| WorkloadView { kind: workload.kind.as_str(), name: &workload.name }),
+        }
+    }
+}
+
+impl<'a> From<&'a ContainerOwner> for ContainerView<'a> {
+    fn from(owner: &'a ContainerOwner) -> Self {
+        let container = &*owner.container;
+        Self {
+            runtime: container.runtime.as_str(),
+            name: &container.name,
+            ids: &container.ids,
+            image: container.image.as_deref(),
+            end: match owner.end {
+                End::Pod => "container",
+                End::Host => "host",
+            },
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::document::{COUNTERS, EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, NODE, deleted, markdown};
 use super::*;
 use crate::feed::Line;
-use crate::interface::{End, Event, Interface, Owner, Pod, Source, Workload, WorkloadKind};
+use crate::interface::{End, Event, Interface, Owner, Pod, PodOwner, Source, Workload, WorkloadKind};
 use crate::lookup::Answer;
 
 fn netns(place: Place, inode: u64) -> Arc<Netns> {
@@ -38,7 +38,8 @@ pub(crate) fn of_a_pod() -> Interface {
         workload: Some(Workload { kind: WorkloadKind::StatefulSet, name: "web".into() }),
         attributes: Vec::new(),
     };
-    let owner = Owner { pod: Arc::new(pod), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = PodOwner { pod: Arc::new(pod), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = Owner::Pod(owner);
     let mut interface = bare();
     interface.netns = netns(place, 4_026_532_461);
     interface.ifindex = 2;
@@ -71,6 +72,7 @@ fn interface_of_a_pod_has_all_fields() {
             "master": null, "lower": null, "alias": null, "alt_names": [],
             "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod",
                     "workload": {"kind": "StatefulSet", "name": "web"}},
+            "container": null,
             "network": "cbr0",
             "since": "1970-01-01T00:00:00.000000000Z",
         })
@@ -78,9 +80,19 @@ fn interface_of_a_pod_has_all_fields() {
 }
 
 #[test]
+fn container_has_all_fields() {
+    let web = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
+    let view = shown(InterfaceView::from(&*web));
+    let container = json!({
+        "runtime": "docker", "name": "web", "ids": ["id-web"], "image": "nginx:1.27", "end": "container",
+    });
+    assert_eq!((&view["container"], &view["pod"], &view["network"]), (&container, &Value::Null, &json!("bridge")));
+}
+
+#[test]
 fn absent_values_are_null() {
     let view = shown(InterfaceView::from(&bare()));
-    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "network"] {
+    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "container", "network"] {
         assert_eq!(view.get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(
@@ -151,6 +163,10 @@ fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
     let mut upper = of_a_pod();
     upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
+    let container = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
+    // No interface belongs to a pod and a container.
+    let mut all = shown(InterfaceView::from(&upper));
+    all["container"] = shown(InterfaceView::from(&*container))["container"].take();
     let event = deleted(&interface);
     let answer = Answer { interface: interface.clone(), confidence: Confidence::Exact };
     let line = Line { seq: 7, event: event.clone(), time: SystemTime::now(), merged: 0 };
@@ -159,7 +175,7 @@ fn tables_name_every_field() {
     // The table names the fields of each element.
     counters["interfaces"] = counters["interfaces"][0].take();
     let objects: [(Value, &[Field]); 7] = [
-        (shown(InterfaceView::from(&upper)), INTERFACE),
+        (all, INTERFACE),
         (shown(EventView::new(&event, SystemTime::now())), EVENT),
         (shown(LineView::from(&line)), LINE),
         (shown(LookupView::from(&answer)), LOOKUP),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::interface::{End, Interface, Pod};
+use crate::interface::{Container, End, Interface, Owner, Pod, Runtime};
 use iface_core::{Netns, NetnsId, Place};
 
 use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
@@ -94,7 +94,8 @@ impl Attributes {
     pub fn of(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
         let mac = self.mac.then(|| interface.mac.as_ref().map(dashed)).flatten();
         let netns = (self.netns && !interface.netns.is_host()).then(|| interface.netns.place.to_string());
-        let network = interface.owner.as_ref().filter(|_| self.network).and_then(|owner| owner.network.as_deref());
+        let network =
+            interface.owner.as_ref().filter(|_| self.network).and_then(|owner| owner.network().map(|name| &**name));
         [
             Some((self.interface_key(), interface.name.to_string())),
             mac.map(|mac| (keys::MAC, mac)),
@@ -168,7 +169,9 @@ pub enum Subject {
     Node,
     /// A pod's.
     Pod(Arc<Pod>),
-    /// A namespace without a pod.
+    /// A container that is no pod's: its name stays through restarts, the name of its namespace does not.
+    Container(Arc<Container>),
+    /// A namespace without a known owner.
     Netns(Arc<Netns>),
 }
 
@@ -181,7 +184,7 @@ impl Scope {
     pub fn of(interface: &Interface) -> Self {
         match &interface.owner {
             _ if interface.netns.is_host() => Self::Node,
-            Some(owner) if owner.end == End::Pod => Self::Pod,
+            Some(owner) if owner.end() == End::Pod && owner.pod().is_some() => Self::Pod,
             Some(_) | None => Self::Netns,
         }
     }
@@ -220,6 +223,10 @@ impl Subject {
             (Self::Pod(a), Self::Pod(b), Reader::Deltas | Reader::Page) => {
                 (&a.namespace, &a.name, &a.uid) == (&b.namespace, &b.name, &b.uid)
             }
+            (Self::Container(a), Self::Container(b), Reader::Totals) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Container(a), Self::Container(b), Reader::Deltas | Reader::Page) => {
+                (a.runtime, &a.name) == (b.runtime, &b.name)
+            }
             (Self::Netns(a), Self::Netns(b), _) => a.place == b.place,
             _ => false,
         }
@@ -228,9 +235,10 @@ impl Subject {
     /// Owner of the interface; see [`Scope::of`].
     #[must_use]
     pub fn of(interface: &Interface) -> Self {
-        match (Scope::of(interface), &interface.owner) {
+        match (Scope::of(interface), interface.owner.as_deref()) {
             (Scope::Node, _) => Self::Node,
-            (Scope::Pod, Some(owner)) => Self::Pod(owner.pod.clone()),
+            (Scope::Pod, Some(Owner::Pod(owner))) => Self::Pod(owner.pod.clone()),
+            (Scope::Netns, Some(Owner::Container(owner))) => Self::Container(owner.container.clone()),
             (Scope::Pod | Scope::Netns, _) => Self::Netns(interface.netns.clone()),
         }
     }
@@ -241,6 +249,7 @@ impl Subject {
         match self {
             Self::Node => "the node".to_owned(),
             Self::Pod(pod) => format!("pod {}/{}", pod.namespace, pod.name),
+            Self::Container(container) => format!("container {container}"),
             Self::Netns(netns) => format!("network namespace {}", netns.place),
         }
     }
@@ -251,7 +260,7 @@ impl Subject {
         match self {
             Self::Node => Scope::Node,
             Self::Pod(_) => Scope::Pod,
-            Self::Netns(_) => Scope::Netns,
+            Self::Container(_) | Self::Netns(_) => Scope::Netns,
         }
     }
 }
@@ -263,6 +272,8 @@ pub enum SubjectKey<'a> {
     Node,
     /// Namespace, name and uid.
     Pod(&'a str, &'a str, Option<&'a str>),
+    /// Runtime and name.
+    Container(Runtime, &'a str),
     /// A namespace by name, as its Resource is.
     Netns(&'a Place),
 }
@@ -271,9 +282,14 @@ impl<'a> SubjectKey<'a> {
     /// Owner of the interface; see [`Scope::of`].
     #[must_use]
     pub fn of(interface: &'a Interface) -> Self {
-        match (Scope::of(interface), &interface.owner) {
+        match (Scope::of(interface), interface.owner.as_deref()) {
             (Scope::Node, _) => Self::Node,
-            (Scope::Pod, Some(owner)) => Self::Pod(&owner.pod.namespace, &owner.pod.name, owner.pod.uid.as_deref()),
+            (Scope::Pod, Some(Owner::Pod(owner))) => {
+                Self::Pod(&owner.pod.namespace, &owner.pod.name, owner.pod.uid.as_deref())
+            }
+            (Scope::Netns, Some(Owner::Container(owner))) => {
+                Self::Container(owner.container.runtime, &owner.container.name)
+            }
             (Scope::Pod | Scope::Netns, _) => Self::Netns(&interface.netns.place),
         }
     }

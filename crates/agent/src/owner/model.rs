@@ -1,11 +1,20 @@
-//! Owners of interfaces: pods, their workloads, and the evidence for them.
+//! Owners of interfaces: pods with their workloads, containers, and the evidence for them.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Owner of an interface: the pod, and the evidence.
+/// Owner of an interface: a pod, or a container outside Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub enum Owner {
+    /// A pod of Kubernetes.
+    Pod(PodOwner),
+    /// A container that is no pod's.
+    Container(ContainerOwner),
+}
+
+/// A pod as owner, and the evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodOwner {
     /// The pod.
     pub pod: Arc<Pod>,
     /// Source of the owner.
@@ -14,6 +23,43 @@ pub struct Owner {
     pub network: Option<Arc<str>>,
     /// End of the pod's link.
     pub end: End,
+}
+
+/// A container as owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerOwner {
+    /// The container.
+    pub container: Arc<Container>,
+    /// The runtime's network of the interface, if the runtime's record names the network.
+    pub network: Option<Arc<str>>,
+    /// End of the container's link.
+    pub end: End,
+}
+
+/// A container that is no pod's, as its runtime's record on disk describes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Container {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Name of the container, unique in the runtime on this node at one time.
+    pub name: String,
+    /// Ids of all containers with a record about the namespace, the named container's first.
+    pub ids: Vec<String>,
+    /// Name of the image, if recorded.
+    pub image: Option<String>,
+}
+
+/// Runtimes of containers outside Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker Engine.
+    Docker,
+    /// podman, or another program of the libpod library.
+    Podman,
+    /// systemd-nspawn.
+    Nspawn,
+    /// LXC of libvirt.
+    LibvirtLxc,
 }
 
 /// The attributes of a pod for its interfaces.
@@ -67,13 +113,90 @@ pub enum Source {
     PodIp,
 }
 
-/// The two ends of a pod's link.
+/// The two ends of the link of a pod or container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// In the pod's namespace.
+    /// In the namespace of the pod or container.
     Pod,
     /// The peer outside, for example `veth…` or `cali…` on the host.
     Host,
+}
+
+impl Owner {
+    /// The pod; `None` for a container outside Kubernetes.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Arc<Pod>> {
+        match self {
+            Self::Pod(owner) => Some(&owner.pod),
+            Self::Container(_) => None,
+        }
+    }
+
+    /// The container; `None` for a pod.
+    #[must_use]
+    pub fn container(&self) -> Option<&Arc<Container>> {
+        match self {
+            Self::Pod(_) => None,
+            Self::Container(owner) => Some(&owner.container),
+        }
+    }
+
+    /// The end of the owner's link.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match self {
+            Self::Pod(owner) => owner.end,
+            Self::Container(owner) => owner.end,
+        }
+    }
+
+    /// The network of the interface, if a source names a network.
+    #[must_use]
+    pub fn network(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Pod(owner) => owner.network.as_ref(),
+            Self::Container(owner) => owner.network.as_ref(),
+        }
+    }
+
+    /// The name of the owner's source in JSON and tables: for a container, the runtime's records.
+    #[must_use]
+    pub fn source(&self) -> &'static str {
+        match self {
+            Self::Pod(owner) => owner.source.as_str(),
+            Self::Container(_) => "runtime-record",
+        }
+    }
+}
+
+/// Namespace and name of a pod, runtime and name of a container, with a slash between.
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(owner) => write!(f, "{}/{}", owner.pod.namespace, owner.pod.name),
+            Self::Container(owner) => owner.container.fmt(f),
+        }
+    }
+}
+
+/// Runtime and name, with a slash between.
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.runtime.as_str(), self.name)
+    }
+}
+
+impl Runtime {
+    /// The name in attributes, JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Nspawn => "systemd-nspawn",
+            Self::LibvirtLxc => "libvirt-lxc",
+        }
+    }
 }
 
 impl Source {

@@ -16,7 +16,7 @@ pub(super) struct Limits {
     /// Omissions are reported at its end.
     pub(super) period: Duration,
     pub(super) per_interface: u32,
-    /// Per pod, or per namespace without a pod. The host's interfaces without a pod have no such limit.
+    /// Per pod or container, or per namespace without an owner. The host's interfaces without an owner have no such limit.
     pub(super) per_subject: u32,
     pub(super) in_all: u32,
 }
@@ -43,7 +43,7 @@ pub(super) struct Limiter {
 /// The unit that is limited on its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Subject {
-    Pod(String, String),
+    Owner(String),
     Netns(NetnsId),
 }
 
@@ -103,7 +103,7 @@ impl Limiter {
         let most =
             self.subjects.iter().filter(|(_, (_, omitted))| *omitted > 0).max_by_key(|(_, (_, omitted))| *omitted);
         let pod = most.and_then(|(subject, _)| match subject {
-            Subject::Pod(namespace, name) => Some(format!("{namespace}/{name}")),
+            Subject::Owner(name) => Some(name.clone()),
             Subject::Netns(_) => None,
         });
         let report = Omitted { count: self.omitted, pod };
@@ -121,7 +121,7 @@ impl Limiter {
 impl Subject {
     fn of(interface: &Interface) -> Option<Self> {
         match interface.owner.as_deref() {
-            Some(owner) => Some(Self::Pod(owner.pod.namespace.clone(), owner.pod.name.clone())),
+            Some(owner) => Some(Self::Owner(owner.to_string())),
             None if interface.netns.is_host() => None,
             None => Some(Self::Netns(interface.netns.id)),
         }

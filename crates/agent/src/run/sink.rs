@@ -131,7 +131,7 @@ fn is_logged(level: Level) -> bool {
 
 fn log(event: &Event, interface: &Interface, synced: bool) {
     let (netns, name) = (&interface.netns.place, interface.name);
-    let pod = interface.owner.as_ref().map(|owner| format!("{}/{}", owner.pod.namespace, owner.pod.name));
+    let pod = interface.owner.as_ref().map(ToString::to_string);
     match event {
         Event::Added(_) if !synced => {
             tracing::debug!(event.name = "interface.found", %netns, interface = %name, pod, "found");

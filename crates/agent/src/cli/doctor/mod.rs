@@ -110,7 +110,7 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
 
 fn pods_here(pipeline: &Pipeline, namespaces: usize) -> PodsHere {
     let interfaces = pipeline.lookup().interfaces();
-    let pods = interfaces.iter().filter_map(|interface| interface.owner.as_ref()).map(|owner| &owner.pod);
+    let pods = interfaces.iter().filter_map(|interface| interface.owner.as_ref()?.pod());
     let pods = pods.map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
     PodsHere { pods, namespaces: namespaces.saturating_sub(1) }
 }

@@ -89,8 +89,8 @@ fn aligned(text: String, field: &Field, width: usize) -> Line<'static> {
 
 fn pod(interface: &Interface) -> String {
     let pod = interface.owner.as_deref().map(|owner| {
-        let arrow = if owner.end == End::Host { "→ " } else { "" };
-        format!("{arrow}{}/{}", owner.pod.namespace, owner.pod.name)
+        let arrow = if owner.end() == End::Host { "→ " } else { "" };
+        format!("{arrow}{owner}")
     });
     pod.unwrap_or_else(|| "-".to_owned())
 }

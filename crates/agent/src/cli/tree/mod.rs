@@ -14,7 +14,7 @@ use self::render::Lines;
 use super::tell_unseen;
 use super::terminal::Terminal;
 use crate::config::Config;
-use crate::interface::{End, Interface};
+use crate::interface::{End, Interface, Owner};
 use crate::pipeline::Pipeline;
 
 /// The flags of `tree`.
@@ -91,11 +91,11 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
 
 impl Args {
     fn chooses(&self, interface: &Interface) -> bool {
-        let owner = interface.owner.as_deref().filter(|owner| owner.end == End::Pod);
-        let is_pod = |wanted: &str| match (owner, wanted.split_once('/')) {
-            (Some(owner), Some((namespace, name))) => owner.pod.namespace == namespace && owner.pod.name == name,
-            (Some(owner), None) => owner.pod.name == wanted,
-            (None, _) => false,
+        let owner = interface.owner.as_deref().filter(|owner| owner.end() == End::Pod);
+        let is_pod = |wanted: &str| {
+            let text = owner.map(Owner::to_string);
+            let name = text.as_deref().map(|text| text.split_once('/').map_or(text, |(_, name)| name));
+            text.as_deref() == Some(wanted) || name == Some(wanted)
         };
         self.pod.as_deref().is_some_and(is_pod)
             || self.netns.as_ref().is_some_and(|wanted| interface.netns.place.to_string() == *wanted)

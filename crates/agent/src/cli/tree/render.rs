@@ -110,8 +110,8 @@ fn name(interface: &Interface, parent: Option<&Interface>) -> String {
 fn details(interface: &Interface) -> impl Iterator<Item = String> {
     let kind = interface.kind.as_ref().map(ToString::to_string);
     let addresses = interface.addresses.iter().map(ToString::to_string);
-    let owner = interface.owner.as_deref().filter(|owner| owner.end == End::Pod);
-    let pod = owner.map(|owner| format!("{}/{}", owner.pod.namespace, owner.pod.name));
+    let owner = interface.owner.as_deref().filter(|owner| owner.end() == End::Pod);
+    let pod = owner.map(ToString::to_string);
     kind.into_iter().chain(addresses).chain(pod)
 }
 

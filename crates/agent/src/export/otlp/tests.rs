@@ -273,9 +273,9 @@ fn opt_in_attributes_identify_series() {
         options.attributes.network = true;
         node.restart_with(options);
         let [first, _] = late_workload();
-        let mut owner = Owner::clone(first.owner.as_ref().unwrap());
+        let Owner::Pod(mut owner) = Owner::clone(first.owner.as_ref().unwrap()) else { unreachable!("a pod's") };
         owner.network = Some("other".into());
-        let second = changed(&first, |interface| interface.owner = Some(Arc::new(owner)));
+        let second = changed(&first, |interface| interface.owner = Some(Arc::new(Owner::Pod(owner))));
         for interface in [&first, &second, &first] {
             node.export(interface, true);
         }

@@ -53,7 +53,7 @@ fn samples(points: &Points, node: &str) -> Vec<(Labels, Counted)> {
     let samples = groups.into_iter().flat_map(|((namespace, name), group)| {
         points.samples[group.samples.clone()].iter().filter_map(move |sample| {
             let interface = &sample.interface;
-            let network = interface.owner.as_ref().and_then(|owner| owner.network.as_deref());
+            let network = interface.owner.as_ref().and_then(|owner| owner.network()).map(|name| &**name);
             let interface = interface.name.to_string();
             let pairs = [
                 Some(("interface", &*interface)),

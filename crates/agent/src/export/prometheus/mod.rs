@@ -98,7 +98,7 @@ impl Page<'_> {
                 let values = points.protocols.get(pod.uid.as_ref()?)?;
                 Some((labels(&group.subject, std::iter::empty()), *values))
             }
-            Subject::Node | Subject::Netns(_) => None,
+            Subject::Node | Subject::Container(_) | Subject::Netns(_) => None,
         });
         let pods: Vec<_> = pods.collect();
         protocol::write(&pods, points.options.attributes.direction_key(), &self.node(), writer);
@@ -139,6 +139,10 @@ fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, Str
             labels.push("k8s.namespace.name", &pod.namespace);
             labels.push("k8s.pod.name", &pod.name);
             pod.uid.iter().for_each(|uid| labels.push("k8s.pod.uid", uid));
+        }
+        Subject::Container(container) => {
+            labels.push("container.name", &container.name);
+            labels.push("container.runtime", container.runtime.as_str());
         }
         Subject::Netns(netns) => labels.push("netns.name", &netns.place.to_string()),
     }
@@ -191,7 +195,7 @@ fn interface_metric(
 fn pods(points: &Points, node: &str, writer: &mut Writer<impl Write>) {
     let pods = points.groups.iter().filter_map(|group| match &group.subject {
         Subject::Pod(pod) => Some(pod),
-        Subject::Node | Subject::Netns(_) => None,
+        Subject::Node | Subject::Container(_) | Subject::Netns(_) => None,
     });
     let mut pods = pods.peekable();
     if pods.peek().is_none() {
@@ -218,10 +222,10 @@ fn network_names(points: &Points, node: &Labels, writer: &mut Writer<impl Write>
         .iter()
         .filter_map(|group| match &group.subject {
             Subject::Pod(pod) => Some((pod, &points.samples[group.samples.clone()])),
-            Subject::Node | Subject::Netns(_) => None,
+            Subject::Node | Subject::Container(_) | Subject::Netns(_) => None,
         })
         .flat_map(|(pod, samples)| samples.iter().map(move |sample| (pod, &sample.interface)))
-        .filter_map(|(pod, interface)| Some((pod, interface, interface.owner.as_ref()?.network.as_deref()?)))
+        .filter_map(|(pod, interface)| Some((pod, interface, interface.owner.as_ref()?.network()?)))
         .peekable();
     if samples.peek().is_none() {
         return;

@@ -47,7 +47,7 @@ fn has_share(interface: &Interface) -> bool {
 
 fn is_primary(interface: &Interface) -> bool {
     let by_cni = |interface: &Interface| {
-        interface.owner.as_ref().is_some_and(|owner| owner.network.is_some() && owner.end == End::Pod)
+        interface.owner.as_ref().is_some_and(|owner| owner.network().is_some() && owner.end() == End::Pod)
     };
     interface.name == "eth0" || by_cni(interface)
 }
@@ -55,11 +55,14 @@ fn is_primary(interface: &Interface) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::Owner;
     use crate::testing::{at, eth0, pod, pod_interface};
 
     fn without_network(mut interface: Arc<Interface>) -> Arc<Interface> {
-        if let Some(owner) = &mut Arc::make_mut(&mut interface).owner {
-            Arc::make_mut(owner).network = None;
+        if let Some(owner) = &mut Arc::make_mut(&mut interface).owner
+            && let Owner::Pod(owner) = Arc::make_mut(owner)
+        {
+            owner.network = None;
         }
         interface
     }

@@ -3,9 +3,10 @@ use std::time::Duration;
 use iface_core::{Direction, FinalCounters, IfName, Place};
 
 use super::*;
+use crate::interface::{End, Owner};
 use crate::metrics::catalog::Scope;
 use crate::metrics::points::{Ending, Options};
-use crate::testing::{at, eth0, interface, pod, pod_interface, reading};
+use crate::testing::{at, container_interface, eth0, interface, pod, pod_interface, reading};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -126,10 +127,10 @@ fn interfaces_are_grouped_by_owner() {
 #[test]
 fn host_end_belongs_to_the_host() {
     let end = pod_interface(1, "veth1", &pod("web"), at(1));
-    let mut owner = crate::interface::Owner::clone(end.owner.as_ref().unwrap());
-    owner.end = crate::interface::End::Host;
+    let Owner::Pod(mut owner) = Owner::clone(end.owner.as_ref().unwrap()) else { unreachable!("a pod's") };
+    owner.end = End::Host;
     let mut host_end = interface(1, "veth1", Place::Host, at(1));
-    host_end.owner = Some(Arc::new(owner));
+    host_end.owner = Some(Arc::new(Owner::Pod(owner)));
     assert_eq!(Scope::of(&host_end), Scope::Node);
 }
 
@@ -283,4 +284,15 @@ fn arrival_is_the_base() {
     let moved = pod_interface(1, "net1", &pod("web"), at(15));
     assert_eq!(first(&accumulator.collect([&moved], &[reading(1, 75).with_base(base)], at(20))), (15, 15 * SECOND));
     assert_eq!(first(&accumulator.collect([&moved], &[reading(1, 80).with_base(base)], at(30))), (20, 15 * SECOND));
+}
+
+/// A restart gives a container a namespace with another random name, and the same Resource.
+#[test]
+fn container_keeps_resource_through_restarts() {
+    let before = container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
+    let after = container_interface(2, "eth0", "web", "f5e4d3c2b1a0");
+    assert_eq!((Scope::of(&before), SubjectKey::of(&before)), (Scope::Netns, SubjectKey::of(&after)));
+    assert!(Subject::of(&before).is_same(&Subject::of(&after), Reader::Totals));
+    let other = container_interface(3, "eth0", "db", "0a1b2c3d4e5f");
+    assert!(!Subject::of(&before).is_same(&Subject::of(&other), Reader::Page));
 }

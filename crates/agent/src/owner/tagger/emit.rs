@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::interface::{End, Event, Interface, Owner};
+use crate::interface::{End, Event, Interface, Owner, PodOwner};
 use iface_core::{InterfaceId, MacAddr, NetnsId, Place};
 
 use crate::owner::cni::network::Network;
@@ -107,10 +107,11 @@ fn owner(decision: &Decision, network: Network, end: End, before: Option<&Arc<Ow
         Network::OfAnother => None,
         // Files and pods are deleted before their interfaces; the pod's interfaces keep the network.
         Network::Unknown => {
-            before.filter(|before| same_pod(&before.pod, &decision.pod)).and_then(|before| before.network.clone())
+            let known = before.filter(|before| before.pod().is_some_and(|pod| same_pod(pod, &decision.pod)));
+            known.and_then(|known| known.network().cloned())
         }
     };
-    Owner { pod: decision.pod.clone(), source: decision.source, network, end }
+    Owner::Pod(PodOwner { pod: decision.pod.clone(), source: decision.source, network, end })
 }
 
 /// Whether the peer of a host end is in another namespace than at the time of the owner's decision.

@@ -8,7 +8,7 @@ mod node;
 use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;
 
-use crate::interface::{End, Pod};
+use crate::interface::{End, Owner, Pod};
 use iface_core::{IfName, Netns, Peer};
 use proptest::prelude::*;
 
@@ -117,13 +117,13 @@ impl Reader {
     }
 
     fn owner(&self, interface: &Interface) -> Option<(String, Source, End)> {
-        let owner = self.0[&interface.id].owner.as_ref()?;
+        let Owner::Pod(owner) = &**self.0[&interface.id].owner.as_ref()? else { return None };
         let uid = owner.pod.uid.clone().unwrap_or_else(|| format!("{} without uid", owner.pod.name));
         Some((uid, owner.source, owner.end))
     }
 
     fn network(&self, interface: &Interface) -> Option<String> {
-        Some(self.0[&interface.id].owner.as_ref()?.network.as_ref()?.to_string())
+        Some(self.0[&interface.id].owner.as_ref()?.network()?.to_string())
     }
 }
 

@@ -123,8 +123,8 @@ impl Node {
         let Some(owner) = &interface.owner else { return };
         let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
         let uid = &self.namespaces[&netns];
-        assert_eq!(owner.pod.uid.as_deref(), Some(&**uid), "{} of {netns:?}", interface.name);
-        assert_eq!(owner.end, if interface.netns.is_host() { End::Host } else { End::Pod });
+        assert_eq!(owner.pod().and_then(|pod| pod.uid.as_deref()), Some(&**uid), "{} of {netns:?}", interface.name);
+        assert_eq!(owner.end(), if interface.netns.is_host() { End::Host } else { End::Pod });
     }
 
     /// Whether an address alone is ambiguous: taken by a thief, or held before by a pod unknown in its lifetime,
@@ -141,7 +141,7 @@ impl Node {
             }
             for interface in &pod.interfaces {
                 let owner = self.said[&interface.id].owner.as_ref();
-                let uid = owner.and_then(|owner| owner.pod.uid.as_deref());
+                let uid = owner.and_then(|owner| owner.pod()?.uid.as_deref());
                 assert_eq!(uid, Some(&*pod.uid), "{} of {pod:?}", interface.name);
             }
         }

@@ -36,7 +36,11 @@ impl Clue {
         let interfaces = pods.iter().flat_map(|pod| pod.made.iter().map(added));
         let (_, reader) = after(files.chain(interfaces).chain([synced()]));
         let is_right = |pod: &Neighbour, one: &Interface| {
-            reader.0[&one.id].owner.as_ref().is_some_and(|owner| owner.pod.name == name(pod.number))
+            reader.0[&one.id]
+                .owner
+                .as_ref()
+                .and_then(|owner| owner.pod())
+                .is_some_and(|owned| owned.name == name(pod.number))
         };
         pods.iter().all(|pod| pod.made.iter().all(|one| is_right(pod, one)))
     }

@@ -188,8 +188,8 @@ impl Neighbour {
         let uid = (run.runtime.passes_uid() || run.api).then(|| uid(self.number));
         let network = self.network(one, run);
         let wanted = run.finds(&self.fixture, time).then(|| (name(self.number), uid, network));
-        let owner = reader.0[&one.id].owner.as_ref();
-        let found = owner.map(|owner| (owner.pod.name.clone(), owner.pod.uid.clone(), reader.network(one)));
+        let pod = reader.0[&one.id].owner.as_ref().and_then(|owner| owner.pod());
+        let found = pod.map(|pod| (pod.name.clone(), pod.uid.clone(), reader.network(one)));
         (found != wanted).then(|| format!("{} has {found:?}, not {wanted:?}", one.name))
     }
 }
