@@ -50,6 +50,8 @@ pub struct Config {
     pub preferred: Preferred,
     /// Directories of CNI results.
     pub cni_cache_dirs: Vec<PathBuf>,
+    /// Directories of records of containers that are no pods.
+    pub container_dirs: Vec<PathBuf>,
     /// Whether to watch the pods of this node at the API server.
     pub watch_pods: bool,
     /// This node's name in Kubernetes.
@@ -309,6 +311,7 @@ impl Config {
             filter_words: FilterWords::default(),
             preferred: Preferred::default(),
             cni_cache_dirs: Vec::new(),
+            container_dirs: Vec::new(),
             watch_pods: true,
             node_name: None,
             kubeconfig: None,

@@ -220,6 +220,21 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "container-dir",
+        section: Section::Owners,
+        shape: Shape::List,
+        value: "DIR",
+        default: "/var/lib/docker/containers,/var/lib/containers/storage/overlay-containers,/run/systemd/machines",
+        also: &[],
+        help: "Directory with records of containers that are no pods: of Docker, podman or systemd-machined; may be \
+               repeated, and need not exist. Empty: not used.",
+        set: |config, words| {
+            let dirs = words.iter().filter(|dir| !dir.is_empty());
+            config.container_dirs = dirs.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "watch-pods",
         section: Section::Owners,
         shape: Shape::One,

@@ -1,9 +1,11 @@
-//! The pod that owns each interface.
+//! The pod or container that owns each interface.
 //!
-//! Sources report evidence: [`cni`] reads the CNI result cache, [`kube`] the API server. The [`tagger`]
+//! Sources report evidence: [`cni`] reads the CNI result cache, [`kube`] the API server, [`container`] the records of
+//! container runtimes. The [`tagger`]
 //! decides, and [`WithOwners`] adds the decision to the events of an informer.
 
 pub mod cni;
+pub mod container;
 mod index;
 pub mod kube;
 mod leaks;

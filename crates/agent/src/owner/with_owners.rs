@@ -11,7 +11,7 @@ use crate::causes::chain;
 use crate::interface::Event;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, SelectAll};
 use iface_core::Informer;
 use nix::errno::Errno;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
 use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::container::dir::{ContainerChange, ContainerDir};
 use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
@@ -35,6 +36,7 @@ const TURN: usize = 64;
 #[derive(Default)]
 pub struct OwnerSources {
     caches: Vec<Cache>,
+    containers: SelectAll<ContainerDir>,
     pods: Option<BoxStream<'static, PodEvent>>,
     skip_left_over: bool,
 }
@@ -85,6 +87,15 @@ impl OwnerSources {
             other => other,
         });
         self.caches.push(Cache::new(delegated.boxed(), true));
+        Ok(self)
+    }
+
+    /// Adds a directory with records of containers that are no pods; a missing directory is not a fault.
+    ///
+    /// # Errors
+    /// See [`ContainerDir::new`].
+    pub fn container_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+        self.containers.push(ContainerDir::new(dir)?);
         Ok(self)
     }
 
@@ -146,6 +157,7 @@ pub struct WithOwners<I> {
     inner: I,
     inner_ended: bool,
     caches: Vec<Cache>,
+    containers: SelectAll<ContainerDir>,
     pods: Option<BoxStream<'static, PodEvent>>,
     tagger: Tagger,
     ready: VecDeque<Event>,
@@ -179,6 +191,7 @@ impl<I: Informer> WithOwners<I> {
             inner,
             inner_ended: false,
             caches: sources.caches,
+            containers: sources.containers,
             pods: sources.pods,
             tagger: Tagger::default(),
             ready: VecDeque::new(),
@@ -209,6 +222,10 @@ impl<I: Informer> WithOwners<I> {
                 }
                 Poll::Pending => {}
             }
+        }
+        if let Poll::Ready(Some(change)) = self.containers.poll_next_unpin(cx) {
+            self.container_changed(change);
+            return true;
         }
         if self.caches.iter().any(|cache| !cache.listed) {
             return false;
@@ -266,6 +283,21 @@ impl<I: Informer> WithOwners<I> {
                 cache.fault = Some(unavailable.to_string());
             }
             CniChange::Available => cache.fault = None,
+        }
+    }
+
+    fn container_changed(&mut self, change: ContainerChange) {
+        match change {
+            ContainerChange::Read(path, record) => self.tagger.container(&path, *record),
+            ContainerChange::Gone(path) => self.tagger.container_gone(&path),
+            ContainerChange::Unavailable(dir, errno) => {
+                let (dir, error) = (dir.display(), errno.desc());
+                info!(
+                    event.name = "container_records.unavailable",
+                    "the records of containers in {dir} cannot be read ({error}), so their interfaces have no owner; run \
+                     as uid 0 or with CAP_DAC_READ_SEARCH, or leave the directory out of --container-dir"
+                );
+            }
         }
     }
 

@@ -223,6 +223,9 @@ async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyho
         };
         sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
     }
+    for dir in &config.container_dirs {
+        sources = sources.container_dir(dir).with_context(|| format!("cannot follow {}", dir.display()))?;
+    }
     if !config.watch_pods {
         return Ok(sources);
     }

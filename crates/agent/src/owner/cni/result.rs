@@ -368,9 +368,13 @@ fn is_link_layer(mac: &MacAddr) -> bool {
 
 /// Whether a container runtime has named the namespace: containerd and CRI-O by a UUID, Docker by 12 digits.
 pub(crate) fn is_sandbox_name(name: &NetnsName) -> bool {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let name_bytes = name.as_bytes();
-    name_bytes.starts_with(b"cni-") || name_bytes.len() == 12 && name_bytes.iter().all(is_digit) || is_random_uuid(name)
+    name.as_bytes().starts_with(b"cni-") || is_short_id(name) || is_random_uuid(name)
+}
+
+/// Random names of Docker's sandboxes: the first 12 digits of their ids.
+pub(in crate::owner) fn is_short_id(name: &NetnsName) -> bool {
+    let name = name.as_bytes();
+    name.len() == 12 && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Random names of containerd and CRI-O, one per sandbox, never reused.

@@ -45,19 +45,20 @@ impl Tagger {
             let Some(peer) = &interface.peer else { return before.cloned() };
             // The end inside is deleted first; until its own deletion, the host end belongs to the same pod.
             let Some(space) = self.spaces.get(&peer.netns.id) else { return before.cloned() };
-            let decision = space.decision.as_ref()?;
             let inside = self.by_index.get(&(peer.netns.id, peer.ifindex)).and_then(|id| self.interfaces.get(id));
+            let Some(decision) = &space.decision else {
+                let inside = inside.map(|inside| &**inside);
+                return same(before, self.container_owner(peer.netns.id, inside, End::Host)?);
+            };
             let network = inside.map_or(Network::Unknown, |inside| self.network(decision, inside));
             owner(decision, network, End::Host, before)
         } else {
-            let decision = self.spaces.get(&interface.netns.id)?.decision.as_ref()?;
+            let Some(decision) = &self.spaces.get(&interface.netns.id)?.decision else {
+                return same(before, self.container_owner(interface.netns.id, Some(interface), End::Pod)?);
+            };
             owner(decision, self.network(decision, interface), End::Pod, before)
         };
-        // An equal owner keeps its allocation.
-        match before {
-            Some(before) if **before == owner => Some(before.clone()),
-            _ => Some(Arc::new(owner)),
-        }
+        same(before, owner)
     }
 
     fn network(&self, decision: &Decision, interface: &Interface) -> Network {
@@ -98,6 +99,14 @@ impl Tagger {
         let untagged =
             |one: Option<&Interface>| usize::from(one.is_some_and(|one| !one.netns.is_host() && one.owner.is_none()));
         self.untagged = self.untagged + untagged(now) - untagged(before);
+    }
+}
+
+/// An equal owner keeps its allocation.
+fn same(before: Option<&Arc<Owner>>, owner: Owner) -> Option<Arc<Owner>> {
+    match before {
+        Some(before) if **before == owner => Some(before.clone()),
+        _ => Some(Arc::new(owner)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! `docs/identity.md`.
 
 pub mod conflict;
+mod containers;
 pub(super) mod decision;
 mod emit;
 mod indices;
@@ -29,6 +30,7 @@ use self::indices::unindex_pod;
 use self::nameless::Traces;
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
+use crate::owner::container::claims::Claims;
 use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
 use crate::owner::tagger::conflict::{Conflict, ConflictCounts, Notice};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
@@ -58,6 +60,7 @@ pub struct Tagger {
     /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
     left: BTreeMap<NonZeroU64, Decision>,
     files: Attachments,
+    containers: Claims,
     traces: Traces,
     addresses: PodIps,
     pods: Pods,
@@ -196,6 +199,7 @@ impl Tagger {
         }
         self.emit(now.id, before.as_ref());
         self.refresh_host_ends(id, now.ifindex..=now.ifindex);
+        self.refresh_claimed(now);
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 

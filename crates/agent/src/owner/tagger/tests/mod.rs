@@ -1,5 +1,6 @@
 mod addresses;
 mod cache;
+mod containers;
 mod history;
 mod joins;
 mod matrix;
@@ -13,6 +14,7 @@ use iface_core::{IfName, Netns, Peer};
 use proptest::prelude::*;
 
 use super::*;
+use crate::owner::container::record::Record;
 use crate::owner::pod::Life;
 use crate::owner::tagger::conflict::ConflictKind;
 
@@ -76,6 +78,8 @@ enum Input {
     File(&'static str, Attachment),
     Gone(&'static str),
     Pod(PodChange),
+    Container(String, Record),
+    ContainerGone(String),
 }
 
 fn added(interface: &Arc<Interface>) -> Input {
@@ -93,6 +97,8 @@ fn give(tagger: &mut Tagger, input: Input) {
         Input::File(name, attachment) => tagger.file(&path(name), attachment),
         Input::Gone(name) => tagger.file_gone(&path(name)),
         Input::Pod(change) => tagger.pod(change),
+        Input::Container(name, record) => tagger.container(&path(&name), record),
+        Input::ContainerGone(name) => tagger.container_gone(&path(&name)),
     }
 }
 

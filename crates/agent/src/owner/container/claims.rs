@@ -1,0 +1,105 @@
+//! The records of containers by the namespace that they claim. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use iface_core::{MacAddr, NetnsName};
+
+use crate::interface::Container;
+use crate::owner::container::record::{Claim, Record};
+use crate::owner::index::remove_value;
+
+/// Key of a claim.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::owner) enum Key {
+    Name(NetnsName),
+    HostEnd(u32),
+}
+
+/// Records by file, and their joined claims.
+#[derive(Debug, Default)]
+pub(in crate::owner) struct Claims {
+    records: BTreeMap<Arc<Path>, Record>,
+    by_key: BTreeMap<Key, BTreeSet<Arc<Path>>>,
+    joined: BTreeMap<Key, Claimed>,
+}
+
+/// The container of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::owner) struct Claimed {
+    pub(in crate::owner) container: Arc<Container>,
+    networks: Vec<(MacAddr, Arc<str>)>,
+}
+
+impl Claimed {
+    /// The network with this link-layer address, unless several have the address.
+    pub(in crate::owner) fn network(&self, mac: Option<MacAddr>) -> Option<Arc<str>> {
+        let mut named = self.networks.iter().filter(|(known, _)| Some(*known) == mac);
+        named.next().filter(|_| named.next().is_none()).map(|(_, name)| name.clone())
+    }
+}
+
+impl Claims {
+    /// Applies the content of a record; returns the changed claims.
+    pub(in crate::owner) fn insert(&mut self, path: &Arc<Path>, record: Record) -> BTreeSet<Key> {
+        let mut touched = self.take(path);
+        for key in keys(&record) {
+            self.by_key.entry(key.clone()).or_default().insert(path.clone());
+            touched.insert(key);
+        }
+        self.records.insert(path.clone(), record);
+        self.join(&touched);
+        touched
+    }
+
+    /// Applies the end of a record; returns the changed claims.
+    pub(in crate::owner) fn remove(&mut self, path: &Path) -> BTreeSet<Key> {
+        let touched = self.take(path);
+        self.join(&touched);
+        touched
+    }
+
+    pub(in crate::owner) fn of(&self, key: &Key) -> Option<&Claimed> {
+        self.joined.get(key)
+    }
+
+    pub(in crate::owner) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn take(&mut self, path: &Path) -> BTreeSet<Key> {
+        let Some(record) = self.records.remove(path) else { return BTreeSet::new() };
+        let touched: BTreeSet<_> = keys(&record).collect();
+        touched.iter().for_each(|key| remove_value(&mut self.by_key, key, path));
+        touched
+    }
+
+    /// Containers that share a namespace are one owner with the ids of all, named after the least.
+    fn join(&mut self, touched: &BTreeSet<Key>) {
+        for key in touched {
+            let paths = self.by_key.get(key).into_iter().flatten();
+            let records: BTreeSet<&Record> = paths.filter_map(|path| self.records.get(path)).collect();
+            let Some(first) = records.first() else {
+                self.joined.remove(key);
+                continue;
+            };
+            let container = Container {
+                runtime: first.runtime,
+                name: first.name.clone(),
+                ids: records.iter().map(|record| record.id.clone()).collect(),
+                image: first.image.clone(),
+            };
+            let networks = records.iter().flat_map(|record| record.networks.iter().cloned()).collect();
+            self.joined.insert(key.clone(), Claimed { container: container.into(), networks });
+        }
+    }
+}
+
+fn keys(record: &Record) -> impl Iterator<Item = Key> + use<> {
+    let (name, ends) = match &record.claim {
+        Claim::Name(name) => (Some(Key::Name(name.clone())), Vec::new()),
+        Claim::HostEnds(ends) => (None, ends.clone()),
+    };
+    name.into_iter().chain(ends.into_iter().map(Key::HostEnd))
+}

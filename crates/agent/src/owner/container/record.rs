@@ -1,0 +1,355 @@
+//! Reads one record: from bytes to a [`Record`].
+//!
+//! Docker: `containers/ID/config.v2.json`. The file has the container's environment as well, so only the fields below
+//! are read, and no error quotes the content. podman: the OCI configuration in
+//! `overlay-containers/ID/userdata/config.json`, with names in `overlay-containers/containers.json`. systemd-machined:
+//! `machines/NAME`, see `sd-login(3)`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use iface_core::{MacAddr, NetnsName};
+use serde::Deserialize;
+
+use crate::interface::Runtime;
+use crate::owner::cni::result::{is_random_uuid, is_short_id};
+
+/// Size limit of a record, bytes; real records have a few thousand.
+pub const MAX_RECORD: u64 = 1 << 20;
+
+/// Size limit of a name, an id or an image, bytes.
+const MAX_TEXT: usize = 255;
+
+/// A container with a namespace of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Record {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Name of the container.
+    pub name: String,
+    /// Id of the container.
+    pub id: String,
+    /// Name of the image, if recorded.
+    pub image: Option<String>,
+    /// The claimed namespace.
+    pub claim: Claim,
+    /// Names of the runtime's networks by the link-layer address inside.
+    pub networks: Vec<(MacAddr, Arc<str>)>,
+}
+
+/// The namespace that a record claims.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// By a name that the runtime has drawn, and that never means another namespace.
+    Name(NetnsName),
+    /// By the ifindexes of the host's ends of links.
+    HostEnds(Vec<u32>),
+}
+
+/// Reason for a record without a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unclaimed {
+    /// Not the format of the runtime.
+    #[error("is not the record of a container")]
+    Malformed,
+    /// A container of Kubernetes: its pod owns the namespace.
+    #[error("is about a container of a pod")]
+    OfPod,
+    /// The container is stopped, or uses the namespace of the host or of another container.
+    #[error("names no network namespace that the runtime has made for the container")]
+    NoNetns,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Docker {
+    #[serde(rename = "ID")]
+    id: String,
+    name: String,
+    config: Option<DockerConfig>,
+    network_settings: Option<DockerNetworks>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerConfig {
+    image: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerNetworks {
+    sandbox_key: Option<String>,
+    networks: Option<BTreeMap<String, Option<DockerEndpoint>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEndpoint {
+    mac_address: Option<String>,
+}
+
+/// Reads Docker's `config.v2.json`.
+///
+/// # Errors
+/// Where the record claims no namespace.
+pub fn docker(content: &[u8]) -> Result<Record, Unclaimed> {
+    let docker: Docker = serde_json::from_slice(content).map_err(|_| Unclaimed::Malformed)?;
+    let config = docker.config.unwrap_or(DockerConfig { image: None, labels: None });
+    // cri-dockerd's pods are containers of Docker, too.
+    if config.labels.unwrap_or_default().contains_key("io.kubernetes.pod.name") {
+        return Err(Unclaimed::OfPod);
+    }
+    let settings = docker.network_settings.ok_or(Unclaimed::NoNetns)?;
+    let claim = sandbox(settings.sandbox_key.as_deref())?;
+    let networks = settings.networks.unwrap_or_default().into_iter();
+    let networks = networks.filter_map(|(name, endpoint)| {
+        let mac = endpoint?.mac_address?.parse().ok()?;
+        Some((mac, Arc::from(text(&name)?)))
+    });
+    Ok(Record {
+        runtime: Runtime::Docker,
+        name: text(docker.name.trim_start_matches('/')).ok_or(Unclaimed::Malformed)?,
+        id: text(&docker.id).ok_or(Unclaimed::Malformed)?,
+        image: config.image.as_deref().and_then(text),
+        claim,
+        networks: networks.collect(),
+    })
+}
+
+#[derive(Deserialize)]
+struct Oci {
+    annotations: Option<BTreeMap<String, String>>,
+    linux: Option<OciLinux>,
+}
+
+#[derive(Deserialize)]
+struct OciLinux {
+    namespaces: Option<Vec<OciNamespace>>,
+}
+
+#[derive(Deserialize)]
+struct OciNamespace {
+    #[serde(rename = "type")]
+    kind: String,
+    path: Option<String>,
+}
+
+/// Reads podman's OCI configuration of the container `id`.
+///
+/// # Errors
+/// Where the record claims no namespace.
+pub fn podman(id: &str, names: &Names, content: &[u8]) -> Result<Record, Unclaimed> {
+    let oci: Oci = serde_json::from_slice(content).map_err(|_| Unclaimed::Malformed)?;
+    let annotations = oci.annotations.unwrap_or_default();
+    let of_pod = ["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"];
+    // CRI-O keeps its records in the same directory.
+    if of_pod.iter().any(|key| annotations.contains_key(*key)) {
+        return Err(Unclaimed::OfPod);
+    }
+    let namespaces = oci.linux.and_then(|linux| linux.namespaces).unwrap_or_default();
+    let network = namespaces.into_iter().find(|namespace| namespace.kind == "network");
+    let claim = sandbox(network.and_then(|network| network.path).as_deref())?;
+    let named = names.0.get(id);
+    let short = || id.chars().take(12).collect();
+    Ok(Record {
+        runtime: Runtime::Podman,
+        name: named.and_then(|named| named.name.as_deref()).and_then(text).unwrap_or_else(short),
+        id: text(id).ok_or(Unclaimed::Malformed)?,
+        image: named.and_then(|named| named.image.as_deref()).and_then(text),
+        claim,
+        networks: Vec::new(),
+    })
+}
+
+/// Names and images of podman's containers, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(BTreeMap<String, Named>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    name: Option<String>,
+    image: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    id: String,
+    names: Option<Vec<String>>,
+    metadata: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "image-name")]
+    image_name: Option<String>,
+}
+
+/// Reads `containers.json` of containers/storage; no names where the content is something else.
+#[must_use]
+pub fn names(content: &[u8]) -> Names {
+    let stored: Vec<Stored> = serde_json::from_slice(content).unwrap_or_default();
+    let named = |one: Stored| {
+        let metadata = one.metadata.and_then(|text| serde_json::from_str::<Metadata>(&text).ok());
+        let image = metadata.and_then(|metadata| metadata.image_name).filter(|image| !image.is_empty());
+        (one.id, Named { name: one.names.unwrap_or_default().into_iter().next(), image })
+    };
+    Names(stored.into_iter().map(named).collect())
+}
+
+/// Reads a record of systemd-machined about the machine `name`.
+///
+/// # Errors
+/// Where the record claims no namespace.
+pub fn machine(name: &str, content: &[u8]) -> Result<Record, Unclaimed> {
+    let content = std::str::from_utf8(content).map_err(|_| Unclaimed::Malformed)?;
+    let value = |key: &str| content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    // libvirt's virtual machines have records as well, but no namespace.
+    let runtime = match value("SERVICE") {
+        Some("systemd-nspawn") => Runtime::Nspawn,
+        Some("libvirt-lxc") => Runtime::LibvirtLxc,
+        _ => return Err(Unclaimed::NoNetns),
+    };
+    let ends: Vec<u32> = value("NETIF").unwrap_or_default().split(' ').filter_map(|index| index.parse().ok()).collect();
+    if ends.is_empty() {
+        return Err(Unclaimed::NoNetns);
+    }
+    let name = text(name).ok_or(Unclaimed::Malformed)?;
+    let id = value("ID").and_then(text).unwrap_or_else(|| name.clone());
+    Ok(Record { runtime, name, id, image: None, claim: Claim::HostEnds(ends), networks: Vec::new() })
+}
+
+/// Only random names prove a namespace: other names, as of `podman run --network ns:PATH`, are somebody else's, and
+/// records stay after their containers. `/proc/PID/ns/net` is another container's.
+fn sandbox(path: Option<&str>) -> Result<Claim, Unclaimed> {
+    let path = path.map(Path::new).filter(|path| path.is_absolute() && !path.starts_with("/proc"));
+    let name = path.and_then(Path::file_name).map(|name| NetnsName::new(name.as_encoded_bytes()));
+    let random = name.filter(|name| is_random_uuid(name) || is_short_id(name) || is_of_podman(name));
+    random.map(Claim::Name).ok_or(Unclaimed::NoNetns)
+}
+
+/// podman draws 16 random bytes and writes them like a UUID, without the version of one.
+fn is_of_podman(name: &NetnsName) -> bool {
+    name.as_bytes().strip_prefix(b"netns-").is_some_and(|uuid| {
+        let fits = |(at, byte): (usize, &u8)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        };
+        uuid.len() == 36 && uuid.iter().enumerate().all(fits)
+    })
+}
+
+/// A text that fits into attributes and tables.
+fn text(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "5d1f0e6b7c8a5d1f0e6b7c8a5d1f0e6b7c8a5d1f0e6b7c8a5d1f0e6b7c8a1234";
+
+    fn docker_file(key: &str, label: &str) -> Vec<u8> {
+        serde_json::json!({
+            "ID": ID, "Name": "/web", "State": {"Running": true, "Pid": 77},
+            "Config": {"Image": "nginx:1.27", "Env": ["TOKEN=secret"], "Labels": {label: "shop"}},
+            "NetworkSettings": {
+                "SandboxKey": key,
+                "Networks": {"front": {"MacAddress": "02:42:ac:11:00:02"}, "back": null},
+            },
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    fn podman_file(path: &str, annotation: &str) -> Vec<u8> {
+        serde_json::json!({
+            "process": {"env": ["TOKEN=secret"]},
+            "annotations": {"io.container.manager": "libpod", annotation: "web-0"},
+            "linux": {"namespaces": [{"type": "pid"}, {"type": "network", "path": path}]},
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    const KEY: &str = "/var/run/docker/netns/0a1b2c3d4e5f";
+    const NETNS: &str = "/run/netns/netns-ad7b51f9-ed6c-0af3-bee9-dad3a49df55a";
+
+    #[test]
+    fn docker_record_claims_its_sandbox() {
+        let record = docker(&docker_file(KEY, "com.docker.compose.project")).unwrap();
+        assert_eq!(
+            (record.name.as_str(), record.id.as_str(), record.image.as_deref()),
+            ("web", ID, Some("nginx:1.27"))
+        );
+        assert_eq!(record.claim, Claim::Name(NetnsName::new("0a1b2c3d4e5f")));
+        assert_eq!(record.networks, [("02:42:ac:11:00:02".parse().unwrap(), "front".into())]);
+        assert!(!format!("{record:?}").contains("secret"));
+    }
+
+    #[test]
+    fn podman_record_claims_its_sandbox() {
+        let stored = serde_json::json!([
+            {"id": ID, "names": ["web"], "layer": "l", "metadata": "{\"image-name\":\"docker.io/library/nginx:latest\"}"},
+        ]);
+        let record = podman(ID, &names(stored.to_string().as_bytes()), &podman_file(NETNS, "x")).unwrap();
+        assert_eq!((record.name.as_str(), record.image.as_deref()), ("web", Some("docker.io/library/nginx:latest")));
+        assert_eq!(record.claim, Claim::Name(NetnsName::new("netns-ad7b51f9-ed6c-0af3-bee9-dad3a49df55a")));
+        let unnamed = podman(ID, &names(b"[{]"), &podman_file(NETNS, "x")).unwrap();
+        assert_eq!((unnamed.name.as_str(), unnamed.image), ("5d1f0e6b7c8a", None));
+    }
+
+    #[test]
+    fn pods_containers_claim_nothing() {
+        assert_eq!(docker(&docker_file(KEY, "io.kubernetes.pod.name")), Err(Unclaimed::OfPod));
+        for annotation in ["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"] {
+            assert_eq!(podman(ID, &Names::default(), &podman_file(NETNS, annotation)), Err(Unclaimed::OfPod));
+        }
+    }
+
+    /// The host's namespace, another container's, a namespace given by a user, and no namespace after the stop.
+    #[test]
+    fn foreign_namespaces_are_not_claimed() {
+        for key in ["", "/var/run/docker/netns/default", "0a1b2c3d4e5f", "/run/docker/netns/.."] {
+            assert_eq!(docker(&docker_file(key, "x")), Err(Unclaimed::NoNetns), "{key}");
+        }
+        for path in ["/proc/77/ns/net", "/run/netns/blue", "/proc/0a1b2c3d4e5f"] {
+            assert_eq!(podman(ID, &Names::default(), &podman_file(path, "x")), Err(Unclaimed::NoNetns), "{path}");
+        }
+        let host = br#"{"linux": {"namespaces": [{"type": "pid"}]}}"#;
+        assert_eq!(podman(ID, &Names::default(), host), Err(Unclaimed::NoNetns));
+    }
+
+    #[test]
+    fn machine_record_claims_host_ends() {
+        let text = "# This is private data.\nNAME=web\nSERVICE=systemd-nspawn\nCLASS=container\nID=aa\nNETIF=12 14\n";
+        let record = machine("web", text.as_bytes()).unwrap();
+        assert_eq!((record.runtime, record.id.as_str()), (Runtime::Nspawn, "aa"));
+        assert_eq!(record.claim, Claim::HostEnds(vec![12, 14]));
+        let libvirt = machine("lxc-1-web", text.replace("systemd-nspawn", "libvirt-lxc").as_bytes()).unwrap();
+        assert_eq!(libvirt.runtime, Runtime::LibvirtLxc);
+        for other in
+            ["SERVICE=libvirt-qemu\nNETIF=12\n", "SERVICE=systemd-nspawn\n", "", "SERVICE=systemd-nspawn\nNETIF=x"]
+        {
+            assert_eq!(machine("vm", other.as_bytes()), Err(Unclaimed::NoNetns), "{other}");
+        }
+    }
+
+    #[test]
+    fn hostile_records_are_refused() {
+        let deep = "[".repeat(100_000);
+        for content in [&b"\xff"[..], b"", b"{}", b"[]", b"null", deep.as_bytes(), br#"{"ID": 7, "Name": "web"}"#] {
+            assert_eq!(docker(content), Err(Unclaimed::Malformed));
+            assert!(podman(ID, &Names::default(), content).is_err());
+        }
+        for name in ["/", "/a\nb", &"x".repeat(256)] {
+            let text = String::from_utf8(docker_file(KEY, "x")).unwrap();
+            let named = text.replace("\"/web\"", &serde_json::to_string(name).unwrap());
+            assert_eq!(docker(named.as_bytes()), Err(Unclaimed::Malformed));
+        }
+    }
+}

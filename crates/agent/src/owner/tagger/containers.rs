@@ -1,0 +1,74 @@
+//! Containers of namespaces without a pod.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use iface_core::{NetnsId, Place};
+
+use super::Tagger;
+use crate::interface::{ContainerOwner, End, Interface, Owner};
+use crate::owner::container::claims::{Claimed, Key};
+use crate::owner::container::record::Record;
+
+impl Tagger {
+    /// Applies the record of a container.
+    pub fn container(&mut self, path: &Arc<Path>, record: Record) {
+        let touched = self.containers.insert(path, record);
+        self.claims_changed(&touched);
+    }
+
+    /// Applies the end of a container's record.
+    pub fn container_gone(&mut self, path: &Path) {
+        let touched = self.containers.remove(path);
+        self.claims_changed(&touched);
+    }
+
+    fn claims_changed(&mut self, touched: &BTreeSet<Key>) {
+        let concerned: BTreeSet<NetnsId> = touched.iter().flat_map(|key| self.claimed_by(key)).collect();
+        concerned.into_iter().for_each(|id| self.refresh(id));
+    }
+
+    fn claimed_by(&self, key: &Key) -> BTreeSet<NetnsId> {
+        match key {
+            Key::Name(name) => self.named(std::slice::from_ref(name)),
+            Key::HostEnd(ifindex) => {
+                let hosts = self.spaces.iter().filter(|(_, space)| space.place == Place::Host);
+                let ends = hosts.filter_map(|(id, _)| self.by_index.get(&(*id, *ifindex)));
+                let peers = ends.filter_map(|end| Some(self.interfaces.get(end)?.peer.as_ref()?.netns.id));
+                peers.collect()
+            }
+        }
+    }
+
+    /// Emits the namespace behind a new or changed host end that a record names.
+    pub(super) fn refresh_claimed(&mut self, now: &Interface) {
+        let Some(peer) = now.peer.as_ref().filter(|_| now.netns.is_host()) else { return };
+        if self.containers.of(&Key::HostEnd(now.ifindex)).is_some() {
+            self.refresh(peer.netns.id);
+        }
+    }
+
+    /// The owner of an interface in, or leading to, a namespace without a pod.
+    pub(super) fn container_owner(&self, id: NetnsId, inside: Option<&Interface>, end: End) -> Option<Owner> {
+        let claimed = self.claimed(id)?;
+        let network = claimed.network(inside.and_then(|inside| inside.mac));
+        Some(Owner::Container(ContainerOwner { container: claimed.container.clone(), network, end }))
+    }
+
+    fn claimed(&self, id: NetnsId) -> Option<&Claimed> {
+        if self.containers.is_empty() {
+            return None;
+        }
+        let by_name = match &self.spaces.get(&id)?.place {
+            Place::Host => return None,
+            Place::Named(name) => self.containers.of(&Key::Name(name.clone())),
+            _ => None,
+        };
+        by_name.or_else(|| {
+            let ends = self.host_ends.range((id, 0)..=(id, u32::MAX)).flat_map(|(_, ends)| ends);
+            let mut indexes = ends.filter_map(|end| Some(self.interfaces.get(end)?.ifindex));
+            indexes.find_map(|ifindex| self.containers.of(&Key::HostEnd(ifindex)))
+        })
+    }
+}
