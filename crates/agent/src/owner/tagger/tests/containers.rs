@@ -12,7 +12,7 @@ fn container(name: &str, claim: Claim) -> Record {
     Record { runtime: Runtime::Docker, name: name.into(), id: format!("id-{name}"), image: None, claim, networks }
 }
 
-fn named(name: &str, netns: &str) -> Input {
+pub(super) fn named(name: &str, netns: &str) -> Input {
     Input::Container(name.to_owned(), container(name, Claim::Name(NetnsName::new(netns))))
 }
 

@@ -192,6 +192,9 @@ fn everything() -> Vec<Input> {
         inputs.push(applied(record("web", &format!("u{number}"), &format!("10.0.0.{number}"))));
     }
     let file_for = |path, uid: &str, mac| Input::File(path, file("cni-a", &pod("web", Some(uid)), mac, "podnet"));
+    let claim = |netns| containers::named(netns, netns);
+    inputs.extend([claim("cni-a"), claim("b"), claim("d")]);
+    inputs.push(added(&interface(40, &netns(4, "d"), "eth0", 4, "")));
     inputs.push(file_for("right", "u1", 1));
     inputs.push(file_for("stray", "u8", 99));
     inputs

@@ -12,6 +12,7 @@
 mod changes;
 mod made;
 mod node;
+mod records;
 
 use crate::interface::{End, Interface};
 use iface_core::NetnsId;
@@ -61,6 +62,9 @@ enum Step {
     ChangeMac(usize),
     /// A namespace is known by a second name from now on.
     SecondName(usize),
+    /// The record of a container claims a pod's namespace.
+    RecordContainer(usize),
+    RemoveRecord(usize),
     WriteLateFile(usize),
     KubeletReports,
     ApiServerTells,
@@ -106,6 +110,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any_pod.clone().prop_map(Step::Rename),
         1 => any_pod.clone().prop_map(Step::ChangeMac),
         1 => any_pod.clone().prop_map(Step::SecondName),
+        2 => any_pod.clone().prop_map(Step::RecordContainer),
+        1 => any_pod.clone().prop_map(Step::RemoveRecord),
         2 => any_pod.prop_map(Step::WriteLateFile),
         6 => Just(Step::KubeletReports),
         6 => Just(Step::ApiServerTells),
@@ -122,6 +128,11 @@ impl Node {
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
         let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
+        if owner.container().is_some() {
+            let pod = self.tagger.spaces.get(&netns).and_then(|space| space.decision.as_ref());
+            assert_eq!(pod, None, "a pod wins over the container of a record");
+            return;
+        }
         let uid = &self.namespaces[&netns];
         assert_eq!(owner.pod().and_then(|pod| pod.uid.as_deref()), Some(&**uid), "{} of {netns:?}", interface.name);
         assert_eq!(owner.end(), if interface.netns.is_host() { End::Host } else { End::Pod });

@@ -105,6 +105,8 @@ impl Node {
             Step::Rename(pod) => self.rename(pod),
             Step::ChangeMac(pod) => self.change_mac(pod),
             Step::SecondName(pod) => self.second_name(pod),
+            Step::RecordContainer(pod) => self.record_container(pod),
+            Step::RemoveRecord(pod) => self.remove_record(pod),
             Step::WriteLateFile(pod) => self.write_late_file(pod),
             Step::KubeletReports => self.kubelet_reports(),
             Step::ApiServerTells => self.api_server_tells(),
@@ -291,7 +293,8 @@ impl Node {
     fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
         if let Event::Deleted(last, _) | Event::Updated(last, _) = &event
-            && let Some(said) = self.said.get(&last.id).filter(|said| said.owner.is_none())
+            && let Some(said) =
+                self.said.get(&last.id).filter(|said| said.owner.as_ref().is_none_or(|owner| owner.pod().is_none()))
         {
             self.haunted.extend(said.addresses.iter().map(|net| net.addr()));
         }
@@ -353,7 +356,7 @@ impl Node {
     }
 
     /// Follows the events of the tagger, and compares each with the truth.
-    fn read(&mut self) {
+    pub(super) fn read(&mut self) {
         let events: Vec<Event> = self.tagger.events().collect();
         for event in events {
             match event {

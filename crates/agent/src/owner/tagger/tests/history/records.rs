@@ -1,0 +1,28 @@
+//! Records of containers that claim the namespaces of pods.
+
+use std::path::PathBuf;
+
+use iface_core::Place;
+
+use super::node::Node;
+use crate::interface::Runtime;
+use crate::owner::container::record::{Claim, Record};
+
+impl Node {
+    /// The agent reads at once: whatever it knows of the pod, a container must not hide the pod.
+    pub(super) fn record_container(&mut self, pod: usize) {
+        let Some(pod) = self.pods.get(pod) else { return };
+        let Place::Named(netns) = pod.netns.place.clone() else { return };
+        let (runtime, name) = (Runtime::Docker, pod.uid.to_string());
+        let (id, claim) = (pod.uid.to_string(), Claim::Name(netns));
+        let path = PathBuf::from(format!("record-{id}"));
+        self.tagger.container(&path.into(), Record { runtime, name, id, image: None, claim, networks: Vec::new() });
+        self.read();
+    }
+
+    pub(super) fn remove_record(&mut self, pod: usize) {
+        let Some(pod) = self.pods.get(pod) else { return };
+        self.tagger.container_gone(PathBuf::from(format!("record-{}", pod.uid)).as_path());
+        self.read();
+    }
+}
