@@ -54,6 +54,8 @@ use crate::pipeline::Pipeline;
 /// # Errors
 /// When a part that the agent cannot work without cannot be started, fails or ends.
 pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()> {
+    // Before the first further thread, which would get an arena of its own.
+    memory::bound();
     let mut supervisor = Supervisor::new()?;
     let mut reload = Reload::new(sources, config)?;
     signals::unblock()?;
