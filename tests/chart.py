@@ -144,9 +144,9 @@ class Chart(unittest.TestCase):
                 helm("lint", "--strict", CHART, "-f", values)
 
     def test_every_ci_file_renders_one_daemonset(self):
-        """For the oldest and a current Kubernetes."""
+        """For the oldest, an old and the newest Kubernetes."""
         for values in CI:
-            for version in ("1.20.0", "1.34.0"):
+            for version in ("1.20.0", "1.28.0", "1.36.0"):
                 with self.subTest(f"{values.name} on {version}"):
                     documents = template("-f", values, "--kube-version", version)
                     self.assertEqual(len(of_kind(documents, "DaemonSet")), 1)
