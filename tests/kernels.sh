@@ -51,10 +51,11 @@ run() {
     printf 'load=%q\nfilter=%q\n' "$load" "${filter[*]-}"
   } >"$work/initramfs/settings"
   (cd "$work/initramfs" && find . | cpio -o -H newc --quiet --owner 0:0 | gzip -1) >"$work/initramfs.gz"
-  # One machine must not wait for ever: 40 minutes, and a kernel that panics ends.
-  timeout 2400 qemu-system-x86_64 -M q35 -accel "${KERNELS_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 4G -nodefaults -nographic -no-reboot \
+  # One machine must not wait for ever: 40 minutes, and a kernel that panics ends. In the foreground, so that a signal to
+  # the script ends the machine too.
+  timeout --foreground 2400 qemu-system-x86_64 -M q35 -accel "${KERNELS_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 4G -nodefaults -nographic -no-reboot \
     -kernel "$(echo "$image"/boot/vmlinuz-*)" -initrd "$work/initramfs.gz" -append "console=ttyS0 quiet panic=-1 loglevel=3" \
-    -serial stdio -virtfs "local,path=/,mount_tag=machine,security_model=none,readonly=on,multidevs=remap" </dev/null | tr -d '\r'
+    -serial stdio -virtfs "local,path=/,mount_tag=machine,security_model=none,readonly=on,multidevs=remap" </dev/null | stdbuf -o0 tr -d '\r'
 }
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-kernels.XXXXXX")
