@@ -20,5 +20,6 @@ pub mod protocol;
 pub mod random;
 pub mod run;
 pub mod secret;
+mod state_dir;
 #[doc(hidden)]
 pub mod testing;

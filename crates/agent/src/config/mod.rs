@@ -20,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::admin::{ServerFiles, SocketOptions};
 use crate::causes::chain;
-use crate::metrics::points::{Options, PageNames};
+use crate::metrics::points::{Options, PageNames, Temporality};
 use crate::printable::Printable;
 
 use filter::FilterWords;
@@ -134,6 +134,10 @@ pub struct Export {
     pub prometheus_created: bool,
     /// Counters of protocols of pods on the metrics page.
     pub protocol_stats: bool,
+    /// Longest time an ended interface stays on the metrics page without a scrape.
+    pub keep_ended: Duration,
+    /// Folder of the state that survives the agent.
+    pub state_dir: Option<PathBuf>,
     /// Export interface events as logs.
     pub events: bool,
     /// OTLP destinations.
@@ -247,9 +251,17 @@ impl ConfigSources {
             Ok(otlp) => config.export.otlp = otlp,
             Err(wrong) => faults.extend(wrong),
         }
+        let metrics = config.export.otlp.metrics.as_ref();
+        if config.export.state_dir.is_some() && metrics.is_some_and(|metrics| metrics.temporality == Temporality::Delta)
+        {
+            faults.push(NO_STATE_OF_DELTA.to_owned());
+        }
         if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
     }
 }
+
+const NO_STATE_OF_DELTA: &str = "--state-dir keeps totals, and --otlp-temporality-preference asks for differences: \
+                                 leave out one of them";
 
 /// Paths of the files for TLS of the metrics server, as set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -324,6 +336,8 @@ impl Config {
                 prometheus_names: PageNames::default(),
                 prometheus_created: false,
                 protocol_stats: false,
+                keep_ended: Duration::MAX,
+                state_dir: None,
                 events: false,
                 otlp: Otlp::default(),
             },

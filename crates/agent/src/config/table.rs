@@ -546,6 +546,29 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, words| switch(one(words)).map(|on| config.export.prometheus_created = on),
     },
     Setting {
+        key: "keep-ended",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "DURATION",
+        default: "2m",
+        also: &[],
+        help: "Longest time that a deleted interface stays on /metrics with its final counters: until the next scrape, or for this long without a scrape.",
+        set: |config, words| duration(one(words)).map(|keep| config.export.keep_ended = keep),
+    },
+    Setting {
+        key: "state-dir",
+        section: Section::Export,
+        shape: Shape::One,
+        value: "DIR",
+        default: "",
+        also: &[],
+        help: "Directory for the state of the OTLP export: start times and bases of series, and last points that have not arrived, for the next agent on the same boot, also after SIGKILL. Only for totals. Empty: none.",
+        set: |config, words| {
+            config.export.state_dir = some(words).map(|word| absolute(&word)).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "protocol-stats",
         section: Section::Export,
         shape: Shape::One,

@@ -272,6 +272,7 @@ const CONFLICTS: (&str, &[&str]) = (
         "claimed_twice",
     ],
 );
+const DIRECTIONS: (&str, &[&str]) = (keys::DIRECTION, &["receive", "transmit"]);
 const ERRORS: (&str, &[&str]) = (keys::ERROR_TYPE, &["unreachable", "timeout", "refused", "throttled"]);
 
 /// Attribute keys.
@@ -345,6 +346,7 @@ own_metrics! {
     EXPORT_RETRIES: "netns_agent.export.retries" Counter "{request}" [SIGNALS] "OTLP requests sent again.";
     EXPORT_ITEMS: "netns_agent.export.items" Counter "{item}" [SIGNALS] "Data points and log records accepted by the receiver.";
     EXPORT_REJECTED: "netns_agent.export.rejected" Counter "{item}" [SIGNALS] "Data points and log records rejected by the receiver.";
-    ENDED_DROPPED: "netns_agent.series.ended.dropped" Counter "{interface}" [] "Ended interfaces whose final counters were dropped because the receiver was unavailable too long.";
+    ENDED_DROPPED: "netns_agent.series.ended.dropped" Counter "{interface}" [] "Ended interfaces whose final counters were dropped because the receiver was unavailable, or nobody scraped, for too long.";
+    KEPT_BACK: "netns_agent.interfaces.kept_back.io" Counter "By" [DIRECTIONS] "Bytes of interfaces that ended before --min-interface-age, which make no series.";
     EVENT_LOGS_DROPPED: "netns_agent.event_logs.dropped" Counter "{event}" [] "Interface events dropped because the receiver was unavailable too long.";
 }

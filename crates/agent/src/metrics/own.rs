@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use iface_core::EventKind;
+use iface_core::{Counters, EventKind};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
 use opentelemetry_sdk::Resource;
@@ -95,6 +95,7 @@ pub struct OwnMetrics {
     export_rejected: Counter<u64>,
     event_logs_dropped: Counter<u64>,
     ended_dropped: Counter<u64>,
+    kept_back: Counter<u64>,
 }
 
 impl OwnMetrics {
@@ -125,6 +126,7 @@ impl OwnMetrics {
             export_rejected: counter(&meter, &catalog::EXPORT_REJECTED),
             event_logs_dropped: counter(&meter, &catalog::EVENT_LOGS_DROPPED),
             ended_dropped: counter(&meter, &catalog::ENDED_DROPPED),
+            kept_back: counter(&meter, &catalog::KEPT_BACK),
             reader,
             started: Instant::now(),
             start: AtomicU64::new(nanos(SystemTime::now())),
@@ -164,6 +166,13 @@ impl OwnMetrics {
     /// Counts ended interfaces whose final counters were dropped before their export.
     pub fn ended_dropped(&self, number: u64) {
         self.ended_dropped.add(number, &[]);
+    }
+
+    /// Counts the traffic of an interface that was too young to be reported.
+    pub fn kept_back(&self, carried: Counters) {
+        for (direction, counted) in [("receive", carried.receive), ("transmit", carried.transmit)] {
+            self.kept_back.add(counted.bytes, &[KeyValue::new(keys::DIRECTION, direction)]);
+        }
     }
 
     /// Counts events dropped before their export.
@@ -309,6 +318,7 @@ mod tests {
         own.collected(Duration::from_millis(3));
         own.event_logs_dropped(1);
         own.ended_dropped(1);
+        own.kept_back(Counters::default());
         own.exported(Exported {
             signal: "metrics",
             took: Duration::from_millis(9),

@@ -17,16 +17,19 @@
 //! - An interface that moves into another namespace brings its counters along. Its series there counts from
 //!   the counters at its arrival or, where its arrival was not noticed, from the last reading before the move.
 //! - A series of an interface that ended gets a last point with the final counters at the time of the end. After the
-//!   delivery of this point, a point without a value ends the series for the receiver.
+//!   delivery of this point, a point without a value ends the series for the receiver. On a page, the series is shown
+//!   once more.
 //! - A counter that goes back (a driver's reset) starts again at the time of its last good reading. The
 //!   other counters of the interface continue, because a new start would count them twice.
 //! - OTLP's integers are signed: a counter beyond `i64::MAX` continues from zero, as after a reset.
+//! - With a state of the agent before, the series of an interface that still exists continues with its start and base.
 //! - An interface that is left out for a time (a filter, a newer interface with its name) continues
 //!   without the traffic of the meantime.
 //! - No point starts after its own time: when the clock is set back, every series starts anew.
 
 mod ended;
 mod share;
+mod state;
 mod stream;
 
 use std::cmp::Reverse;
@@ -42,7 +45,8 @@ use netns_scan::Reading;
 
 use self::ended::Ended;
 pub use self::ended::MOST_ENDED;
-use self::stream::{Departed, Stream, StreamIdentity};
+pub use self::stream::SavedStream;
+use self::stream::{Departed, Link, Stream, StreamIdentity};
 use crate::metrics::catalog::{COUNTERS, values};
 use crate::metrics::points::{
     Counted, Group, LinkKey, Nanos, Options, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos,
@@ -67,6 +71,8 @@ pub struct Accumulator {
     departures: Vec<Departed>,
     /// Interfaces that ended, until the receiver knows.
     ended: VecDeque<Ended>,
+    /// Streams of the agent before.
+    restored: HashMap<Link, SavedStream>,
     round: u64,
     order: Vec<Arc<Interface>>,
 }
@@ -121,7 +127,7 @@ impl Accumulator {
             }
         }
         self.skip_the_rest(&readings, *time);
-        self.prepend_ended(&mut points);
+        self.add_ended(&mut points);
         self.order.clear();
         // Pods come and go: keep room for twice the present number and return the rest.
         self.streams.shrink_to(2 * self.streams.len());
@@ -129,7 +135,8 @@ impl Accumulator {
         points
     }
 
-    /// Records that the points of these ranges of `points`, the last ones collected, arrived at a receiver of totals.
+    /// Records that the points of these ranges of `points`, the last ones collected, arrived at a receiver of totals, or
+    /// on a page.
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
             if sample.counted.is_some()
@@ -189,6 +196,12 @@ impl Accumulator {
         let stream = match self.streams.entry(link_key(interface)) {
             Entry::Vacant(entry) => {
                 let stream = entry.insert(Stream::new(identity, is_new));
+                if let Some(saved) =
+                    Link::of(interface).filter(|_| !is_new).and_then(|link| self.restored.remove(&link))
+                    && let Some(reading) = reading
+                {
+                    stream.resume(&saved, &clip(&reading.counters), self.options.attributes);
+                }
                 if let Some(reading) = reading.filter(|reading| is_new && reading.base != Counters::default()) {
                     stream.base(clip(&reading.base));
                 }

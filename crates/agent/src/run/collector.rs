@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::interface::{Interface, Lookup};
 use iface_core::{FilterHandle, FinalCounters};
@@ -111,9 +111,6 @@ impl Collector {
         self.readings = self.shared.handle.counters(std::mem::take(&mut self.readings)).await?;
         self.readings.shrink_to(2 * self.readings.len());
         self.shared.own.collected(start.elapsed());
-        if let Some(at) = self.shared.settled.synced_at() {
-            self.accumulator.synced(at);
-        }
         // Before the table is read: an interface is either in the table or has ended.
         self.take_ended();
         let interfaces = self.shared.measured();
@@ -130,12 +127,43 @@ impl Collector {
         Ok(points)
     }
 
-    fn take_ended(&mut self) {
-        let Some(ended) = &mut self.ended else { return };
-        let mut dropped = 0;
-        while let Ok((interface, counters)) = ended.try_recv() {
-            dropped += self.accumulator.end(&interface, &counters);
+    /// Takes in ended interfaces, and drops those that nobody has read for as long as `keep`.
+    pub(super) fn expire_ended(&mut self, keep: Duration) {
+        self.take_ended();
+        let oldest = std::time::Instant::now().checked_sub(keep);
+        let expired = oldest.map_or(0, |oldest| self.accumulator.expire_ended(oldest));
+        if expired > 0 {
+            self.shared.own.ended_dropped(expired as u64);
         }
+    }
+
+    /// Waits for the end of an interface, and takes it in.
+    pub(super) async fn ended(&mut self) {
+        let next = match &mut self.ended {
+            Some(ended) => ended.recv().await,
+            None => None,
+        };
+        match next {
+            Some(first) => self.take(&[first]),
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn accumulator(&mut self) -> &mut Accumulator {
+        &mut self.accumulator
+    }
+
+    pub(super) fn take_ended(&mut self) {
+        let Some(ended) = &mut self.ended else { return };
+        let waiting: Vec<Ended> = std::iter::from_fn(|| ended.try_recv().ok()).collect();
+        self.take(&waiting);
+    }
+
+    fn take(&mut self, ended: &[Ended]) {
+        if let Some(at) = self.shared.settled.synced_at() {
+            self.accumulator.synced(at);
+        }
+        let dropped: usize = ended.iter().map(|(interface, counters)| self.accumulator.end(interface, counters)).sum();
         if dropped > 0 {
             self.shared.own.ended_dropped(dropped as u64);
         }

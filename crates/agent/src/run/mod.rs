@@ -1,8 +1,10 @@
 //! The program that runs on a node: builds all parts, supervises them and ends them in order.
 
 mod collector;
+mod endings;
 mod flood;
 mod handlers;
+mod keeper;
 mod limit;
 mod link_speed;
 mod memory;
@@ -29,7 +31,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::collector::{Collector, Ended, SeriesCount, Shared};
+use self::endings::Endings;
 use self::flood::Flood;
+use self::keeper::Keeper;
 use self::outage::Outage;
 use self::reload::Reload;
 use self::sender::{Sender, exported};
@@ -48,6 +52,7 @@ use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
 use crate::metrics::series::{Accumulator, MOST_ENDED};
 use crate::pipeline::Pipeline;
+use crate::state_dir::StateDir;
 
 /// Runs until SIGTERM or SIGINT, then exports for the last time.
 ///
@@ -63,10 +68,11 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
     let (logs, ended) = start_export(config, &shared, &mut supervisor)?;
-    start_servers(config, &shared, &pipeline, &mut supervisor)?;
+    let on_page = start_servers(config, &shared, &pipeline, &mut supervisor)?;
     announce(config, &pipeline);
     let is_read = config.admin_address.is_some() || config.admin_socket.path.is_some();
     let feed = is_read.then(|| shared.feed.clone());
+    let ended = Endings::new(ended.into_iter().chain(on_page), config.export.options.min_age);
     let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed, ended);
     let mut flood = Flood::new();
     let ended = loop {
@@ -124,7 +130,10 @@ fn start_export(config: &Config, shared: &Shared, supervisor: &mut Supervisor) -
         ended = Some(sender);
         let collector = Collector::new(shared.clone(), Accumulator::for_reader(reader, export.options.clone()));
         let collector = collector.with_ended(receiver);
+        let dir = export.state_dir.as_deref().map(StateDir::open).transpose()?;
+        let keeper = dir.map(|dir| Keeper::new(dir, &shared.identity));
         let sender = Sender::new(collector, exporter, export.interval, last_export_grace(config.shutdown_grace));
+        let sender = sender.with_keeper(keeper);
         supervisor.start("metrics export", sender.run(supervisor.stopping()));
     }
     let Some(settings) = export.otlp.logs.clone().filter(|_| export.events) else { return Ok((None, ended)) };
@@ -153,23 +162,25 @@ fn last_export_grace(shutdown_grace: Duration) -> Duration {
     shutdown_grace.mul_f32(0.9)
 }
 
-/// Starts the admin server and the metrics server, which share one reader of series.
+/// Starts the admin server and the metrics server, which share one reader of series; ended interfaces to show go into the
+/// returned sender.
 fn start_servers(
     config: &Config,
     shared: &Shared,
     pipeline: &Pipeline,
     supervisor: &mut Supervisor,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<mpsc::Sender<Ended>>> {
     let tls = config.metrics_tls.clone().map(admin::Tls::new).transpose()?;
     let admin = listen(config.admin_address, "admin-address")?;
     let metrics = listen(config.metrics_address, "metrics-address")?;
     let socket = config.admin_socket.options().map(|options| Socket::bind(&options)).transpose()?;
     if admin.is_none() && socket.is_none() && metrics.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let mut options = config.export.options.clone().for_page(config.export.prometheus_names);
     options.created = config.export.prometheus_created;
-    let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options));
+    let (ended, receiver) = mpsc::channel(MOST_ENDED);
+    let collector = Collector::new(shared.clone(), Accumulator::for_reader(Reader::Page, options)).with_ended(receiver);
     let (scrapes, scraper) = scraper::channel(collector, &config.export);
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
@@ -184,7 +195,7 @@ fn start_servers(
             Ok(admin::serve(listener, tls, router, async move { stop.asked().await }).await?)
         });
     }
-    Ok(())
+    Ok(config.export.shows_interfaces().then_some(ended))
 }
 
 fn listen(address: Option<SocketAddr>, setting: &str) -> anyhow::Result<Option<TcpListener>> {

@@ -1,7 +1,7 @@
 //! Makes the page of metrics, one scrape at a time.
 
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,7 @@ use crate::config::Export;
 use crate::export::gzip::Compressed;
 use crate::export::otlp::own_metrics;
 use crate::export::prometheus::{Format, Page};
-use crate::metrics::points::nanos;
+use crate::metrics::points::{Points, nanos};
 
 /// Most waiting scrapes; further scrapes wait for room.
 const WAITING: usize = 8;
@@ -46,6 +46,8 @@ pub(super) struct Scraper {
     shows_interfaces: bool,
     /// Where counters of protocols are shown.
     protocols: Option<Protocols>,
+    /// Longest wait of ended interfaces for a scrape.
+    keep_ended: Duration,
     scrapes: mpsc::Receiver<Scrape>,
 }
 
@@ -54,7 +56,7 @@ pub(super) fn channel(collector: Collector, export: &Export) -> (Scrapes, Scrape
     let (sender, scrapes) = mpsc::channel(WAITING);
     let shows_interfaces = export.shows_interfaces();
     let protocols = export.protocol_stats.then(Protocols::default);
-    (Scrapes(sender), Scraper { collector, shows_interfaces, protocols, scrapes })
+    (Scrapes(sender), Scraper { collector, shows_interfaces, protocols, keep_ended: export.keep_ended, scrapes })
 }
 
 impl Scraper {
@@ -63,16 +65,30 @@ impl Scraper {
     /// # Errors
     /// Fails after the watcher has terminated.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
-        while let Some(Scrape { format, page }) = next(&mut self.scrapes).await {
-            let made = self.make(format).await.context("cannot read the counters")?;
+        loop {
+            // Nobody may ever come.
+            let next = tokio::time::timeout(self.keep_ended / 4, next(&mut self.scrapes)).await;
+            self.collector.expire_ended(self.keep_ended);
+            let Scrape { format, page } = match next {
+                Ok(Some(scrape)) => scrape,
+                Ok(None) => return Ok(()),
+                Err(_) => continue,
+            };
+            let (made, points) = self.make(format).await.context("cannot read the counters")?;
+            let is_made = made.is_ok();
             // The scraper may be gone meanwhile.
-            let _ = page.send(made);
+            if page.send(made).is_ok()
+                && is_made
+                && let Some(points) = points
+            {
+                self.collector.delivered(&points, &[points.all()]);
+            }
             memory::give_back();
         }
-        Ok(())
     }
 
-    async fn make(&mut self, format: Format) -> anyhow::Result<Result<Compressed, String>> {
+    /// Makes a page of the points that are returned with it.
+    async fn make(&mut self, format: Format) -> anyhow::Result<(Result<Compressed, String>, Option<Points>)> {
         let shows_interfaces = self.shows_interfaces && self.collector.shared().settled.is_settled();
         let mut points = if shows_interfaces { Some(self.collector.collect().await?) } else { None };
         let mut protocols = self.protocols.take();
@@ -86,15 +102,15 @@ impl Scraper {
             }
             let process = process::read(start);
             let page = Page { points: points.as_ref(), identity: &identity, own: &own, process };
-            (Compressed::new(|to| page.write(format, to)), protocols)
+            (Compressed::new(|to| page.write(format, to)), protocols, points)
         };
         // A page of thousands of pods takes long enough to keep events waiting.
-        let (written, protocols) = match tokio::task::spawn_blocking(write).await {
-            Ok((written, protocols)) => (written, protocols),
-            Err(error) => (Err(io::Error::other(error)), shows_protocols.then(Protocols::default)),
+        let (written, protocols, points) = match tokio::task::spawn_blocking(write).await {
+            Ok(written) => written,
+            Err(error) => (Err(io::Error::other(error)), shows_protocols.then(Protocols::default), None),
         };
         self.protocols = protocols;
-        Ok(written.map_err(|error| format!("the page could not be made: {error}")))
+        Ok((written.map_err(|error| format!("the page could not be made: {error}")), points))
     }
 }
 

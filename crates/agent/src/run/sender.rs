@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::collector::Collector;
+use super::keeper::{Keeper, keep};
 use super::outage::Outage;
 use super::{Stop, memory};
 use crate::export::otlp::{Exporter, Failure, Report, own_metrics};
@@ -21,6 +22,7 @@ pub(super) struct Sender {
     interval: Duration,
     last_export_grace: Duration,
     outage: Outage,
+    keeper: Option<Keeper>,
 }
 
 impl Sender {
@@ -32,7 +34,12 @@ impl Sender {
     ) -> Self {
         let deltas = (exporter.settings().temporality == Temporality::Delta).then(Deltas::default);
         let outage = Outage::new(Signal::Metrics, exporter.settings());
-        Self { collector, exporter, deltas, interval, last_export_grace, outage }
+        Self { collector, exporter, deltas, interval, last_export_grace, outage, keeper: None }
+    }
+
+    /// Keeps the state of the export.
+    pub(super) fn with_keeper(self, keeper: Option<Keeper>) -> Self {
+        Self { keeper, ..self }
     }
 
     /// Exports at every interval until the agent stops, and then once more.
@@ -40,6 +47,9 @@ impl Sender {
     /// # Errors
     /// Fails after the watcher has terminated.
     pub(super) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.load(&mut self.collector);
+        }
         let settled = self.collector.shared().settled.clone();
         let is_settled = tokio::select! {
             is_settled = settled.wait() => is_settled,
@@ -68,7 +78,10 @@ impl Sender {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = keep(self.keeper.as_mut(), &mut self.collector) => continue,
+            }
             self.send(period).await?;
             memory::give_back();
         }
@@ -81,11 +94,26 @@ impl Sender {
             deltas.convert(&mut points);
         }
         let deadline = start + patience;
-        let report = self.exporter.export(&points, deadline).await;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.deliver(&mut self.exporter, deadline).await;
+        }
+        let report = {
+            let mut export = std::pin::pin!(self.exporter.export(&points, deadline));
+            loop {
+                // An export to a receiver that is away takes long.
+                tokio::select! {
+                    report = &mut export => break report,
+                    () = keep(self.keeper.as_mut(), &mut self.collector) => {}
+                }
+            }
+        };
         if let Some(deltas) = &mut self.deltas {
             deltas.delivered(&points, &report.delivered);
         }
         self.collector.delivered(&points, &report.delivered);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.save(&mut self.collector);
+        }
         let failure = report.failure.clone();
         let own = &self.collector.shared().own;
         exported(own, &mut self.outage, Signal::Metrics, &report, start.elapsed());

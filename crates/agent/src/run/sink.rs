@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::collector::Ended;
+use super::endings::Endings;
 use super::limit::{LINES, Limiter, RECORDS};
 use super::untagged;
 use crate::export::events::EventSender;
@@ -25,8 +25,7 @@ pub(super) struct EventSink {
     feed: Option<Arc<Feed>>,
     lines: Limiter,
     records: Limiter,
-    /// Deleted interfaces for the metrics export, where there is one.
-    ended: Option<mpsc::Sender<Ended>>,
+    ended: Endings,
 }
 
 impl EventSink {
@@ -35,7 +34,7 @@ impl EventSink {
         synced: watch::Sender<Option<SystemTime>>,
         logs: Option<EventSender>,
         feed: Option<Arc<Feed>>,
-        ended: Option<mpsc::Sender<Ended>>,
+        ended: Endings,
     ) -> Self {
         Self { own, synced, logs, feed, lines: Limiter::new(LINES), records: Limiter::new(RECORDS), ended }
     }
@@ -49,11 +48,10 @@ impl EventSink {
         if !self.record(event, now) {
             self.own.event_logs_dropped(1);
         }
-        if let (Some(ended), Event::Deleted(interface, Some(counters))) = (&self.ended, event)
+        if let Event::Deleted(interface, Some(counters)) = event
             && pipeline.metrics_filter().allows(interface)
-            && ended.try_send((interface.clone(), counters.clone())).is_err()
         {
-            self.own.ended_dropped(1);
+            self.ended.push(interface, counters, *self.synced.borrow(), &self.own);
         }
         if *event == Event::Synced {
             self.synced.send_replace(Some(now));

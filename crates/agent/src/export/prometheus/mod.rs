@@ -176,6 +176,8 @@ fn interface_metric(
                 writer.counter(&family, [labels, into], counted, receive);
                 writer.counter(&family, [labels, out], counted, transmit);
             }
+            // An interface that ended has no state any more.
+            (None, _) if sample.ending.is_some() && metric.measure != Measure::Info => {}
             (None, _) => match metric.measure {
                 Measure::Up => writer.sample_of(&family, suffix, [labels, node], u8::from(sample.interface.is_up())),
                 Measure::Mtu => writer.sample_of(&family, suffix, [labels, node], sample.interface.mtu),

@@ -1,23 +1,25 @@
 //! Series of interfaces that ended: exported once more with the final counters, then ended for the receiver.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use iface_core::{FinalCounters, InterfaceId};
 
 use super::stream::{Stream, StreamIdentity};
 use super::{Accumulator, clip, is_new};
 use crate::interface::Interface;
-use crate::metrics::points::{Ending, Group, Points, Sample, Subject, SubjectKey, link_key, nanos};
+use crate::metrics::points::{Ending, Group, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos};
 
-/// Most ended interfaces that wait for a receiver; the oldest are dropped first.
+/// Most ended interfaces that wait for a receiver or a scraper; the oldest are dropped first.
 pub const MOST_ENDED: usize = 10_000;
 
 /// An ended interface, until the last points have arrived.
 #[derive(Debug)]
 pub(super) struct Ended {
     sample: Sample,
+    taken: Instant,
 }
 
 impl Accumulator {
@@ -58,17 +60,67 @@ impl Accumulator {
             bandwidth: None,
             ending: Some(Ending::Final(time)),
         };
-        self.ended.push_back(Ended { sample });
+        self.ended.push_back(Ended { sample, taken: Instant::now() });
         let excess = self.ended.len().saturating_sub(MOST_ENDED);
         self.ended.drain(..excess);
         excess
     }
 
+    /// Drops the ended interfaces taken in before `oldest`, which nobody has scraped; returns their number.
+    pub fn expire_ended(&mut self, oldest: Instant) -> usize {
+        let expired = self.ended.iter().take_while(|ended| ended.taken < oldest).count();
+        self.ended.drain(..expired);
+        if self.ended.is_empty() {
+            self.ended.shrink_to_fit();
+        }
+        expired
+    }
+
+    /// Adds the ended interfaces to the points.
+    pub(super) fn add_ended(&self, points: &mut Points) {
+        match self.reader {
+            _ if self.ended.is_empty() => {}
+            Reader::Page => self.join_ended(points),
+            Reader::Totals | Reader::Deltas => self.prepend_ended(points),
+        }
+    }
+
+    /// Puts the ended interfaces beside the others of their pods. A page has each series once: of several interfaces with
+    /// one name, the newest is shown.
+    fn join_ended(&self, points: &mut Points) {
+        let samples = std::mem::take(&mut points.samples);
+        let name = |sample: &Sample| sample.interface.name;
+        let mut shown: HashSet<_> =
+            samples.iter().map(|sample| (SubjectKey::of(&sample.interface), name(sample))).collect();
+        let mut ended: HashMap<SubjectKey<'_>, Vec<&Sample>> = HashMap::new();
+        for Ended { sample, .. } in self.ended.iter().rev() {
+            let key = SubjectKey::of(&sample.interface);
+            if shown.insert((key, name(sample))) {
+                ended.entry(key).or_default().push(sample);
+            }
+        }
+        let mut groups = Vec::with_capacity(points.groups.len() + ended.len());
+        for group in std::mem::take(&mut points.groups) {
+            let live = &samples[group.samples];
+            let more = live.first().and_then(|first| ended.remove(&SubjectKey::of(&first.interface)));
+            let members: Vec<Sample> = live.iter().chain(more.into_iter().flatten()).cloned().collect();
+            groups.push((group.subject, members));
+        }
+        // Groups are in the order of their oldest interface, and whoever has ended is older than the living.
+        let mut gone: Vec<_> = ended.into_iter().collect();
+        gone.sort_unstable_by_key(|(key, _)| *key);
+        let gone = gone
+            .into_iter()
+            .map(|(_, members)| (Subject::of(&members[0].interface), members.into_iter().cloned().collect::<Vec<_>>()));
+        for (subject, members) in gone.chain(groups) {
+            let start = points.samples.len();
+            points.samples.extend(members);
+            points.groups.push(Group { subject, samples: start..points.samples.len() });
+        }
+    }
+
     /// Puts the ended interfaces before all others: a newer interface of the same series has later points.
     pub(super) fn prepend_ended(&self, points: &mut Points) {
-        if self.ended.is_empty() {
-            return;
-        }
         let live: HashSet<_> =
             points.samples.iter().map(|sample| (SubjectKey::of(&sample.interface), sample.interface.name)).collect();
         // A newer interface continues the series, which does not end then.
@@ -104,18 +156,21 @@ impl Accumulator {
             delivered.filter_map(|sample| Some((sample.interface.id, sample.ending?))).collect();
         let sent: HashSet<InterfaceId> =
             points.samples.iter().filter(|sample| sample.ending.is_some()).map(|sample| sample.interface.id).collect();
+        let is_page = self.reader == Reader::Page;
         self.ended = std::mem::take(&mut self.ended)
             .into_iter()
-            .filter_map(|Ended { mut sample }| {
+            .filter_map(|Ended { mut sample, taken }| {
                 let ending = sample.ending?;
                 let has_arrived = delivered.contains(&(sample.interface.id, ending));
                 match ending {
                     // A series that a newer interface continues is not sent, and needs no end.
                     Ending::NoRecordedValue if has_arrived || !sent.contains(&sample.interface.id) => return None,
+                    // A page without the series ends it for scrapers.
+                    Ending::Final(_) if has_arrived && is_page => return None,
                     Ending::Final(_) if has_arrived => sample.ending = Some(Ending::NoRecordedValue),
                     _ => {}
                 }
-                Some(Ended { sample })
+                Some(Ended { sample, taken })
             })
             .collect::<VecDeque<_>>();
     }

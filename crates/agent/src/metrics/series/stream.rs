@@ -1,11 +1,15 @@
 //! Identity, start and base of the streams of an interface at a reader.
 
+mod saved;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::interface::Interface;
 use iface_core::{InterfaceId, MacAddr};
 
+pub(super) use self::saved::Link;
+pub use self::saved::SavedStream;
 use crate::metrics::catalog::COUNTERS;
 use crate::metrics::points::{Attributes, Counted, Nanos, Reader, Subject, nanos};
 
@@ -107,6 +111,10 @@ impl Stream {
             restart: false,
             identity,
         }
+    }
+
+    pub(super) fn interface(&self) -> &Interface {
+        &self.identity.interface
     }
 
     /// The MAC address and the last reading of an interface that is gone: the same interface can appear in

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iface_core::{Direction, FinalCounters, IfName, Place};
 
@@ -295,4 +295,28 @@ fn container_keeps_resource_through_restarts() {
     assert!(Subject::of(&before).is_same(&Subject::of(&after), Reader::Totals));
     let other = container_interface(3, "eth0", "db", "0a1b2c3d4e5f");
     assert!(!Subject::of(&before).is_same(&Subject::of(&other), Reader::Page));
+}
+
+/// A page shows an ended series until it has been scraped once, or for some time; a newer interface takes its place.
+#[test]
+fn page_shows_ended_series_once() {
+    let mut accumulator = Accumulator::for_reader(Reader::Page, Options::default());
+    accumulator.synced(at(0));
+    let (web, db) = (pod("web"), pod("db"));
+    let net1 = pod_interface(3, "net1", &web, at(5));
+    let ended = [pod_interface(1, "eth0", &web, at(5)), pod_interface(2, "eth0", &db, at(5))];
+    ended.iter().for_each(|ended| _ = accumulator.end(ended, &final_counters(95, 13)));
+    let last = Some(Ending::Final(13 * SECOND));
+    let all = [("eth0".to_owned(), last), ("net1".to_owned(), None), ("eth0".to_owned(), last)];
+    let points = accumulator.collect([&net1], &[reading(3, 5)], at(20));
+    assert_eq!((endings(&points), points.groups.len()), (all.to_vec(), 2), "one group for each pod");
+    let again = pod_interface(4, "eth0", &web, at(15));
+    let points = accumulator.collect([&net1, &again], &[reading(3, 5), reading(4, 2)], at(20));
+    assert_eq!(endings(&points)[1..].iter().filter(|(_, ending)| ending.is_some()).count(), 0);
+    accumulator.delivered(&points, &[points.all()]);
+    let points = accumulator.collect([&net1], &[reading(3, 5)], at(30));
+    assert_eq!(endings(&points), all[1..], "not shown before, as a newer interface had the name");
+    assert_eq!(accumulator.expire_ended(Instant::now()), 1);
+    let points = accumulator.collect([&net1], &[reading(3, 5)], at(40));
+    assert_eq!(endings(&points), [("net1".to_owned(), None)]);
 }

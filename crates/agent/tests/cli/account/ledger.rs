@@ -43,6 +43,11 @@ impl Ledger {
         Some((sum("receive")?, sum("transmit")?))
     }
 
+    /// Number of start times of the received packets of a pod.
+    pub(crate) fn starts_of(&self, uid: &str) -> usize {
+        self.packets.keys().filter(|(of, way, _)| of == uid && way == "receive").count()
+    }
+
     /// Takes what a receiver has said so far.
     pub(crate) fn read_all(&mut self, receiver: &Rotel) {
         receiver.running.said().for_each(|line| self.take(&line));

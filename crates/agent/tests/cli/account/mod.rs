@@ -2,6 +2,7 @@
 
 mod ledger;
 mod lives;
+mod restart;
 
 use std::env;
 use std::fs;
@@ -23,6 +24,7 @@ const ENGINES: [&str; 2] = ["nsid", "setns"];
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     let tests = tests![ENGINES; totals_are_exact, differences_are_exact, totals_survive_an_outage];
+    let tests = tests.chain(tests![restart::state_survives_sigkill]);
     tests.map(|test| test.limit(Duration::from_secs(120) + Duration::from_millis(400) * u32::from(pods())))
 }
 
