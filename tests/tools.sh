@@ -7,6 +7,7 @@
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
 #   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
+#   tests/tools.sh openapi    also schemathesis, which tests an HTTP server against its OpenAPI document
 #   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
 # Debian packages are installed by apt (without root, the script prints the command).
@@ -47,6 +48,14 @@ venv() {
   # A script, not a link: Python finds its venv by the path of the call.
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$tools/venv/bin/python" >"$bin/python"
   chmod +x "$bin/python"
+}
+
+# openapi: a venv of its own, for schemathesis has many dependencies.
+openapi() {
+  [ ! -x "$bin/schemathesis" ] || return 0
+  python3 -m venv "$tools/openapi"
+  "$tools/openapi/bin/pip" install -q schemathesis==4.32.5
+  ln -sfn "$tools/openapi/bin/schemathesis" "$bin/schemathesis"
 }
 
 # rotel: an OTLP receiver that prints requests. PyPI has only pre-releases.
@@ -126,6 +135,7 @@ helm_and_kubectl
 [ "${1-}" != image ] || debian buildah=buildah
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
+[ "${1-}" != openapi ] || openapi
 if [ "${1-}" = page ]; then
   debian chromium=chromium unshare=util-linux
   command -v npm >/dev/null || debian npm=npm node=nodejs

@@ -73,7 +73,9 @@ END
   # The far end of the NIC is out of sight, as a switch is.
   unshare --net sleep infinity >/dev/null 2>&1 &
   echo $! >/run/switch.pid
-  until ip link set switch netns "$(cat /run/switch.pid)" 2>/dev/null; do :; done
+  # Before unshare has made its namespace, the link would stay here.
+  until [ "$(readlink "/proc/$!/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do read -rt 0.01 <> <(:) || :; done
+  ip link set switch netns "$(cat /run/switch.pid)"
   nsenter --net --target="$(cat /run/switch.pid)" ip link set switch up
   for ((n = 0; n < $1; n++)); do pod "$n" shop "web-$n"; done
   pod 900 data postgres-0
