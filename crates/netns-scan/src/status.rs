@@ -67,6 +67,9 @@ pub enum FaultKind {
     /// The kernel lists only a part of a network namespace, and the rest stays unknown. Anybody inside
     /// can cause the fault, by links with many alternative names.
     Incomplete,
+    /// Veths lead to network namespaces that no name leads to, and the engine follows names only. One fault
+    /// stands for all of them.
+    Unnamed,
 }
 
 impl FaultKind {
@@ -74,7 +77,7 @@ impl FaultKind {
     #[must_use]
     pub fn hides_interfaces(self) -> bool {
         match self {
-            Self::Directory | Self::Namespace | Self::Incomplete => true,
+            Self::Directory | Self::Namespace | Self::Incomplete | Self::Unnamed => true,
             Self::Name => false,
         }
     }

@@ -90,7 +90,8 @@ fn ready(waits: Waits, status: &Status, owners: &OwnerStatus) -> Result<Option<S
         return Err(why);
     }
     // A left-over name hides nothing, and a pod must not make the agent unready by the names of its links.
-    let is_tolerable = |kind| matches!(kind, FaultKind::Name | FaultKind::Incomplete);
+    // Nor does a namespace that somebody made without a name.
+    let is_tolerable = |kind| matches!(kind, FaultKind::Name | FaultKind::Incomplete | FaultKind::Unnamed);
     let text = |fault: &Fault| format!("{}: {}", fault.subject.display(), fault.error);
     match status.faults.iter().find(|fault| !is_tolerable(fault.kind)) {
         Some(fault) => Err(text(fault)),
@@ -121,7 +122,7 @@ mod tests {
         let scan = Waits { for_scan: true, ..waits };
         assert!(super::ready(scan, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
         let fault = |kind| Fault { kind, subject: "/run/netns/a".into(), error: "too many open files".into() };
-        for tolerable in [FaultKind::Name, FaultKind::Incomplete] {
+        for tolerable in [FaultKind::Name, FaultKind::Incomplete, FaultKind::Unnamed] {
             let noted = ready(vec![fault(tolerable)], &none).unwrap();
             assert_eq!(noted.as_deref(), Some("/run/netns/a: too many open files"));
         }

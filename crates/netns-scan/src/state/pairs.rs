@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 use iface_core::{Interface, NetnsId, Peer};
 
-use super::{LinkId, State};
+use super::{Known, LinkId, State};
 use crate::netlink::message::Link;
 
 /// The peer of a link, in the link's own messages.
@@ -76,6 +76,16 @@ impl State {
         if pair.is_some_and(|pair| pair.place == PairPlace::Elsewhere) && self.other_end(key).is_none() {
             self.doubtful.push(key);
         }
+    }
+
+    /// Number of the host's links whose peer is in a namespace that is not followed.
+    pub(crate) fn unplaced_ends(&self) -> usize {
+        let links = self.namespaces.get(&self.host).into_iter().flat_map(|host| &host.links);
+        let is_elsewhere =
+            |known: &Known| known.pair.is_some_and(|pair| !matches!(pair.place, PairPlace::Here | PairPlace::Host));
+        let unplaced =
+            links.filter(|(ifindex, known)| is_elsewhere(known) && self.other_end((self.host, **ifindex)).is_none());
+        unplaced.count()
     }
 
     /// Doubts the claims about a link that leaves its namespace.

@@ -1,6 +1,7 @@
 //! The thread that scans, and the channel to its reader.
 
 pub(crate) mod event_channel;
+mod nameless_peers;
 mod roster;
 pub(crate) mod scanner;
 mod unnamed;

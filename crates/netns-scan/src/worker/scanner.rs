@@ -14,6 +14,7 @@ use crate::discovery::nsfs::{self, Found, OWN};
 use crate::engine::{self, Chosen, Engine, Opened, Sockets, Wanted};
 use crate::state::State;
 use crate::worker::event_channel::{CountersRequest, Feed};
+use crate::worker::nameless_peers::NamelessPeers;
 use crate::worker::roster::Roster;
 use crate::worker::unnamed::Unnamed;
 use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
@@ -31,6 +32,8 @@ pub(crate) struct Scanner {
     state: State,
     roster: Roster,
     unnamed: Unnamed,
+    /// With an engine that follows names only.
+    nameless_peers: Option<NamelessPeers>,
     /// Time of the last look at new names, before the look.
     names_read: Instant,
     pass: Option<Pass>,
@@ -94,6 +97,7 @@ impl Scanner {
             state,
             roster: Roster::default(),
             unnamed: Unnamed::default(),
+            nameless_peers: (settings.find_unnamed && kind != EngineKind::Nsid).then(NamelessPeers::default),
             names_read: Instant::now(),
             pass: None,
             poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
@@ -147,6 +151,7 @@ impl Scanner {
         if self.directories.take_links_seen() {
             self.list_all(self.engine.unnotified());
         }
+        self.count_nameless_peers(now);
         self.roster.retry(now);
         self.poll_again(now);
     }
@@ -160,7 +165,8 @@ impl Scanner {
         }
         let poll = self.poll.as_ref().and_then(|poll| poll.next);
         let (names, unnamed) = (self.directories.deadline(), self.unnamed.deadline());
-        let due = [names, unnamed, self.roster.deadline(), resync.err().flatten(), poll, self.release];
+        let peers = self.nameless_peers.as_ref().and_then(NamelessPeers::deadline);
+        let due = [names, unnamed, peers, self.roster.deadline(), resync.err().flatten(), poll, self.release];
         let Some(due) = due.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up: a timer that ends early would only have to be set again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -180,6 +186,8 @@ impl Scanner {
         if self.roster.is_idle() && !to_find && !self.synced {
             self.synced = true;
             self.state.synced();
+            let ends = self.state.unplaced_ends();
+            self.nameless_peers.iter_mut().for_each(|peers| peers.scanned(ends));
         }
     }
 
@@ -417,6 +425,14 @@ impl Scanner {
         nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
     }
 
+    fn count_nameless_peers(&mut self, now: Instant) {
+        if let Some(peers) = &mut self.nameless_peers
+            && peers.deadline().is_some_and(|due| due <= now)
+        {
+            peers.counted(self.state.unplaced_ends(), now);
+        }
+    }
+
     fn begin_pass(&mut self) {
         let mut requests = self.feed.take_requests();
         if requests.is_empty() {
@@ -469,16 +485,21 @@ impl Scanner {
 
     fn publish(&mut self) {
         let events = self.state.take_events();
+        if let Some(peers) = self.nameless_peers.as_mut().filter(|_| !events.is_empty()) {
+            peers.links_changed(Instant::now());
+        }
         let tallies = crate::Tallies { refused: self.directories.warnings(), ..self.state.tallies };
         let (namespaces, interfaces) = self.state.counts();
-        let faults_changed = self.roster.take_faults_changed() | self.directories.take_faults_changed();
+        let peers_changed = self.nameless_peers.as_mut().is_some_and(NamelessPeers::take_changed);
+        let faults_changed = self.roster.take_faults_changed() | self.directories.take_faults_changed() | peers_changed;
         let (roster, directories, synced) = (&self.roster, &self.directories, self.synced);
+        let peers = self.nameless_peers.as_ref().and_then(NamelessPeers::fault);
         self.feed.publish(events, tallies, |status| {
             status.namespaces = namespaces;
             status.interfaces = interfaces;
             let synced_changed = std::mem::replace(&mut status.synced, synced) != synced;
             if faults_changed {
-                status.faults = directories.faults().chain(roster.faults()).cloned().collect();
+                status.faults = directories.faults().chain(roster.faults()).chain(peers).cloned().collect();
             }
             faults_changed || synced_changed
         });

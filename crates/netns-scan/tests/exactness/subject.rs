@@ -178,7 +178,8 @@ pub(crate) fn knows(observer: &Observer<Informer>, interfaces: usize) {
     stands(observer, &format!("{interfaces} interfaces"), |status| status.interfaces == interfaces);
 }
 
-fn stands(observer: &Observer<Informer>, what: &str, so: impl Fn(&Status) -> bool) {
+/// Waits until the status is so, without reading an event.
+pub(crate) fn stands(observer: &Observer<Informer>, what: &str, so: impl Fn(&Status) -> bool) {
     let handle = observer.informer().handle();
     let start = Instant::now();
     while !so(&handle.status()) {

@@ -5,10 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use iface_core::EventKind;
-use netns_scan::EngineChoice::Nsid;
+use netns_scan::EngineChoice::{Nsid, Setns};
+use netns_scan::FaultKind;
 use netns_testbed::{Footprint, Netns, NetnsDir, Replay, Rtnl, Test, Veth, tests};
 
-use crate::subject::{EXACT, Subject, assert_exact, told};
+use crate::subject::{EXACT, Subject, assert_exact, stands, told};
 
 const WATCHER: [Subject; 1] = [Subject::Watcher(Nsid)];
 const ALL: [Subject; 2] = [Subject::Watcher(Nsid), Subject::Poller(Nsid)];
@@ -29,11 +30,12 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         nothing_unnamed_is_kept_alive,
         names_alone_are_followed_on_request,
     ];
+    let setns = tests![[Subject::Watcher(Setns), Subject::Poller(Setns)]; names_only_is_one_fault];
     let throttled = tests![[Subject::Throttled(Nsid)]; unnamed_churn_with_5_alive_is_exact];
     let again = tests![[Subject::Watcher(Nsid), Subject::Poller(Nsid), Subject::Throttled(Nsid)];
         one_nsid_again_and_again,
     ];
-    watcher.map(|test| test.limit(Duration::from_secs(120))).chain(all).chain(throttled).chain(again)
+    watcher.map(|test| test.limit(Duration::from_secs(120))).chain(all).chain(throttled).chain(again).chain(setns)
 }
 
 /// A namespace without a name and its veth, whose host end has the number in its name.
@@ -241,4 +243,22 @@ fn names_alone_are_followed_on_request(subject: Subject) {
     observer.until("the name is found", EXACT, |replay| replay.at("blue").count() == 1);
     assert_eq!(told(observer.replay()).keys().filter(|(place, ..)| place.starts_with("nsid:")).count(), 0);
     assert_exact(&mut observer, [&named]);
+}
+
+/// With the setns engine, namespaces without a name are one fault, as long as there are any.
+fn names_only_is_one_fault(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let named = dir.add("blue");
+    let _veth = Veth::up("host0", &named, "eth0");
+    let mut unnamed: Vec<Netns> = (1..4).map(pod).collect();
+    let observer = subject.synced();
+    let faults = observer.informer().handle().status().faults;
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert!(fault.kind == FaultKind::Unnamed && fault.error.contains("peers of 3 of"), "{fault:?}");
+    unnamed.push(pod(4));
+    stands(&observer, "four peers in one fault", |status| {
+        status.faults.iter().any(|one| one.error.contains("of 4 of"))
+    });
+    drop(unnamed);
+    stands(&observer, "without a fault", |status| status.faults.is_empty());
 }

@@ -92,6 +92,22 @@ pub(super) fn engine(status: &Status) -> Check {
     }
 }
 
+/// Tells how namespaces without a name are found.
+pub(super) fn unnamed(status: &Status, find: bool) -> Check {
+    const SUBJECT: &str = "unnamed";
+    match status.engine {
+        _ if !find => Check::off(SUBJECT, "namespaces without a name are left out; --find-unnamed true follows them"),
+        EngineKind::Nsid => Check::ok(
+            SUBJECT,
+            "namespaces without a name are found by their nsid once veths connect them to the host; without a veth, as \
+             with SR-IOV and macvlan, only a name leads to a namespace",
+        ),
+        EngineKind::Setns | EngineKind::Own => {
+            Check::off(SUBJECT, "namespaces without a name are not found; --engine nsid finds them")
+        }
+    }
+}
+
 /// Maximum number of faults of one kind to print.
 const TOLD: usize = 5;
 
@@ -119,6 +135,7 @@ fn remedy(kind: FaultKind) -> &'static str {
         FaultKind::Name => "remove the file, or leave it: nothing else is hidden",
         FaultKind::Directory => "make the directory readable; until then only names of mounts are followed",
         FaultKind::Namespace => "mend the cause that is named; the namespace is tried again",
+        FaultKind::Unnamed => "use --engine nsid; or --find-unnamed false, if they do not matter",
         FaultKind::Incomplete => "remove alternative names in the namespace; its known interfaces are followed",
     }
 }

@@ -14,7 +14,9 @@ use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
-use self::check::{Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name};
+use self::check::{
+    Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name, unnamed,
+};
 use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::config::Config;
@@ -97,6 +99,7 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
     let status = pipeline.handle().status();
     let mut checks = vec![engine(&status)];
     checks.extend(namespaces(&status));
+    checks.push(unnamed(&status, config.scan.find_unnamed));
     let mounted = netns_scan::mounted_directories().unwrap_or_default();
     let dirs = followed(&config.scan.dirs, config.scan.find_mounted, &mounted);
     checks.extend(dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
