@@ -22,7 +22,7 @@ OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
-         "otlp-client-certificate", "otlp-client-key", "watch-pods", "admin-socket"}
+         "otlp-client-certificate", "otlp-client-key", "watch-pods", "admin-socket", "state-dir"}
 
 
 def run(*args, fails=False):
@@ -326,6 +326,13 @@ class Chart(unittest.TestCase):
         (mount,) = [m for m in container(documents)["volumeMounts"] if m["name"] == "admin-socket"]
         self.assertEqual((mount["mountPath"], mount.get("readOnly")), ("/run/netns-agent/", None))
         self.assertNotIn("admin-socket", config(template()))
+
+    def test_state_is_in_a_directory_of_the_node(self):
+        documents = template("--set", "hostPaths.state=/run/netns-agent-state")
+        self.assertEqual(config(documents)["state-dir"], "/run/netns-agent-state")
+        (mount,) = [m for m in container(documents)["volumeMounts"] if m["name"] == "state"]
+        self.assertEqual((mount["mountPath"], mount.get("readOnly")), ("/run/netns-agent-state", None))
+        self.assertNotIn("state-dir", config(template()))
 
     def test_second_release_stays_pending(self):
         """The pods declare the port of the node, so the scheduler keeps a second agent from the node."""

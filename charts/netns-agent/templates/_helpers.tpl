@@ -114,6 +114,7 @@ host: {{ $host | quote }}
   "log-level" .Values.log.level
   "log-format" .Values.log.format }}
 {{- with .Values.hostPaths.adminSocket }}{{ $_ := set $config "admin-socket" (printf "%s/admin.sock" (trimSuffix "/" .)) }}{{ end }}
+{{- with .Values.hostPaths.state }}{{ $_ := set $config "state-dir" . }}{{ end }}
 {{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
 {{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
 {{- with .Values.interfaceIPs }}
@@ -274,6 +275,10 @@ capabilities:
 - name: admin-socket
   mountPath: {{ . }}
 {{- end }}
+{{- with .Values.hostPaths.state }}
+- name: state
+  mountPath: {{ . }}
+{{- end }}
 {{- if and .Values.metricsServer.host .Values.metricsServer.tls.secret }}
 - name: metrics-tls
   mountPath: /run/secrets/netns-agent/metrics-tls
@@ -313,6 +318,12 @@ capabilities:
 {{- end }}
 {{- with .Values.hostPaths.adminSocket }}
 - name: admin-socket
+  hostPath:
+    path: {{ . }}
+    type: DirectoryOrCreate
+{{- end }}
+{{- with .Values.hostPaths.state }}
+- name: state
   hostPath:
     path: {{ . }}
     type: DirectoryOrCreate
