@@ -33,7 +33,7 @@ trap finish EXIT
 for package in "$work"/*.deb; do dpkg -x "$package" "$work"; done
 mkdir -p "$work/root/bin" "$work/cni" "$work/storage/vfs-containers"
 cp "$work/bin/busybox" "$work/root/bin/"
-runc=$(find "$work/usr" -name runc -type f | head -1)
+runc=$(find "$work/usr" -path '*bin/runc' -type f | head -1)
 cat >"$work/containers.conf" <<END
 [engine]
 runtime = "runc"
@@ -52,7 +52,7 @@ cat >"$work/cni/demo.conflist" <<END
   {"type": "host-local", "ranges": [[{"subnet": "198.51.100.0/28"}]], "dataDir": "$work/ipam"}}]}
 END
 
-NETNS_AGENT_LOG=warn "$program" watch -o json --watch-pods false --netns-dir /run/netns \
+NETNS_AGENT_LOG_LEVEL=warn "$program" watch -o json --watch-pods false --netns-dir /run/netns \
   --container-dir "$work/storage/vfs-containers" >"$work/events" &
 agent=$!
 # until LIMIT TEXT: waits until an event has the text.
