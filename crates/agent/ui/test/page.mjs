@@ -176,7 +176,9 @@ test("keys lead along the lanes and the ways", async () => {
   await press("ArrowLeft", "cni0 of host");
   await press("ArrowRight", "veth");
   await press("ArrowRight", "eth0 of ");
-  await press("Home", "eth0 of data/postgres-0");
+  await page.keyboard.press("Home");
+  await page.waitForFunction(() => document.querySelector(".map").scrollTop === 0);
+  await item(page, "eth0 of data/postgres-0").focus();
   await press("ArrowDown", "net1 of data/postgres-0");
   // Far below the part that was drawn.
   await page.keyboard.press("End");
