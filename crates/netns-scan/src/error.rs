@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 /// Errors of [`Watcher::start`](crate::Watcher::start) and of the queries.
 ///
-/// The message of an error does not contain its [`source`](std::error::Error::source). No error
-/// passes by itself while the program runs with the same privileges.
+/// The message of an error does not contain its [`source`](std::error::Error::source). `Engine`, `Enter` and
+/// `NoInterface` stay until privileges, kernel or namespaces change. `Resource` can pass when other programs
+/// free what they hold, and `List` when [`is_interrupted`](Self::is_interrupted).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,11 +21,13 @@ pub enum Error {
         /// Error of the kernel.
         source: io::Error,
     },
-    /// A resource for directories or sockets is not available.
-    #[error("cannot {what}; see the limits on open files and inotify instances (ulimit -n, fs.inotify)")]
+    /// A file, socket or thread is not available.
+    #[error("cannot {what}; {remedy}")]
     Resource {
         /// Failed operation.
         what: &'static str,
+        /// Limit or requirement to look at.
+        remedy: &'static str,
         /// Error of the kernel.
         source: io::Error,
     },
@@ -64,6 +67,12 @@ impl Error {
             Self::NoInterface { .. } => false,
         }
     }
+
+    /// Returns whether changes interrupted a list of addresses or links, so that another attempt can succeed.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::List { source, .. } if source.kind() == io::ErrorKind::Interrupted)
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +87,7 @@ mod tests {
         let source = || io::Error::other("the cause");
         let errors = [
             Error::Engine { engine: "nsid", why: "privileges are missing".into(), source: source() },
-            Error::Resource { what: "open a file", source: source() },
+            Error::Resource { what: "open a file", remedy: "see ulimit -n", source: source() },
             Error::Enter { path: "/run/netns/blue".into(), source: source() },
             Error::List { what: "links", source: source() },
             Error::NoInterface { name: iface_core::IfName::new("eth0").unwrap() },

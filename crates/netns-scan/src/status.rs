@@ -29,6 +29,7 @@ impl EngineKind {
 
 /// Status of a watcher or poller.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// Engine in use.
     pub engine: EngineKind,
@@ -44,8 +45,17 @@ pub struct Status {
     pub faults: Vec<Fault>,
 }
 
+impl Status {
+    /// The status of a start: nothing is known beside the own namespace.
+    #[must_use]
+    pub fn new(engine: EngineKind, reason: String) -> Self {
+        Self { engine, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() }
+    }
+}
+
 /// A directory or namespace that is not visible, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// Kind of the subject.
     pub kind: FaultKind,
@@ -53,6 +63,14 @@ pub struct Fault {
     pub subject: PathBuf,
     /// Reason and remedy.
     pub error: String,
+}
+
+impl Fault {
+    /// A fault of a path.
+    #[must_use]
+    pub fn new(kind: FaultKind, subject: impl Into<PathBuf>, error: impl Into<String>) -> Self {
+        Self { kind, subject: subject.into(), error: error.into() }
+    }
 }
 
 /// Subject of a [`Fault`].
@@ -83,8 +101,9 @@ impl FaultKind {
     }
 }
 
-/// Counts since the start.
+/// Counts since the start, and the number of unread events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tallies {
     /// Overruns of receive queues.
     pub overruns: u64,
@@ -92,7 +111,7 @@ pub struct Tallies {
     pub resyncs: u64,
     /// Events merged into an earlier unread event.
     pub merged: u64,
-    /// Unread events.
+    /// Unread events now.
     pub unread: u64,
     /// Malformed netlink messages.
     pub malformed: u64,

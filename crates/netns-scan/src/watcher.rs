@@ -14,7 +14,8 @@ use crate::worker::event_channel::Feed;
 use crate::worker::scanner::Scanner;
 use crate::{Error, Reading, Status, Stopped, Tallies};
 
-/// Options of a [`Watcher`] or [`Poller`].
+/// Options of a [`Watcher`] or [`Poller`]. New fields are no breaking change: end a literal with
+/// `..WatchOptions::default()`.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
     /// Directories of namespace names. A directory may be missing at the start, and come and go.
@@ -61,28 +62,34 @@ pub enum EngineChoice {
 ///
 /// An [`Informer`](iface_core::Informer): a stream of events for any async runtime. A watcher owns
 /// one operating system thread (two with the setns engine), which receives notifications whether
-/// the stream is read or not. Dropping the watcher stops the thread and closes all sockets.
+/// the stream is read or not. The stream ends only after the thread, for instance by a panic. Dropping
+/// the watcher stops the thread and closes all sockets.
 #[derive(Debug)]
 pub struct Watcher(Running);
 
 /// As [`Watcher`], but lists all namespaces each period instead of receiving notifications.
 ///
 /// Names are followed all the same: a new namespace is listed at once, and a namespace without a
-/// name is closed at once. A period longer than the clock counts never passes.
+/// name is closed at once. A period longer than the clock counts never passes; a period below a
+/// millisecond is a millisecond.
 #[derive(Debug)]
 pub struct Poller(Running);
+
+/// A shorter period would only keep a processor busy.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// Handle to a running [`Watcher`] or [`Poller`]. Cheap to clone; keeps no thread running.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Feed>);
 
 impl Watcher {
-    /// Starts to watch.
+    /// Starts to watch. The links of the own namespace are listed inside the call, some milliseconds.
     ///
     /// # Errors
     ///
-    /// When the own namespace cannot be listed, or when the requested engine does not work on this
-    /// host.
+    /// [`Error::Engine`] when the own namespace cannot be listed, or when the requested engine does not
+    /// work on this host; [`Error::Resource`] when an inotify instance, a socket or a thread is not
+    /// available.
     pub fn start(settings: WatchOptions) -> Result<Self, Error> {
         Running::start(settings, None).map(Self)
     }
@@ -101,7 +108,7 @@ impl Poller {
     ///
     /// As [`Watcher::start`].
     pub fn start(settings: WatchOptions, period: Duration) -> Result<Self, Error> {
-        Running::start(settings, Some(period)).map(Self)
+        Running::start(settings, Some(period.max(SHORTEST_PERIOD))).map(Self)
     }
 
     /// Returns a handle for requests while the thread runs.
@@ -115,7 +122,8 @@ impl Handle {
     /// Reads the counters of every interface in one pass.
     ///
     /// `reuse` is cleared and filled; passing the same vector again saves allocations. A namespace
-    /// deleted during the pass is left out. Dropping the future discards the readings, not the pass.
+    /// deleted during the pass is left out. A request during a pass joins the pass, so some readings can
+    /// be older than the request, by less than a pass. Dropping the future discards the readings, not the pass.
     ///
     /// # Errors
     ///
@@ -229,7 +237,11 @@ impl Running {
             .name("netns-scan".into())
             .stack_size(512 * 1024)
             .spawn(move || scanner.run())
-            .map_err(|source| Error::Resource { what: "start a thread", source })?;
+            .map_err(|source| Error::Resource {
+                what: "start a thread",
+                remedy: "see the limits on processes (ulimit -u, pids.max)",
+                source,
+            })?;
         Ok(Self(feed))
     }
 }

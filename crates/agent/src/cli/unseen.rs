@@ -37,9 +37,11 @@ mod tests {
     use super::*;
 
     fn status(subjects: &[String]) -> Status {
-        let fault = |subject: &String| Fault { kind: FaultKind::Name, subject: subject.into(), error: "plain".into() };
+        let fault = |subject: &String| Fault::new(FaultKind::Name, subject, "plain");
         let faults = subjects.iter().map(fault).collect();
-        Status { engine: EngineKind::Nsid, reason: String::new(), synced: true, namespaces: 1, interfaces: 1, faults }
+        let mut status = Status::new(EngineKind::Nsid, String::new());
+        status.faults = faults;
+        status
     }
 
     #[test]

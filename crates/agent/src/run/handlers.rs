@@ -110,7 +110,9 @@ mod tests {
     use super::*;
 
     fn status(faults: Vec<Fault>) -> Status {
-        Status { engine: EngineKind::Nsid, reason: String::new(), synced: true, namespaces: 1, interfaces: 1, faults }
+        let mut status = Status::new(EngineKind::Nsid, String::new());
+        (status.synced, status.faults) = (true, faults);
+        status
     }
 
     #[test]
@@ -121,7 +123,7 @@ mod tests {
         assert_eq!(ready(Vec::new(), &none), Ok(None));
         let scan = Waits { for_scan: true, ..waits };
         assert!(super::ready(scan, &status(Vec::new()), &none).unwrap_err().contains("first scan"));
-        let fault = |kind| Fault { kind, subject: "/run/netns/a".into(), error: "too many open files".into() };
+        let fault = |kind| Fault::new(kind, "/run/netns/a", "too many open files");
         for tolerable in [FaultKind::Name, FaultKind::Incomplete, FaultKind::Unnamed] {
             let noted = ready(vec![fault(tolerable)], &none).unwrap();
             assert_eq!(noted.as_deref(), Some("/run/netns/a: too many open files"));

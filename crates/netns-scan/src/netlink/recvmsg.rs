@@ -1,7 +1,6 @@
 //! `recvmsg(2)` with the multicast group and the nsid of a datagram.
 //!
-//! The only module of the crate with `unsafe` code: no safe wrapper decodes `NETLINK_LISTEN_ALL_NSID`.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "no safe wrapper decodes NETLINK_LISTEN_ALL_NSID")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -22,6 +22,9 @@ use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
 /// Namespaces opened or read in one go; between two, received notifications are applied.
 const SLICE: usize = 32;
 
+/// Remedy where a file or socket is not available.
+const LIMITS: &str = "see the limits on open files and inotify instances (ulimit -n, fs.inotify)";
+
 /// The loop: names to namespaces to links to events.
 pub(crate) struct Scanner {
     epoll: Epoll,
@@ -68,11 +71,13 @@ enum Woken {
 impl Scanner {
     /// Opens what the loop needs, with the host's namespace already listed.
     pub(crate) fn new(settings: &WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
-        let resource = |what| move |source: io::Error| Error::Resource { what, source };
+        let resource = |what| move |source: io::Error| Error::Resource { what, remedy: LIMITS, source };
         let Found::Namespace(host) =
             nsfs::look(OWN.as_ref(), None).map_err(resource("open the own network namespace"))?
         else {
-            return Err(resource("identify the own network namespace")(io::ErrorKind::Unsupported.into()));
+            let source = io::ErrorKind::Unsupported.into();
+            let remedy = "/proc must be mounted";
+            return Err(Error::Resource { what: "identify the own network namespace", remedy, source });
         };
         let names = Names::new(host);
         let mut state = State::new(NetnsId::HOST);
@@ -85,7 +90,7 @@ impl Scanner {
             receive_buffer: settings.receive_buffer,
         };
         let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
-        let status = Status { engine: kind, reason, synced: false, namespaces: 1, interfaces: 0, faults: Vec::new() };
+        let status = Status::new(kind, reason);
         let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
         let epoll = epoll(&feed, &*engine, &directories).map_err(|errno| resource("make an epoll")(errno.into()))?;
         Ok(Self {

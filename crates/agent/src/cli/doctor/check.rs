@@ -313,14 +313,8 @@ mod tests {
 
     #[test]
     fn own_namespace_only_has_a_reason() {
-        let status = Status {
-            engine: EngineKind::Own,
-            reason: "add NET_ADMIN".into(),
-            synced: true,
-            namespaces: 1,
-            interfaces: 2,
-            faults: Vec::new(),
-        };
+        let mut status = Status::new(EngineKind::Own, "add NET_ADMIN".into());
+        status.interfaces = 2;
         assert!(matches!(engine(&status).outcome, Outcome::Bad { why, .. } if why == "add NET_ADMIN"));
         assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespace, 2 interfaces")]);
     }
