@@ -6,6 +6,7 @@
 
 pub mod cni;
 pub mod container;
+pub(crate) mod holders;
 mod index;
 pub mod kube;
 mod leaks;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
 use crate::owner::cni::result::{Attachment, Refusal};
 use crate::owner::container::dir::{ContainerChange, ContainerDir};
+use crate::owner::holders::Holders;
 use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
@@ -358,13 +359,16 @@ impl<I: Informer> WithOwners<I> {
             self.status.send_modify(|status| status.foreign_pods = foreign);
         }
         while let Poll::Ready(found) = self.leaks.poll(cx, &self.tagger) {
-            for (netns, pod) in found.new.into_iter().filter_map(|id| self.tagger.named_pod(id)) {
+            for id in found.new {
+                let Some((netns, pod)) = self.tagger.named_pod(id) else { continue };
                 let (namespace, name) = (&pod.namespace, &pod.name);
+                let holders = Holders::find(Path::new("/proc"), netns.file);
+                let netns = netns.place.to_string();
                 warn!(
                     event.name = "netns.leaked",
                     netns,
                     "network namespace {netns} is left over: the API server has not known its pod {namespace}/{name} for \
-                     5 minutes; a failed CNI DEL in the runtime's log or a process inside (`ip netns pids`) keeps it"
+                     5 minutes; {holders}, and the runtime's log may tell of a failed CNI DEL"
                 );
             }
             self.status.send_if_modified(|status| {

@@ -1,9 +1,11 @@
 //! From facts to outcomes. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use iface_core::Netns;
 use netns_scan::{EngineKind, Fault, FaultKind, Propagation, Status};
 
 use crate::owner::{OwnerStatus, OwnerTallies};
@@ -196,28 +198,37 @@ pub(super) fn cni_cache(dirs: &[PathBuf], missing: bool, namespaces: usize, owne
 /// The pods in the namespaces of this node, as CNI results name the pods.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PodsHere {
-    /// Namespace and name.
-    pub(super) pods: BTreeSet<(String, String)>,
+    /// Namespace and name of each pod, and a network namespace of the pod.
+    pub(super) pods: BTreeMap<(String, String), Arc<Netns>>,
     /// Namespaces beside the host's.
     pub(super) namespaces: usize,
 }
 
-/// Checks that the pods that the API server lists for `node` are the pods of this node.
-pub(super) fn node_name(node: &str, listed: &BTreeSet<(String, String)>, here: &PodsHere) -> Check {
+/// Checks that the pods that the API server lists for `node` are the pods of this node. `holders` names the processes
+/// of a namespace whose pod is not listed.
+pub(super) fn node_name(
+    node: &str,
+    listed: &BTreeSet<(String, String)>,
+    here: &PodsHere,
+    holders: impl Fn(&Netns) -> String,
+) -> Check {
     const SUBJECT: &str = "API server";
     const CURE: &str = "set --node-name to this node's name in `kubectl get nodes`";
     if listed.is_empty() && here.namespaces > 0 {
         return Check::bad(SUBJECT, format!("no pods of {node}, although there are namespaces"), CURE);
     }
-    if !here.pods.is_empty() && here.pods.is_disjoint(listed) {
-        let pods = here.pods.len();
+    let unknown: Vec<_> = here.pods.iter().filter(|(pod, _)| !listed.contains(*pod)).collect();
+    if !unknown.is_empty() && unknown.len() == here.pods.len() {
+        let pods = unknown.len();
         return Check::bad(SUBJECT, format!("none of the {pods} pods in namespaces here is a pod of {node}"), CURE);
     }
-    let unknown: Vec<_> = here.pods.difference(listed).map(|(namespace, name)| format!("{namespace}/{name}")).collect();
     if unknown.is_empty() {
         return Check::ok(SUBJECT, format!("pods of {node} can be listed"));
     }
-    let (number, first) = (unknown.len(), unknown[..unknown.len().min(3)].join(", "));
+    let left_over = |((namespace, name), netns): &(&(String, String), &Arc<Netns>)| {
+        format!("{namespace}/{name} ({}, {})", netns.place, holders(netns))
+    };
+    let (number, first) = (unknown.len(), unknown.iter().take(3).map(left_over).collect::<Vec<_>>().join("; "));
     let text =
         format!("pods of {node} can be listed; {number} namespaces here are of pods that it does not know: {first}");
     Check::ok(SUBJECT, text)
@@ -225,7 +236,17 @@ pub(super) fn node_name(node: &str, listed: &BTreeSet<(String, String)>, here: &
 
 #[cfg(test)]
 mod tests {
+    use iface_core::{NetnsId, NetnsName, Place};
+
     use super::*;
+
+    fn pod(name: &str) -> (String, String) {
+        ("shop".to_owned(), name.to_owned())
+    }
+
+    fn netns(number: u64, name: &str) -> Arc<Netns> {
+        Arc::new(Netns::new(NetnsId(number), Place::Named(NetnsName::new(name))))
+    }
 
     #[test]
     fn kernel_before_5_0_needs_setns() {
@@ -298,8 +319,11 @@ mod tests {
 
     #[test]
     fn node_name_selects_pods_of_this_node() {
-        let pods = |names: &[&str]| names.iter().map(|name| ("shop".to_owned(), (*name).to_owned())).collect();
-        let here = |names, namespaces| PodsHere { pods: pods(names), namespaces };
+        let pods = |names: &[&str]| -> BTreeSet<_> { names.iter().map(|name| pod(name)).collect() };
+        let here = |names, namespaces| {
+            let pods = pods(names).into_iter().map(|pod| (pod, netns(7, "cni-a"))).collect();
+            PodsHere { pods, namespaces }
+        };
         for (listed, here, bad) in [
             (pods(&["a", "b"]), here(&["a", "leaked"], 3), false),
             (pods(&["a"]), here(&[], 1), false),
@@ -307,7 +331,8 @@ mod tests {
             (pods(&[]), here(&[], 1), true),
             (pods(&["other"]), here(&["a"], 1), true),
         ] {
-            assert_eq!(node_name("n", &listed, &here).is_bad(), bad, "{listed:?} {here:?}");
+            let check = node_name("n", &listed, &here, |_| String::new());
+            assert_eq!(check.is_bad(), bad, "{listed:?} {here:?}");
         }
     }
 
@@ -317,5 +342,20 @@ mod tests {
         status.interfaces = 2;
         assert!(matches!(engine(&status).outcome, Outcome::Bad { why, .. } if why == "add NET_ADMIN"));
         assert_eq!(namespaces(&status), [Check::ok("namespaces", "1 namespace, 2 interfaces")]);
+    }
+
+    /// A pod that the API server does not know is named with its namespace and the processes inside.
+    #[test]
+    fn unknown_pods_come_with_their_holders() {
+        let pods = [(pod("web-0"), netns(7, "cni-a")), (pod("db-0"), netns(8, "cni-b"))];
+        let here = PodsHere { pods: pods.into(), namespaces: 2 };
+        let found = |listed: &[&str]| {
+            let listed = listed.iter().copied().map(pod).collect();
+            node_name("n", &listed, &here, |netns| format!("held by {}", netns.id.0)).outcome
+        };
+        let Outcome::Ok(text) = found(&["web-0"]) else { panic!("a left-over namespace is no missing precondition") };
+        assert!(text.contains("1 namespaces here") && text.ends_with("shop/db-0 (cni-b, held by 8)"), "{text}");
+        assert!(matches!(found(&["web-0", "db-0"]), Outcome::Ok(text) if !text.contains("not know")));
+        assert!(matches!(found(&["other"]), Outcome::Bad { .. }) && matches!(found(&[]), Outcome::Bad { .. }));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use iface_core::Netns;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::export::otlp::Exporter;
 use crate::export::settings::Signal;
 use crate::owner::ApiServer;
+use crate::owner::holders::Holders;
 use crate::pipeline::Pipeline;
 use crate::printable::Printable;
 use crate::protocol::Processes;
@@ -64,7 +66,8 @@ async fn checks(config: &Config) -> Vec<Check> {
     let ((seen, here), api, otlp, admin) =
         tokio::join!(seeing(config), listed_pods(config), otlp(config), admin_address(config));
     checks.extend(seen);
-    let api = api.map_or_else(|check| check, |(node, pods)| node_name(&node, &pods, &here));
+    let holders = |netns: &Netns| Holders::find(Path::new("/proc"), netns.file).to_string();
+    let api = api.map_or_else(|check| check, |(node, pods)| node_name(&node, &pods, &here, holders));
     checks.extend([api, otlp, admin]);
     checks.extend(config.export.protocol_stats.then(protocol_stats));
     checks
@@ -113,8 +116,9 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
 
 fn pods_here(pipeline: &Pipeline, namespaces: usize) -> PodsHere {
     let interfaces = pipeline.lookup().interfaces();
-    let pods = interfaces.iter().filter_map(|interface| interface.owner.as_ref()?.pod());
-    let pods = pods.map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
+    let inside = interfaces.iter().filter(|interface| !interface.netns.is_host());
+    let pods = inside.filter_map(|interface| Some((interface.owner.as_ref()?.pod()?, interface.netns.clone())));
+    let pods = pods.map(|(pod, netns)| ((pod.namespace.clone(), pod.name.clone()), netns)).collect();
     PodsHere { pods, namespaces: namespaces.saturating_sub(1) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::interface::Pod;
-use iface_core::NetnsId;
+use iface_core::{Netns, NetnsId};
 
 use super::Tagger;
 
@@ -36,10 +36,11 @@ impl Tagger {
             .collect()
     }
 
-    /// The name of a namespace, and its pod.
-    pub(in crate::owner) fn named_pod(&self, id: NetnsId) -> Option<(String, Arc<Pod>)> {
+    /// The pod of a namespace, and the namespace.
+    pub(in crate::owner) fn named_pod(&self, id: NetnsId) -> Option<(Arc<Netns>, Arc<Pod>)> {
         let space = self.spaces.get(&id)?;
-        Some((space.place.to_string(), space.decision.as_ref()?.pod.clone()))
+        let inside = space.interfaces.first().and_then(|inside| self.interfaces.get(inside))?;
+        Some((inside.netns.clone(), space.decision.as_ref()?.pod.clone()))
     }
 
     /// Compares the pods of a complete list.

@@ -51,8 +51,8 @@ async fn orphan_is_told_after_grace() {
     let leaked = leaked.await.unwrap();
     assert!(deleted.elapsed() >= Duration::from_secs(300), "{:?}", deleted.elapsed());
     let [id] = leaked.new.as_slice() else { panic!("{leaked:?}") };
-    let (name, owner) = tagger.named_pod(*id).unwrap();
-    assert_eq!((name.as_str(), owner.uid.as_deref()), ("cni-1", Some("u1")));
+    let (netns, owner) = tagger.named_pod(*id).unwrap();
+    assert_eq!((netns.place.to_string().as_str(), owner.uid.as_deref()), ("cni-1", Some("u1")));
     let again = poll_fn(|cx| leaks.poll(cx, &tagger)).await;
     assert_eq!((again.new.len(), again.all), (0, 1), "told once, counted on");
 }
