@@ -1,3 +1,5 @@
+//! Unread events, merged per interface, so that a slow reader costs bounded memory.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Changes, Counters, Event, InterfaceId};

@@ -1,3 +1,5 @@
+//! Counters of an interface, and their sums and differences.
+
 use std::time::SystemTime;
 
 /// Traffic of an interface since its creation, from the side of the interface.

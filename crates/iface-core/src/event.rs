@@ -1,3 +1,5 @@
+//! Events of an informer, and the differences that make an `Updated`.
+
 use std::fmt;
 use std::sync::Arc;
 

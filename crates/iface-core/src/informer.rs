@@ -1,3 +1,5 @@
+//! The trait of a stream of events that begins with all existing interfaces.
+
 use futures_core::Stream;
 
 use crate::Event;

@@ -1,3 +1,5 @@
+//! The interface: identity, key, and the properties that rtnetlink reports.
+
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};

@@ -1,3 +1,5 @@
+//! Link-layer addresses of 1 to 20 bytes.
+
 use std::fmt;
 use std::str::FromStr;
 

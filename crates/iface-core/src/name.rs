@@ -1,3 +1,5 @@
+//! Names of interfaces, as bytes.
+
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;

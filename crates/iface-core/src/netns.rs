@@ -1,3 +1,5 @@
+//! Network namespaces: identity, printed place, and the references that people type.
+
 use std::fmt;
 use std::num::NonZeroU64;
 

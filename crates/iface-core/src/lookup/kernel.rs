@@ -1,3 +1,5 @@
+//! The kernel's answers about unknown ifindexes, remembered and limited in rate.
+
 use std::array;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+//! Preferred names by prefix of a MAC address, and the text form of these rules.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! The informer that writes the table: events pass through unchanged.
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Mounts of nsfs and their propagation, from `/proc/self/mountinfo`.
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};

@@ -1,3 +1,5 @@
+//! Names to existences of namespaces: a pure comparison.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 

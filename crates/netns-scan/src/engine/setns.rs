@@ -1,3 +1,5 @@
+//! The engine for kernels before 5.0: a socket in every namespace.
+
 mod asleep;
 mod connection;
 

@@ -1,3 +1,5 @@
+//! Known links of every namespace, and the events that lead from one state to the next.
+
 mod account;
 mod pairs;
 #[cfg(test)]

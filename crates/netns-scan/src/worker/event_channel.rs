@@ -1,3 +1,5 @@
+//! Unread events, status and requests between the scanning thread and its readers.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -44,7 +44,7 @@ pub enum Conflict {
     /// Neither pod is the owner.
     #[error("it has addresses of two pods, {} and {}; it is given to neither", PodText(.0), PodText(.1))]
     TwoPodsByAddress(Arc<Pod>, Arc<Pod>),
-    /// The file has no effect.
+    /// The address is evidence for neither namespace.
     #[error("it and another namespace both have an address of {}; by address it is given to neither", PodText(.0))]
     SharedAddress(Arc<Pod>),
     /// Neither pod is the owner.

@@ -1,3 +1,5 @@
+//! Fields that most lookups read, in atomic words that can be read during a write.
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::{Key, yield_point};

@@ -1,3 +1,5 @@
+//! Open-addressed index from the keys of one kind to slots.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::yield_point;

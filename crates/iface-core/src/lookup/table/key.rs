@@ -1,3 +1,5 @@
+//! Keys of an interface, by kind, with their hashes.
+
 use std::hash::{BuildHasher, Hasher as _};
 
 use foldhash::fast::RandomState;

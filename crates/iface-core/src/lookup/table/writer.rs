@@ -1,3 +1,5 @@
+//! Changes of slots and indexes while readers never wait.
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;

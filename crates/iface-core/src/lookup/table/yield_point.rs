@@ -1,3 +1,5 @@
+//! Places where the tests of interleavings may switch threads.
+
 /// Marks an access to memory shared by threads.
 ///
 /// Tests run the writer and readers under a scheduler that switches threads at yield points only;
