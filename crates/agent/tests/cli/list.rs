@@ -160,7 +160,7 @@ fn other_directories_need_no_flag() {
         stdout(&[&["list", "-o", "name", "--cni-cache-dir=", "--exclude-interfaces="], flags].concat())
     };
     assert_eq!(names(&[]), "host/lo\nf9fb/lo\n");
-    assert_eq!(names(&["--netns-dir", "/run/netns"]), "host/lo\n");
+    assert_eq!(names(&["--netns-dir", "/run/netns", "--find-unnamed", "false"]), "host/lo\n");
     let doctor = |flags: &[&str]| String::from_utf8(output(&[&["doctor"], flags].concat()).stdout).unwrap();
     let all = doctor(&[]);
     assert!(all.contains("/run/docker/netns: ") && !all.contains("namespaces are mounted here"), "{all}");
