@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Changes, Counters, Event, InterfaceId};
+use crate::{Changes, Direction, Event, InterfaceId};
 
 /// Most unread existences kept for their final counters.
 const MOST_ACCOUNTS: usize = 1024;
@@ -97,7 +97,8 @@ impl<O> Coalesce<O> {
 /// Whether an unread existence ends that has carried something.
 fn has_account<O>(earlier: &Event<O>, later: &Event<O>) -> bool {
     let (Event::Added(_), Event::Deleted(_, Some(counters))) = (earlier, later) else { return false };
-    counters.carried() != Counters::default()
+    let carried = counters.carried();
+    carried.receive != Direction::default() || carried.transmit != Direction::default()
 }
 
 /// The union of two events, or `None` if both cancel out.
@@ -122,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{history, interface, steps};
-    use crate::{Direction, EventKind, FinalCounters};
+    use crate::{Counters, EventKind, FinalCounters};
     use crate::{InformerExt, Interface};
     use std::time::SystemTime;
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use crate::{Changes, IfName, MacAddr, Netns, NetnsId};
+use crate::{Changes, IfName, MacAddr, Netns, NetnsId, Place};
 
 /// Number of one existence of an interface under one name, from `Added` to `Deleted`.
 ///
@@ -143,10 +143,12 @@ impl<O> Interface<O> {
         }
     }
 
-    /// Whether this is the host's end of a veth whose peer is in another, known namespace.
+    /// Whether this is the host's end of a veth whose peer is in another namespace, with a name.
+    ///
+    /// A namespace without a name can be the one around the node, as in kind: `eth0` of such a node is a NIC.
     #[must_use]
     pub fn is_host_end(&self) -> bool {
-        self.netns.is_host() && self.peer.as_ref().is_some_and(|peer| peer.netns.id != self.netns.id)
+        self.netns.is_host() && self.peer.as_ref().is_some_and(|peer| matches!(peer.netns.place, Place::Named(_)))
     }
 
     /// Differences between two states of one existence: `self` before, `new` after.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// All faults of the words of a [`Filter`].
+/// All faults of the words of a [`Filter`](super::Filter).
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterErrors(pub(super) Vec<FilterError>);
 
@@ -40,7 +40,7 @@ impl fmt::Display for FilterErrors {
 
 impl Error for FilterErrors {}
 
-/// A fault of one word of a [`Filter`], or of two lists.
+/// A fault of one word of a [`Filter`](super::Filter), or of two lists.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {

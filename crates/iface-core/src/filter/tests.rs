@@ -174,6 +174,15 @@ fn only_host_ends_are_excluded() {
     }
 }
 
+/// The namespace around a node of kind has no name in the node, and `eth0` of the node is the node's NIC.
+#[test]
+fn nic_of_a_nested_node_stays() {
+    let around = std::sync::Arc::new(crate::Netns::new(crate::NetnsId(9), crate::Place::Nsid(0)));
+    let peer = Some(Box::new(Peer::new(around, 7, testing::name("veth7"))));
+    let nic = Interface { peer, ..interface(1, 0, 2, "eth0", None) };
+    assert!(Filter::default().with_host_ends(HostEnds::Excluded).allows(&nic));
+}
+
 /// A host end whose peer is filtered out is the only end left.
 #[test]
 fn host_end_without_allowed_peer_stays() {
