@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod export;
 pub mod feed;
+mod inotify;
 pub mod interface;
 pub mod json;
 pub mod logging;

@@ -2,17 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
+use futures_util::FutureExt as _;
+use nix::sys::inotify::{AddWatchFlags, InotifyEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, ConfigSources, process_environment};
+use crate::inotify::Watches;
 
 /// The wait from a change to the reload, in which further changes and signals are merged.
 const MERGE_TIME: Duration = Duration::from_millis(250);
@@ -32,18 +32,9 @@ pub(super) struct Reload {
 struct ConfigFile {
     path: PathBuf,
     content: Option<Vec<u8>>,
-    changes: AsyncFd<Changes>,
-}
-
-/// Follows the directories of the file and of the target of its links: a ConfigMap's files are links that change all
-/// at once when the link `..data` is replaced, and editors put a new file in place of the old.
-#[derive(Debug)]
-struct Changes(Inotify);
-
-impl AsRawFd for Changes {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+    /// The directories of the file and of the target of its links: a ConfigMap's files are links that change all at
+    /// once when the link `..data` is replaced, and editors put a new file in place of the old.
+    changes: Watches,
 }
 
 impl Reload {
@@ -96,9 +87,7 @@ impl Reload {
 
 impl ConfigFile {
     fn new(path: &Path) -> io::Result<Self> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        #[expect(deprecated, reason = "its successor is unsafe, and `Changes` owns the descriptor that it names")]
-        let changes = AsyncFd::new(Changes(inotify))?;
+        let changes = Watches::new()?;
         let file = Self { path: path.to_owned(), content: std::fs::read(path).ok(), changes };
         file.follow(path)?;
         file.follow_target();
@@ -109,7 +98,7 @@ impl ConfigFile {
     fn follow(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
         let mask = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
-        self.changes.get_ref().0.add_watch(directory, mask)?;
+        self.changes.add(directory, mask)?;
         Ok(())
     }
 
@@ -130,17 +119,9 @@ impl ConfigFile {
     }
 }
 
-impl Changes {
-    /// Reads all notifications; returns whether a file is complete. A new file is not, until its writer closes it.
-    fn drain(&self) -> bool {
-        let mut complete = false;
-        while let Ok(events) = self.0.read_events()
-            && !events.is_empty()
-        {
-            complete |= events.iter().any(|event| !event.mask.contains(AddWatchFlags::IN_CREATE));
-        }
-        complete
-    }
+/// Whether a file is complete. A new file is not, until its writer closes it.
+fn is_complete(events: &[InotifyEvent]) -> bool {
+    events.iter().any(|event| !event.mask.contains(AddWatchFlags::IN_CREATE))
 }
 
 async fn at(time: Option<Instant>) {
@@ -153,10 +134,12 @@ async fn at(time: Option<Instant>) {
 /// Returns when the content of the file has changed.
 async fn changed(file: Option<&mut ConfigFile>) {
     let Some(file) = file else { return std::future::pending().await };
-    while let Ok(mut readable) = file.changes.readable().await {
-        let complete = readable.get_inner().drain();
-        readable.clear_ready();
-        drop(readable);
+    loop {
+        let mut complete = is_complete(&file.changes.events().await);
+        // One reading of the file answers all events in the queue.
+        while let Some(events) = file.changes.events().now_or_never() {
+            complete |= is_complete(&events);
+        }
         // A new link is complete at once.
         if (complete || file.path.is_symlink()) && file.differs() {
             return;

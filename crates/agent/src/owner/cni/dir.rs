@@ -7,7 +7,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::ReadDir;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +15,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
-use tokio::io::unix::AsyncFd;
+use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
+use crate::inotify::Watches;
 use crate::owner::cni::file::{FileReader, Spaces};
 use crate::owner::cni::result::{Attachment, Refusal};
 
@@ -87,7 +86,7 @@ const BATCH: u64 = 256;
 #[derive(Debug)]
 pub struct CniDir {
     dir: PathBuf,
-    inotify: AsyncFd<Watches>,
+    inotify: Watches,
     /// The directory itself, while existing.
     watched: Option<WatchDescriptor>,
     above: Vec<WatchDescriptor>,
@@ -118,15 +117,6 @@ impl Listing {
     }
 }
 
-#[derive(Debug)]
-struct Watches(Inotify);
-
-impl AsRawFd for Watches {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
 impl CniDir {
     /// Starts to follow `dir`; needs a tokio runtime with I/O.
     ///
@@ -134,12 +124,9 @@ impl CniDir {
     /// When the kernel refuses an inotify instance (`fs.inotify.max_user_instances`, open files). An
     /// unreadable directory is not an error, but [`CniChange::Unavailable`].
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let inotify = Watches(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?);
-        #[expect(deprecated, reason = "its successor is unsafe, and `Watches` owns the descriptor that it names")]
-        let inotify = AsyncFd::new(inotify)?;
         let mut this = Self {
             dir: dir.into(),
-            inotify,
+            inotify: Watches::new()?,
             watched: None,
             above: Vec::new(),
             known: BTreeSet::new(),
@@ -166,8 +153,7 @@ impl CniDir {
     /// Watches the directory, or its nearest existing parent.
     fn arm(&mut self) {
         for old in self.watched.take().into_iter().chain(self.above.drain(..)) {
-            // Fails if the directory was removed with its watch.
-            let _ = self.inotify.get_ref().0.rm_watch(old);
+            self.inotify.remove(old);
         }
         let mut nearest = None;
         loop {
@@ -195,7 +181,7 @@ impl CniDir {
     }
 
     fn watch(&self, dir: &Path, what: AddWatchFlags) -> Result<WatchDescriptor, Errno> {
-        self.inotify.get_ref().0.add_watch(dir, what | AddWatchFlags::IN_ONLYDIR)
+        self.inotify.add(dir, what | AddWatchFlags::IN_ONLYDIR)
     }
 
     fn unavailable(&mut self, errno: Errno) {
@@ -361,14 +347,8 @@ impl Stream for CniDir {
                 self.list();
                 continue;
             }
-            let events = {
-                // Only a runtime in shutdown fails, and then the stream is never polled.
-                let Ok(mut ready) = ready!(self.inotify.poll_read_ready(cx)) else { return Poll::Pending };
-                ready.try_io(|watches| Ok(watches.get_ref().0.read_events()?))
-            };
-            if let Ok(Ok(events)) = events {
-                self.happened(events);
-            }
+            let events = ready!(self.inotify.poll_events(cx));
+            self.happened(events);
         }
     }
 }

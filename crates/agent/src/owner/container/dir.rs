@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -16,9 +15,9 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use tokio::io::unix::AsyncFd;
+use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
+use crate::inotify::Watches;
 use crate::owner::container::record::{self, MAX_RECORD, Names, Record, Unclaimed};
 
 /// Largest number of followed containers of a directory; a watch of each costs the kernel a kilobyte.
@@ -46,7 +45,7 @@ const SELF: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF.union(AddWatchFlags::IN_
 #[derive(Debug)]
 pub struct ContainerDir {
     dir: PathBuf,
-    inotify: AsyncFd<Watches>,
+    inotify: Watches,
     /// The containers of the watched directories; `None` for the directory itself and for its parents.
     watches: BTreeMap<WatchDescriptor, Option<OsString>>,
     root: Option<WatchDescriptor>,
@@ -57,27 +56,15 @@ pub struct ContainerDir {
     unavailable: Option<Errno>,
 }
 
-#[derive(Debug)]
-struct Watches(Inotify);
-
-impl AsRawFd for Watches {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
 impl ContainerDir {
     /// Starts to follow `dir`; needs a tokio runtime with I/O.
     ///
     /// # Errors
     /// When the kernel refuses an inotify instance (`fs.inotify.max_user_instances`, open files).
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let inotify = Watches(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?);
-        #[expect(deprecated, reason = "its successor is unsafe, and `Watches` owns the descriptor that it names")]
-        let inotify = AsyncFd::new(inotify)?;
         let mut this = Self {
             dir: dir.into(),
-            inotify,
+            inotify: Watches::new()?,
             watches: BTreeMap::new(),
             root: None,
             names: Names::default(),
@@ -93,8 +80,7 @@ impl ContainerDir {
     /// Watches the directory, or its nearest existing parent, and begins to read all records.
     fn arm(&mut self) {
         for old in std::mem::take(&mut self.watches).into_keys() {
-            // Fails if the directory was removed with its watch.
-            let _ = self.inotify.get_ref().0.rm_watch(old);
+            self.inotify.remove(old);
         }
         let root = self.watch(&self.dir.clone(), WATCHED | SELF, None);
         self.root = root.ok();
@@ -118,7 +104,7 @@ impl ContainerDir {
 
     fn watch(&mut self, dir: &Path, flags: AddWatchFlags, of: Option<&OsStr>) -> Result<WatchDescriptor, Errno> {
         let flags = flags | AddWatchFlags::IN_ONLYDIR;
-        let watch = self.inotify.get_ref().0.add_watch(dir, flags)?;
+        let watch = self.inotify.add(dir, flags)?;
         self.watches.insert(watch, of.map(OsStr::to_owned));
         Ok(watch)
     }
@@ -189,7 +175,7 @@ impl ContainerDir {
         found.ok()
     }
 
-    fn happened(&mut self, events: &[nix::sys::inotify::InotifyEvent]) {
+    fn happened(&mut self, events: &[InotifyEvent]) {
         let ends = SELF | AddWatchFlags::IN_UNMOUNT;
         for event in events {
             if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
@@ -263,14 +249,8 @@ impl Stream for ContainerDir {
                 self.scan(entry);
                 continue;
             }
-            let events = {
-                // Only a runtime in shutdown fails, and then the stream is never polled.
-                let Ok(mut ready) = ready!(self.inotify.poll_read_ready(cx)) else { return Poll::Pending };
-                ready.try_io(|watches| Ok(watches.get_ref().0.read_events()?))
-            };
-            if let Ok(Ok(events)) = events {
-                self.happened(&events);
-            }
+            let events = ready!(self.inotify.poll_events(cx));
+            self.happened(&events);
         }
     }
 }
