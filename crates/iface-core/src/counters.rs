@@ -130,6 +130,13 @@ impl FinalCounters {
     pub fn carried(&self) -> Counters {
         self.last.since(self.base)
     }
+
+    /// Whether anything was [carried](Self::carried); a change of the carrier is no traffic.
+    #[must_use]
+    pub fn has_traffic(&self) -> bool {
+        let Counters { receive, transmit, .. } = self.carried();
+        receive != Direction::default() || transmit != Direction::default()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use iface_core::{Direction, Event, EventKind};
+use iface_core::{Event, EventKind};
 use ipnet::IpNet;
 use netns_testbed::{LinkChange, NetnsDir, Replay, Rtnl, Test, Tun, Veth, figure, resident_bytes, tests};
 
@@ -142,13 +142,7 @@ fn what_came_and_went_unread_is_never_told(subject: Subject) {
     assert_exact(&mut observer, [&keep]);
     // A link that carried something, such as the kernel's own IPv6 messages, is told for its account.
     let history = observer.replay().history();
-    let has_account = |event: &&Event| match event {
-        Event::Deleted(_, Some(last)) => {
-            let carried = last.carried();
-            (carried.receive, carried.transmit) != (Direction::default(), Direction::default())
-        }
-        _ => false,
-    };
+    let has_account = |event: &&Event| matches!(event, Event::Deleted(_, Some(last)) if last.has_traffic());
     let accounts = history.iter().filter(has_account).count();
     let added = history.iter().filter(|event| event.kind() == EventKind::Added).count();
     assert!(added <= 6 + accounts, "{added} events about links that nobody could see, {accounts} accounts");
