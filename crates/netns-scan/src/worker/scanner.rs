@@ -258,9 +258,7 @@ impl Scanner {
         for id in slice {
             // The host's namespace, and every namespace whose last listing failed, is open already.
             if self.state.place(id).is_some() {
-                if self.list(id) {
-                    self.roster.followed(id);
-                }
+                self.list(id);
                 continue;
             }
             let Some(one) = self.wanted(id) else { continue };
@@ -373,9 +371,7 @@ impl Scanner {
             let now = Instant::now();
             let Ok(id) = self.roster.next_resync(self.engine.needs_resync(), now) else { return };
             self.state.tallies.resyncs += 1;
-            if self.list(id) {
-                self.roster.followed(id);
-            }
+            self.list(id);
             let end = Instant::now();
             self.roster.resynced(id, end, end - now);
         }
@@ -394,28 +390,25 @@ impl Scanner {
         }
     }
 
-    /// Lists a namespace again; returns whether the listing succeeded.
-    fn list(&mut self, id: NetnsId) -> bool {
-        let Err(error) = self.engine.list(id, &mut self.state) else { return true };
+    /// Lists a namespace again, and records the outcome.
+    fn list(&mut self, id: NetnsId) {
+        let Err(error) = self.engine.list(id, &mut self.state) else { return self.roster.followed(id) };
         if id == self.state.host() {
-            self.try_again(
+            return self.try_again(
                 id,
                 Fault { kind: FaultKind::Namespace, subject: OWN.into(), error: format!("cannot list it: {error}") },
             );
-            return false;
         }
         if let Some(nsid) = self.unnamed.nsid(id) {
-            self.unnamed_failed(id, nsid, &error);
-            return false;
+            return self.unnamed_failed(id, nsid, &error);
         }
-        let Some(wanted) = self.wanted(id) else { return false };
+        let Some(wanted) = self.wanted(id) else { return };
         // The listing was incomplete, so the interfaces known so far are the better answer.
         if error.kind() != io::ErrorKind::InvalidData {
             self.engine.close(id);
             self.state.close(id);
         }
         self.open_failed(wanted, &error);
-        false
     }
 
     /// A namespace without a name cannot be listed, or only in part.
@@ -482,9 +475,7 @@ impl Scanner {
 
     fn list_all(&mut self, namespaces: Vec<NetnsId>) {
         for id in namespaces {
-            if self.list(id) {
-                self.roster.followed(id);
-            }
+            self.list(id);
         }
     }
 
