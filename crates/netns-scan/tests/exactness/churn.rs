@@ -1,13 +1,12 @@
-use std::collections::VecDeque;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use iface_core::EventKind;
-use netns_testbed::{Footprint, Netns, NetnsDir, Rtnl, Test, Veth, tests};
+use netns_testbed::{Footprint, NetnsDir, Rtnl, Test, Veth, tests};
 use nix::unistd::gettid;
 
+use crate::pods;
 use crate::subject::{EXACT, Subject, add_all, assert_exact};
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
@@ -54,17 +53,12 @@ fn churn(subject: Subject, alive: usize) {
     let before = Footprint::now();
     let churn = |dir: &NetnsDir| {
         let outside = Rtnl::new();
-        let mut window: VecDeque<Netns> = VecDeque::new();
-        for n in 0..500 {
-            let pod = dir.add(&format!("pod{n}"));
+        pods::churn(alive, |number| {
+            let pod = dir.add(&format!("pod{number}"));
             // The veth goes with its namespace.
-            outside.add_veth(&format!("host{n}"), "eth0", Some(pod.path()));
-            window.push_back(pod);
-            if window.len() > alive {
-                drop(window.pop_front());
-            }
-        }
-        window
+            outside.add_veth(&format!("host{number}"), "eth0", Some(pod.path()));
+            pod
+        })
     };
     let dir = NetnsDir::standard();
     let (begin, begun) = std::sync::mpsc::sync_channel::<()>(0);
@@ -125,42 +119,15 @@ fn many_namespaces_at_once_are_exact(subject: Subject) {
 /// A veth made right after its namespace is added once, and not deleted meanwhile.
 fn an_immediate_veth_is_added_once(subject: Subject) {
     let dir = NetnsDir::standard();
-    let mut observer = subject.synced();
-    let made: Vec<_> = (0..150)
-        .map(|n| {
-            let pod = dir.add(&format!("pod{n}"));
-            (Veth::up(&format!("host{n}"), &pod, "eth0"), pod)
-        })
-        .collect();
-    observer.until("all are there", EXACT, |replay| replay.interfaces().count() == 451);
-    assert_exact(&mut observer, made.iter().map(|(_, pod)| pod));
-    for (veth, pod) in &made {
-        for (place, name) in [("host", veth.host()), (pod.name(), "eth0"), (pod.name(), "lo")] {
-            let story = observer.replay().story(place, name);
-            let count = |kind| story.iter().filter(|one| **one == kind).count();
-            assert_eq!((count(EventKind::Added), count(EventKind::Deleted)), (1, 0), "{place}/{name}: {story:?}");
-        }
-    }
-    made.into_iter().for_each(|(veth, _)| veth.leave());
+    pods::assert_added_once(&mut subject.synced(), |number| dir.add(&format!("pod{number}")));
 }
 
-/// A script restarts a lab: one name, deleted and made again with other links each time. Inode and
-/// nsid of the namespace are often the ones of its predecessor.
+/// A script restarts a lab: one name, deleted and made again with other links each time.
 fn one_name_again_and_again(subject: Subject) {
     let dir = NetnsDir::standard();
     let mut observer = subject.synced();
     for round in 0..6 {
-        let mut last = None;
-        for cycle in 0..4 {
-            drop(last.take());
-            observer.read_for(Duration::from_millis(30));
-            let pod = dir.add("pod");
-            let rtnl = pod.rtnl();
-            rtnl.add_link("bridge", &format!("a{round}-{cycle}"));
-            Rtnl::new().add_veth(&format!("host{round}-{cycle}"), "eth0", Some(pod.path()));
-            rtnl.add_link("bridge", &format!("b{round}-{cycle}"));
-            last = Some(pod);
-        }
+        let last = pods::made_again(&mut observer, round, || dir.add("pod"));
         // The kernel ends the others one after another.
         observer.until("the last alone is left", EXACT, |replay| {
             replay.find("pod", &format!("b{round}-3")).is_some()

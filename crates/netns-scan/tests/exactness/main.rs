@@ -11,6 +11,7 @@ mod identity;
 mod lifetime;
 mod links;
 mod model;
+mod pods;
 mod subject;
 mod unnamed;
 

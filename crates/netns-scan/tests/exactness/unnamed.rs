@@ -1,6 +1,5 @@
 //! Namespaces without a name, found by their nsid.
 
-use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use netns_scan::EngineChoice::{Nsid, Setns};
 use netns_scan::FaultKind;
 use netns_testbed::{Footprint, Netns, NetnsDir, Replay, Rtnl, Test, Veth, tests};
 
+use crate::pods;
 use crate::subject::{EXACT, Subject, assert_exact, stands, told};
 
 const WATCHER: [Subject; 1] = [Subject::Watcher(Nsid)];
@@ -74,18 +74,8 @@ fn churn(subject: Subject, alive: usize) {
     let first = pod(1000);
     let mut observer = subject.synced();
     let running = Footprint::now();
-    let churn = || {
-        let mut window: VecDeque<Netns> = VecDeque::new();
-        for number in 0..500 {
-            window.push_back(pod(number));
-            if window.len() > alive {
-                drop(window.pop_front());
-            }
-        }
-        window
-    };
     let window = thread::scope(|scope| {
-        let churner = scope.spawn(churn);
+        let churner = scope.spawn(|| pods::churn(alive, pod));
         while !churner.is_finished() {
             observer.read_for(Duration::from_millis(10));
         }
@@ -99,21 +89,10 @@ fn churn(subject: Subject, alive: usize) {
     running.restored_within(EXACT);
 }
 
-/// Inode and nsid of a namespace are often the ones of its predecessor.
 fn one_nsid_again_and_again(subject: Subject) {
     let mut observer = subject.synced();
     for round in 0..6 {
-        let mut last = None;
-        for cycle in 0..4 {
-            drop(last.take());
-            observer.read_for(Duration::from_millis(30));
-            let pod = Netns::unnamed();
-            let rtnl = pod.rtnl();
-            rtnl.add_link("bridge", &format!("a{round}-{cycle}"));
-            Rtnl::new().add_veth(&format!("host{round}-{cycle}"), "eth0", Some(pod.path()));
-            rtnl.add_link("bridge", &format!("b{round}-{cycle}"));
-            last = Some(pod);
-        }
+        let last = pods::made_again(&mut observer, round, Netns::unnamed);
         observer.until("the others are gone", Duration::from_secs(10), |replay| replay.interfaces().count() == 6);
         assert_exact(&mut observer, &last);
         drop(last);
@@ -123,24 +102,7 @@ fn one_nsid_again_and_again(subject: Subject) {
 
 /// Each link of an unnamed namespace is added once, and not deleted meanwhile.
 fn a_new_link_is_added_once(subject: Subject) {
-    let mut observer = subject.synced();
-    let pods: Vec<_> = (0..150)
-        .map(|n| {
-            let pod = Netns::unnamed();
-            (Veth::up(&format!("host{n}"), &pod, "eth0"), pod)
-        })
-        .collect();
-    observer.until("all are there", EXACT, |replay| replay.interfaces().count() == 1 + 150 * 3);
-    assert_exact(&mut observer, pods.iter().map(|(_, pod)| pod));
-    for (veth, pod) in &pods {
-        let place = pod.place();
-        for (place, name) in [("host", veth.host()), (&place, "eth0"), (&place, "lo")] {
-            let story = observer.replay().story(place, name);
-            let count = |kind| story.iter().filter(|one| **one == kind).count();
-            assert_eq!((count(EventKind::Added), count(EventKind::Deleted)), (1, 0), "{place}/{name}: {story:?}");
-        }
-    }
-    pods.into_iter().for_each(|(veth, _)| veth.leave());
+    pods::assert_added_once(&mut subject.synced(), |_| Netns::unnamed());
 }
 
 /// A router namespace behind a namespace behind the host's, with no link to the host's.
