@@ -28,32 +28,52 @@ impl Receiver {
 /// Bytes by pod uid and direction.
 pub(crate) type Bytes = BTreeMap<(String, String), u64>;
 
-/// Where in the receiver's text a line is.
+/// A place in the receiver's text: the last line of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) uid: Option<String>,
+    pub(crate) metric: String,
+    pub(crate) direction: String,
+    pub(crate) start: String,
+}
+
+impl Place {
+    /// Takes the next line; returns the text of a value.
+    pub(crate) fn take<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+        let line = line.trim();
+        let text = |key: &str| line.strip_prefix(key).map(|rest| rest.trim_end_matches(')'));
+        if line.starts_with("Resource attributes") {
+            self.uid = None;
+        } else if let Some(uid) = text("-> k8s.pod.uid: Str(") {
+            self.uid = Some(uid.to_owned());
+        } else if let Some(metric) = text("-> Name: ") {
+            metric.clone_into(&mut self.metric);
+        } else if let Some(direction) = text("-> network.io.direction: Str(") {
+            direction.clone_into(&mut self.direction);
+        } else if let Some(start) = text("StartTimestamp: ") {
+            start.clone_into(&mut self.start);
+        } else {
+            return text("Value: ");
+        }
+        None
+    }
+}
+
+/// Bytes of pods, and the place of the next line.
 #[derive(Default)]
 struct Reading {
-    uid: Option<String>,
-    metric: String,
-    direction: String,
+    place: Place,
     bytes: Bytes,
 }
 
 impl Reading {
     /// Whether the line is a value.
     fn take(&mut self, line: &str) -> bool {
-        let line = line.trim();
-        let text = |key: &str| line.strip_prefix(key).map(|rest| rest.trim_end_matches(')').to_owned());
-        if line.starts_with("Resource attributes") {
-            self.uid = None;
-        } else if let Some(uid) = text("-> k8s.pod.uid: Str(") {
-            self.uid = Some(uid);
-        } else if let Some(metric) = text("-> Name: ") {
-            self.metric = metric;
-        } else if let Some(direction) = text("-> network.io.direction: Str(") {
-            self.direction = direction;
-        } else if let (Some(value), Some(uid), "k8s.pod.network.io") = (text("Value: "), &self.uid, &*self.metric) {
-            self.bytes.insert((uid.clone(), self.direction.clone()), value.parse().unwrap());
-            return true;
-        }
-        false
+        let value = self.place.take(line);
+        let (Some(value), Some(uid), "k8s.pod.network.io") = (value, &self.place.uid, &*self.place.metric) else {
+            return false;
+        };
+        self.bytes.insert((uid.clone(), self.place.direction.clone()), value.parse().unwrap());
+        true
     }
 }

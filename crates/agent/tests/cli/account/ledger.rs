@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use netns_testbed::Rotel;
 
+use crate::receiver::Place;
+
 /// Meaning of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Temporality {
@@ -22,16 +24,12 @@ type Series = (String, String, String);
 pub(crate) struct Ledger {
     temporality: Temporality,
     packets: BTreeMap<Series, u64>,
-    uid: Option<String>,
-    metric: String,
-    direction: String,
-    start: String,
+    place: Place,
 }
 
 impl Ledger {
     pub(crate) fn new(temporality: Temporality) -> Self {
-        let text = String::new;
-        Self { temporality, packets: BTreeMap::new(), uid: None, metric: text(), direction: text(), start: text() }
+        Self { temporality, packets: BTreeMap::new(), place: Place::default() }
     }
 
     /// Packets received and transmitted by a pod.
@@ -70,29 +68,16 @@ impl Ledger {
     }
 
     fn take(&mut self, line: &str) {
-        let line = line.trim();
-        let text = |key: &str| line.strip_prefix(key).map(|rest| rest.trim_end_matches(')').to_owned());
-        if line.starts_with("Resource attributes") {
-            self.uid = None;
-        } else if let Some(uid) = text("-> k8s.pod.uid: Str(") {
-            self.uid = Some(uid);
-        } else if let Some(metric) = text("-> Name: ") {
-            self.metric = metric;
-        } else if let Some(direction) = text("-> network.io.direction: Str(") {
-            self.direction = direction;
-        } else if let Some(start) = text("StartTimestamp: ") {
-            self.start = start;
-        } else if let (Some(value), Some(uid), "k8s.pod.network.packet.count") =
-            (text("Value: "), &self.uid, &*self.metric)
-        {
-            // A point without a value ends a series.
-            let Ok(value) = value.parse::<u64>() else { return };
-            let start = if self.temporality == Temporality::Totals { self.start.clone() } else { String::new() };
-            let packets = self.packets.entry((uid.clone(), self.direction.clone(), start)).or_default();
-            match self.temporality {
-                Temporality::Totals => *packets = value.max(*packets),
-                Temporality::Differences => *packets += value,
-            }
+        let value = self.place.take(line);
+        let Place { uid, metric, direction, start } = &self.place;
+        let (Some(value), Some(uid), "k8s.pod.network.packet.count") = (value, uid, &**metric) else { return };
+        // A point without a value ends a series.
+        let Ok(value) = value.parse::<u64>() else { return };
+        let start = if self.temporality == Temporality::Totals { start.clone() } else { String::new() };
+        let packets = self.packets.entry((uid.clone(), direction.clone(), start)).or_default();
+        match self.temporality {
+            Temporality::Totals => *packets = value.max(*packets),
+            Temporality::Differences => *packets += value,
         }
     }
 }
