@@ -10,6 +10,7 @@ import { bytes, rate as perSecond } from "./format";
 import { DEVICE, type Edge, inView, layout, type Placed, ROW } from "./layout";
 import type { Links } from "./links";
 import type { Rates } from "./rates";
+import { useView } from "./view";
 
 /** Colours of networks in the style sheet. */
 const COLOURS = 8;
@@ -86,25 +87,10 @@ function Arrow({ sign, word }: { sign: string; word: string }) {
 }
 
 export function Picture({ shown, links, rates, networks, selected, select }: Props) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 800, width: 1000 });
+  const [scroller, view] = useView();
   const [focused, setFocused] = useState<number | null>(null);
   const wantsFocus = useRef<number | null>(null);
   const picture = useMemo(() => layout(shown, links), [shown, links]);
-
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (!element) return;
-    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight, width: element.clientWidth });
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    element.addEventListener("scroll", measure, { passive: true });
-    measure();
-    return () => {
-      observer.disconnect();
-      element.removeEventListener("scroll", measure);
-    };
-  }, []);
 
   const columns = columnsFor(picture.steps, view.width);
   const [top, bottom] = [view.top - AROUND, view.top + view.height + AROUND];

@@ -1,11 +1,12 @@
 // The table: the same interfaces as the picture, one row each.
 
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 
 import { type Interface, ownerText, place } from "./api";
 import { StateSign } from "./dot";
 import { bytes, rate as perSecond } from "./format";
 import type { Rate, Rates } from "./rates";
+import { useView } from "./view";
 
 const ROW = 30;
 /** Rows above and below the visible ones that are drawn as well. */
@@ -40,22 +41,8 @@ export interface Props {
 }
 
 export function Table({ shown, rates, selected, select, tick }: Props) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 800 });
+  const [scroller, view] = useView();
   const [order, setOrder] = useState({ column: 1, isReversed: false });
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (!element) return;
-    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    element.addEventListener("scroll", measure, { passive: true });
-    measure();
-    return () => {
-      observer.disconnect();
-      element.removeEventListener("scroll", measure);
-    };
-  }, []);
 
   const sorted = useMemo(() => sort(shown, rates, order), [shown, order, COLUMNS[order.column]?.value ? tick : 0]);
   const first = Math.max(0, Math.floor(view.top / ROW) - AROUND);
