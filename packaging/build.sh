@@ -3,8 +3,8 @@
 #
 #   packaging/build.sh OUT [BINARY]     default: target/release/netns-agent
 #
-# OUT gets an archive (program, man page, completions, systemd unit), the chart, and SHA256SUMS; also a .deb and a .rpm if
-# cargo-deb and cargo-generate-rpm are installed (tests/tools.sh packages). The same input makes the same bytes: times come
+# OUT gets an archive (program, man page, completions, systemd unit), the chart, the kubectl plugin with its manifest for
+# krew, and SHA256SUMS; also a .deb and a .rpm if cargo-deb and cargo-generate-rpm are installed (tests/tools.sh packages). The same input makes the same bytes: times come
 # from SOURCE_DATE_EPOCH, by default the time of the last commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,11 +34,18 @@ archive() {
 archive "$out/netns-agent-$version-$(uname -m)-linux.tar.gz" --transform "s,^$staged,netns-agent-$version," "$staged"
 # helm package writes the current time; the same entries in an archive of our own install just as well.
 archive "$out/netns-agent-chart-$version.tgz" --exclude=ci -C charts netns-agent
+plugin=target/package-plugin
+rm -rf "$plugin"
+mkdir -p "$plugin"
+cp deploy/kubectl-netns deploy/kubectl_complete-netns LICENSE "$plugin/"
+archive "$out/kubectl-netns-$version.tar.gz" --transform "s,^$plugin,kubectl-netns-$version," "$plugin"
+sum=$(sha256sum "$out/kubectl-netns-$version.tar.gz")
+sed "/^#/d; s/VERSION/$version/g; s/SHA256/${sum%% *}/" packaging/krew.yaml >"$out/netns.yaml"
 if command -v cargo-deb >/dev/null; then
   cargo deb --quiet --no-build --no-strip -p netns-agent --output "$out/" >/dev/null
 fi
 if command -v cargo-generate-rpm >/dev/null; then
   cargo generate-rpm -p crates/agent --payload-compress gzip --source-date "$SOURCE_DATE_EPOCH" --output "$out/" >/dev/null
 fi
-(cd "$out" && rm -f SHA256SUMS && sha256sum ./*netns-agent* >SHA256SUMS)
+(cd "$out" && rm -f SHA256SUMS && sha256sum ./*netns* >SHA256SUMS)
 cat "$out/SHA256SUMS"

@@ -10,6 +10,8 @@ import json, os, pathlib, re, shlex, shutil, subprocess, sys, tempfile, unittest
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/chart"))
+from plugin import Plugin  # noqa: E402, F401: unittest finds the class in this module
 CHART = ROOT / "charts/netns-agent"
 MANIFEST = ROOT / "deploy/manifests/netns-agent.yaml"
 README = CHART / "README.md"
@@ -655,98 +657,6 @@ class Deploy(unittest.TestCase):
         made = list(yaml.safe_load_all(done.stdout))
         self.assertEqual(container(made)["image"], f"registry.example/netns-agent@{digest}")
         self.assertEqual({d["kind"] for d in made}, {d["kind"] for d in yaml.safe_load_all(MANIFEST.read_text())})
-
-
-# Records its arguments and replies like a cluster of two nodes; lookup fails on the second node.
-KUBECTL = """#!/bin/sh
-printf '<%s>' "$@" >>"$ASKED"; echo >>"$ASKED"
-case "$*" in
-*spec.nodeName=n1*) echo n1 agents a1 ;;
-*spec.nodeName=*) ;;
-*"get pods"*) printf 'n2 agents a2\\nn1 agents a1\\n' ;;
-*exec*a2*lookup*) echo "no such interface" >&2; exit 1 ;;
-*port-forward*a1*) echo "Forwarding from 127.0.0.1:40123 -> 9465" ;;
-*exec*watch*hang*) echo started; exec sleep 1000 ;;
-*exec*a1*) echo "answer 1" ;;
-*exec*a2*) echo "answer 2" ;;
-esac
-"""
-
-
-class Plugin(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        (self.folder / "kubectl").write_text(KUBECTL)
-        (self.folder / "kubectl").chmod(0o755)
-        self.environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "ASKED": str(self.folder / "asked")}
-
-    def call(self, *args):
-        plugin = [str(ROOT / "deploy/kubectl-netns"), *args]
-        return subprocess.run(plugin, env=self.environment, capture_output=True, text=True, timeout=60)
-
-    def asked(self):
-        return (self.folder / "asked").read_text()
-
-    def test_only_tables_have_node_headings(self):
-        """Output for programs (json, yaml, name) has no headings."""
-        for args in (["list"], ["list", "-o", "wide"], ["list", "-owide"], ["list", "--output=table"], ["doctor"]):
-            with self.subTest(args):
-                self.assertEqual(self.call(*args).stdout, "# node n1\nanswer 1\n# node n2\nanswer 2\n")
-        for args in (["list", "-o", "json"], ["list", "-ojson"], ["list", "-o=name"], ["list", "--output", "yaml"]):
-            with self.subTest(args):
-                self.assertEqual(self.call(*args).stdout, "answer 1\nanswer 2\n")
-
-    def test_agent_flags_are_passed_unchanged(self):
-        """Flags of the plugin do not reach the agent."""
-        done = self.call("list", "--agent-namespace", "agents", "--context=my cluster", "-n", "a b", "--node", "n1", "-o", "name", "*")
-        self.assertEqual((done.returncode, done.stdout), (0, "answer 1\n"), done.stderr)
-        get, ask = self.asked().splitlines()
-        self.assertTrue(get.startswith("<--context=my cluster><get><pods><--namespace=agents>"), get)
-        self.assertIn("<--><netns-agent><list><-n><a b><-o><name><*>", ask)
-
-    def test_failing_node_is_named(self):
-        """The other nodes are printed, and the exit code is 1."""
-        done = self.call("lookup", "7")
-        self.assertEqual((done.returncode, done.stdout), (1, "# node n1\nanswer 1\n# node n2\n"))
-        self.assertEqual(done.stderr, "n2: no such interface\n")
-
-    def test_exit_codes_of_errors_and_help(self):
-        for args, code, said in (
-            (["list", "--node", "n9"], 1, "no running pod of n9"), (["lisst"], 2, "lisst is not"), (["list", "--node"], 2, "--node needs"),
-            (["top"], 2, "one of n1 n2"),
-        ):
-            with self.subTest(args):
-                done = self.call(*args)
-                self.assertEqual((done.returncode, said in done.stderr), (code, True), done.stderr)
-        self.assertIn("--agent-selector", self.call("--help").stdout)
-
-    def test_top_has_a_terminal(self):
-        self.assertEqual(self.call("top", "--node", "n1", "-n", "x").stdout, "answer 1\n")
-        self.assertIn("<exec><-it><-n><agents><a1><-c><netns-agent><--><netns-agent><top><-n><x>", self.asked())
-
-    def test_ui_forwards_a_port(self):
-        """ui prints the address that kubectl has chosen and opens a browser there."""
-        (self.folder / "browser").write_text('#!/bin/sh\necho "$1" >"$ASKED.opened"\n')
-        (self.folder / "browser").chmod(0o755)
-        self.environment["BROWSER"] = "browser"
-        done = self.call("ui", "--node", "n1", "--admin-port=9999")
-        self.assertEqual(done.stdout, "http://127.0.0.1:40123/ shows n1; Ctrl-C ends the connection\n", done.stderr)
-        self.assertIn("<port-forward><-n><agents><a1><:9999>", self.asked())
-        self.assertEqual(self.call("ui").returncode, 2)
-
-    def test_watch_prefixes_lines_and_stops(self):
-        """Each line has its node's name; after SIGTERM no child remains, and the process group survives."""
-        lines = self.call("watch").stdout.splitlines()
-        self.assertEqual(sorted(lines), ["n1: answer 1", "n2: answer 2"])
-        watching = subprocess.Popen([str(ROOT / "deploy/kubectl-netns"), "watch", "hang"], env=self.environment,
-                                    stdout=subprocess.PIPE, text=True)
-        self.assertEqual({watching.stdout.readline() for _ in range(2)}, {"n1: started\n", "n2: started\n"})
-        watching.terminate()  # the signal must not reach this process, which is in the same group
-        # End of file: no child of the plugin holds the pipe.
-        self.assertEqual(watching.communicate(timeout=30)[0], "")
-        self.assertEqual(watching.returncode, 143)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,20 @@ def kubectl_plugin_verbs():
     return re.search(r"^([a-z |]+)\) shift ;;", text, flags=re.M)[1].split(" | ")
 
 
+def fault_of_plugin(words):
+    """The fault in arguments of the kubectl plugin, or None: flags are those that the plugin completes, or the agent's."""
+    verb, rest = words[0], words[1:]
+    if verb not in kubectl_plugin_verbs():
+        return f"the plugin has no verb {verb}"
+    return fault_of_agent([verb, *(word for word in rest if word.split("=")[0] not in plugin_flags(verb))]) if verb != "ui" else None
+
+
+@cache
+def plugin_flags(verb):
+    plugin = ROOT / "deploy/kubectl-netns"
+    return set(subprocess.run([plugin, "__complete", verb, "--"], capture_output=True, text=True).stdout.split()) - {":4"}
+
+
 def fault_of_agent(words):
     """The fault in arguments of netns-agent according to its help, or None."""
     if not AGENT.is_file():
@@ -135,7 +149,7 @@ def fault_of(words):
     if program == "helm":
         return fault_of_helm(rest) or fault_of_tool(program, rest)
     if program == "kubectl" and rest[:1] == ["netns"]:
-        return None if rest[1] in kubectl_plugin_verbs() else f"the plugin has no verb {rest[1]}"
+        return fault_of_plugin(rest[1:])
     if program == "kubectl":
         inner = rest[rest.index("--") + 1 :] if "--" in rest else None
         return fault_of_tool(program, rest) or (fault_of(inner) if inner else None)
@@ -161,6 +175,7 @@ class Commands(unittest.TestCase):
             "tests/rum.sh",
             "helm install a charts/netns-agent --set otlp.endpiont=x",
             "kubectl netns lsit",
+            "kubectl netns list --nod worker-1",
             "kubectl lable namespace a b=c",
             "kubectl rollout status ds/a --no-such-flag",
             "helm unistall a",
@@ -170,6 +185,16 @@ class Commands(unittest.TestCase):
         ]:
             with self.subTest(command=command):
                 self.assertIsNotNone(fault_of(shlex.split(command)))
+
+
+class Plugin(unittest.TestCase):
+    def test_completed_flags_exist(self):
+        """Every flag that the plugin completes is one of its own, which its help names, or the agent's."""
+        plugin = subprocess.run([ROOT / "deploy/kubectl-netns", "--help"], capture_output=True, text=True).stdout
+        for verb in kubectl_plugin_verbs():
+            for flag in plugin_flags(verb):
+                with self.subTest(verb=verb, flag=flag):
+                    self.assertTrue(re.search(rf"{flag}\b", plugin) or fault_of_agent([verb, flag]) is None)
 
 
 class Links(unittest.TestCase):

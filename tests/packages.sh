@@ -26,6 +26,11 @@ bash -n "$work/netns-agent-$version/netns-agent.bash"
 for helm in helm helm3; do
   "$helm" template x "$work/first/netns-agent-chart-$version.tgz" | grep -q '^kind: DaemonSet' || fail "$helm does not render the packaged chart"
 done
+tar -C "$work" -xzf "$work/first/kubectl-netns-$version.tar.gz"
+for file in kubectl-netns kubectl_complete-netns; do [ -x "$work/kubectl-netns-$version/$file" ] || fail "$file is missing from the plugin's archive"; done
+sum=$(sha256sum "$work/first/kubectl-netns-$version.tar.gz")
+grep -qx "      sha256: ${sum%% *}" "$work/first/netns.yaml" || fail "the manifest for krew names another archive"
+grep -q "/v$version/kubectl-netns-$version.tar.gz$" "$work/first/netns.yaml" || fail "the manifest for krew names another version"
 deb=$(compgen -G "$work/first/*.deb" || true)
 if [ "$deb" ]; then
   dpkg-deb --contents "$deb" >"$work/contents"

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use iface_core::{IfName, Lower, LowerPlace, Place};
 
 use super::select::Selectors;
-use super::table::{Cell, Colour, Column, render};
+use super::table::{Cell, Colour, Column, render, tabs};
 use super::terminal::Terminal;
 use super::{tell, tell_unseen};
 use crate::config::Config;
@@ -42,6 +42,8 @@ enum Format {
     Yaml,
     /// NETNS/NAME, one per line.
     Name,
+    /// All fields with tabs between them; read the columns by heading.
+    Tsv,
 }
 
 /// Prints all selected interfaces to `out`.
@@ -72,7 +74,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
 fn print(args: &Args, interfaces: &[Arc<Interface>], out: &mut impl Write) -> anyhow::Result<()> {
     match args.output {
         Format::Table => table(&NARROW, interfaces, args, out),
-        Format::Wide => table(&WIDE, interfaces, args, out),
+        Format::Wide | Format::Tsv => table(&WIDE, interfaces, args, out),
         Format::Json => json(interfaces, out),
         Format::Yaml => {
             let views: Vec<_> = interfaces.iter().map(|interface| InterfaceView::from(&**interface)).collect();
@@ -153,7 +155,11 @@ fn table(
     let rows: Vec<Vec<_>> =
         interfaces.iter().map(|interface| columns.iter().map(|(_, field)| field(interface)).collect()).collect();
     let columns: Vec<_> = columns.iter().map(|(column, _)| *column).collect();
-    Ok(out.write_all(render(&columns, &rows, layout).as_bytes())?)
+    let text = match args.output {
+        Format::Tsv => tabs(&columns, &rows, layout.headers),
+        _ => render(&columns, &rows, layout),
+    };
+    Ok(out.write_all(text.as_bytes())?)
 }
 
 fn netns(interface: &Interface) -> Cell {

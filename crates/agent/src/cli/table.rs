@@ -99,6 +99,15 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> String 
     lines.map(|cells| line(cells, &widths, layout.colour)).collect()
 }
 
+/// The table as lines of fields with tabs between them, each ended. A field has no tab, as a [`Cell`] is printable.
+#[must_use]
+pub fn tabs(columns: &[Column], rows: &[Vec<Cell>], headers: bool) -> String {
+    let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
+    let fields = |row: &Vec<Cell>| row.iter().map(|cell| &*cell.text).collect::<Vec<_>>().join("\t");
+    let lines = headers.then(|| headings.join("\t")).into_iter().chain(rows.iter().map(fields));
+    lines.map(|line| line + "\n").collect()
+}
+
 fn line(cells: &[Cell], widths: &[usize], colour: bool) -> String {
     let mut line = String::new();
     let mut gap = 0;
@@ -176,6 +185,13 @@ mod tests {
         let text = render(&COLUMNS, &rows, plain(None));
         assert_eq!(text.lines().count(), 2);
         assert!(text.contains(r"blue\u{1b}[2J") && text.contains(r"a\nb"), "{text}");
+    }
+
+    #[test]
+    fn tabs_only_part_fields() {
+        let rows = [row(["host", "et\th0", "-"]), row(["blue", "eth1", "→ default/web-0"])];
+        assert_eq!(tabs(&COLUMNS, &rows, true), "NETNS\tNAME\tPOD\nhost\tet\\th0\t-\nblue\teth1\t→ default/web-0\n");
+        assert_eq!(tabs(&COLUMNS, &rows[..1], false), "host\tet\\th0\t-\n");
     }
 
     #[test]

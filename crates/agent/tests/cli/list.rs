@@ -61,6 +61,12 @@ fn tables_are_whole_in_pipes() {
     let whole = [scene.pods[0].netns.name(), "cni-cache", "10.244.0.5/24", "host/veth0"];
     assert!(wide.lines().any(|line| whole.iter().all(|part| line.contains(part))), "{wide}");
     assert!(!wide.contains("NETNS "), "{wide}");
+    // The kubectl plugin merges these lines by heading.
+    let tsv = stdout(&["list", "--cni-cache-dir", &cni, "-o", "tsv"]);
+    let headings: Vec<_> = tsv.lines().next().unwrap().split('\t').collect();
+    let plugin = ["NETNS", "INTERFACE", "STATE", "MAC", "POD", "NETWORK"];
+    assert!(plugin.iter().all(|heading| headings.contains(heading)), "{tsv}");
+    assert!(tsv.lines().all(|line| line.split('\t').count() == headings.len()), "{tsv}");
     let yaml = stdout(&["list", "--cni-cache-dir", &cni, "-o", "yaml"]);
     assert!(
         ["web-0", "0a:58:0a:f4:00:05"]
