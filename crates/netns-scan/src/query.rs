@@ -11,7 +11,7 @@ use crate::discovery::nsfs::{Found, look};
 use crate::engine::netns_thread::Enter;
 use crate::netlink::dump::{Change, Dump, DumpedLink};
 use crate::netlink::message::{Body, Request};
-use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, RouteSocket};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, Route, RouteSocket};
 
 /// Attempts of a dump that concurrent changes interrupt.
 const ATTEMPTS: usize = 64;

@@ -1,5 +1,6 @@
 //! Engines that reach into other namespaces, behind one trait.
 
+pub(crate) mod learned;
 pub(crate) mod netns_thread;
 mod nsid;
 mod setns;
@@ -10,38 +11,30 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use iface_core::{NetnsId, NsFile};
+use iface_core::{Counters, NetnsId, NsFile};
 
+use self::learned::{Learned, ListError};
 pub(crate) use self::nsid::NsidEngine;
 pub(crate) use self::setns::SetnsEngine;
 use crate::netlink::socket::RequestError;
-use crate::state::State;
-use crate::{EngineChoice, EngineKind, Error, Reading};
+use crate::state::{Counted, State};
+use crate::{EngineChoice, EngineKind, Error};
 
-/// Namespaces in, changes of their links and addresses out.
+/// Namespaces in, findings about their links and addresses out.
 ///
-/// Nothing here waits: the kernel replies inside the call.
+/// Nothing here waits: the kernel replies inside the call. `known` is the state with every earlier
+/// finding applied.
 pub(crate) trait Engine: Send {
-    /// Readable when [`read`](Self::read) has something to take in.
+    /// Readable when [`read`](Self::read) has something to receive.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Follows namespaces and adds their links to the state.
-    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Opened;
+    /// Follows namespaces and lists their links.
+    fn open(&mut self, wanted: Vec<Wanted>, known: &State) -> Opened;
 
-    /// Follows namespaces without a name by their nsids and adds their links to the state; returns the
-    /// namespaces that failed, usually as they are being destroyed.
-    fn open_unnamed(&mut self, _wanted: Vec<(NetnsId, i32)>, _state: &mut State) -> Vec<(NetnsId, io::Error)> {
-        Vec::new()
-    }
-
-    /// Takes nsids of namespaces that are not followed. A namespace may be dead by now.
-    fn take_unclaimed(&mut self) -> BTreeSet<i32> {
-        BTreeSet::new()
-    }
-
-    /// Returns whether [`take_unclaimed`](Self::take_unclaimed) has nsids to return.
-    fn has_unclaimed(&self) -> bool {
-        false
+    /// Follows namespaces without a name by their nsids and lists their links; returns the
+    /// namespaces that failed as well, usually as they are being destroyed.
+    fn open_unnamed(&mut self, _wanted: Vec<(NetnsId, i32)>, _known: &State) -> (Learned, Vec<(NetnsId, ListError)>) {
+        (Learned::default(), Vec::new())
     }
 
     /// Returns whether a followed namespace has this nsid.
@@ -50,17 +43,23 @@ pub(crate) trait Engine: Send {
     }
 
     /// Compares the nsids with the kernel's list, without a notification.
-    fn look_for_unnamed(&mut self) {}
+    fn look_for_unnamed(&mut self) -> Learned {
+        Learned::default()
+    }
 
     /// Closes a namespace; returns the nsid that belongs to the namespace as long as it lives.
     fn close(&mut self, id: NetnsId) -> Option<i32>;
 
-    /// Receives notifications; returns the namespaces that the kernel reports as deleted.
-    fn read(&mut self, state: &mut State) -> Vec<NetnsId>;
+    /// Receives some notifications. [`fd`](Self::fd) stays readable while others are queued.
+    fn read(&mut self, known: &State) -> Learned;
 
-    /// Returns whether [`read`](Self::read) has dead namespaces to return already.
-    fn has_dead(&self) -> bool {
-        false
+    /// Receives every queued notification that may be about a namespace.
+    fn read_all(&mut self, id: NetnsId, known: &State) -> Learned;
+
+    /// Looks for peers whose namespace no message tells, once the findings about both ends are applied;
+    /// `None` where no peer is missing.
+    fn place_peers(&mut self, _known: &State) -> Option<Learned> {
+        None
     }
 
     /// Returns whether the path still leads to the namespace followed under this identity.
@@ -77,25 +76,27 @@ pub(crate) trait Engine: Send {
     /// Namespaces with lost notifications, until the next dump.
     fn needs_resync(&self) -> &BTreeSet<NetnsId>;
 
-    /// Dumps a namespace again, compares, and applies the differences to the state.
-    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()>;
+    /// Dumps a namespace again.
+    fn list(&mut self, id: NetnsId, known: &State) -> (Learned, Result<(), ListError>);
 
     /// Requests the peer of a link without a peer in its first notification.
-    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State);
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, known: &State) -> Learned;
 
     /// Reads the last counters of the links of a namespace whose name is gone, before [`close`](Self::close):
     /// from the namespace as long as it lives, else from the peers of its links.
-    fn read_last(&mut self, id: NetnsId, state: &mut State);
+    fn read_last(&mut self, id: NetnsId, counted: Counted, known: &State) -> Learned;
 
-    /// Reads the counters of a namespace's links. A deleted namespace is not an error: the result is empty.
-    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>);
+    /// Reads the counters of a namespace's links by ifindex, without those whose ifindex may have become
+    /// another link's meanwhile, given the findings. A deleted namespace is not an error: the result is empty.
+    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>);
 }
 
 /// Result of [`Engine::open`].
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
+    pub(crate) learned: Learned,
     /// Namespaces that cannot be followed.
-    pub(crate) failed: Vec<(Wanted, io::Error)>,
+    pub(crate) failed: Vec<(Wanted, ListError)>,
     /// Namespaces that are followed without a name already, each with the identity of then. From now on
     /// the namespace counts as one with a name.
     pub(crate) known: Vec<(NetnsId, NetnsId)>,
@@ -119,11 +120,11 @@ const ATTEMPTS: usize = 8;
 const ATTEMPTS_TIME: Duration = Duration::from_millis(20);
 
 /// Attempts until nothing interrupts, as long as the turn lasts.
-fn uninterrupted(mut attempt: impl FnMut() -> Result<(), RequestError>) -> Result<(), RequestError> {
+fn uninterrupted(mut attempt: impl FnMut() -> Result<(), ListError>) -> Result<(), ListError> {
     let start = Instant::now();
     for _ in 1..ATTEMPTS {
         match attempt() {
-            Err(RequestError::Incomplete(_)) if start.elapsed() < ATTEMPTS_TIME => {}
+            Err(ListError::Interrupted(_)) if start.elapsed() < ATTEMPTS_TIME => {}
             result => return result,
         }
     }
@@ -137,15 +138,6 @@ fn most_queued(receive_buffer: usize) -> usize {
     (receive_buffer.saturating_mul(2) / SMALLEST).max(TURN)
 }
 
-/// Error of an incomplete dump of a namespace, of the kind `InvalidData`.
-fn incomplete() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the kernel's list of links is incomplete; a link with many alternative names ends the list early \
-         (remove names with `ip link property del`)",
-    )
-}
-
 /// Datagrams read from one socket before other work.
 const TURN: usize = 256;
 
@@ -154,6 +146,8 @@ pub(crate) struct Chosen {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) kind: EngineKind,
     pub(crate) reason: String,
+    /// Findings about the host's namespace.
+    pub(crate) learned: Learned,
 }
 
 /// Properties of the sockets.
@@ -167,20 +161,20 @@ pub(crate) struct Sockets {
     pub(crate) receive_buffer: usize,
 }
 
-/// Takes the engine asked for, or the best there is, with the host's namespace already listed.
-pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) -> Result<Chosen, Error> {
+/// Takes the engine asked for, or the best there is, with the host's namespace listed.
+pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, known: &State) -> Result<Chosen, Error> {
     let why_not_nsid = match choice {
         EngineChoice::Setns => "setns was asked for".to_owned(),
-        EngineChoice::Auto | EngineChoice::Nsid => match NsidEngine::new(sockets, state) {
-            Ok(engine) => {
+        EngineChoice::Auto | EngineChoice::Nsid => match NsidEngine::new(sockets, known) {
+            Ok((engine, learned)) => {
                 let reason = "nsid: one socket for all notifications, nothing is entered or kept open".to_owned();
-                return Ok(Chosen { engine: Box::new(engine), kind: EngineKind::Nsid, reason });
+                return Ok(Chosen { engine: Box::new(engine), kind: EngineKind::Nsid, reason, learned });
             }
             Err(Unusable { why, .. }) if choice == EngineChoice::Auto => why,
             Err(Unusable { why, source }) => return Err(Error::Engine { engine: "nsid", why, source }),
         },
     };
-    let engine = SetnsEngine::new(sockets, state).map_err(|source| Error::Engine {
+    let (engine, learned) = SetnsEngine::new(sockets, known).map_err(|source| Error::Engine {
         engine: "setns",
         why: "cannot list the own namespace".into(),
         source,
@@ -188,7 +182,7 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
     let engine = Box::new(engine);
     if netns_thread::is_allowed() {
         let reason = format!("setns: each namespace is entered once for a socket of its own ({why_not_nsid})");
-        return Ok(Chosen { engine, kind: EngineKind::Setns, reason });
+        return Ok(Chosen { engine, kind: EngineKind::Setns, reason, learned });
     }
     let needs = "entering namespaces needs CAP_SYS_ADMIN";
     if choice == EngineChoice::Setns {
@@ -199,7 +193,7 @@ pub(crate) fn choose(choice: EngineChoice, sockets: Sockets, state: &mut State) 
         "only the own namespace can be seen: {why_not_nsid}, and {needs}; \
          add NET_ADMIN and NET_BROADCAST (best) or SYS_ADMIN, or run as root"
     );
-    Ok(Chosen { engine, kind: EngineKind::Own, reason })
+    Ok(Chosen { engine, kind: EngineKind::Own, reason, learned })
 }
 
 /// Reason that an engine does not work on this host.

@@ -12,15 +12,15 @@ use iface_core::{Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::asleep::Asleep;
-use self::connection::{Connection, Notifications, Unplaced, is_far};
-use super::{Engine, Opened, Sockets, TURN, Wanted, incomplete, most_queued, uninterrupted};
-use crate::Reading;
+use self::connection::{Connection, Notifications, Unplaced};
+use super::learned::{Finding, Learned, ListError};
+use super::{Engine, Opened, Sockets, TURN, Wanted, most_queued, uninterrupted};
 use crate::discovery::nsfs::{self, OWN};
 use crate::engine::netns_thread::Enter;
 use crate::netlink::dump::{Change, Dump};
-use crate::netlink::message::{Body, Link, Request, parse};
-use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, RouteSocket};
-use crate::state::State;
+use crate::netlink::message::{Body, Link, Pair, Request, parse};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, Route, RouteSocket};
+use crate::state::{Counted, LinkId, State};
 
 /// A socket in every namespace, opened by a thread that enters the namespace.
 ///
@@ -50,8 +50,8 @@ pub(crate) struct SetnsEngine {
 }
 
 impl SetnsEngine {
-    /// With the host's namespace open, and listed into the state.
-    pub(crate) fn new(sockets: Sockets, state: &mut State) -> io::Result<Self> {
+    /// With the host's namespace open and listed.
+    pub(crate) fn new(sockets: Sockets, known: &State) -> io::Result<(Self, Learned)> {
         let open: fn() -> io::Result<RouteSocket> = match sockets.notified {
             true => || RouteSocket::open(Groups::INTERFACES),
             false => || RouteSocket::open(Groups::NONE),
@@ -61,7 +61,7 @@ impl SetnsEngine {
             sockets,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             home: File::open(OWN)?,
-            host: state.host(),
+            host: known.host(),
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             asleep: BTreeMap::new(),
@@ -72,24 +72,35 @@ impl SetnsEngine {
             most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
         };
-        if let Some(file) = state.file(NetnsId::HOST) {
+        let mut learned = Learned::default();
+        if let Some(file) = known.file(NetnsId::HOST) {
             let host = Wanted { id: NetnsId::HOST, file, path: OWN.into(), is_mounted: true };
-            engine.connect(&host, open()?, state)?;
+            engine.connect(&host, open()?, known, &mut learned)?;
         }
-        Ok(engine)
+        Ok((engine, learned))
     }
 
-    fn connect(&mut self, wanted: &Wanted, socket: RouteSocket, state: &mut State) -> io::Result<()> {
+    fn connect(
+        &mut self,
+        wanted: &Wanted,
+        socket: RouteSocket,
+        known: &State,
+        learned: &mut Learned,
+    ) -> io::Result<()> {
         // A second socket would outlive the first one's close and keep the namespace alive.
         if self.tokens.contains_key(&wanted.id) || self.is_asleep(wanted.id) {
             return Ok(());
         }
         let id = wanted.id;
         self.insert(wanted.clone(), socket, None)?;
-        match self.list(id, state) {
+        match self.list_open(id, known, learned) {
             // The next listing reports the fault; until then a part is better than nothing.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = self.needs_resync.insert(id),
-            result => result.inspect_err(|_| _ = self.close(id))?,
+            Err(ListError::CutShort) => _ = self.needs_resync.insert(id),
+            Err(ListError::Failed(error)) => {
+                self.close(id);
+                return Err(error);
+            }
+            Err(ListError::Interrupted(_)) | Ok(()) => {}
         }
         Ok(())
     }
@@ -108,9 +119,9 @@ impl SetnsEngine {
         Ok(())
     }
 
-    /// Applies at most this number of datagrams of a socket, and after an overrun all: the kernel
+    /// Receives at most this number of datagrams of a socket, and after an overrun all: the kernel
     /// reports no further loss, and queues nothing, before the queue is empty.
-    fn drain(&mut self, token: u64, mut most: usize, state: &mut State) {
+    fn drain(&mut self, token: u64, mut most: usize, known: &State, learned: &mut Learned) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let mut notifications = Notifications::default();
         while most > 0 {
@@ -138,59 +149,32 @@ impl SetnsEngine {
                 }
             }
         }
-        self.take_in(token, notifications, state);
+        self.take_in(token, notifications, known, learned);
     }
 
-    /// Applies the notifications of a socket.
-    fn take_in(&mut self, token: u64, mut notifications: Notifications, state: &mut State) {
+    /// Adds the notifications of a socket to the findings.
+    fn take_in(&mut self, token: u64, mut notifications: Notifications, known: &State, learned: &mut Learned) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let far = |change: &Change| matches!(change, Change::Link(link) if is_far(link));
-        if notifications.changes.iter().any(far) {
+        let id = connection.wanted.id;
+        let is_far = |change: &Change| matches!(change, Change::Link(link) if link.is_far());
+        if notifications.changes.iter().any(is_far) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut notifications);
         }
-        state.tallies.malformed += notifications.malformed;
-        state.tallies.overruns += notifications.overruns;
+        learned.malformed += notifications.malformed;
+        learned.overruns += notifications.overruns;
         if notifications.overruns > 0 {
-            self.needs_resync.insert(connection.wanted.id);
+            self.needs_resync.insert(id);
         }
-        // Once is enough: a peer unknown now is found when the peer appears.
-        let far = notifications.changes.iter().filter_map(|change| match change {
-            Change::Link(link) if !state.has_pair(connection.wanted.id, link) => connection.unplaced(self.host, link),
-            _ => None,
-        });
-        self.unplaced.extend(far);
         for mut change in notifications.changes {
             if let Change::Link(link) = &mut change {
-                link.locate_lower(connection.host_nsid);
-            }
-            state.apply(connection.wanted.id, change, |link| connection.pair(self.host, link));
-        }
-    }
-
-    /// Finds peers in namespaces other than the host's.
-    ///
-    /// An nsid is valid only in the namespace that assigned the nsid, so each candidate
-    /// is compared in the assigning namespace. The peer may have moved since a notification or a dump,
-    /// so an end that no candidate fits is asked for.
-    fn place_pairs(&mut self, state: &mut State) {
-        while let Some(((id, ifindex), Unplaced { nsid: far, is_asked })) = self.unplaced.pop_first() {
-            for candidate in state.candidates(id, ifindex) {
-                let Some(file) = self.open_file(candidate) else { continue };
-                // Fails where the namespace is gone, and the loop ends.
-                _ = self.wake(id);
-                let Some(&token) = self.tokens.get(&id) else { break };
-                let Some(connection) = self.connections.get_mut(&token) else { break };
-                let mut notifications = Notifications::default();
-                let nsid = connection.nsid_of(&file, &mut self.buffer, &mut notifications);
-                drop(file);
-                if nsid == Some(far) {
-                    state.place_pair(id, ifindex, candidate);
+                let unplaced = connection.locate(self.host, link);
+                // Once is enough: a peer unknown now is found when the peer appears.
+                let claim = |pair: Option<Pair>| pair.map(|pair| pair.ifindex);
+                if claim(known.pair(id, link.ifindex)) != claim(link.pair) {
+                    self.unplaced.extend(unplaced);
                 }
-                self.take_in(token, notifications, state);
             }
-            if !is_asked {
-                state.doubt_unplaced(id, ifindex);
-            }
+            learned.change(known, id, change);
         }
     }
 
@@ -202,9 +186,25 @@ impl SetnsEngine {
         nsfs::open(&wanted.path, wanted.file).ok()
     }
 
+    /// Lists a namespace with an open socket.
+    fn list_open(&mut self, id: NetnsId, known: &State, learned: &mut Learned) -> Result<(), ListError> {
+        let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
+        // An overrun ends with an empty queue: an earlier dump could hide another overrun.
+        let result = uninterrupted(|| {
+            self.drain(token, self.most_queued, known, learned);
+            self.list_once(token, known, learned)
+        });
+        match result {
+            Err(ListError::Interrupted(_)) => _ = self.needs_resync.insert(id),
+            _ => _ = self.needs_resync.remove(&id),
+        }
+        result
+    }
+
     /// One attempt to list a namespace.
-    fn list_once(&mut self, token: u64, state: &mut State) -> Result<(), RequestError> {
+    fn list_once(&mut self, token: u64, known: &State, learned: &mut Learned) -> Result<(), ListError> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let id = connection.wanted.id;
         let mut dump = Dump::default();
         let (mut overrun, mut interrupted) = (false, None);
         for request in [Request::list_links(None), Request::list_addresses(None)] {
@@ -218,7 +218,7 @@ impl SetnsEngine {
                     Ok(Some(change)) if is_reply => dump.dumped(change),
                     Ok(Some(change)) => dump.notified(change),
                     Ok(None) => {}
-                    Err(_) => state.tallies.malformed += 1,
+                    Err(_) => learned.malformed += 1,
                 }
             });
             match result {
@@ -227,42 +227,54 @@ impl SetnsEngine {
             }
         }
         if overrun {
-            state.tallies.overruns += 1;
+            learned.overruns += 1;
             interrupted = Some(Incomplete::Overrun);
         }
         let mut later = Notifications::default();
-        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
-        // the link that ended the dump early.
-        let unlisted: Vec<u32> = state
-            .ids(connection.wanted.id)
-            .map(|(ifindex, _)| ifindex)
-            .filter(|ifindex| !dump.mentions(*ifindex))
-            .collect();
-        let mut exists = |ifindex| {
+        let mut listing = dump.settle(interrupted.is_none(), learned.ifindexes(known, id), |ifindex| {
             let request = Request::get_link(None, ifindex);
             !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
-        };
-        let is_complete = interrupted.is_none() && dump.is_complete() && !unlisted.into_iter().any(&mut exists);
-        let deleted = dump.deleted();
-        let mut listed = dump.finish();
-        if listed.iter().any(|listed| is_far(&listed.link)) {
+        });
+        if listing.links.iter().any(|listed| listed.link.is_far()) {
             connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
         }
-        listed.iter_mut().for_each(|listed| listed.link.locate_lower(connection.host_nsid));
-        self.unplaced.extend(listed.iter().filter_map(|listed| connection.unplaced(self.host, &listed.link)));
-        let pair = |link: &Link| connection.pair(self.host, link);
-        match is_complete {
-            true => state.replace(connection.wanted.id, &deleted, listed, pair),
-            false => state.merge(connection.wanted.id, &deleted, listed, pair),
-        }
+        self.unplaced
+            .extend(listing.links.iter_mut().filter_map(|listed| connection.locate(self.host, &mut listed.link)));
+        let is_complete = listing.is_complete;
+        learned.listing(known, id, listing);
         if later.overruns > 0 {
             interrupted = Some(Incomplete::Overrun);
         }
-        self.take_in(token, later, state);
+        self.take_in(token, later, known, learned);
         match interrupted {
-            Some(cause) => Err(RequestError::Incomplete(cause)),
+            Some(cause) => Err(ListError::Interrupted(cause)),
             None if is_complete => Ok(()),
-            None => Err(RequestError::Failed(incomplete())),
+            None => Err(ListError::CutShort),
+        }
+    }
+
+    /// Looks for the peer of one link.
+    ///
+    /// An nsid is valid only in the namespace that assigned the nsid, so each candidate
+    /// is compared in the assigning namespace. The peer may have moved since a notification or a dump,
+    /// so an end that no candidate fits is asked for.
+    fn place_peer(&mut self, (id, ifindex): LinkId, unplaced: Unplaced, known: &State, learned: &mut Learned) {
+        for candidate in known.candidates(id, ifindex) {
+            let Some(file) = self.open_file(candidate) else { continue };
+            // Fails where the namespace is gone, and the loop ends.
+            _ = self.wake(id);
+            let Some(&token) = self.tokens.get(&id) else { break };
+            let Some(connection) = self.connections.get_mut(&token) else { break };
+            let mut notifications = Notifications::default();
+            let nsid = connection.nsid_of(&file, &mut self.buffer, &mut notifications);
+            drop(file);
+            if nsid == Some(unplaced.nsid) {
+                learned.findings.push(Finding::Peer((id, ifindex), candidate));
+            }
+            self.take_in(token, notifications, known, learned);
+        }
+        if !unplaced.is_asked {
+            learned.findings.push(Finding::NoPeer((id, ifindex)));
         }
     }
 }
@@ -272,25 +284,25 @@ impl Engine for SetnsEngine {
         self.epoll.0.as_fd()
     }
 
-    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Opened {
+    fn open(&mut self, wanted: Vec<Wanted>, known: &State) -> Opened {
+        let mut opened = Opened::default();
         let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file)).collect();
         let results = match self.enter.run(targets) {
             Ok(results) => results,
             Err(error) => {
                 let again = || io::Error::new(error.kind(), error.to_string());
-                let failed = wanted.into_iter().map(|wanted| (wanted, again())).collect();
-                return Opened { failed, ..Opened::default() };
+                opened.failed = wanted.into_iter().map(|wanted| (wanted, again().into())).collect();
+                return opened;
             }
         };
-        let mut failed = Vec::new();
         for wanted in wanted {
-            if let Err(error) = results.next().and_then(|socket| self.connect(&wanted, socket, state)) {
-                failed.push((wanted, error));
+            let socket = results.next();
+            if let Err(error) = socket.and_then(|socket| self.connect(&wanted, socket, known, &mut opened.learned)) {
+                opened.failed.push((wanted, error.into()));
             }
         }
-        self.place_pairs(state);
         self.sleep();
-        Opened { failed, ..Opened::default() }
+        opened
     }
 
     fn close(&mut self, id: NetnsId) -> Option<i32> {
@@ -303,16 +315,37 @@ impl Engine for SetnsEngine {
         None
     }
 
-    fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
+    fn read(&mut self, known: &State) -> Learned {
+        let mut learned = Learned::default();
         let mut ready = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or_default();
         for event in &ready[..count] {
-            self.drain(event.data(), TURN, state);
+            self.drain(event.data(), TURN, known, &mut learned);
         }
-        self.place_pairs(state);
+        learned
+    }
+
+    fn read_all(&mut self, id: NetnsId, known: &State) -> Learned {
+        let mut learned = Learned::default();
+        // The last messages of the peers of deleted links may be in the host's queue.
+        for id in [id, self.host] {
+            if let Some(&token) = self.tokens.get(&id) {
+                self.drain(token, self.most_queued, known, &mut learned);
+            }
+        }
+        learned
+    }
+
+    fn place_peers(&mut self, known: &State) -> Option<Learned> {
+        if self.unplaced.is_empty() {
+            return None;
+        }
+        let mut learned = Learned::default();
+        for (link, unplaced) in std::mem::take(&mut self.unplaced) {
+            self.place_peer(link, unplaced, known, &mut learned);
+        }
         self.sleep();
-        // A socket keeps its namespace alive.
-        Vec::new()
+        Some(learned)
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
@@ -324,24 +357,11 @@ impl Engine for SetnsEngine {
         &self.needs_resync
     }
 
-    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
-        self.wake(id)?;
-        let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
-        // An overrun ends with an empty queue: an earlier dump could hide another overrun.
-        let result = uninterrupted(|| {
-            self.drain(token, self.most_queued, state);
-            self.list_once(token, state)
-        });
+    fn list(&mut self, id: NetnsId, known: &State) -> (Learned, Result<(), ListError>) {
+        let mut learned = Learned::default();
+        let listed = self.wake(id).map_err(ListError::from).and_then(|()| self.list_open(id, known, &mut learned));
         self.sleep();
-        match result {
-            Err(RequestError::Incomplete(_)) => _ = self.needs_resync.insert(id),
-            Err(RequestError::Failed(error)) => {
-                self.needs_resync.remove(&id);
-                return Err(error);
-            }
-            Ok(()) => _ = self.needs_resync.remove(&id),
-        }
-        Ok(())
+        (learned, listed)
     }
 
     fn rename(&mut self, wanted: &Wanted) {
@@ -352,12 +372,13 @@ impl Engine for SetnsEngine {
         if self.sockets.notified { self.asleep.keys().copied().collect() } else { Vec::new() }
     }
 
-    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, known: &State) -> Learned {
+        let mut learned = Learned::default();
         // Fails where the namespace is gone, and nothing is left to complete.
         _ = self.wake(id);
-        let Some(&token) = self.tokens.get(&id) else { return };
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let (mut link, mut notifications) = (None, Notifications::default());
+        let Some(&token) = self.tokens.get(&id) else { return learned };
+        let Some(connection) = self.connections.get_mut(&token) else { return learned };
+        let (mut link, mut notifications): (Option<Link>, _) = (None, Notifications::default());
         let result = connection.ask(Request::get_link(None, ifindex), &mut self.buffer, &mut notifications, |body| {
             if let Body::NewLink(message) = body {
                 link = message.link().ok().flatten();
@@ -365,41 +386,40 @@ impl Engine for SetnsEngine {
         });
         let reply = result.ok().and(link);
         // Older than the reply, the deletion of the link included.
-        self.take_in(token, notifications, state);
-        if let Some(link) = reply
+        self.take_in(token, notifications, known, &mut learned);
+        if let Some(mut link) = reply
             && let Some(connection) = self.connections.get_mut(&token)
         {
             let mut later = Notifications::default();
-            if is_far(&link) {
+            if link.is_far() {
                 connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
             }
-            let unplaced = connection.unplaced(self.host, &link);
+            let unplaced = connection.locate(self.host, &mut link);
             self.unplaced.extend(unplaced.map(|(key, unplaced)| (key, Unplaced { is_asked: true, ..unplaced })));
-            state.complete_pair(id, &link, connection.pair(self.host, &link));
-            self.take_in(token, later, state);
+            learned.findings.push(Finding::Reply(id, link));
+            self.take_in(token, later, known, &mut learned);
         }
-        self.place_pairs(state);
         self.sleep();
+        learned
     }
 
-    fn read_last(&mut self, id: NetnsId, state: &mut State) {
+    fn read_last(&mut self, id: NetnsId, _counted: Counted, known: &State) -> Learned {
         // The socket keeps the namespace alive.
-        let Some(&token) = self.tokens.get(&id) else { return };
-        self.drain(token, self.most_queued, state);
-        // The last messages of the peers of deleted links may be in the host's queue.
-        if let Some(&host) = self.tokens.get(&self.host) {
-            self.drain(host, self.most_queued, state);
+        if !self.tokens.contains_key(&id) {
+            return Learned::default();
         }
-        self.read_counters(id, state, &mut Vec::new());
+        let (mut learned, rows) = self.read_counters(id, known);
+        learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
+        learned
     }
 
-    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
+    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>) {
+        let (mut learned, mut rows) = (Learned::default(), Vec::new());
         if let Err(error) = self.wake(id) {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
-        let Some(&token) = self.tokens.get(&id) else { return };
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let mut rows: Vec<(u32, Counters)> = Vec::new();
+        let Some(&token) = self.tokens.get(&id) else { return (learned, rows) };
+        let Some(connection) = self.connections.get_mut(&token) else { return (learned, rows) };
         let mut notifications = Notifications::default();
         let result = connection.ask(Request::list_stats(), &mut self.buffer, &mut notifications, |body| {
             if let Body::Stats { ifindex, counters } = body {
@@ -416,8 +436,8 @@ impl Engine for SetnsEngine {
         };
         let deleted: BTreeSet<u32> = notifications.changes.iter().filter_map(deleted).collect();
         rows.retain(|(ifindex, _)| !deleted.contains(ifindex));
-        self.take_in(token, notifications, state);
-        readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| state.reading(id, ifindex, counters)));
+        self.take_in(token, notifications, known, &mut learned);
         self.sleep();
+        (learned, rows)
     }
 }

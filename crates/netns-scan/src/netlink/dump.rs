@@ -17,6 +17,17 @@ pub(crate) struct Dump {
     notified_addresses: BTreeMap<Address, bool>,
 }
 
+/// A dump merged with the notifications received meanwhile.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// Every link of the namespace is listed or deleted; else the listing is a part of the namespace.
+    pub(crate) is_complete: bool,
+    /// Links that were deleted during the dump.
+    pub(crate) deleted: Vec<GoneLink>,
+    /// Ordered by ifindex.
+    pub(crate) links: Vec<DumpedLink>,
+}
+
 /// A link with its addresses, sorted and without duplicates.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DumpedLink {
@@ -45,6 +56,22 @@ impl Dump {
             Change::Address(address) => _ = addresses.insert(address, true),
             Change::NoAddress(address) => _ = addresses.insert(address, false),
         }
+    }
+
+    /// Merges the dump with the notifications.
+    ///
+    /// `is_whole`: nothing interrupted the dump. `known` are the links known before: a known link that is
+    /// neither listed nor notified as deleted was deleted unnoticed, or follows the link that ended the dump
+    /// early, as `exists` tells.
+    pub(crate) fn settle(
+        self,
+        is_whole: bool,
+        mut known: impl Iterator<Item = u32>,
+        mut exists: impl FnMut(u32) -> bool,
+    ) -> Listing {
+        let is_complete =
+            is_whole && self.is_complete() && !known.any(|ifindex| !self.mentions(ifindex) && exists(ifindex));
+        Listing { is_complete, deleted: self.deleted(), links: self.finish() }
     }
 
     /// Merges dump and notifications; ordered by ifindex.
@@ -76,17 +103,17 @@ impl Dump {
     ///
     /// The kernel ends a dump without an error at a link whose message exceeds the dump's buffer.
     /// Every namespace has `lo` with ifindex 1, and every address belongs to a link.
-    pub(crate) fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.mentions(1) && self.addresses.iter().all(|address| self.mentions(address.ifindex))
     }
 
     /// Whether a link was dumped, or notified during the dump.
-    pub(crate) fn mentions(&self, ifindex: u32) -> bool {
+    fn mentions(&self, ifindex: u32) -> bool {
         self.links.contains_key(&ifindex) || self.notified_links.contains_key(&ifindex)
     }
 
     /// Links that were deleted during the dump.
-    pub(crate) fn deleted(&self) -> Vec<GoneLink> {
+    fn deleted(&self) -> Vec<GoneLink> {
         self.notified_links.values().filter_map(|link| link.as_ref().err()).copied().collect()
     }
 }
@@ -169,6 +196,29 @@ mod tests {
         dump.notified(deleted(3));
         assert!(dump.is_complete(), "the link was deleted between the two dumps");
         assert_eq!(dump.deleted(), [GoneLink::unannounced(3)]);
+    }
+
+    /// A known link that the dump leaves out was deleted unnoticed, or the kernel ended the dump before the link.
+    #[test]
+    fn unlisted_links_are_asked_for() {
+        let dump = || {
+            let mut dump = Dump::default();
+            dump.dumped(Change::Link(Link::plain(1, "lo")));
+            dump.notified(deleted(4));
+            dump
+        };
+        let settle = |is_whole, exists: &[u32]| {
+            let mut asked = Vec::new();
+            let listing = dump().settle(is_whole, [1, 4, 5].into_iter(), |ifindex| {
+                asked.push(ifindex);
+                exists.contains(&ifindex)
+            });
+            (listing.is_complete, asked)
+        };
+        assert_eq!(settle(true, &[]), (true, vec![5]));
+        assert_eq!(settle(true, &[5]), (false, vec![5]));
+        assert_eq!(settle(false, &[]), (false, vec![]));
+        assert_eq!(dump().settle(true, [].into_iter(), |_| false).deleted, [GoneLink::unannounced(4)]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use netlink_packet_route::address::AddressHeader;
 use netlink_packet_route::nsid::NsidHeader;
 use netlink_packet_route::stats::StatsHeader;
 
-pub use self::link::{GoneLink, Link, LinkMessage, PairEnd};
+pub use self::link::{GoneLink, Link, LinkMessage, Pair, PairPlace};
 pub use self::request::Request;
 use super::missing::{IFLA_STATS_LINK_64, NETNSA_NSID, RTM_NEWSTATS};
 

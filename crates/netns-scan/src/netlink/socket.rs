@@ -131,12 +131,26 @@ impl RouteSocket {
     pub(crate) fn check_strictly(&self) -> io::Result<()> {
         self.socket.set_netlink_get_strict_chk(true)
     }
+}
 
+/// The kernel's end of an rtnetlink socket: tests replay what a kernel has sent.
+pub(crate) trait Route: AsFd + Send {
     /// Receives the next datagram of the kernel without blocking.
     ///
     /// After an overrun the kernel drops notifications without another report until the queue is
     /// empty: only a dump that starts after [`Received::Nothing`] is reliable.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received>;
+
+    /// Sends a request and receives until the end of the reply; `take` gets the reply and every
+    /// notification received meanwhile.
+    ///
+    /// rtnetlink handles a request inside `sendmsg(2)` and continues a dump inside `recvmsg(2)`, so
+    /// the reply is in the queue already and nothing waits.
+    fn ask(&mut self, request: Request, buffer: &mut [u8], take: impl FnMut(Incoming<'_>)) -> Result<(), RequestError>;
+}
+
+impl Route for RouteSocket {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
             match receive(self.socket.as_fd(), buffer) {
                 Ok(datagram) if !datagram.from_kernel => {}
@@ -150,12 +164,7 @@ impl RouteSocket {
         }
     }
 
-    /// Sends a request and receives until the end of the reply; `take` gets the reply and every
-    /// notification received meanwhile.
-    ///
-    /// rtnetlink handles a request inside `sendmsg(2)` and continues a dump inside `recvmsg(2)`, so
-    /// the reply is in the queue already and nothing waits.
-    pub(crate) fn ask(
+    fn ask(
         &mut self,
         mut request: Request,
         buffer: &mut [u8],
@@ -195,14 +204,18 @@ impl From<Errno> for RequestError {
 
 /// State of a reply that is being received. Pure.
 #[derive(Debug)]
-struct Reply {
-    seq: u32,
+pub(crate) struct Reply {
+    pub(crate) seq: u32,
     changed: bool,
 }
 
 impl Reply {
+    /// A reply to a recorded request: all have this sequence number.
+    #[cfg(test)]
+    pub(crate) const RECORDED: Self = Self { seq: 1, changed: false };
+
     /// Takes one datagram; `true` at the end of the reply.
-    fn receive(
+    pub(crate) fn receive(
         &mut self,
         datagram: &[u8],
         multicast: bool,

@@ -79,6 +79,15 @@ pub(super) struct Moved {
     counters: Counters,
 }
 
+/// Places of the last counters of a namespace's links.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// Peers in the host's namespace, by ifindex.
+    pub(crate) by_host: Vec<u32>,
+    /// Other links than `lo` have no such peer: their counters are inside alone.
+    pub(crate) inside: bool,
+}
+
 impl State {
     /// Stages `Deleted` with the final counters, at once or after the last message of the peer.
     pub(super) fn end(&mut self, key: LinkId, known: Known, gone: &GoneLink) {
@@ -114,17 +123,16 @@ impl State {
         self.staged.push(Event::Deleted(interface, counters.map(Arc::new)));
     }
 
-    /// The links of a namespace, for their last reading: the ifindexes of peers in the host's namespace, and
-    /// whether other links than `lo` have no such peer.
-    pub(crate) fn counted_by(&self, id: NetnsId) -> (Vec<u32>, bool) {
-        let (mut peers, mut others) = (Vec::new(), false);
+    /// The places of the last counters of a namespace's links.
+    pub(crate) fn counted_by(&self, id: NetnsId) -> Counted {
+        let mut counted = Counted::default();
         for (ifindex, known) in self.namespaces.get(&id).map(|namespace| &namespace.links).into_iter().flatten() {
             match known.account.partner {
-                Some((netns, peer)) if netns == self.host => peers.push(peer),
-                _ => others |= *ifindex != 1,
+                Some((netns, peer)) if netns == self.host => counted.by_host.push(peer),
+                _ => counted.inside |= *ifindex != 1,
             }
         }
-        (peers, others)
+        counted
     }
 
     /// Waits no longer for the peers of these deleted ends.

@@ -13,12 +13,12 @@ use std::time::SystemTime;
 use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, NsFile, Place};
 use ipnet::IpNet;
 
+pub(crate) use self::account::Counted;
 use self::account::{Account, Departing, Moved};
 use self::pairs::peer_key;
-pub(crate) use self::pairs::{Pair, PairPlace};
-
-use crate::netlink::dump::{Change, DumpedLink};
-use crate::netlink::message::{Address, GoneLink, Link};
+use crate::engine::learned::Finding;
+use crate::netlink::dump::{Change, DumpedLink, Listing};
+use crate::netlink::message::{Address, GoneLink, Link, Pair};
 use crate::{Reading, Tallies};
 
 /// Every interface of every namespace that is followed, as far as has been heard. Pure: changes
@@ -56,7 +56,7 @@ pub(crate) struct State {
 }
 
 /// A link of a namespace.
-type LinkId = (NetnsId, u32);
+pub(crate) type LinkId = (NetnsId, u32);
 
 #[derive(Debug)]
 struct Namespace {
@@ -167,47 +167,44 @@ impl State {
         self.release(|interface| interface.netns.id == id);
     }
 
-    /// Sets the nsid of a namespace in the host's namespace.
-    pub(crate) fn set_nsid(&mut self, id: NetnsId, nsid: i32) {
-        self.nsids.insert(nsid, id);
+    /// Applies a finding of an engine.
+    pub(crate) fn learn(&mut self, finding: Finding) {
+        match finding {
+            Finding::Change(id, change) => self.apply(id, change),
+            Finding::Listing(id, listing) => self.list(id, listing),
+            Finding::Nsid(id, nsid) => _ = self.nsids.insert(nsid, id),
+            Finding::Reply(id, link) => self.complete_pair(id, &link),
+            Finding::Peer((id, ifindex), netns) => self.place_pair(id, ifindex, netns),
+            Finding::NoPeer((id, ifindex)) => self.doubt_unplaced(id, ifindex),
+            Finding::Counters((id, ifindex), counters) => _ = self.reading(id, ifindex, counters),
+        }
     }
 
-    /// Applies a complete dump of a namespace: unlisted links do not exist.
-    pub(crate) fn replace(
-        &mut self,
-        id: NetnsId,
-        deleted: &[GoneLink],
-        listed: Vec<DumpedLink>,
-        pair: impl Fn(&Link) -> Option<Pair>,
-    ) {
-        self.leave(id, deleted);
+    /// Applies a listing of a namespace. Links outside an incomplete listing stay unchanged, and the
+    /// addresses of its links are added only.
+    fn list(&mut self, id: NetnsId, Listing { is_complete, deleted, links }: Listing) {
+        self.leave(id, &deleted);
+        if is_complete {
+            self.leave_unlisted(id, &links);
+        }
+        for DumpedLink { link, addresses, removed } in links {
+            if is_complete {
+                self.put(id, &link, Addresses::All(addresses));
+            } else {
+                self.put(id, &link, Addresses::Some);
+                addresses.into_iter().for_each(|address| self.set_address(id, address, true));
+                removed.into_iter().for_each(|address| self.set_address(id, address, false));
+            }
+        }
+    }
+
+    /// Removes links that a complete listing leaves out.
+    fn leave_unlisted(&mut self, id: NetnsId, listed: &[DumpedLink]) {
         let Some(namespace) = self.namespaces.get(&id) else { return };
         let is_listed = |ifindex: u32| listed.binary_search_by_key(&ifindex, |listed| listed.link.ifindex).is_ok();
         let unseen = namespace.links.keys().copied().filter(|ifindex| !is_listed(*ifindex));
         let unseen: Vec<GoneLink> = unseen.map(GoneLink::unannounced).collect();
         self.leave(id, &unseen);
-        for DumpedLink { link, addresses, .. } in listed {
-            let pair = pair(&link);
-            self.put(id, &link, pair, Addresses::All(addresses));
-        }
-    }
-
-    /// Applies a partial dump of a namespace: links outside the part stay unchanged, and addresses of
-    /// links inside the part are added only.
-    pub(crate) fn merge(
-        &mut self,
-        id: NetnsId,
-        deleted: &[GoneLink],
-        listed: Vec<DumpedLink>,
-        pair: impl Fn(&Link) -> Option<Pair>,
-    ) {
-        self.leave(id, deleted);
-        for DumpedLink { link, addresses, removed } in listed {
-            let pair = pair(&link);
-            self.put(id, &link, pair, Addresses::Some);
-            addresses.into_iter().for_each(|address| self.set_address(id, address, true));
-            removed.into_iter().for_each(|address| self.set_address(id, address, false));
-        }
     }
 
     /// Removes links that a dump shows as gone.
@@ -219,13 +216,10 @@ impl State {
         }
     }
 
-    /// Applies one change. `pair` is the peer in the link's message.
-    pub(crate) fn apply(&mut self, id: NetnsId, change: Change, pair: impl Fn(&Link) -> Option<Pair>) {
+    /// Applies one change.
+    fn apply(&mut self, id: NetnsId, change: Change) {
         match change {
-            Change::Link(link) => {
-                let pair = pair(&link);
-                self.put(id, &link, pair, Addresses::Unchanged);
-            }
+            Change::Link(link) => self.put(id, &link, Addresses::Unchanged),
             Change::NoLink(gone) => {
                 if gone.moved_to.is_some() {
                     self.doubt_peer((id, gone.ifindex));
@@ -289,7 +283,7 @@ impl State {
         InterfaceId(NonZeroU64::new(self.last_id).unwrap_or(NonZeroU64::MIN))
     }
 
-    fn put(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Addresses) {
+    fn put(&mut self, id: NetnsId, link: &Link, addresses: Addresses) {
         let key = (id, link.ifindex);
         // The kind of a link never changes: another kind is another link under a reused ifindex.
         if self.known(key).is_some_and(|known| known.interface.kind != link.kind) {
@@ -299,7 +293,7 @@ impl State {
         let Some(known) = self.known_mut(key) else {
             let base = self.arrival(link, !matches!(addresses, Addresses::Unchanged));
             self.release(|old| old.netns.id == id && (old.ifindex == link.ifindex || old.name == link.name));
-            self.add(id, link, pair, addresses.all().unwrap_or_default(), base);
+            self.add(id, link, addresses.all().unwrap_or_default(), base);
             return;
         };
         known.carrier_changes = link.carrier_changes;
@@ -318,10 +312,10 @@ impl State {
             self.release(|old| old.netns.id == id && old.name == link.name);
             self.rekey(id, link.ifindex, write)
         }
-        self.set_pair(key, pair);
+        self.set_pair(key, link.pair);
     }
 
-    fn add(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>, addresses: Vec<Address>, base: Option<Counters>) {
+    fn add(&mut self, id: NetnsId, link: &Link, addresses: Vec<Address>, base: Option<Counters>) {
         let interface_id = self.next_id();
         let since = self.now;
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
@@ -335,7 +329,7 @@ impl State {
         namespace.links.insert(link.ifindex, known);
         self.interfaces += 1;
         self.staged.push(Event::Added(interface));
-        self.set_pair((id, link.ifindex), pair);
+        self.set_pair((id, link.ifindex), link.pair);
         if link.is_half_a_pair() {
             self.doubtful.push((id, link.ifindex));
         }

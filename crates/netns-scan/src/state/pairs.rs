@@ -11,29 +11,7 @@ use std::ops::RangeInclusive;
 use iface_core::{Interface, NetnsId, Peer};
 
 use super::{Known, LinkId, State};
-use crate::netlink::message::Link;
-
-/// The peer of a link, in the link's own messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) ifindex: u32,
-    pub(crate) place: PairPlace,
-}
-
-/// Where the other end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PairPlace {
-    /// In the same namespace.
-    Here,
-    /// In the host's.
-    Host,
-    /// In the namespace with this nsid of the host's namespace.
-    Nsid(i32),
-    /// In this namespace.
-    In(NetnsId),
-    /// In an unknown namespace, known to the peer only.
-    Elsewhere,
-}
+use crate::netlink::message::{Link, Pair, PairPlace};
 
 impl State {
     /// A link's claim about its peer, confirmed if the peer claims the same.
@@ -41,10 +19,9 @@ impl State {
         self.known((id, ifindex)).filter(|known| known.interface.peer.is_some())?.pair
     }
 
-    /// Whether a link has claimed the same peer before.
-    pub(crate) fn has_pair(&self, id: NetnsId, link: &Link) -> bool {
-        let before = self.known((id, link.ifindex)).and_then(|known| known.pair);
-        before.map(|pair| pair.ifindex) == link.pair.map(|end| end.ifindex)
+    /// A link's claim about its peer.
+    pub(crate) fn pair(&self, id: NetnsId, ifindex: u32) -> Option<Pair> {
+        self.known((id, ifindex))?.pair
     }
 
     /// Ends whose peer is to be requested from the kernel.
@@ -62,15 +39,15 @@ impl State {
     ///
     /// The reply may be newer than the notifications, so only the peer is applied, and
     /// nothing at all where the link is another by now.
-    pub(crate) fn complete_pair(&mut self, id: NetnsId, link: &Link, pair: Option<Pair>) {
+    pub(super) fn complete_pair(&mut self, id: NetnsId, link: &Link) {
         let key = (id, link.ifindex);
         if self.known(key).is_some_and(|known| known.interface.name == link.name) {
-            self.set_pair(key, pair);
+            self.set_pair(key, link.pair);
         }
     }
 
     /// Doubts the claim of an end whose peer is in a namespace that was not found.
-    pub(crate) fn doubt_unplaced(&mut self, id: NetnsId, ifindex: u32) {
+    pub(super) fn doubt_unplaced(&mut self, id: NetnsId, ifindex: u32) {
         let key = (id, ifindex);
         let pair = self.known(key).and_then(|known| known.pair);
         if pair.is_some_and(|pair| pair.place == PairPlace::Elsewhere) && self.other_end(key).is_none() {
@@ -139,7 +116,7 @@ impl State {
     }
 
     /// Sets the namespace of a link's peer.
-    pub(crate) fn place_pair(&mut self, id: NetnsId, ifindex: u32, netns: NetnsId) {
+    pub(super) fn place_pair(&mut self, id: NetnsId, ifindex: u32, netns: NetnsId) {
         let pair = self.known((id, ifindex)).and_then(|known| known.pair);
         self.set_pair((id, ifindex), pair.map(|pair| Pair { place: PairPlace::In(netns), ..pair }));
     }

@@ -4,7 +4,7 @@ use iface_core::{Changes, Kind, MacAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::netlink::message::PairEnd;
+use crate::netlink::message::PairPlace;
 
 const HOST: NetnsId = NetnsId(1);
 
@@ -27,11 +27,11 @@ fn link(ifindex: u32, name: &str) -> Link {
 
 /// A veth whose message names this peer in another namespace.
 fn end(ifindex: u32, name: &str, peer: u32) -> Link {
-    Link { pair: Some(PairEnd { ifindex: peer, nsid: Some(0) }), ..link(ifindex, name) }
+    Link { pair: Some(Pair { ifindex: peer, place: PairPlace::Nsid(0) }), ..link(ifindex, name) }
 }
 
 fn put(state: &mut State, id: NetnsId, link: Link, pair: Option<Pair>) {
-    state.apply(id, Change::Link(link), |_| pair);
+    state.apply(id, Change::Link(Link { pair, ..link }));
 }
 
 /// The events since the last call, as words.
@@ -73,8 +73,8 @@ fn only_what_differs_is_an_update() {
     put(&mut state, HOST, Link { mac: None, mtu: 9000, ..link(2, "eth0") }, None);
     assert_eq!(said(&mut state), ["Updated host/eth0 mac mtu"]);
     let address = Address { ifindex: 2, net: "10.0.0.1/24".parse().unwrap(), peer: None };
-    state.apply(HOST, Change::Address(address), |_| None);
-    state.apply(HOST, Change::Address(address), |_| None);
+    state.apply(HOST, Change::Address(address));
+    state.apply(HOST, Change::Address(address));
     assert_eq!(said(&mut state), ["Updated host/eth0 addresses"]);
 }
 
@@ -102,7 +102,7 @@ fn address_outlives_one_of_two_peers() {
         peer: (last != 1).then(|| [10, 0, 0, last].into()),
     };
     let mut apply = |change| {
-        state.apply(HOST, change, |_| None);
+        state.apply(HOST, change);
         said(&mut state)
     };
     assert_eq!(apply(Change::Address(to(2))), ["Updated host/ppp0 addresses"]);
@@ -118,7 +118,7 @@ fn address_outlives_one_of_two_peers() {
 fn closing_a_namespace_deletes_and_unpairs() {
     let mut state = State::new(HOST);
     state.open(named(7, "blue"));
-    state.set_nsid(netns(7), 3);
+    state.learn(Finding::Nsid(netns(7), 3));
     put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     let mut events = state.take_events();
@@ -154,10 +154,10 @@ fn half_a_pair_is_completed_once() {
     assert_eq!(state.take_doubtful(), []);
     said(&mut state);
     let names = |ifindex| Some(Pair { ifindex, place: PairPlace::Here });
-    state.complete_pair(HOST, &link(8, "first"), names(9));
-    state.complete_pair(HOST, &link(9, "another"), names(8));
+    state.complete_pair(HOST, &Link { pair: names(9), ..link(8, "first") });
+    state.complete_pair(HOST, &Link { pair: names(8), ..link(9, "another") });
     assert_eq!(said(&mut state), Vec::<String>::new(), "the second's number is another's by now");
-    state.complete_pair(HOST, &link(9, "second"), names(8));
+    state.complete_pair(HOST, &Link { pair: names(8), ..link(9, "second") });
     assert_eq!(said(&mut state), ["Updated host/first peer", "Updated host/second peer"]);
 }
 
@@ -190,19 +190,22 @@ fn contradicted_and_abandoned_ends_are_doubtful() {
     let mut state = State::new(HOST);
     for (inode, nsid) in [(7, 3), (8, 4)] {
         state.open(named(inode, &inode.to_string()));
-        state.set_nsid(netns(inode), nsid);
+        state.learn(Finding::Nsid(netns(inode), nsid));
     }
     put(&mut state, netns(7), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     put(&mut state, HOST, end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     assert_eq!(state.take_doubtful(), [], "both ends agree");
-    state.apply(netns(7), Change::NoLink(GoneLink::unannounced(2)), |_| None);
+    state.apply(netns(7), Change::NoLink(GoneLink::unannounced(2)));
     assert_eq!(state.take_doubtful(), [], "a deletion ends both");
     put(&mut state, netns(8), end(2, "eth0", 9), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     assert_eq!(state.take_doubtful(), [(HOST, 9)]);
-    state.complete_pair(HOST, &end(9, "veth9", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(4) }));
+    state.complete_pair(
+        HOST,
+        &Link { pair: Some(Pair { ifindex: 2, place: PairPlace::Nsid(4) }), ..end(9, "veth9", 2) },
+    );
     assert_eq!(state.take_doubtful(), []);
     assert_eq!(state.other_end((HOST, 9)), Some((netns(8), 2)));
-    state.apply(HOST, Change::NoLink(GoneLink { moved_to: Some(9), ..GoneLink::unannounced(9) }), |_| None);
+    state.apply(HOST, Change::NoLink(GoneLink { moved_to: Some(9), ..GoneLink::unannounced(9) }));
     assert_eq!(state.take_doubtful(), [(netns(8), 2)], "the peer went somewhere else");
 }
 
@@ -247,7 +250,7 @@ fn claim_about_an_absent_link_is_doubtful() {
     let mut state = State::new(HOST);
     for (inode, nsid) in [(7, 3), (8, 4), (9, 5)] {
         state.open(named(inode, &inode.to_string()));
-        state.set_nsid(netns(inode), nsid);
+        state.learn(Finding::Nsid(netns(inode), nsid));
     }
     put(&mut state, netns(9), end(3, "b", 2), Some(Pair { ifindex: 2, place: PairPlace::Nsid(3) }));
     state.take_doubtful();
@@ -313,7 +316,7 @@ proptest! {
                 let name = Place::Named(iface_core::NetnsName::new(netns.to_string()));
                 let place = if *netns == 1 { Place::Host } else { name };
                 state.open(Netns::new(id_of(*netns), place));
-                state.set_nsid(id_of(*netns), *netns as i32);
+                state.learn(Finding::Nsid(id_of(*netns), *netns as i32));
             }
             match step {
                 Step::Put { netns, ifindex, name, mtu, peer } => {
@@ -321,13 +324,13 @@ proptest! {
                     put(&mut state, id_of(netns), link, peer.map(|peer| pair_in(netns, peer)));
                 }
                 Step::Gone { netns, ifindex } => {
-                    state.apply(id_of(netns), Change::NoLink(GoneLink::unannounced(ifindex)), |_| None);
+                    state.apply(id_of(netns), Change::NoLink(GoneLink::unannounced(ifindex)));
                 }
                 Step::Address { netns, ifindex, last, peer, there } => {
                     let net = IpNet::new([10, 0, 0, last].into(), 24).unwrap();
                     let address = Address { ifindex, net, peer: peer.map(|last| [10, 0, 0, last].into()) };
                     let change = if there { Change::Address(address) } else { Change::NoAddress(address) };
-                    state.apply(id_of(netns), change, |_| None);
+                    state.apply(id_of(netns), change);
                 }
                 Step::Close { netns } => state.close(id_of(netns)),
                 Step::Replace { netns, links } => {
@@ -336,7 +339,8 @@ proptest! {
                         addresses: Vec::new(),
                         removed: Vec::new(),
                     };
-                    state.replace(id_of(netns), &[], links.into_iter().map(listed).collect(), |_| None);
+                    let links = links.into_iter().map(listed).collect();
+                    state.list(id_of(netns), Listing { is_complete: true, deleted: Vec::new(), links });
                 }
                 Step::Read => {
                     let mut events = state.take_events();

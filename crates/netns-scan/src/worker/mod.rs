@@ -2,6 +2,7 @@
 
 pub(crate) mod event_channel;
 mod nameless_peers;
+mod pass;
 mod roster;
 pub(crate) mod scanner;
 mod unnamed;

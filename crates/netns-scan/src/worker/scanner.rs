@@ -5,19 +5,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use iface_core::{Netns, NetnsId, Place};
+use iface_core::{InterfaceId, Netns, NetnsId, Place};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
 use crate::discovery::names::{Change, Names};
 use crate::discovery::nsfs::{self, Found, OWN};
+use crate::engine::learned::{Learned, ListError};
 use crate::engine::{self, Chosen, Engine, Opened, Sockets, Wanted};
 use crate::state::State;
-use crate::worker::event_channel::{CountersRequest, Feed};
+use crate::worker::event_channel::Feed;
 use crate::worker::nameless_peers::NamelessPeers;
+use crate::worker::pass::Pass;
 use crate::worker::roster::Roster;
 use crate::worker::unnamed::Unnamed;
-use crate::{EngineKind, Error, Fault, FaultKind, Status, WatchOptions};
+use crate::{EngineKind, Error, Fault, FaultKind, Reading, Status, WatchOptions};
 
 /// Namespaces opened or read in one go; between two, received notifications are applied.
 const SLICE: usize = 32;
@@ -39,17 +41,13 @@ pub(crate) struct Scanner {
     nameless_peers: Option<NamelessPeers>,
     /// Time of the last look at new names, before the look.
     names_read: Instant,
+    /// Namespaces whose nsid was released, to be compared with their names.
+    dead: Vec<NetnsId>,
     pass: Option<Pass>,
     poll: Option<Poll>,
     /// When deleted ends of veths wait no longer for the last message of their peers.
     release: Option<Instant>,
     synced: bool,
-}
-
-/// A pass over all counters, on its way.
-struct Pass {
-    left: Vec<NetnsId>,
-    requests: Vec<CountersRequest>,
 }
 
 /// Period and time of the next listing of everything.
@@ -89,11 +87,11 @@ impl Scanner {
             find_unnamed: settings.find_unnamed,
             receive_buffer: settings.receive_buffer,
         };
-        let Chosen { engine, kind, reason } = engine::choose(settings.engine, sockets, &mut state)?;
+        let Chosen { engine, kind, reason, learned } = engine::choose(settings.engine, sockets, &state)?;
         let status = Status::new(kind, reason);
         let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
         let epoll = epoll(&feed, &*engine, &directories).map_err(|errno| resource("make an epoll")(errno.into()))?;
-        Ok(Self {
+        let mut scanner = Self {
             epoll,
             feed,
             directories,
@@ -104,11 +102,14 @@ impl Scanner {
             unnamed: Unnamed::default(),
             nameless_peers: (settings.find_unnamed && kind != EngineKind::Nsid).then(NamelessPeers::default),
             names_read: Instant::now(),
+            dead: Vec::new(),
             pass: None,
             poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
             release: None,
             synced: false,
-        })
+        };
+        scanner.learn(learned);
+        Ok(scanner)
     }
 
     pub(crate) fn feed(&self) -> Arc<Feed> {
@@ -164,8 +165,7 @@ impl Scanner {
     fn timeout(&self) -> EpollTimeout {
         let resync = self.roster.next_resync(self.engine.needs_resync(), Instant::now());
         let to_open = !self.roster.is_idle() || self.unnamed.is_searching(Instant::now());
-        let to_read = self.engine.has_dead() || self.engine.has_unclaimed();
-        if to_open || to_read || resync.is_ok() || self.pass.is_some() {
+        if to_open || !self.dead.is_empty() || resync.is_ok() || self.pass.is_some() {
             return EpollTimeout::ZERO;
         }
         let poll = self.poll.as_ref().and_then(|poll| poll.next);
@@ -187,8 +187,7 @@ impl Scanner {
         self.complete_pairs();
         self.count_some();
         self.release = self.state.release_due(Instant::now());
-        let to_find = self.engine.has_unclaimed() || self.unnamed.is_searching(Instant::now());
-        if self.roster.is_idle() && !to_find && !self.synced {
+        if self.roster.is_idle() && !self.unnamed.is_searching(Instant::now()) && !self.synced {
             self.synced = true;
             self.state.synced();
             let ends = self.state.unplaced_ends();
@@ -196,9 +195,24 @@ impl Scanner {
         }
     }
 
+    /// Applies what the engine has learned.
+    fn learn(&mut self, learned: Learned) {
+        let mut next = Some(learned);
+        while let Some(Learned { findings, dead, unclaimed, overruns, malformed, .. }) = next {
+            self.state.tallies.overruns += overruns;
+            self.state.tallies.malformed += malformed;
+            findings.into_iter().for_each(|finding| self.state.learn(finding));
+            self.dead.extend(dead);
+            self.unnamed.found(unclaimed, Instant::now());
+            next = self.engine.place_peers(&self.state);
+        }
+    }
+
     /// Applies the notifications of the engine, and ends the namespaces that died under their name.
     fn read(&mut self) {
-        for id in self.engine.read(&mut self.state) {
+        let learned = self.engine.read(&self.state);
+        self.learn(learned);
+        for id in std::mem::take(&mut self.dead) {
             if self.unnamed.remove(id) {
                 self.end(id);
                 continue;
@@ -211,12 +225,15 @@ impl Scanner {
                 self.name_changes(changes);
             }
         }
-        self.unnamed.found(self.engine.take_unclaimed(), Instant::now());
     }
 
     /// Ends a namespace; returns its nsid if the namespace may live on.
     fn end(&mut self, id: NetnsId) -> Option<i32> {
-        self.engine.read_last(id, &mut self.state);
+        // The last messages of the namespace's links, or of their peers, may be in the queue.
+        let learned = self.engine.read_all(id, &self.state);
+        self.learn(learned);
+        let learned = self.engine.read_last(id, self.state.counted_by(id), &self.state);
+        self.learn(learned);
         let nsid = self.engine.close(id);
         self.state.close(id);
         self.roster.remove(id);
@@ -273,7 +290,8 @@ impl Scanner {
             return;
         }
         let mut opened: BTreeSet<NetnsId> = wanted.iter().map(|wanted| wanted.id).collect();
-        let Opened { failed, known } = self.engine.open(wanted, &mut self.state);
+        let Opened { learned, failed, known } = self.engine.open(wanted, &self.state);
+        self.learn(learned);
         for (id, known) in known {
             opened.remove(&id);
             self.name_found(id, known);
@@ -312,7 +330,9 @@ impl Scanner {
         if wanted.is_empty() {
             return;
         }
-        for (id, error) in self.engine.open_unnamed(wanted, &mut self.state) {
+        let (learned, failed) = self.engine.open_unnamed(wanted, &self.state);
+        self.learn(learned);
+        for (id, error) in failed {
             // Usually the namespace is being destroyed: the kernel releases the nsid later.
             tracing::debug!(
                 event.name = "netns.unnamed_gone",
@@ -324,7 +344,7 @@ impl Scanner {
         }
     }
 
-    fn open_failed(&mut self, wanted: Wanted, error: &io::Error) {
+    fn open_failed(&mut self, wanted: Wanted, error: &ListError) {
         // The name leads elsewhere by now, or nowhere: looking again tells.
         if !nsfs::look(&wanted.path, None).is_ok_and(|found| found.is(wanted.file)) {
             let names = self.directories.names().all(wanted.id);
@@ -339,14 +359,8 @@ impl Scanner {
             }
             _ => "",
         };
-        let kind = match error.kind() {
-            io::ErrorKind::InvalidData => FaultKind::Incomplete,
-            _ => FaultKind::Namespace,
-        };
-        self.try_again(
-            wanted.id,
-            Fault { kind, error: format!("cannot follow it: {error}{what_to_do}"), subject: wanted.path },
-        );
+        let error_text = format!("cannot follow it: {error}{what_to_do}");
+        self.try_again(wanted.id, Fault { kind: error.kind(), error: error_text, subject: wanted.path });
     }
 
     /// Records a fault and schedules the next attempt. A repeated fault is logged once.
@@ -385,14 +399,21 @@ impl Scanner {
                 return;
             }
             for (id, ifindex) in ends {
-                self.engine.complete_pair(id, ifindex, &mut self.state);
+                let learned = self.engine.complete_pair(id, ifindex, &self.state);
+                self.learn(learned);
             }
         }
     }
 
     /// Lists a namespace again, and records the outcome.
     fn list(&mut self, id: NetnsId) {
-        let Err(error) = self.engine.list(id, &mut self.state) else { return self.roster.followed(id) };
+        let (learned, listed) = self.engine.list(id, &self.state);
+        self.learn(learned);
+        let error = match listed {
+            // The engine lists it again.
+            Ok(()) | Err(ListError::Interrupted(_)) => return self.roster.followed(id),
+            Err(error) => error,
+        };
         if id == self.state.host() {
             return self.try_again(
                 id,
@@ -404,7 +425,7 @@ impl Scanner {
         }
         let Some(wanted) = self.wanted(id) else { return };
         // The listing was incomplete, so the interfaces known so far are the better answer.
-        if error.kind() != io::ErrorKind::InvalidData {
+        if let ListError::Failed(_) = error {
             self.engine.close(id);
             self.state.close(id);
         }
@@ -412,8 +433,8 @@ impl Scanner {
     }
 
     /// A namespace without a name cannot be listed, or only in part.
-    fn unnamed_failed(&mut self, id: NetnsId, nsid: i32, error: &io::Error) {
-        if error.kind() == io::ErrorKind::InvalidData {
+    fn unnamed_failed(&mut self, id: NetnsId, nsid: i32, error: &ListError) {
+        if let ListError::CutShort = error {
             let (subject, error) = (Place::Nsid(nsid).to_string().into(), format!("cannot follow it: {error}"));
             return self.try_again(id, Fault { kind: FaultKind::Incomplete, subject, error });
         }
@@ -432,30 +453,26 @@ impl Scanner {
     }
 
     fn begin_pass(&mut self) {
-        let mut requests = self.feed.take_requests();
-        if requests.is_empty() {
-            return;
-        }
-        requests.iter_mut().for_each(|request| request.readings.clear());
-        // Whoever asks while a pass is on its way may get what was read before it asked.
-        match &mut self.pass {
-            Some(pass) => pass.requests.append(&mut requests),
-            None => self.pass = Some(Pass { left: self.state.namespaces().collect(), requests }),
+        let requests = self.feed.take_requests();
+        if !requests.is_empty() {
+            let pass = self.pass.get_or_insert_with(|| Pass::over(self.state.namespaces().collect()));
+            pass.join(requests);
         }
     }
 
     fn count_some(&mut self) {
-        let Some(pass) = &mut self.pass else { return };
-        let Some(first) = pass.requests.first_mut() else { return self.pass = None };
-        let from = pass.left.len().saturating_sub(SLICE);
-        for id in pass.left.drain(from..) {
-            self.engine.read_counters(id, &mut self.state, &mut first.readings);
+        let Some(mut pass) = self.pass.take() else { return };
+        for id in pass.next(SLICE) {
+            let before: Vec<(u32, InterfaceId)> = self.state.ids(id).collect();
+            let (learned, rows) = self.engine.read_counters(id, &self.state);
+            self.learn(learned);
+            // Counters of an ifindex that has become another interface's are dropped.
+            let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
+            pass.readings().extend(rows.into_iter().filter_map(|(ifindex, counters)| {
+                self.state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))
+            }));
         }
-        if pass.left.is_empty()
-            && let Some(pass) = self.pass.take()
-        {
-            pass.answer();
-        }
+        self.pass = pass.answered();
     }
 
     fn poll_again(&mut self, now: Instant) {
@@ -466,7 +483,8 @@ impl Scanner {
         }
         let names = self.directories.list();
         self.name_changes(names);
-        self.engine.look_for_unnamed();
+        let learned = self.engine.look_for_unnamed();
+        self.learn(learned);
         self.list_all(self.state.namespaces().collect());
         if let Some(poll) = &mut self.poll {
             poll.next = Instant::now().checked_add(poll.period);
@@ -506,19 +524,6 @@ impl Scanner {
 impl Drop for Scanner {
     fn drop(&mut self) {
         self.feed.end();
-    }
-}
-
-impl Pass {
-    fn answer(self) {
-        let mut requests = self.requests.into_iter();
-        let Some(first) = requests.next() else { return };
-        for mut other in requests {
-            other.readings.extend_from_slice(&first.readings);
-            // Who asked may have gone.
-            _ = other.answer.send(other.readings);
-        }
-        _ = first.answer.send(first.readings);
     }
 }
 

@@ -15,12 +15,12 @@ use netlink_packet_route::link::{
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netns_scan::netlink::message::{Address, Body, GoneLink, Link, PairEnd, parse};
+use netns_scan::netlink::message::{Address, Body, GoneLink, Link, Pair, PairPlace, parse};
 
 /// A decoded message.
 #[derive(Debug, PartialEq)]
 enum Content {
-    Link(Option<Link>, Option<Counters>),
+    Link(Option<Box<Link>>, Option<Counters>),
     NoLink(GoneLink),
     Address(bool, Address),
     Nsid(bool, i32),
@@ -53,7 +53,7 @@ pub(crate) fn compare(datagram: &[u8]) -> usize {
 
 fn own(message: &[u8]) -> Option<Content> {
     Some(match parse(message).next()?.ok()?.body {
-        Body::NewLink(link) => Content::Link(link.link().ok()?, link.counters().ok()?),
+        Body::NewLink(link) => Content::Link(link.link().ok()?.map(Box::new), link.counters().ok()?),
         Body::DelLink(gone) => Content::NoLink(gone),
         Body::NewAddress(address) => Content::Address(true, address),
         Body::DelAddress(address) => Content::Address(false, address),
@@ -75,7 +75,7 @@ fn reference(message: &[u8]) -> Option<Content> {
         _ => return Some(Content::Other),
     };
     match message {
-        RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?, counters(&link))),
+        RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?.map(Box::new), counters(&link))),
         RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(read_gone(&link))),
         RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
         RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),
@@ -123,7 +123,8 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
         oper_state,
         admin_up: message.header.flags.contains(LinkFlags::Up),
         mtu,
-        pair: (paired && below != 0).then_some(PairEnd { ifindex: below, nsid }),
+        pair: (paired && below != 0)
+            .then(|| Pair { ifindex: below, place: nsid.map_or(PairPlace::Here, PairPlace::Nsid) }),
         master,
         lower: (!paired && below != 0)
             .then(|| Lower::new(below, nsid.map_or(LowerPlace::Same, |_| LowerPlace::Elsewhere))),

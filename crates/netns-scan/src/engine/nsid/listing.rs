@@ -3,29 +3,24 @@
 use iface_core::NetnsId;
 
 use super::NsidEngine;
-use crate::engine::incomplete;
+use crate::engine::learned::{Learned, ListError};
 use crate::netlink::dump::{Change, Dump};
-use crate::netlink::message::{Link, Request};
-use crate::netlink::socket::{Incoming, RequestError};
+use crate::netlink::message::Request;
+use crate::netlink::socket::{Incoming, RequestError, Route};
 use crate::state::State;
 
-impl NsidEngine {
+impl<S: Route> NsidEngine<S> {
     /// Dumps a namespace into its pending dump.
-    pub(super) fn dump(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
+    pub(super) fn dump(&mut self, id: NetnsId, learned: &mut Learned) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let dump = self.dumps.entry(id).or_default();
-        let host_nsid = Some(self.host_nsid);
         let mut interrupted = None;
         for request in [Request::list_links(target), Request::list_addresses(target)] {
             let result = self.requests.ask(request, &mut self.replies, |incoming| {
                 let (Incoming::Reply(body) | Incoming::Notification(body)) = incoming else { return };
                 match Change::of(body) {
-                    Ok(Some(Change::Link(mut link))) => {
-                        link.locate_lower(host_nsid);
-                        dump.dumped(Change::Link(link));
-                    }
                     Ok(change) => change.into_iter().for_each(|change| dump.dumped(change)),
-                    Err(_) => state.tallies.malformed += 1,
+                    Err(_) => learned.malformed += 1,
                 }
             });
             match result {
@@ -37,41 +32,36 @@ impl NsidEngine {
     }
 
     /// One attempt to list a namespace. An interrupted dump and the notifications around it are
-    /// applied as a part of the namespace.
-    pub(super) fn list_once(&mut self, id: NetnsId, state: &mut State) -> Result<(), RequestError> {
+    /// a part of the namespace.
+    pub(super) fn list_once(&mut self, id: NetnsId, known: &State, learned: &mut Learned) -> Result<(), ListError> {
         // Notifications older than the dump would overrule the dump until newer ones are received.
-        self.receive_queued(state);
+        self.receive_queued(known, learned);
         self.dumps.insert(id, Dump::default());
-        let result = self.dump(id, state);
-        self.receive_queued(state);
-        self.finish(id, result, state)
+        let result = self.dump(id, learned);
+        self.receive_queued(known, learned);
+        self.settle(id, result, known, learned)
     }
 
-    /// Applies a listing with the notifications received meanwhile.
-    pub(super) fn finish(
+    /// Adds a dump with the notifications received meanwhile to the findings.
+    pub(super) fn settle(
         &mut self,
         id: NetnsId,
         dumped: Result<(), RequestError>,
-        state: &mut State,
-    ) -> Result<(), RequestError> {
+        known: &State,
+        learned: &mut Learned,
+    ) -> Result<(), ListError> {
         let dump = self.dumps.remove(&id);
         // Without its nsid, the namespace may have been listed as another one.
         let Some(dump) = dump.filter(|_| self.target(id).is_some()) else { return Ok(()) };
-        if let Err(RequestError::Failed(_)) = dumped {
-            return dumped;
+        if let Err(RequestError::Failed(error)) = dumped {
+            return Err(error.into());
         }
-        // A link that is neither listed nor notified as deleted was deleted unnoticed, or follows
-        // the link that ended the dump early.
-        let unlisted: Vec<u32> =
-            state.ids(id).map(|(ifindex, _)| ifindex).filter(|ifindex| !dump.mentions(*ifindex)).collect();
-        let is_complete =
-            dumped.is_ok() && dump.is_complete() && !unlisted.iter().any(|ifindex| self.exists(id, *ifindex));
-        let deleted = dump.deleted();
-        let pair = |link: &Link| self.pair(link);
-        match is_complete {
-            true => state.replace(id, &deleted, dump.finish(), pair),
-            false => state.merge(id, &deleted, dump.finish(), pair),
-        }
-        dumped.and(if is_complete { Ok(()) } else { Err(RequestError::Failed(incomplete())) })
+        let ifindexes = learned.ifindexes(known, id);
+        let mut listing = dump.settle(dumped.is_ok(), ifindexes, |ifindex| self.exists(id, ifindex));
+        listing.links.iter_mut().for_each(|listed| listed.link.locate(Some(self.host_nsid)));
+        let is_complete = listing.is_complete;
+        learned.listing(known, id, listing);
+        dumped?;
+        if is_complete { Ok(()) } else { Err(ListError::CutShort) }
     }
 }

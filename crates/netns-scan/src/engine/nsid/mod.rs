@@ -3,32 +3,34 @@
 mod listing;
 mod number;
 mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use iface_core::{Counters, InterfaceId, NetnsId};
+use iface_core::{Counters, NetnsId};
 
 use self::number::{ensure_nsid, list_nsids, nsid_of};
+use super::learned::{Finding, Learned, ListError};
 use super::{Engine, Opened, Sockets, TURN, Unusable, Wanted, most_queued, uninterrupted};
-use crate::Reading;
 use crate::discovery::nsfs::{self, OWN};
 use crate::netlink::dump::Dump;
 use crate::netlink::message::{Body, Link, Request};
-use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, RouteSocket};
-use crate::state::{Pair, PairPlace, State};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, Route, RouteSocket};
+use crate::state::{Counted, State};
 
 /// One socket in the host's namespace for the notifications of every namespace with an nsid.
 ///
 /// No namespace is entered, and no file or socket keeps a namespace alive. An nsid given
 /// to a namespace stays until the namespace dies.
-pub(crate) struct NsidEngine {
+pub(crate) struct NsidEngine<S = RouteSocket> {
     /// Receives notifications only, never replies, so that notifications stay in order.
-    events: RouteSocket,
+    events: S,
     /// Sends requests, and joins no group.
-    requests: RouteSocket,
+    requests: S,
     host: NetnsId,
     /// The host's nsid in its own namespace, in its messages once assigned.
     host_nsid: i32,
@@ -36,16 +38,13 @@ pub(crate) struct NsidEngine {
     by_id: BTreeMap<NetnsId, i32>,
     /// Followed namespaces without a name.
     unnamed: BTreeSet<NetnsId>,
-    /// Nsids that no followed namespace has, since the last call of `take_unclaimed`; `None` without
-    /// a search for namespaces without a name.
-    unclaimed: Option<BTreeSet<i32>>,
+    /// Whether nsids that no followed namespace has are reported.
+    find_unnamed: bool,
     /// Whether assigned and released nsids were lost in an overrun.
     nsids_lost: bool,
     /// Namespaces during their dump, with the notifications received meanwhile.
     dumps: BTreeMap<NetnsId, Dump>,
     needs_resync: BTreeSet<NetnsId>,
-    /// Namespaces with a released nsid since the last call of `read`.
-    dead: Vec<NetnsId>,
     /// Datagrams in a full queue.
     most_queued: usize,
     buffer: Box<[u8]>,
@@ -53,8 +52,8 @@ pub(crate) struct NsidEngine {
 }
 
 impl NsidEngine {
-    /// With the host's namespace listed into the state.
-    pub(crate) fn new(sockets: Sockets, state: &mut State) -> Result<Self, Unusable> {
+    /// With the host's namespace listed.
+    pub(crate) fn new(sockets: Sockets, known: &State) -> Result<(Self, Learned), Unusable> {
         let unusable = |why: &str| {
             let why = why.to_owned();
             move |source| Unusable { why, source }
@@ -78,8 +77,23 @@ impl NsidEngine {
         let host_nsid = ensure_nsid(&mut requests, &mut replies, Path::new(OWN), None)
             .map_err(unusable("the own namespace gets no nsid"))?;
         events.set_receive_buffer(sockets.receive_buffer).map_err(unusable("the receive buffer cannot be set"))?;
-        let host = state.host();
-        let mut engine = Self {
+        let mut engine = Self::over(events, requests, known.host(), host_nsid, sockets);
+        let (mut learned, listed) = engine.list(known.host(), known);
+        match listed {
+            // The next listing reports the fault; until then a part is better than nothing.
+            Err(ListError::CutShort) => _ = engine.needs_resync.insert(engine.host),
+            Err(ListError::Failed(source)) => return Err(unusable("cannot list the own namespace")(source)),
+            Err(ListError::Interrupted(_)) | Ok(()) => {}
+        }
+        // After the links: the kernel assigns an nsid to the namespace of each listed link's peer.
+        engine.list_nsids(&mut learned);
+        Ok((engine, learned))
+    }
+}
+
+impl<S: Route> NsidEngine<S> {
+    fn over(events: S, requests: S, host: NetnsId, host_nsid: i32, sockets: Sockets) -> Self {
+        Self {
             events,
             requests,
             host,
@@ -87,34 +101,27 @@ impl NsidEngine {
             by_nsid: BTreeMap::from([(host_nsid, host)]),
             by_id: BTreeMap::from([(host, host_nsid)]),
             unnamed: BTreeSet::new(),
-            unclaimed: sockets.find_unnamed.then(BTreeSet::new),
+            find_unnamed: sockets.find_unnamed,
             nsids_lost: false,
             dumps: BTreeMap::new(),
             needs_resync: BTreeSet::new(),
-            dead: Vec::new(),
             most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
-            replies,
-        };
-        match engine.list(host, state) {
-            // The next listing reports the fault; until then a part is better than nothing.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => _ = engine.needs_resync.insert(host),
-            result => result.map_err(unusable("cannot list the own namespace"))?,
+            replies: vec![0; BUFFER_LEN].into(),
         }
-        // After the links: the kernel assigns an nsid to the namespace of each listed link's peer.
-        engine.list_nsids();
-        Ok(engine)
     }
 
-    /// The present state of a link; `None` after its deletion, as the next notification will show.
+    /// The present state of a link, with its places seen from the host's namespace; `None` after its deletion, as the next notification will show.
     fn ask_for(&mut self, nsid: Option<i32>, ifindex: u32) -> Option<Link> {
-        let mut link = None;
+        let mut link: Option<Link> = None;
         let result = self.requests.ask(Request::get_link(nsid, ifindex), &mut self.replies, |incoming| {
             if let Incoming::Reply(Body::NewLink(message)) = incoming {
                 link = message.link().ok().flatten();
             }
         });
-        result.ok().and(link)
+        let mut link = result.ok().and(link)?;
+        link.locate(Some(self.host_nsid));
+        Some(link)
     }
 
     /// Whether a link exists, as far as the kernel does not deny its existence.
@@ -130,49 +137,34 @@ impl NsidEngine {
         Some((id != self.host).then_some(*nsid))
     }
 
-    fn pair(&self, link: &Link) -> Option<Pair> {
-        let end = link.pair?;
-        let place = match end.nsid {
-            None => PairPlace::Here,
-            Some(nsid) if nsid == self.host_nsid => PairPlace::Host,
-            Some(nsid) => PairPlace::Nsid(nsid),
-        };
-        Some(Pair { ifindex: end.ifindex, place })
-    }
-
     /// Takes note of an nsid that the kernel announced or listed.
-    fn announced(&mut self, nsid: i32) {
-        if let Some(unclaimed) = &mut self.unclaimed
-            && nsid >= 0
-            && !self.by_nsid.contains_key(&nsid)
-        {
-            unclaimed.insert(nsid);
+    fn announced(&self, nsid: i32, learned: &mut Learned) {
+        if self.find_unnamed && nsid >= 0 && !self.by_nsid.contains_key(&nsid) {
+            learned.unclaimed.insert(nsid);
         }
     }
 
     /// Releases the nsid of a namespace: the kernel may assign the same nsid to another at once.
     ///
-    /// `by_id` keeps the nsid until the caller of `read` has compared the namespace with its name.
-    fn release(&mut self, nsid: i32) {
-        if let Some(id) = self.by_nsid.remove(&nsid) {
-            self.dead.push(id);
-        }
+    /// `by_id` keeps the nsid until the namespace has been compared with its name.
+    fn release(&mut self, nsid: i32, learned: &mut Learned) {
+        learned.dead.extend(self.by_nsid.remove(&nsid));
         // The kernel releases an nsid before it announces the release, so the nsid may have been
         // assigned, and announced, again before.
-        self.announced(nsid);
+        self.announced(nsid, learned);
     }
 
     /// Compares the nsids with the kernel's list.
-    fn list_nsids(&mut self) {
-        if self.unclaimed.is_none() {
+    fn list_nsids(&mut self, learned: &mut Learned) {
+        if !self.find_unnamed {
             return;
         }
         match list_nsids(&mut self.requests, &mut self.replies) {
             Ok(listed) => {
                 let followed = self.by_nsid.keys().copied().filter(|nsid| *nsid != self.host_nsid);
                 let gone: Vec<i32> = followed.filter(|nsid| !listed.contains(nsid)).collect();
-                listed.into_iter().for_each(|nsid| self.announced(nsid));
-                gone.into_iter().for_each(|nsid| self.release(nsid));
+                listed.into_iter().for_each(|nsid| self.announced(nsid, learned));
+                gone.into_iter().for_each(|nsid| self.release(nsid, learned));
             }
             Err(error) => {
                 tracing::warn!(
@@ -185,25 +177,30 @@ impl NsidEngine {
     }
 
     /// Follows and dumps namespaces with these nsids; returns the namespaces that failed.
-    fn open_numbered<T>(&mut self, numbered: Vec<(T, NetnsId, i32)>, state: &mut State) -> Vec<(T, io::Error)> {
+    fn open_numbered<T>(
+        &mut self,
+        numbered: Vec<(T, NetnsId, i32)>,
+        known: &State,
+        learned: &mut Learned,
+    ) -> Vec<(T, ListError)> {
         for (_, id, nsid) in &numbered {
-            self.follow(*id, *nsid, state);
+            self.follow(*id, *nsid, learned);
         }
         let (mut failed, mut dumped) = (Vec::new(), Vec::new());
         for (wanted, id, _) in numbered {
-            match self.dump(id, state) {
+            match self.dump(id, learned) {
                 Err(RequestError::Failed(error)) => {
                     self.close(id);
-                    failed.push((wanted, error));
+                    failed.push((wanted, error.into()));
                 }
                 result => dumped.push((id, result)),
             }
         }
-        self.receive_queued(state);
+        self.receive_queued(known, learned);
         for (id, result) in dumped {
-            let mut result = self.finish(id, result, state);
-            if let Err(RequestError::Incomplete(_)) = result {
-                result = uninterrupted(|| self.list_once(id, state));
+            let mut result = self.settle(id, result, known, learned);
+            if let Err(ListError::Interrupted(_)) = result {
+                result = uninterrupted(|| self.list_once(id, known, learned));
             }
             if result.is_err() {
                 // The next listing reports the fault; until then a part is better than nothing.
@@ -213,70 +210,77 @@ impl NsidEngine {
         failed
     }
 
-    fn follow(&mut self, id: NetnsId, nsid: i32, state: &mut State) {
+    fn follow(&mut self, id: NetnsId, nsid: i32, learned: &mut Learned) {
         if let Some(before) = self.by_nsid.insert(nsid, id) {
             // Nsids are reused: the former namespace of this nsid is dead.
             self.by_id.remove(&before);
-            self.dead.push(before);
+            learned.dead.push(before);
         }
         self.by_id.insert(id, nsid);
-        self.unclaimed.iter_mut().for_each(|unclaimed| _ = unclaimed.remove(&nsid));
+        learned.unclaimed.remove(&nsid);
         self.dumps.insert(id, Dump::default());
-        state.set_nsid(id, nsid);
+        learned.findings.push(Finding::Nsid(id, nsid));
+    }
+
+    /// Counters of a link of the host's namespace.
+    fn ask_for_counters(&mut self, ifindex: u32) -> Option<Counters> {
+        let mut read = None;
+        let result = self.requests.ask(Request::get_stats(ifindex), &mut self.replies, |incoming| {
+            if let Incoming::Reply(Body::Stats { counters, .. }) = incoming {
+                read = Some(counters);
+            }
+        });
+        result.ok().and(read)
     }
 }
 
-impl Engine for NsidEngine {
+impl<S: Route> Engine for NsidEngine<S> {
     fn fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
-    fn open(&mut self, wanted: Vec<Wanted>, state: &mut State) -> Opened {
+    fn open(&mut self, wanted: Vec<Wanted>, known: &State) -> Opened {
         let (mut opened, mut numbered) = (Opened::default(), Vec::new());
         for wanted in wanted {
             match ensure_nsid(&mut self.requests, &mut self.replies, &wanted.path, Some(&wanted)) {
                 Ok(nsid) => numbered.push((wanted, nsid)),
-                Err(error) => opened.failed.push((wanted, error)),
+                Err(error) => opened.failed.push((wanted, error.into())),
             }
         }
         // Messages in the queue with these nsids belong to earlier namespaces,
         // or are older than the following dump.
-        self.receive_queued(state);
+        self.receive_queued(known, &mut opened.learned);
         let mut new: Vec<(Wanted, NetnsId, i32)> = Vec::new();
         for (wanted, nsid) in numbered {
             match self.by_nsid.get(&nsid).copied() {
-                Some(known) if self.unnamed.remove(&known) => opened.known.push((wanted.id, known)),
+                Some(before) if self.unnamed.remove(&before) => opened.known.push((wanted.id, before)),
                 _ => {
                     let id = wanted.id;
                     new.push((wanted, id, nsid));
                 }
             }
         }
-        opened.failed.extend(self.open_numbered(new, state));
+        opened.failed.extend(self.open_numbered(new, known, &mut opened.learned));
         opened
     }
 
-    fn open_unnamed(&mut self, wanted: Vec<(NetnsId, i32)>, state: &mut State) -> Vec<(NetnsId, io::Error)> {
-        self.receive_queued(state);
+    fn open_unnamed(&mut self, wanted: Vec<(NetnsId, i32)>, known: &State) -> (Learned, Vec<(NetnsId, ListError)>) {
+        let mut learned = Learned::default();
+        self.receive_queued(known, &mut learned);
         self.unnamed.extend(wanted.iter().map(|(id, _)| *id));
         let numbered = wanted.into_iter().map(|(id, nsid)| (id, id, nsid)).collect();
-        self.open_numbered(numbered, state)
-    }
-
-    fn take_unclaimed(&mut self) -> BTreeSet<i32> {
-        self.unclaimed.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    fn has_unclaimed(&self) -> bool {
-        self.unclaimed.as_ref().is_some_and(|unclaimed| !unclaimed.is_empty())
+        let failed = self.open_numbered(numbered, known, &mut learned);
+        (learned, failed)
     }
 
     fn follows(&self, nsid: i32) -> bool {
         self.by_nsid.contains_key(&nsid)
     }
 
-    fn look_for_unnamed(&mut self) {
-        self.list_nsids();
+    fn look_for_unnamed(&mut self) -> Learned {
+        let mut learned = Learned::default();
+        self.list_nsids(&mut learned);
+        learned
     }
 
     fn close(&mut self, id: NetnsId) -> Option<i32> {
@@ -291,12 +295,19 @@ impl Engine for NsidEngine {
         Some(nsid)
     }
 
-    fn read(&mut self, state: &mut State) -> Vec<NetnsId> {
-        self.receive_some(TURN, state);
+    fn read(&mut self, known: &State) -> Learned {
+        let mut learned = Learned::default();
+        self.receive_some(TURN, known, &mut learned);
         if std::mem::take(&mut self.nsids_lost) {
-            self.list_nsids();
+            self.list_nsids(&mut learned);
         }
-        std::mem::take(&mut self.dead)
+        learned
+    }
+
+    fn read_all(&mut self, _id: NetnsId, known: &State) -> Learned {
+        let mut learned = Learned::default();
+        self.receive_queued(known, &mut learned);
+        learned
     }
 
     fn is_same(&mut self, wanted: &Wanted) -> bool {
@@ -312,59 +323,48 @@ impl Engine for NsidEngine {
         is_same
     }
 
-    fn has_dead(&self) -> bool {
-        !self.dead.is_empty()
-    }
-
     fn needs_resync(&self) -> &BTreeSet<NetnsId> {
         &self.needs_resync
     }
 
-    fn list(&mut self, id: NetnsId, state: &mut State) -> io::Result<()> {
+    fn list(&mut self, id: NetnsId, known: &State) -> (Learned, Result<(), ListError>) {
+        let mut learned = Learned::default();
         self.needs_resync.remove(&id);
         if self.target(id).is_none() {
-            return Ok(());
+            return (learned, Ok(()));
         }
-        match uninterrupted(|| self.list_once(id, state)) {
-            Err(RequestError::Incomplete(_)) => _ = self.needs_resync.insert(id),
-            result => result?,
+        let listed = uninterrupted(|| self.list_once(id, known, &mut learned));
+        if let Err(ListError::Interrupted(_)) = listed {
+            self.needs_resync.insert(id);
         }
-        Ok(())
+        (learned, listed)
     }
 
-    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, state: &mut State) {
-        let Some(link) = self.target(id).and_then(|target| self.ask_for(target, ifindex)) else { return };
-        state.complete_pair(id, &link, self.pair(&link));
+    fn complete_pair(&mut self, id: NetnsId, ifindex: u32, _known: &State) -> Learned {
+        let mut learned = Learned::default();
+        if let Some(link) = self.target(id).and_then(|target| self.ask_for(target, ifindex)) {
+            learned.findings.push(Finding::Reply(id, link));
+        }
+        learned
     }
 
-    fn read_last(&mut self, id: NetnsId, state: &mut State) {
-        // The last messages of the namespace's links, or of their peers, may be in the queue.
-        self.receive_queued(state);
-        let (peers, others) = state.counted_by(id);
-        if others {
-            self.read_counters(id, state, &mut Vec::new());
-        }
-        for ifindex in peers {
-            let mut read = None;
-            let result = self.requests.ask(Request::get_stats(ifindex), &mut self.replies, |incoming| {
-                if let Incoming::Reply(Body::Stats { counters, .. }) = incoming {
-                    read = Some(counters);
-                }
-            });
+    fn read_last(&mut self, id: NetnsId, counted: Counted, known: &State) -> Learned {
+        let (mut learned, rows) =
+            if counted.inside { self.read_counters(id, known) } else { (Learned::default(), Vec::new()) };
+        learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
+        for ifindex in counted.by_host {
             // After its deletion, the peer's last message is in the queue.
-            if result.is_ok()
-                && let Some(counters) = read
-            {
-                state.reading(self.host, ifindex, counters);
-            }
+            let read = self.ask_for_counters(ifindex);
+            learned.findings.extend(read.map(|read| Finding::Counters((self.host, ifindex), read)));
         }
-        self.receive_queued(state);
+        self.receive_queued(known, &mut learned);
+        learned
     }
 
-    fn read_counters(&mut self, id: NetnsId, state: &mut State, readings: &mut Vec<Reading>) {
-        let Some(target) = self.target(id) else { return };
-        let before: Vec<(u32, InterfaceId)> = state.ids(id).collect();
-        let mut rows: Vec<(u32, Counters)> = Vec::with_capacity(before.len());
+    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>) {
+        let mut learned = Learned::default();
+        let Some(target) = self.target(id) else { return (learned, Vec::new()) };
+        let mut rows: Vec<(u32, Counters)> = Vec::new();
         let request = match target {
             None => Request::list_stats(),
             Some(_) => Request::list_links(target),
@@ -380,16 +380,13 @@ impl Engine for NsidEngine {
         if let Err(RequestError::Failed(error)) = result {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
         }
-        // An ifindex may have become another interface's while the counters were read: take in
-        // the notifications, and keep the counters of unchanged links.
-        self.receive_queued(state);
+        // An ifindex may have become another interface's while the counters were read: the
+        // notifications tell.
+        self.receive_queued(known, &mut learned);
         // The nsid was released during the dump: the counters may belong to its next namespace.
         if self.target(id).is_none() {
-            return;
+            rows.clear();
         }
-        let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
-        readings.extend(rows.into_iter().filter_map(|(ifindex, counters)| {
-            state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))
-        }));
+        (learned, rows)
     }
 }

@@ -9,13 +9,13 @@ use std::path::Path;
 use crate::discovery::nsfs;
 use crate::engine::Wanted;
 use crate::netlink::message::{Body, Request};
-use crate::netlink::socket::{Incoming, RequestError, RouteSocket};
+use crate::netlink::socket::{Incoming, RequestError, Route};
 
 /// Returns the nsid of a namespace in the host's namespace, after an assignment if necessary.
 ///
 /// The file is open during the call only: an open file keeps the namespace alive.
 pub(super) fn ensure_nsid(
-    requests: &mut RouteSocket,
+    requests: &mut impl Route,
     buffer: &mut [u8],
     path: &Path,
     expected: Option<&Wanted>,
@@ -35,7 +35,7 @@ pub(super) fn ensure_nsid(
     nsid_of(requests, buffer, &file)?.ok_or_else(|| io::Error::other("the kernel gave the namespace no nsid"))
 }
 
-pub(super) fn nsid_of(requests: &mut RouteSocket, buffer: &mut [u8], file: &File) -> io::Result<Option<i32>> {
+pub(super) fn nsid_of(requests: &mut impl Route, buffer: &mut [u8], file: &File) -> io::Result<Option<i32>> {
     let mut nsid = None;
     requests.ask(Request::get_nsid_of_fd(file.as_raw_fd()), buffer, |incoming| {
         if let Incoming::Reply(Body::NewNsid(number)) = incoming {
@@ -46,7 +46,7 @@ pub(super) fn nsid_of(requests: &mut RouteSocket, buffer: &mut [u8], file: &File
 }
 
 /// Lists every nsid in the host's namespace, with nsids of namespaces that are being destroyed.
-pub(super) fn list_nsids(requests: &mut RouteSocket, buffer: &mut [u8]) -> io::Result<BTreeSet<i32>> {
+pub(super) fn list_nsids(requests: &mut impl Route, buffer: &mut [u8]) -> io::Result<BTreeSet<i32>> {
     let mut nsids = BTreeSet::new();
     requests.ask(Request::list_nsids(), buffer, |incoming| {
         if let Incoming::Reply(Body::NewNsid(nsid)) = incoming {

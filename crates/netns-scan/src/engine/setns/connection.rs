@@ -7,9 +7,9 @@ use iface_core::NetnsId;
 
 use crate::engine::Wanted;
 use crate::netlink::dump::Change;
-use crate::netlink::message::{Body, Link, Request};
-use crate::netlink::socket::{Incoming, RequestError, RouteSocket};
-use crate::state::{Pair, PairPlace};
+use crate::netlink::message::{Body, Link, Pair, PairPlace, Request};
+use crate::netlink::socket::{Incoming, RequestError, Route, RouteSocket};
+use crate::state::LinkId;
 
 /// A socket in a namespace.
 pub(super) struct Connection {
@@ -85,25 +85,14 @@ impl Connection {
         nsid.filter(|number| result.is_ok() && *number >= 0)
     }
 
-    /// The nsid of the peer's namespace, for a link whose peer is neither here nor in the host's namespace.
-    pub(super) fn unplaced(&self, host: NetnsId, link: &Link) -> Option<((NetnsId, u32), Unplaced)> {
-        let far = link.pair?.nsid.filter(|nsid| self.wanted.id != host && self.host_nsid != Some(*nsid))?;
-        Some(((self.wanted.id, link.ifindex), Unplaced { nsid: far, is_asked: false }))
+    /// Sets the places of a link's peer and lower device; returns the nsid of the peer's namespace where
+    /// that is neither this one nor the host's.
+    pub(super) fn locate(&self, host: NetnsId, link: &mut Link) -> Option<(LinkId, Unplaced)> {
+        link.locate(self.host_nsid);
+        let Some(pair @ Pair { place: PairPlace::Nsid(nsid), .. }) = link.pair else { return None };
+        // An nsid is valid only in the namespace that assigned the nsid: the peer's own link tells.
+        link.pair = Some(Pair { place: PairPlace::Elsewhere, ..pair });
+        let id = self.wanted.id;
+        (id != host).then_some(((id, link.ifindex), Unplaced { nsid, is_asked: false }))
     }
-
-    pub(super) fn pair(&self, host: NetnsId, link: &Link) -> Option<Pair> {
-        let end = link.pair?;
-        let place = match end.nsid {
-            None => PairPlace::Here,
-            Some(nsid) if self.wanted.id != host && self.host_nsid == Some(nsid) => PairPlace::Host,
-            // An nsid is valid only in the namespace that assigned the nsid: the peer's own link tells.
-            Some(_) => PairPlace::Elsewhere,
-        };
-        Some(Pair { ifindex: end.ifindex, place })
-    }
-}
-
-/// Whether a link's peer or lower device is in another namespace.
-pub(super) fn is_far(link: &Link) -> bool {
-    link.lower_nsid.is_some() || link.pair.is_some_and(|end| end.nsid.is_some())
 }

@@ -1,6 +1,6 @@
 //! `RTM_NEWLINK` and `RTM_DELLINK`.
 
-use iface_core::{Counters, IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
+use iface_core::{Counters, IfName, Kind, Lower, LowerPlace, MacAddr, NetnsId, OperState};
 use libc::{
     IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
     IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE,
@@ -48,11 +48,11 @@ pub struct Link {
     pub admin_up: bool,
     /// Maximum transmission unit in bytes.
     pub mtu: u32,
-    /// Peer of a paired device.
-    pub pair: Option<PairEnd>,
+    /// Peer of a paired device: `Here` or `Nsid` until [`Link::locate`].
+    pub pair: Option<Pair>,
     /// Index of the bridge, bond or VRF that the link belongs to.
     pub master: Option<u32>,
-    /// Lower device of an unpaired device: `Same` or `Elsewhere` until [`Link::locate_lower`].
+    /// Lower device of an unpaired device: `Same` or `Elsewhere` until [`Link::locate`].
     pub lower: Option<Lower>,
     /// The nsid of the lower device's namespace; `None` for a lower device in the same namespace.
     pub lower_nsid: Option<i32>,
@@ -98,8 +98,19 @@ impl Link {
         self.pair.is_none() && self.kind.as_ref().is_some_and(comes_in_pairs)
     }
 
-    /// Sets the place of the lower device, given the nsid of the host's namespace.
-    pub fn locate_lower(&mut self, host_nsid: Option<i32>) {
+    /// Whether the peer or the lower device is in another namespace, as far as the message tells.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.lower_nsid.is_some() || self.pair.is_some_and(|pair| matches!(pair.place, PairPlace::Nsid(_)))
+    }
+
+    /// Sets the places of the peer and of the lower device, given the nsid of the host's namespace.
+    pub fn locate(&mut self, host_nsid: Option<i32>) {
+        if let Some(pair) = &mut self.pair
+            && host_nsid.is_some_and(|nsid| pair.place == PairPlace::Nsid(nsid))
+        {
+            pair.place = PairPlace::Host;
+        }
         if let Some(lower) = &mut self.lower
             && self.lower_nsid.is_some_and(|nsid| host_nsid == Some(nsid))
         {
@@ -114,12 +125,27 @@ fn comes_in_pairs(kind: &Kind) -> bool {
 
 /// Peer of a paired device, as the device's `RTM_NEWLINK` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairEnd {
+pub struct Pair {
     /// Index of the peer in its own namespace.
     pub ifindex: u32,
-    /// The nsid of the peer's namespace, seen from the namespace of the message; `None` for a peer
-    /// in the same namespace.
-    pub nsid: Option<i32>,
+    /// Namespace of the peer.
+    pub place: PairPlace,
+}
+
+/// Namespace of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairPlace {
+    /// The namespace of the link.
+    Here,
+    /// The host's.
+    Host,
+    /// The namespace with this nsid: in a message, seen from the namespace of the message; later, seen
+    /// from the host's namespace.
+    Nsid(i32),
+    /// This namespace.
+    In(NetnsId),
+    /// An unknown namespace, known to the peer only.
+    Elsewhere,
 }
 
 pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
@@ -216,7 +242,8 @@ impl LinkMessage<'_> {
             oper_state,
             admin_up: self.flags.contains(LinkFlags::Up),
             mtu,
-            pair: (paired && below != 0).then_some(PairEnd { ifindex: below, nsid }),
+            pair: (paired && below != 0)
+                .then(|| Pair { ifindex: below, place: nsid.map_or(PairPlace::Here, PairPlace::Nsid) }),
             master,
             lower: (!paired && below != 0)
                 .then(|| Lower::new(below, if nsid.is_some() { LowerPlace::Elsewhere } else { LowerPlace::Same })),

@@ -75,7 +75,7 @@ fn veth_names_its_peer() {
         oper_state: OperState::Up,
         admin_up: true,
         mtu: 1500,
-        pair: Some(PairEnd { ifindex: 9, nsid: Some(3) }),
+        pair: Some(Pair { ifindex: 9, place: PairPlace::Nsid(3) }),
         master: None,
         lower: None,
         lower_nsid: None,
@@ -106,9 +106,9 @@ fn link_has_master_lower_and_aliases() {
     assert_eq!((link.master, link.pair, link.alias.as_deref()), (Some(4), None, Some("uplink")));
     assert_eq!(link.alt_names.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "l\u{fffd}b"]);
     assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Elsewhere)));
-    link.locate_lower(Some(1));
+    link.locate(Some(1));
     assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Elsewhere)));
-    link.locate_lower(Some(0));
+    link.locate(Some(0));
     assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Host)));
 }
 

@@ -3,8 +3,9 @@ use std::time::Duration;
 use iface_core::{Coalesce, Direction, Kind, MacAddr, Netns, NetnsId, Place};
 
 use super::*;
-use crate::netlink::dump::{Change, DumpedLink};
-use crate::state::{Pair, PairPlace};
+use crate::engine::learned::Finding;
+use crate::netlink::dump::{Change, DumpedLink, Listing};
+use crate::netlink::message::{Pair, PairPlace};
 
 const HOST: NetnsId = NetnsId(1);
 const BLUE: NetnsId = NetnsId(7);
@@ -29,9 +30,9 @@ fn gone(ifindex: u32, counters: Counters) -> Change {
 fn pair() -> State {
     let mut state = State::new(HOST);
     state.open(Netns::new(BLUE, Place::Named(iface_core::NetnsName::new("blue"))));
-    state.set_nsid(BLUE, 3);
-    state.apply(HOST, Change::Link(link(9, "veth9", Some("veth"), None)), |_| Some(INSIDE));
-    state.apply(BLUE, Change::Link(link(2, "eth0", Some("veth"), None)), |_| Some(OUTSIDE));
+    state.learn(Finding::Nsid(BLUE, 3));
+    state.apply(HOST, Change::Link(Link { pair: Some(INSIDE), ..link(9, "veth9", Some("veth"), None) }));
+    state.apply(BLUE, Change::Link(Link { pair: Some(OUTSIDE), ..link(2, "eth0", Some("veth"), None) }));
     drop(state.take_events());
     state
 }
@@ -57,9 +58,9 @@ fn named(name: &str, packets: (u64, u64)) -> (String, Option<(u64, u64)>) {
 #[test]
 fn two_ends_complete_each_other() {
     let mut state = pair();
-    state.apply(BLUE, gone(2, counted(0, 50)), |_| None);
+    state.apply(BLUE, gone(2, counted(0, 50)));
     assert_eq!(deletions(state.take_events()), [], "the other message comes next");
-    state.apply(HOST, gone(9, counted(0, 7)), |_| None);
+    state.apply(HOST, gone(9, counted(0, 7)));
     assert_eq!(deletions(state.take_events()), [named("eth0", (7, 50)), named("veth9", (50, 7))]);
     assert!(state.departing.is_empty());
 }
@@ -71,12 +72,12 @@ fn closed_namespace_takes_its_peers_counters() {
     state.reading(HOST, 9, counted(50, 6));
     state.close(BLUE);
     assert_eq!(deletions(state.take_events()), [named("eth0", (6, 50))]);
-    state.apply(HOST, gone(9, counted(0, 7)), |_| None);
+    state.apply(HOST, gone(9, counted(0, 7)));
     assert_eq!(deletions(state.take_events()), [named("veth9", (50, 7))]);
 
     let mut state = pair();
     state.reading(BLUE, 2, counted(5, 40));
-    state.apply(HOST, gone(9, counted(0, 7)), |_| None);
+    state.apply(HOST, gone(9, counted(0, 7)));
     state.close(BLUE);
     assert_eq!(deletions(state.take_events()), [named("veth9", (40, 7)), named("eth0", (7, 40))]);
 }
@@ -85,7 +86,7 @@ fn closed_namespace_takes_its_peers_counters() {
 fn missing_message_delays_no_longer_than_patience() {
     let mut state = pair();
     let start = Instant::now();
-    state.apply(BLUE, gone(2, counted(0, 50)), |_| None);
+    state.apply(BLUE, gone(2, counted(0, 50)));
     assert_eq!(state.release_due(start), Some(start + PATIENCE));
     assert_eq!(deletions(state.take_events()), []);
     assert_eq!(state.release_due(start + PATIENCE + Duration::from_nanos(1)), None);
@@ -96,8 +97,8 @@ fn missing_message_delays_no_longer_than_patience() {
 #[test]
 fn name_is_free_before_its_next_use() {
     let mut state = pair();
-    state.apply(BLUE, gone(2, counted(0, 50)), |_| None);
-    state.apply(BLUE, Change::Link(link(3, "eth0", Some("veth"), None)), |_| None);
+    state.apply(BLUE, gone(2, counted(0, 50)));
+    state.apply(BLUE, Change::Link(link(3, "eth0", Some("veth"), None)));
     let mut events = state.take_events();
     let kinds: Vec<_> = std::iter::from_fn(|| events.pop()).map(|event| event.kind().as_str()).collect();
     assert_eq!(kinds, ["Deleted", "Added", "Updated"]);
@@ -107,10 +108,10 @@ fn name_is_free_before_its_next_use() {
 #[test]
 fn link_without_peer_has_the_last_word() {
     let mut state = State::new(HOST);
-    state.apply(HOST, Change::Link(link(4, "eth1", None, Some(counted(0, 0)))), |_| None);
+    state.apply(HOST, Change::Link(link(4, "eth1", None, Some(counted(0, 0)))));
     state.reading(HOST, 4, counted(90, 90));
     drop(state.take_events());
-    state.apply(HOST, gone(4, counted(3, 2)), |_| None);
+    state.apply(HOST, gone(4, counted(3, 2)));
     assert_eq!(deletions(state.take_events()), [named("eth1", (3, 2))]);
 }
 
@@ -119,22 +120,22 @@ fn link_without_peer_has_the_last_word() {
 fn moved_link_leaves_its_past() {
     for is_dumped in [false, true] {
         let mut state = pair();
-        state.apply(HOST, Change::Link(link(4, "eth1", None, Some(counted(0, 0)))), |_| None);
+        state.apply(HOST, Change::Link(link(4, "eth1", None, Some(counted(0, 0)))));
         let moved = GoneLink { ifindex: 4, counters: Some(counted(900, 800)), moved_to: Some(4) };
-        state.apply(HOST, Change::NoLink(moved), |_| None);
+        state.apply(HOST, Change::NoLink(moved));
         let arrived = |counters| link(4, "net1", None, Some(counters));
         match is_dumped {
-            false => state.apply(BLUE, Change::Link(arrived(counted(900, 800))), |_| None),
+            false => state.apply(BLUE, Change::Link(arrived(counted(900, 800)))),
             true => {
                 let listed =
                     DumpedLink { link: arrived(counted(903, 801)), addresses: Vec::new(), removed: Vec::new() };
-                state.merge(BLUE, &[], vec![listed], |_| None);
+                state.list(BLUE, Listing { is_complete: false, deleted: Vec::new(), links: vec![listed] });
             }
         }
         let reading = state.reading(BLUE, 4, counted(905, 802)).unwrap();
         assert_eq!(reading.base, counted(900, 800), "{is_dumped}");
         drop(state.take_events());
-        state.apply(BLUE, gone(4, counted(907, 803)), |_| None);
+        state.apply(BLUE, gone(4, counted(907, 803)));
         assert_eq!(deletions(state.take_events()), [named("net1", (7, 3))]);
     }
 }
