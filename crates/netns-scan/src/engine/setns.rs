@@ -2,6 +2,8 @@
 
 mod asleep;
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -27,13 +29,13 @@ use crate::state::{Counted, LinkId, State};
 /// A socket keeps its namespace alive, and is closed on the removal of the namespace's name. A
 /// poller keeps no socket between two requests, so that no deletion waits for a poller. Nor does a watcher
 /// in a namespace without a mount, which ends with its process.
-pub(crate) struct SetnsEngine {
-    enter: Enter<RouteSocket>,
+pub(crate) struct SetnsEngine<S = RouteSocket> {
+    enter: Enter<S>,
     sockets: Sockets,
     epoll: Epoll,
     home: File,
     host: NetnsId,
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, Connection<S>>,
     tokens: BTreeMap<NetnsId, u64>,
     /// Namespaces that are followed without a socket.
     asleep: BTreeMap<NetnsId, Asleep>,
@@ -56,12 +58,24 @@ impl SetnsEngine {
             true => || RouteSocket::open(Groups::INTERFACES),
             false => || RouteSocket::open(Groups::NONE),
         };
-        let mut engine = Self {
+        let mut engine = Self::over(open, sockets, known.host())?;
+        let mut learned = Learned::default();
+        if let Some(file) = known.file(NetnsId::HOST) {
+            let host = Wanted { id: NetnsId::HOST, file, path: OWN.into(), is_mounted: true };
+            engine.connect(&host, open()?, known, &mut learned)?;
+        }
+        Ok((engine, learned))
+    }
+}
+
+impl<S: Route + 'static> SetnsEngine<S> {
+    fn over(open: fn() -> io::Result<S>, sockets: Sockets, host: NetnsId) -> io::Result<Self> {
+        Ok(Self {
             enter: Enter::new(open),
             sockets,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             home: File::open(OWN)?,
-            host: known.host(),
+            host,
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             asleep: BTreeMap::new(),
@@ -71,22 +85,10 @@ impl SetnsEngine {
             unplaced: BTreeMap::new(),
             most_queued: most_queued(sockets.receive_buffer),
             buffer: vec![0; BUFFER_LEN].into(),
-        };
-        let mut learned = Learned::default();
-        if let Some(file) = known.file(NetnsId::HOST) {
-            let host = Wanted { id: NetnsId::HOST, file, path: OWN.into(), is_mounted: true };
-            engine.connect(&host, open()?, known, &mut learned)?;
-        }
-        Ok((engine, learned))
+        })
     }
 
-    fn connect(
-        &mut self,
-        wanted: &Wanted,
-        socket: RouteSocket,
-        known: &State,
-        learned: &mut Learned,
-    ) -> io::Result<()> {
+    fn connect(&mut self, wanted: &Wanted, socket: S, known: &State, learned: &mut Learned) -> io::Result<()> {
         // A second socket would outlive the first one's close and keep the namespace alive.
         if self.tokens.contains_key(&wanted.id) || self.is_asleep(wanted.id) {
             return Ok(());
@@ -105,7 +107,7 @@ impl SetnsEngine {
         Ok(())
     }
 
-    fn insert(&mut self, wanted: Wanted, socket: RouteSocket, host_nsid: Option<i32>) -> io::Result<()> {
+    fn insert(&mut self, wanted: Wanted, socket: S, host_nsid: Option<i32>) -> io::Result<()> {
         socket.set_receive_buffer(self.sockets.receive_buffer)?;
         let token = self.next_token;
         self.next_token += 1;
@@ -279,7 +281,7 @@ impl SetnsEngine {
     }
 }
 
-impl Engine for SetnsEngine {
+impl<S: Route + 'static> Engine for SetnsEngine<S> {
     fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }

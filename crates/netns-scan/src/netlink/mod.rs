@@ -4,4 +4,6 @@ pub(crate) mod dump;
 pub mod message;
 mod missing;
 pub(crate) mod recvmsg;
+#[cfg(test)]
+pub(crate) mod replayed;
 pub(crate) mod socket;

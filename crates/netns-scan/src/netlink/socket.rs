@@ -118,15 +118,6 @@ impl RouteSocket {
         Ok(Self { socket, seq: 0 })
     }
 
-    /// Sets the size of the receive buffer, as far as the limits allow.
-    pub(crate) fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        // Only CAP_NET_ADMIN may exceed net.core.rmem_max; without it the kernel caps the size.
-        match setsockopt(&self.socket, sockopt::RcvBufForce, &bytes) {
-            Err(Errno::EPERM) => Ok(setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?),
-            result => Ok(result?),
-        }
-    }
-
     /// Lets dumps name a target namespace (`NETLINK_GET_STRICT_CHK`, Linux 5.0).
     pub(crate) fn check_strictly(&self) -> io::Result<()> {
         self.socket.set_netlink_get_strict_chk(true)
@@ -135,6 +126,9 @@ impl RouteSocket {
 
 /// The kernel's end of an rtnetlink socket: tests replay what a kernel has sent.
 pub(crate) trait Route: AsFd + Send {
+    /// Sets the size of the receive buffer, as far as the limits allow.
+    fn set_receive_buffer(&self, bytes: usize) -> io::Result<()>;
+
     /// Receives the next datagram of the kernel without blocking.
     ///
     /// After an overrun the kernel drops notifications without another report until the queue is
@@ -150,6 +144,14 @@ pub(crate) trait Route: AsFd + Send {
 }
 
 impl Route for RouteSocket {
+    fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        // Only CAP_NET_ADMIN may exceed net.core.rmem_max; without it the kernel caps the size.
+        match setsockopt(&self.socket, sockopt::RcvBufForce, &bytes) {
+            Err(Errno::EPERM) => Ok(setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?),
+            result => Ok(result?),
+        }
+    }
+
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
             match receive(self.socket.as_fd(), buffer) {

@@ -75,7 +75,9 @@ fn reference(message: &[u8]) -> Option<Content> {
         _ => return Some(Content::Other),
     };
     match message {
-        RouteNetlinkMessage::NewLink(link) if is_link(&link) => Some(Content::Link(read_link(&link)?.map(Box::new), counters(&link))),
+        RouteNetlinkMessage::NewLink(link) if is_link(&link) => {
+            Some(Content::Link(read_link(&link)?.map(Box::new), counters(&link)))
+        }
         RouteNetlinkMessage::DelLink(link) if is_link(&link) => Some(Content::NoLink(read_gone(&link))),
         RouteNetlinkMessage::NewAddress(address) => read_address(true, &address),
         RouteNetlinkMessage::DelAddress(address) => read_address(false, &address),

@@ -6,6 +6,7 @@ use iface_core::NetnsId;
 
 use super::{Connection, SetnsEngine};
 use crate::engine::Wanted;
+use crate::netlink::socket::Route;
 
 /// A namespace followed without a socket.
 pub(super) struct Asleep {
@@ -13,7 +14,7 @@ pub(super) struct Asleep {
     host_nsid: Option<i32>,
 }
 
-impl SetnsEngine {
+impl<S: Route + 'static> SetnsEngine<S> {
     /// Whether the socket of a namespace stays open. A mount keeps the namespace alive, too.
     pub(super) fn keeps(&self, wanted: &Wanted) -> bool {
         wanted.id == self.host || (self.sockets.notified && wanted.is_mounted)

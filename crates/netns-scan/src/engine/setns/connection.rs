@@ -8,13 +8,13 @@ use iface_core::NetnsId;
 use crate::engine::Wanted;
 use crate::netlink::dump::Change;
 use crate::netlink::message::{Body, Link, Pair, PairPlace, Request};
-use crate::netlink::socket::{Incoming, RequestError, Route, RouteSocket};
+use crate::netlink::socket::{Incoming, RequestError, Route};
 use crate::state::LinkId;
 
 /// A socket in a namespace.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     pub(super) wanted: Wanted,
-    pub(super) socket: RouteSocket,
+    pub(super) socket: S,
     /// The nsid of the host's namespace in this namespace, once assigned.
     pub(super) host_nsid: Option<i32>,
 }
@@ -45,7 +45,7 @@ impl Notifications {
     }
 }
 
-impl Connection {
+impl<S: Route> Connection<S> {
     /// Sends a request. Replies and notifications share a queue, so notifications are kept meanwhile.
     pub(super) fn ask(
         &mut self,
