@@ -22,7 +22,7 @@ CI = sorted((CHART / "ci").glob("*-values.yaml"))
 OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include-netns", "exclude-netns", "exclude-host-ends",
          "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
-         "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca",
+         "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca", "metrics-authorization",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
          "otlp-client-certificate", "otlp-client-key", "watch-pods", "admin-socket", "state-dir"}
 
@@ -179,6 +179,8 @@ class Chart(unittest.TestCase):
             "podMonitor.enabled=true": "set metricsServer.host, or admin.host, to 0.0.0.0",
             "metricsServer.host=0.0.0.0,metricsServer.port=9465": "set another",
             "metricsServer.tls.clientCA=ca.crt": "set metricsServer.tls.secret",
+            "metricsServer.authorization=kubernetes": "set metricsServer.host",
+            "metricsServer.host=0.0.0.0,metricsServer.authorization=kubernetes": "set metricsServer.tls.secret",
             "updateStrategy.rollingUpdate.maxSurge=1": "set maxUnavailable instead",
             "updateStrategy.rollingUpdate.maxSurge=10%": "set maxUnavailable instead",
             "interfaces[0]=eth0,interfaceIPs[0]=10.0.0.0/8": "set one of them",
@@ -321,6 +323,37 @@ class Chart(unittest.TestCase):
         self.assertEqual(policy["spec"]["ingress"][0]["ports"][0]["port"], 9466)
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         self.assertEqual((endpoint["port"], endpoint["scheme"]), ("metrics", "https"))
+
+    def test_scrapers_get_a_token_and_its_right(self):
+        """The agent may create both reviews; each monitor names a token, in its namespace, of an account that may get /metrics."""
+        tokens = ("--set", "metricsServer.host=0.0.0.0,metricsServer.tls.secret=cert,metricsServer.authorization=kubernetes,watchPods=false")
+        monitors = ("--set", "service.enabled=true,serviceMonitor.enabled=true,podMonitor.enabled=true,podMonitor.namespace=prometheus")
+        documents = template(*tokens, *monitors)
+        self.assertEqual(config(documents)["metrics-authorization"], "kubernetes")
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        self.assertTrue(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
+        roles = {role["metadata"]["name"]: role["rules"] for role in of_kind(documents, "ClusterRole")}
+        self.assertEqual(roles, {
+            "netns-agent": [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+                            {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}],
+            "netns-agent-scraper": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]})
+        bound = {b["metadata"]["name"]: {(s["namespace"], s["name"]) for s in b["subjects"]} for b in of_kind(documents, "ClusterRoleBinding")}
+        spaces = {("netns-agent", "netns-agent-scraper"), ("prometheus", "netns-agent-scraper")}
+        self.assertEqual(bound["netns-agent-scraper"], spaces)
+        for kind in ("Secret", "ServiceAccount"):
+            named = {(d["metadata"]["namespace"], d["metadata"]["name"]) for d in of_kind(documents, kind)}
+            self.assertEqual(named - {("netns-agent", "netns-agent")}, spaces)
+        for kind, key in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+            (monitor,) = of_kind(documents, kind)
+            credentials = monitor["spec"][key][0]["authorization"]["credentials"]
+            self.assertIn((monitor["metadata"]["namespace"], credentials["name"]), spaces)
+        own = template(*tokens, *monitors, "--set", "serviceMonitor.endpoint.bearerTokenFile=/run/token")
+        (monitor,) = of_kind(own, "ServiceMonitor")
+        self.assertNotIn("authorization", monitor["spec"]["endpoints"][0])
+        alone = template(*tokens)
+        self.assertEqual([b["metadata"]["name"] for b in of_kind(alone, "ClusterRoleBinding")], ["netns-agent"])
+        self.assertEqual(of_kind(alone, "Secret"), [])
+        self.assertEqual([d["metadata"]["name"] for d in template() if "scraper" in d["metadata"]["name"]], [])
 
     def test_socket_is_in_a_directory_of_the_node(self):
         documents = template("--set", "hostPaths.adminSocket=/run/netns-agent/")
@@ -500,7 +533,7 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "metricsServer": "metricsServer.host=0.0.0.0", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
+            "nameOverride": "nameOverride=a", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }

@@ -73,6 +73,20 @@ host: {{ $host | quote }}
 {{- ternary .Values.metricsServer.port .Values.admin.port (ne .Values.metricsServer.host "") }}
 {{- end }}
 
+{{/* Whether the agent checks tokens of scrapers; empty: no. */}}
+{{- define "netns-agent.checksTokens" -}}
+{{- if and .Values.metricsServer.host (eq .Values.metricsServer.authorization "kubernetes") }}true{{ end }}
+{{- end }}
+
+{{- define "netns-agent.asksApiServer" -}}
+{{- if or .Values.watchPods (include "netns-agent.checksTokens" .) }}true{{ end }}
+{{- end }}
+
+{{/* Name of the objects that let monitors scrape. */}}
+{{- define "netns-agent.scraper" -}}
+{{- printf "%s-scraper" (include "netns-agent.fullname" . | trunc 55 | trimSuffix "-") }}
+{{- end }}
+
 {{- define "netns-agent.onLoopback" -}}
 {{- if or (hasPrefix "127." .Values.admin.host) (eq .Values.admin.host "[::1]") }}true{{ end }}
 {{- end }}
@@ -89,6 +103,12 @@ host: {{ $host | quote }}
 {{- end }}
 {{- if and .Values.metricsServer.tls.clientCA (not .Values.metricsServer.tls.secret) }}
 {{- fail "metricsServer.tls.clientCA is a key of a Secret: set metricsServer.tls.secret" }}
+{{- end }}
+{{- if and (eq .Values.metricsServer.authorization "kubernetes") (not .Values.metricsServer.host) }}
+{{- fail "metricsServer.authorization is for the second server: set metricsServer.host" }}
+{{- end }}
+{{- if and (eq .Values.metricsServer.authorization "kubernetes") (not .Values.metricsServer.tls.secret) }}
+{{- fail "metricsServer.authorization: tokens must not cross the network in the clear: set metricsServer.tls.secret" }}
 {{- end }}
 {{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
 {{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
@@ -128,6 +148,7 @@ host: {{ $host | quote }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
 {{- with .Values.metricsServer }}
 {{- if .host }}{{ $_ := set $config "metrics-address" (printf "%s:%v" .host .port) }}{{ end }}
+{{- if and .host (ne .authorization "none") }}{{ $_ := set $config "metrics-authorization" .authorization }}{{ end }}
 {{- if and .host .tls.secret }}
 {{- $_ := set $config "metrics-tls-certificate" "/run/secrets/netns-agent/metrics-tls/tls.crt" }}
 {{- $_ := set $config "metrics-tls-key" "/run/secrets/netns-agent/metrics-tls/tls.key" }}
@@ -360,7 +381,7 @@ serviceAccountName: {{ include "netns-agent.serviceAccountName" . }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-automountServiceAccountToken: {{ .Values.watchPods }}
+automountServiceAccountToken: {{ ne "" (include "netns-agent.asksApiServer" .) }}
 # A Service named netns-agent would otherwise set NETNS_AGENT_… variables in the environment.
 enableServiceLinks: false
 # The node's own interfaces are in the node's network namespace.

@@ -4,6 +4,7 @@
 //! time and connections (see [`serve`]).
 
 mod accept;
+mod authorization;
 mod counters;
 mod host;
 mod index;
@@ -35,6 +36,7 @@ use futures_util::stream;
 use iface_core::NetnsRef;
 use serde::Deserialize;
 
+pub use self::authorization::{Gate, Reviews};
 pub use self::server::{Listener, bind, serve};
 pub use self::socket::{Socket, SocketError, SocketOptions};
 pub use self::tls::{ServerFiles, ServerTlsError, Tls};
@@ -92,7 +94,7 @@ impl fmt::Debug for Handles {
 /// All routes, with a limit on the time of each answer.
 pub fn router(handles: impl Into<Arc<Handles>>) -> Router {
     let routes = routes().into_iter().chain(page::assets());
-    let router = routes.fold(metrics_routes(), |router, (path, route)| router.route(path, route));
+    let router = routes.fold(metrics_routes(get(metrics)), |router, (path, route)| router.route(path, route));
     finish(router.layer(DefaultBodyLimit::max(lookup::BODY)), handles)
 }
 
@@ -113,15 +115,25 @@ fn routes() -> [Route; 7] {
 
 /// Metrics and probes alone, for a server that more clients reach: they learn neither addresses nor peers.
 pub fn metrics_router(handles: impl Into<Arc<Handles>>) -> Router {
-    finish(metrics_routes().route("/", get(async || Html(index::METRICS))), handles)
+    metrics_alone(get(metrics), handles)
 }
 
-fn metrics_routes() -> Router<Arc<Handles>> {
+/// As [`metrics_router`], for requests with a token that may get metrics; probes need no token.
+pub fn guarded_router(handles: impl Into<Arc<Handles>>, gate: Gate) -> Router {
+    let guard = middleware::from_fn_with_state(Arc::new(gate), authorization::check);
+    metrics_alone(get(metrics).layer(guard), handles)
+}
+
+fn metrics_alone(metrics: MethodRouter<Arc<Handles>>, handles: impl Into<Arc<Handles>>) -> Router {
+    finish(metrics_routes(metrics).route("/", get(async || Html(index::METRICS))), handles)
+}
+
+fn metrics_routes(metrics: MethodRouter<Arc<Handles>>) -> Router<Arc<Handles>> {
     Router::new()
         .route("/livez", get(live))
         .route("/healthz", get(live))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", metrics)
 }
 
 fn finish(router: Router<Arc<Handles>>, handles: impl Into<Arc<Handles>>) -> Router {

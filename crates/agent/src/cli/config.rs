@@ -63,7 +63,7 @@ pub async fn check_files(config: &Config) -> Result<(), Faults> {
     let mut faults: Vec<_> =
         tls.into_iter().filter_map(|files| files.check().err()).map(|error| chain(&error)).collect();
     faults.extend(config.metrics_tls.iter().filter_map(|files| files.check().err()).map(|error| chain(&error)));
-    if let Some(path) = config.kubeconfig.as_deref().filter(|_| config.watch_pods) {
+    if let Some(path) = config.kubeconfig.as_deref().filter(|_| config.asks_api_server()) {
         faults.extend(ApiServer::connect(Some(path)).await.err().map(|error| chain(&error)));
     }
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }

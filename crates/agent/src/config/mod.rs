@@ -5,6 +5,7 @@ mod filter;
 mod kind;
 mod layers;
 mod otlp;
+mod server;
 mod table;
 mod value;
 
@@ -18,17 +19,19 @@ use clap::{Arg, ArgAction};
 use iface_core::{Filter, Preferred};
 use tracing::level_filters::LevelFilter;
 
-use crate::admin::{ServerFiles, SocketOptions};
+use crate::admin::ServerFiles;
 use crate::causes::chain;
 use crate::metrics::points::{Options, PageNames, Temporality};
 use crate::printable::Printable;
 
 use filter::FilterWords;
+use server::TlsPaths;
 
 pub use document::{default_file, markdown};
 pub use kind::{Env, Section, Setting, Shape, Unit};
 pub use layers::{Environment, Layer, Origin, Words, flags, unknown_variables};
 pub use otlp::Otlp;
+pub use server::{AdminSocket, Authorization};
 pub use table::SETTINGS;
 pub use value::duration;
 
@@ -72,6 +75,8 @@ pub struct Config {
     pub metrics_address: Option<SocketAddr>,
     /// TLS of the server of metrics.
     pub metrics_tls: Option<ServerFiles>,
+    /// Tokens that clients of the server of metrics need.
+    pub metrics_authorization: Authorization,
     tls_paths: TlsPaths,
     /// Time limit of the last export.
     pub shutdown_grace: Duration,
@@ -79,25 +84,6 @@ pub struct Config {
     pub log: Log,
     /// The words of every setting, for [`Config::needs_restart`].
     words: SettingWords,
-}
-
-/// Unix socket of the admin server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AdminSocket {
-    /// Path; `None`: no socket.
-    pub path: Option<PathBuf>,
-    /// Permissions.
-    pub mode: u32,
-    /// Group; `None`: the group of the process.
-    pub group: Option<u32>,
-}
-
-impl AdminSocket {
-    /// The socket to listen on, if any.
-    #[must_use]
-    pub fn options(&self) -> Option<SocketOptions> {
-        Some(SocketOptions { path: self.path.clone()?, mode: self.mode, group: self.group })
-    }
 }
 
 /// The words of every setting. They may hold secrets, so `Debug` shows none.
@@ -247,6 +233,8 @@ impl ConfigSources {
             Ok(files) => config.metrics_tls = files,
             Err(fault) => faults.push(fault.to_owned()),
         }
+        let authorization = config.metrics_authorization.check(config.metrics_address, config.metrics_tls.is_some());
+        faults.extend(authorization.err().map(str::to_owned));
         match otlp::resolve(&said, environment) {
             Ok(otlp) => config.export.otlp = otlp,
             Err(wrong) => faults.extend(wrong),
@@ -262,32 +250,6 @@ impl ConfigSources {
 
 const NO_STATE_OF_DELTA: &str = "--state-dir keeps totals, and --otlp-temporality-preference asks for differences: \
                                  leave out one of them";
-
-/// Paths of the files for TLS of the metrics server, as set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct TlsPaths {
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    client_ca: Option<PathBuf>,
-}
-
-impl TlsPaths {
-    /// # Errors
-    /// Settings that belong together.
-    fn files(self, has_address: bool) -> Result<Option<ServerFiles>, &'static str> {
-        match (self.certificate, self.key, self.client_ca) {
-            (None, None, None) => Ok(None),
-            (Some(_), Some(_), _) if !has_address => {
-                Err("--metrics-tls-certificate is for --metrics-address, which is not set")
-            }
-            (Some(certificate), Some(key), client_ca) => Ok(Some(ServerFiles { certificate, key, client_ca })),
-            (None, None, Some(_)) => {
-                Err("--metrics-tls-client-ca needs --metrics-tls-certificate and --metrics-tls-key")
-            }
-            _ => Err("--metrics-tls-certificate and --metrics-tls-key belong together: set both or none"),
-        }
-    }
-}
 
 /// The settings that a reload applies.
 pub const RELOADED: [&str; 8] = [
@@ -310,6 +272,12 @@ impl Config {
             differs.then_some(*key)
         };
         self.words.0.iter().filter_map(differs).collect()
+    }
+
+    /// Whether any part asks the API server.
+    #[must_use]
+    pub fn asks_api_server(&self) -> bool {
+        self.watch_pods || self.metrics_authorization == Authorization::Kubernetes
     }
 
     /// Before any setting is applied; [`ConfigSources::load`] sets every field from the table.
@@ -345,6 +313,7 @@ impl Config {
             admin_socket: AdminSocket::default(),
             metrics_address: None,
             metrics_tls: None,
+            metrics_authorization: Authorization::Open,
             tls_paths: TlsPaths::default(),
             shutdown_grace: Duration::ZERO,
             log: Log { level: None, format: LogFormat::Text },

@@ -11,7 +11,7 @@ use netns_scan::EngineChoice;
 use super::filter::ExcludeHostEnds;
 use super::kind::{Env, Section, Setting, Shape, Unit};
 use super::value::{duration, switch};
-use super::{Config, Listen, LogFormat, Prometheus};
+use super::{Authorization, Config, Listen, LogFormat, Prometheus};
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
 use crate::metrics::points::{Attributes, PageNames};
 
@@ -681,6 +681,23 @@ pub const SETTINGS: &[Setting] = &[
         help: "PEM file of the authorities of scrapers' certificates: a scraper without such a certificate is refused. Empty: scrapers need no certificate.",
         set: |config, words| {
             config.tls_paths.client_ca = some(words).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics-authorization",
+        section: Section::Program,
+        shape: Shape::One,
+        value: "none|kubernetes",
+        default: "none",
+        also: &[],
+        help: "Tokens that scrapers of --metrics-address need. kubernetes: a bearer token whose user may get the non-resource URL /metrics, as TokenReview and SubjectAccessReview of the API server say; an answer counts for a minute.",
+        set: |config, words| {
+            config.metrics_authorization = match one(words) {
+                "none" => Authorization::Open,
+                "kubernetes" => Authorization::Kubernetes,
+                other => return Err(choice(other, "none or kubernetes")),
+            };
             Ok(())
         },
     },

@@ -97,6 +97,22 @@ fn settings_of_metrics_tls_belong_together() {
     }
 }
 
+/// Tokens never cross a network in the clear; on the loopback, a proxy may add TLS.
+#[test]
+fn tokens_of_scrapers_need_tls() {
+    let tokens = ["--metrics-authorization", "kubernetes"];
+    let address = |text| ["--metrics-address", text];
+    let tls = ["--metrics-tls-certificate", "/a.pem", "--metrics-tls-key", "/a.key"];
+    for flags in [[&address("0.0.0.0:9466")[..], &tls, &tokens].concat(), [address("[::1]:9466"), tokens].concat()] {
+        let config = load(&flags, &[], None).unwrap();
+        assert_eq!(config.metrics_authorization, Authorization::Kubernetes);
+    }
+    assert_eq!(load(&[], &[], None).unwrap().metrics_authorization, Authorization::Open);
+    assert!(faults(&tokens, &[], None).contains("--metrics-address, which is not set"));
+    assert!(faults(&[address("0.0.0.0:9466"), tokens].concat(), &[], None).contains("needs --metrics-tls-certificate"));
+    assert!(faults(&["--metrics-authorization", "basic"], &[], None).contains("none or kubernetes"));
+}
+
 #[test]
 fn precedence_of_flags_environment_and_file() {
     let file = Some("poll-period: 3s\nexport-interval: 3s\nlisten: poll\n");

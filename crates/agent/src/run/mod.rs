@@ -41,8 +41,8 @@ use self::settled::Settled;
 use self::sink::EventSink;
 pub(crate) use self::supervisor::Stop;
 use self::supervisor::Supervisor;
-use crate::admin::{self, Listener, Socket};
-use crate::config::{Config, ConfigSources};
+use crate::admin::{self, Gate, Listener, Reviews, Socket};
+use crate::config::{Authorization, Config, ConfigSources};
 use crate::export::events::{self, EventSender};
 use crate::export::otlp::Exporter;
 use crate::export::resource::Identity;
@@ -51,6 +51,7 @@ use crate::feed::Feed;
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Reader, Temporality};
 use crate::metrics::series::{Accumulator, MOST_ENDED};
+use crate::owner::ApiServer;
 use crate::pipeline::Pipeline;
 use crate::state_dir::StateDir;
 
@@ -68,7 +69,8 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let (synced, was_synced) = watch::channel(None);
     let shared = shared(config, &pipeline, was_synced);
     let (logs, ended) = start_export(config, &shared, &mut supervisor)?;
-    let on_page = start_servers(config, &shared, &pipeline, &mut supervisor)?;
+    let gate = gate(config).await?;
+    let on_page = start_servers(config, &shared, &pipeline, gate, &mut supervisor)?;
     announce(config, &pipeline);
     let is_read = config.admin_address.is_some() || config.admin_socket.path.is_some();
     let feed = is_read.then(|| shared.feed.clone());
@@ -168,6 +170,7 @@ fn start_servers(
     config: &Config,
     shared: &Shared,
     pipeline: &Pipeline,
+    gate: Option<Gate>,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<Option<mpsc::Sender<Ended>>> {
     let tls = config.metrics_tls.clone().map(admin::Tls::new).transpose()?;
@@ -184,10 +187,14 @@ fn start_servers(
     let (scrapes, scraper) = scraper::channel(collector, &config.export);
     let handles = Arc::new(handlers::handles(shared, pipeline, scrapes));
     supervisor.start("metrics page", scraper.run());
+    let metrics_router = match gate {
+        Some(gate) => admin::guarded_router(handles.clone(), gate),
+        None => admin::metrics_router(handles.clone()),
+    };
     for (name, listener, tls, router) in [
         ("admin server", admin.map(Listener::Tcp), None, admin::router(handles.clone())),
-        ("admin socket", socket.map(Listener::Unix), None, admin::router(handles.clone())),
-        ("metrics server", metrics.map(Listener::Tcp), tls, admin::metrics_router(handles)),
+        ("admin socket", socket.map(Listener::Unix), None, admin::router(handles)),
+        ("metrics server", metrics.map(Listener::Tcp), tls, metrics_router),
     ] {
         let Some(listener) = listener else { continue };
         let mut stop = supervisor.stopping();
@@ -196,6 +203,16 @@ fn start_servers(
         });
     }
     Ok(config.export.shows_interfaces().then_some(ended))
+}
+
+/// The check of scrapers' tokens, where one is wanted.
+async fn gate(config: &Config) -> anyhow::Result<Option<Gate>> {
+    if config.metrics_authorization == Authorization::Open {
+        return Ok(None);
+    }
+    let api = ApiServer::connect(config.kubeconfig.as_deref()).await?;
+    let api = api.context("--metrics-authorization needs an API server: run in a pod, or set --kubeconfig")?;
+    Ok(Some(Gate::new(Reviews::new(&api))))
 }
 
 fn listen(address: Option<SocketAddr>, setting: &str) -> anyhow::Result<Option<TcpListener>> {

@@ -19,8 +19,9 @@ use self::check::{
     Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name, unnamed,
 };
 use super::terminal::Terminal;
+use crate::admin::Reviews;
 use crate::causes::chain;
-use crate::config::Config;
+use crate::config::{Authorization, Config};
 use crate::export::otlp::Exporter;
 use crate::export::settings::Signal;
 use crate::owner::ApiServer;
@@ -63,12 +64,13 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
 async fn checks(config: &Config) -> Vec<Check> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let mut checks = vec![kernel(&read("/proc/sys/kernel/osrelease")), capabilities(&read("/proc/self/status"))];
-    let ((seen, here), api, otlp, admin) =
-        tokio::join!(seeing(config), listed_pods(config), otlp(config), admin_address(config));
+    let ((seen, here), api, otlp, admin, tokens) =
+        tokio::join!(seeing(config), listed_pods(config), otlp(config), admin_address(config), scrapers_tokens(config));
     checks.extend(seen);
     let holders = |netns: &Netns| Holders::find(Path::new("/proc"), netns.file).to_string();
     let api = api.map_or_else(|check| check, |(node, pods)| node_name(&node, &pods, &here, holders));
     checks.extend([api, otlp, admin]);
+    checks.extend(tokens);
     checks.extend(config.export.protocol_stats.then(protocol_stats));
     checks
 }
@@ -171,6 +173,23 @@ async fn listed_pods(config: &Config) -> Result<(String, BTreeSet<(String, Strin
     let cure = "as it says; until then the CNI cache alone names pods";
     let pods = api.pod_names(node).await.map_err(|why| Check::bad(SUBJECT, why, cure))?;
     Ok((node.to_owned(), pods))
+}
+
+/// A check of the two reviews, where scrapers need tokens.
+async fn scrapers_tokens(config: &Config) -> Option<Check> {
+    const SUBJECT: &str = "scrapers' tokens";
+    if config.metrics_authorization == Authorization::Open {
+        return None;
+    }
+    let asked = async {
+        let api = ApiServer::connect(config.kubeconfig.as_deref()).await.map_err(|error| error.to_string())?;
+        Reviews::new(&api.ok_or("there is no API server to ask")?).check().await
+    };
+    let asked = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(format!("no answer within {ANSWER:?}")));
+    Some(match asked {
+        Ok(()) => Check::ok(SUBJECT, "the API server checks them"),
+        Err(why) => Check::bad(SUBJECT, why, "until then every scrape is refused; or set --metrics-authorization none"),
+    })
 }
 
 async fn otlp(config: &Config) -> Check {

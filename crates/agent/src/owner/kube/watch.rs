@@ -1,4 +1,4 @@
-//! The pods of this node, from the API server. The only file with types of kube.
+//! The pods of this node, from the API server.
 //!
 //! List and watch as in every Kubernetes since 1.20: pages, or a streamed list where the API server has it,
 //! bookmarks, relist on 410 Gone, backoff with jitter, also after a watch that ends early without an error.
@@ -80,6 +80,11 @@ impl ApiServer {
         config.read_timeout = Some(SILENCE);
         let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(chain(&error)))?;
         Ok(Some(Self { client, page_timeout: PAGE_TIMEOUT }))
+    }
+
+    /// The client, for requests about other things than pods.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Changes the time limit of a page of a list; a minute by default.
