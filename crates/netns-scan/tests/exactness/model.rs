@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use netns_scan::EngineKind;
 use netns_testbed::{LinkChange, Netns, NetnsDir, Replay, Rtnl, Test, figure, tests};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -111,10 +110,7 @@ fn run(history: &[Step]) {
     for observer in &mut observers {
         observer.synced();
         assert_exact(observer, &model.netns);
-        // The sockets of setns are read in no order, and a race of moves is not known to be free of
-        // strangers: `links` and the tests of the state check setns.
-        let is_ordered = observer.informer().handle().status().engine == EngineKind::Nsid;
-        if is_ordered && !observer.is_within(EXACT, |replay| model.strangers(replay).is_empty()) {
+        if !observer.is_within(EXACT, |replay| model.strangers(replay).is_empty()) {
             panic!("ends without their peer: {:#?}", model.strangers(observer.replay()));
         }
     }
