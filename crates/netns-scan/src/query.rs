@@ -8,7 +8,7 @@ use iface_core::IfName;
 
 use crate::Error;
 use crate::discovery::nsfs::{Found, look};
-use crate::engine::netns_thread::Enter;
+use crate::engine::netns_thread::NetnsThread;
 use crate::netlink::dump::{Change, Dump, DumpedLink};
 use crate::netlink::message::{Body, Request};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, RequestError, Route, RouteSocket};
@@ -107,7 +107,7 @@ fn open_inside(path: &Path) -> io::Result<RouteSocket> {
     let Found::Namespace(sight) = look(path, None)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
     };
-    Enter::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), sight.file)])?.next()
+    NetnsThread::new(|| RouteSocket::open(Groups::NONE)).run(vec![(path.to_owned(), sight.file)])?.next()
 }
 
 #[cfg(test)]

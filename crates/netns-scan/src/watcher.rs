@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use iface_core::Event;
 
-use crate::worker::event_channel::Feed;
+use crate::worker::event_channel::EventChannel;
 use crate::worker::scanner::Scanner;
 use crate::{Error, Reading, Status, Stopped, Tallies};
 
@@ -80,7 +80,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// Handle to a running [`Watcher`] or [`Poller`]. Cheap to clone; keeps no thread running.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<Feed>);
+pub struct Handle(Arc<EventChannel>);
 
 impl Watcher {
     /// Starts to watch. The links of the own namespace are listed inside the call, some milliseconds.
@@ -167,7 +167,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn status_changes(&self) -> StatusChanges {
-        StatusChanges { reader: self.0.add_status_reader(), feed: self.0.clone(), seen: None }
+        StatusChanges { reader: self.0.add_status_reader(), channel: self.0.clone(), seen: None }
     }
 
     /// Counts since the start.
@@ -182,7 +182,7 @@ impl Handle {
 /// Ends when the watcher or poller has terminated. Keeps no thread running.
 #[derive(Debug)]
 pub struct StatusChanges {
-    feed: Arc<Feed>,
+    channel: Arc<EventChannel>,
     reader: u64,
     /// Number of changes up to the last item.
     seen: Option<u64>,
@@ -193,7 +193,7 @@ impl Stream for StatusChanges {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Status>> {
         let this = self.get_mut();
-        let next = this.feed.poll_status(this.reader, this.seen, context);
+        let next = this.channel.poll_status(this.reader, this.seen, context);
         next.map(|next| {
             let (changes, status) = next?;
             this.seen = Some(changes);
@@ -204,7 +204,7 @@ impl Stream for StatusChanges {
 
 impl Drop for StatusChanges {
     fn drop(&mut self) {
-        self.feed.remove_status_reader(self.reader);
+        self.channel.remove_status_reader(self.reader);
     }
 }
 
@@ -226,12 +226,12 @@ impl Stream for Poller {
 
 /// The scanning thread; dropping the value stops the thread.
 #[derive(Debug)]
-struct Running(Arc<Feed>);
+struct Running(Arc<EventChannel>);
 
 impl Running {
     fn start(settings: WatchOptions, poll: Option<Duration>) -> Result<Self, Error> {
         let scanner = Scanner::new(&settings, poll)?;
-        let feed = scanner.feed();
+        let channel = scanner.channel();
         // Nobody joins the thread: a system call may block on a lock of the kernel.
         std::thread::Builder::new()
             .name("netns-scan".into())
@@ -242,7 +242,7 @@ impl Running {
                 remedy: "see the limits on processes (ulimit -u, pids.max)",
                 source,
             })?;
-        Ok(Self(feed))
+        Ok(Self(channel))
     }
 }
 

@@ -22,7 +22,7 @@ type Work<T> = fn() -> io::Result<T>;
 ///
 /// Between two batches the thread is in its own namespace. A thread that cannot return ends,
 /// and the next batch gets a new thread: no work ever runs in the wrong namespace.
-pub(crate) struct Enter<T> {
+pub(crate) struct NetnsThread<T> {
     work: Work<T>,
     thread: Option<Sender<Batch<T>>>,
 }
@@ -35,7 +35,7 @@ struct Batch<T> {
 /// Results of a batch's targets, in order, while the thread continues with the next target.
 pub(crate) struct Results<T>(Receiver<io::Result<T>>);
 
-impl<T: Send + 'static> Enter<T> {
+impl<T: Send + 'static> NetnsThread<T> {
     pub(crate) fn new(work: Work<T>) -> Self {
         Self { work, thread: None }
     }

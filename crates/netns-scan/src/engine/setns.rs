@@ -2,6 +2,8 @@
 
 mod asleep;
 mod connection;
+mod listing;
+mod peers;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +18,13 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use self::asleep::Asleep;
 use self::connection::{Connection, Notifications, Unplaced};
 use super::learned::{Finding, Learned, ListError};
-use super::{Engine, Opened, Sockets, TURN, Wanted, most_queued, uninterrupted};
+use super::{Engine, Opened, Sockets, TURN, Wanted, most_queued};
 use crate::discovery::nsfs::{self, OWN};
-use crate::engine::netns_thread::Enter;
-use crate::netlink::dump::{Change, Dump};
+use crate::engine::netns_thread::NetnsThread;
+use crate::netlink::dump::Change;
 use crate::netlink::message::{Body, Link, Pair, Request, parse};
-use crate::netlink::socket::{BUFFER_LEN, Groups, Incoming, Incomplete, Received, RequestError, Route, RouteSocket};
-use crate::state::{Counted, LinkId, State};
+use crate::netlink::socket::{BUFFER_LEN, Groups, Received, RequestError, Route, RouteSocket};
+use crate::state::{Counted, State};
 
 /// A socket in every namespace, opened by a thread that enters the namespace.
 ///
@@ -30,7 +32,7 @@ use crate::state::{Counted, LinkId, State};
 /// poller keeps no socket between two requests, so that no deletion waits for a poller. Nor does a watcher
 /// in a namespace without a mount, which ends with its process.
 pub(crate) struct SetnsEngine<S = RouteSocket> {
-    enter: Enter<S>,
+    thread: NetnsThread<S>,
     sockets: Sockets,
     epoll: Epoll,
     home: File,
@@ -71,7 +73,7 @@ impl SetnsEngine {
 impl<S: Route + 'static> SetnsEngine<S> {
     fn over(open: fn() -> io::Result<S>, sockets: Sockets, host: NetnsId) -> io::Result<Self> {
         Ok(Self {
-            enter: Enter::new(open),
+            thread: NetnsThread::new(open),
             sockets,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             home: File::open(OWN)?,
@@ -179,106 +181,6 @@ impl<S: Route + 'static> SetnsEngine<S> {
             learned.change(known, id, change);
         }
     }
-
-    /// Opens the file of a namespace, which keeps the namespace alive as a socket does.
-    fn open_file(&self, id: NetnsId) -> Option<File> {
-        let connection = self.tokens.get(&id).and_then(|token| self.connections.get(token));
-        let asleep = || self.asleep.get(&id).map(|asleep| &asleep.wanted);
-        let wanted = connection.map(|connection| &connection.wanted).or_else(asleep)?;
-        nsfs::open(&wanted.path, wanted.file).ok()
-    }
-
-    /// Lists a namespace with an open socket.
-    fn list_open(&mut self, id: NetnsId, known: &State, learned: &mut Learned) -> Result<(), ListError> {
-        let Some(&token) = self.tokens.get(&id) else { return Ok(()) };
-        // An overrun ends with an empty queue: an earlier dump could hide another overrun.
-        let result = uninterrupted(|| {
-            self.drain(token, self.most_queued, known, learned);
-            self.list_once(token, known, learned)
-        });
-        match result {
-            Err(ListError::Interrupted(_)) => _ = self.needs_resync.insert(id),
-            _ => _ = self.needs_resync.remove(&id),
-        }
-        result
-    }
-
-    /// One attempt to list a namespace.
-    fn list_once(&mut self, token: u64, known: &State, learned: &mut Learned) -> Result<(), ListError> {
-        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-        let id = connection.wanted.id;
-        let mut dump = Dump::default();
-        let (mut overrun, mut interrupted) = (false, None);
-        for request in [Request::list_links(None), Request::list_addresses(None)] {
-            let result = connection.socket.ask(request, &mut self.buffer, |incoming| {
-                let (body, is_reply) = match incoming {
-                    Incoming::Reply(body) => (body, true),
-                    Incoming::Notification(body) => (body, false),
-                    Incoming::Overrun => return overrun = true,
-                };
-                match Change::of(body) {
-                    Ok(Some(change)) if is_reply => dump.dumped(change),
-                    Ok(Some(change)) => dump.notified(change),
-                    Ok(None) => {}
-                    Err(_) => learned.malformed += 1,
-                }
-            });
-            match result {
-                Err(RequestError::Incomplete(cause)) => interrupted = Some(cause),
-                result => result?,
-            }
-        }
-        if overrun {
-            learned.overruns += 1;
-            interrupted = Some(Incomplete::Overrun);
-        }
-        let mut later = Notifications::default();
-        let mut listing = dump.settle(interrupted.is_none(), learned.ifindexes(known, id), |ifindex| {
-            let request = Request::get_link(None, ifindex);
-            !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
-        });
-        if listing.links.iter().any(|listed| listed.link.is_far()) {
-            connection.learn_host_nsid(self.host, &self.home, &mut self.buffer, &mut later);
-        }
-        self.unplaced
-            .extend(listing.links.iter_mut().filter_map(|listed| connection.locate(self.host, &mut listed.link)));
-        let is_complete = listing.is_complete;
-        learned.listing(known, id, listing);
-        if later.overruns > 0 {
-            interrupted = Some(Incomplete::Overrun);
-        }
-        self.take_in(token, later, known, learned);
-        match interrupted {
-            Some(cause) => Err(ListError::Interrupted(cause)),
-            None if is_complete => Ok(()),
-            None => Err(ListError::CutShort),
-        }
-    }
-
-    /// Looks for the peer of one link.
-    ///
-    /// An nsid is valid only in the namespace that assigned the nsid, so each candidate
-    /// is compared in the assigning namespace. The peer may have moved since a notification or a dump,
-    /// so an end that no candidate fits is asked for.
-    fn place_peer(&mut self, (id, ifindex): LinkId, unplaced: Unplaced, known: &State, learned: &mut Learned) {
-        for candidate in known.candidates(id, ifindex) {
-            let Some(file) = self.open_file(candidate) else { continue };
-            // Fails where the namespace is gone, and the loop ends.
-            _ = self.wake(id);
-            let Some(&token) = self.tokens.get(&id) else { break };
-            let Some(connection) = self.connections.get_mut(&token) else { break };
-            let mut notifications = Notifications::default();
-            let nsid = connection.nsid_of(&file, &mut self.buffer, &mut notifications);
-            drop(file);
-            if nsid == Some(unplaced.nsid) {
-                learned.findings.push(Finding::Peer((id, ifindex), candidate));
-            }
-            self.take_in(token, notifications, known, learned);
-        }
-        if !unplaced.is_asked {
-            learned.findings.push(Finding::NoPeer((id, ifindex)));
-        }
-    }
 }
 
 impl<S: Route + 'static> Engine for SetnsEngine<S> {
@@ -289,7 +191,7 @@ impl<S: Route + 'static> Engine for SetnsEngine<S> {
     fn open(&mut self, wanted: Vec<Wanted>, known: &State) -> Opened {
         let mut opened = Opened::default();
         let targets = wanted.iter().map(|wanted| (wanted.path.clone(), wanted.file)).collect();
-        let results = match self.enter.run(targets) {
+        let results = match self.thread.run(targets) {
             Ok(results) => results,
             Err(error) => {
                 let again = || io::Error::new(error.kind(), error.to_string());

@@ -17,7 +17,7 @@ use crate::{Reading, Status, Stopped, Tallies};
 /// State shared by the scanning thread and its readers: unread events, requests for counters, and
 /// the status. Each side holds the lock only for moving values in or out.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(crate) struct EventChannel {
     inner: Mutex<Inner>,
     /// The reader.
     waker: AtomicWaker,
@@ -52,7 +52,7 @@ pub(crate) struct CountersRequest {
     pub(crate) answer: oneshot::Sender<Vec<Reading>>,
 }
 
-impl Feed {
+impl EventChannel {
     pub(crate) fn new(status: Status) -> io::Result<Self> {
         Ok(Self {
             inner: Mutex::new(Inner {

@@ -1,20 +1,21 @@
 //! The loop of the scanning thread: names to namespaces to links to events.
 
-use std::collections::BTreeSet;
+mod open;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use iface_core::{InterfaceId, Netns, NetnsId, Place};
+use iface_core::{InterfaceId, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::discovery::directory::Directories;
 use crate::discovery::names::{Change, Names};
 use crate::discovery::nsfs::{self, Found, OWN};
 use crate::engine::learned::{Learned, ListError};
-use crate::engine::{self, Chosen, Engine, Opened, Sockets, Wanted};
+use crate::engine::{self, Chosen, Engine, Sockets, Wanted};
 use crate::state::State;
-use crate::worker::event_channel::Feed;
+use crate::worker::event_channel::EventChannel;
 use crate::worker::nameless_peers::NamelessPeers;
 use crate::worker::pass::Pass;
 use crate::worker::roster::Roster;
@@ -30,7 +31,7 @@ const LIMITS: &str = "see the limits on open files and inotify instances (ulimit
 /// The loop: names to namespaces to links to events.
 pub(crate) struct Scanner {
     epoll: Epoll,
-    feed: Arc<Feed>,
+    channel: Arc<EventChannel>,
     directories: Directories,
     engine: Box<dyn Engine>,
     kind: EngineKind,
@@ -60,7 +61,7 @@ struct Poll {
 /// Source of a wake-up.
 #[repr(u64)]
 enum Woken {
-    Feed,
+    EventChannel,
     Engine,
     Inotify,
     Mounts,
@@ -89,11 +90,11 @@ impl Scanner {
         };
         let Chosen { engine, kind, reason, learned } = engine::choose(settings.engine, sockets, &state)?;
         let status = Status::new(kind, reason);
-        let feed = Arc::new(Feed::new(status).map_err(resource("make an eventfd"))?);
-        let epoll = epoll(&feed, &*engine, &directories).map_err(|errno| resource("make an epoll")(errno.into()))?;
+        let channel = Arc::new(EventChannel::new(status).map_err(resource("make an eventfd"))?);
+        let epoll = epoll(&channel, &*engine, &directories).map_err(|errno| resource("make an epoll")(errno.into()))?;
         let mut scanner = Self {
             epoll,
-            feed,
+            channel,
             directories,
             engine,
             kind,
@@ -112,15 +113,15 @@ impl Scanner {
         Ok(scanner)
     }
 
-    pub(crate) fn feed(&self) -> Arc<Feed> {
-        self.feed.clone()
+    pub(crate) fn channel(&self) -> Arc<EventChannel> {
+        self.channel.clone()
     }
 
-    /// Runs until the feed is stopped.
+    /// Runs until the channel is stopped.
     pub(crate) fn run(mut self) {
         let names = self.directories.list();
         self.name_changes(names);
-        while !self.feed.is_stopped() {
+        while !self.channel.is_stopped() {
             self.work();
             self.publish();
             self.wait();
@@ -140,7 +141,7 @@ impl Scanner {
             let what = what as u64;
             events[..count].iter().any(|event| event.data() == what)
         };
-        if woken(Woken::Feed) {
+        if woken(Woken::EventChannel) {
             self.begin_pass();
         }
         // Before mounts: after an unlink, a name may lead to another namespace with the same inode.
@@ -269,117 +270,6 @@ impl Scanner {
         Some(Wanted { id, file, path: self.directories.path(name), is_mounted: !self.directories.is_link(name) })
     }
 
-    fn open_some(&mut self) {
-        let slice = self.roster.next_to_open(SLICE);
-        let mut wanted = Vec::with_capacity(slice.len());
-        for id in slice {
-            // The host's namespace, and every namespace whose last listing failed, is open already.
-            if self.state.place(id).is_some() {
-                self.list(id);
-                continue;
-            }
-            let Some(one) = self.wanted(id) else { continue };
-            if self.kind == EngineKind::Own {
-                self.unreachable(id);
-                continue;
-            }
-            self.directories.netns(id).into_iter().for_each(|netns| self.state.open(netns));
-            wanted.push(one);
-        }
-        if wanted.is_empty() {
-            return;
-        }
-        let mut opened: BTreeSet<NetnsId> = wanted.iter().map(|wanted| wanted.id).collect();
-        let Opened { learned, failed, known } = self.engine.open(wanted, &self.state);
-        self.learn(learned);
-        for (id, known) in known {
-            opened.remove(&id);
-            self.name_found(id, known);
-        }
-        for (wanted, error) in failed {
-            opened.remove(&wanted.id);
-            self.state.close(wanted.id);
-            self.open_failed(wanted, &error);
-        }
-        opened.into_iter().for_each(|id| self.roster.followed(id));
-    }
-
-    /// A namespace that was followed without a name has got one: its interfaces are renamed.
-    fn name_found(&mut self, id: NetnsId, known: NetnsId) {
-        self.state.close(id);
-        self.roster.remove(id);
-        self.unnamed.remove(known);
-        self.directories.names_mut().adopt(id, known);
-        self.directories.netns(known).into_iter().for_each(|netns| self.state.open(netns));
-    }
-
-    /// Follows namespaces that no name leads to, once every known name has its namespace.
-    fn open_unnamed(&mut self) {
-        if !self.roster.is_idle() {
-            return;
-        }
-        let mut wanted = Vec::new();
-        for nsid in self.unnamed.take_due(self.names_read, SLICE) {
-            if !self.engine.follows(nsid) {
-                let id = self.directories.names_mut().new_id();
-                self.state.open(Netns::new(id, Place::Nsid(nsid)));
-                self.unnamed.followed(id, nsid);
-                wanted.push((id, nsid));
-            }
-        }
-        if wanted.is_empty() {
-            return;
-        }
-        let (learned, failed) = self.engine.open_unnamed(wanted, &self.state);
-        self.learn(learned);
-        for (id, error) in failed {
-            // Usually the namespace is being destroyed: the kernel releases the nsid later.
-            tracing::debug!(
-                event.name = "netns.unnamed_gone",
-                netns = id.0,
-                "a namespace without a name is gone: {error}"
-            );
-            self.unnamed.remove(id);
-            self.state.close(id);
-        }
-    }
-
-    fn open_failed(&mut self, wanted: Wanted, error: &ListError) {
-        // The name leads elsewhere by now, or nowhere: looking again tells.
-        if !nsfs::look(&wanted.path, None).is_ok_and(|found| found.is(wanted.file)) {
-            let names = self.directories.names().all(wanted.id);
-            let changes = self.directories.reopen(names);
-            self.name_changes(changes);
-            return;
-        }
-        let what_to_do = match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE) => "; raise the limit on open files (ulimit -n), or use the nsid engine",
-            Some(libc::EPERM | libc::EACCES) => {
-                "; the agent needs CAP_NET_ADMIN and CAP_NET_BROADCAST, or CAP_SYS_ADMIN"
-            }
-            _ => "",
-        };
-        let error_text = format!("cannot follow it: {error}{what_to_do}");
-        self.try_again(wanted.id, Fault { kind: error.kind(), error: error_text, subject: wanted.path });
-    }
-
-    /// Records a fault and schedules the next attempt. A repeated fault is logged once.
-    fn try_again(&mut self, id: NetnsId, fault: Fault) {
-        let Fault { subject, error, .. } = fault.clone();
-        if self.roster.failed(id, fault, Instant::now()) {
-            tracing::warn!(event.name = "netns.unseen", path = %subject.display(), "{error}; it is tried again");
-        }
-    }
-
-    /// Without an engine that reaches the namespace, another attempt fails the same way.
-    fn unreachable(&mut self, id: NetnsId) {
-        if let Some(name) = self.directories.names().primary(id) {
-            let error = "no engine reaches it with the privileges there are".to_owned();
-            self.roster
-                .unreachable(id, Fault { kind: FaultKind::Namespace, subject: self.directories.path(name), error });
-        }
-    }
-
     fn resync_some(&mut self) {
         for _ in 0..SLICE {
             let now = Instant::now();
@@ -432,18 +322,6 @@ impl Scanner {
         self.open_failed(wanted, &error);
     }
 
-    /// A namespace without a name cannot be listed, or only in part.
-    fn unnamed_failed(&mut self, id: NetnsId, nsid: i32, error: &ListError) {
-        if let ListError::CutShort = error {
-            let (subject, error) = (Place::Nsid(nsid).to_string().into(), format!("cannot follow it: {error}"));
-            return self.try_again(id, Fault { kind: FaultKind::Incomplete, subject, error });
-        }
-        // The namespace is being destroyed; otherwise its nsid is found again.
-        self.unnamed.remove(id);
-        let nsid = self.end(id);
-        nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
-    }
-
     fn count_nameless_peers(&mut self, now: Instant) {
         if let Some(peers) = &mut self.nameless_peers
             && peers.deadline().is_some_and(|due| due <= now)
@@ -453,7 +331,7 @@ impl Scanner {
     }
 
     fn begin_pass(&mut self) {
-        let requests = self.feed.take_requests();
+        let requests = self.channel.take_requests();
         if !requests.is_empty() {
             let pass = self.pass.get_or_insert_with(|| Pass::over(self.state.namespaces().collect()));
             pass.join(requests);
@@ -508,7 +386,7 @@ impl Scanner {
         let faults_changed = self.roster.take_faults_changed() | self.directories.take_faults_changed() | peers_changed;
         let (roster, directories, synced) = (&self.roster, &self.directories, self.synced);
         let peers = self.nameless_peers.as_ref().and_then(NamelessPeers::fault);
-        self.feed.publish(events, tallies, |status| {
+        self.channel.publish(events, tallies, |status| {
             status.namespaces = namespaces;
             status.interfaces = interfaces;
             let synced_changed = std::mem::replace(&mut status.synced, synced) != synced;
@@ -523,14 +401,14 @@ impl Scanner {
 /// However the thread ends, the reader is told.
 impl Drop for Scanner {
     fn drop(&mut self) {
-        self.feed.end();
+        self.channel.end();
     }
 }
 
-fn epoll(feed: &Feed, engine: &dyn Engine, directories: &Directories) -> nix::Result<Epoll> {
+fn epoll(channel: &EventChannel, engine: &dyn Engine, directories: &Directories) -> nix::Result<Epoll> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let readable = |what: Woken| EpollEvent::new(EpollFlags::EPOLLIN, what as u64);
-    epoll.add(feed.fd(), readable(Woken::Feed))?;
+    epoll.add(channel.fd(), readable(Woken::EventChannel))?;
     epoll.add(engine.fd(), readable(Woken::Engine))?;
     epoll.add(directories.inotify_fd(), readable(Woken::Inotify))?;
     epoll.add(directories.mounts_fd(), EpollEvent::new(EpollFlags::EPOLLPRI, Woken::Mounts as u64))?;

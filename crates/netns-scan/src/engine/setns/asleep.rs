@@ -28,7 +28,7 @@ impl<S: Route + 'static> SetnsEngine<S> {
     /// Opens a socket in a namespace for the time of a request.
     pub(super) fn wake(&mut self, id: NetnsId) -> io::Result<()> {
         let Some(Asleep { wanted, host_nsid }) = self.asleep.remove(&id) else { return Ok(()) };
-        match self.enter.run(vec![(wanted.path.clone(), wanted.file)]).and_then(|results| results.next()) {
+        match self.thread.run(vec![(wanted.path.clone(), wanted.file)]).and_then(|results| results.next()) {
             Ok(socket) => self.insert(wanted, socket, host_nsid),
             Err(error) => {
                 self.asleep.insert(id, Asleep { wanted, host_nsid });
