@@ -231,6 +231,12 @@ impl State {
         }
     }
 
+    /// Every interface of a namespace.
+    pub(crate) fn links(&self, id: NetnsId) -> impl Iterator<Item = &Interface> {
+        let links = self.namespaces.get(&id).map(|namespace| &namespace.links);
+        links.into_iter().flatten().map(|(_, known)| &*known.interface)
+    }
+
     /// Every interface of a namespace with ifindex and identity, for reading counters.
     pub(crate) fn ids(&self, id: NetnsId) -> impl Iterator<Item = (u32, InterfaceId)> {
         let links = self.namespaces.get(&id).map(|namespace| &namespace.links);

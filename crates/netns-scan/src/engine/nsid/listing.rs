@@ -1,10 +1,10 @@
 //! Dumps of a namespace by its nsid.
 
-use iface_core::NetnsId;
+use iface_core::{Interface, NetnsId};
 
 use super::NsidEngine;
 use crate::engine::learned::{Learned, ListError};
-use crate::netlink::dump::{Change, Dump};
+use crate::netlink::dump::{Change, Dump, Listing};
 use crate::netlink::message::Request;
 use crate::netlink::socket::{Incoming, RequestError, Route};
 use crate::state::State;
@@ -60,8 +60,26 @@ impl<S: Route> NsidEngine<S> {
         let mut listing = dump.settle(dumped.is_ok(), ifindexes, |ifindex| self.exists(id, ifindex));
         listing.links.iter_mut().for_each(|listed| listed.link.locate(Some(self.host_nsid)));
         let is_complete = listing.is_complete;
+        if is_complete && self.doubted.remove(&id) && is_another(known, id, &listing) {
+            let nsid = self.by_id.get(&id).copied();
+            nsid.into_iter().for_each(|nsid| self.release(nsid, learned));
+            return Ok(());
+        }
         learned.listing(known, id, listing);
         dumped?;
         if is_complete { Ok(()) } else { Err(ListError::CutShort) }
     }
+}
+
+/// Whether a dump shows another namespace than the known one: nothing but `lo` was kept.
+///
+/// No request leads from an nsid to the identity of its namespace. Where every link was replaced while
+/// notifications were lost, the events are the same: `Deleted`, then `Added`.
+fn is_another(known: &State, id: NetnsId, listing: &Listing) -> bool {
+    let mut before = known.links(id).filter(|link| link.ifindex != 1).peekable();
+    let is_kept = |before: &Interface| {
+        let now = listing.links.iter().find(|listed| listed.link.ifindex == before.ifindex);
+        now.is_some_and(|now| now.link.mac == before.mac && now.link.kind == before.kind)
+    };
+    before.peek().is_some() && !before.any(is_kept)
 }

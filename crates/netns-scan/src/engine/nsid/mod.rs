@@ -42,6 +42,9 @@ pub(crate) struct NsidEngine<S = RouteSocket> {
     find_unnamed: bool,
     /// Whether assigned and released nsids were lost in an overrun.
     nsids_lost: bool,
+    /// Namespaces without a name since an overrun, until the next complete dump: the nsid may have been
+    /// released and assigned to another namespace unnoticed.
+    doubted: BTreeSet<NetnsId>,
     /// Namespaces during their dump, with the notifications received meanwhile.
     dumps: BTreeMap<NetnsId, Dump>,
     needs_resync: BTreeSet<NetnsId>,
@@ -103,6 +106,7 @@ impl<S: Route> NsidEngine<S> {
             unnamed: BTreeSet::new(),
             find_unnamed: sockets.find_unnamed,
             nsids_lost: false,
+            doubted: BTreeSet::new(),
             dumps: BTreeMap::new(),
             needs_resync: BTreeSet::new(),
             most_queued: most_queued(sockets.receive_buffer),
@@ -287,6 +291,7 @@ impl<S: Route> Engine for NsidEngine<S> {
         self.needs_resync.remove(&id);
         self.dumps.remove(&id);
         self.unnamed.remove(&id);
+        self.doubted.remove(&id);
         let nsid = self.by_id.remove(&id)?;
         if self.by_nsid.get(&nsid) != Some(&id) {
             return None;

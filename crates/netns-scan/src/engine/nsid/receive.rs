@@ -32,6 +32,7 @@ impl<S: Route> NsidEngine<S> {
                     learned.overruns += 1;
                     self.needs_resync.extend(self.by_id.keys());
                     self.nsids_lost = true;
+                    self.doubted.extend(&self.unnamed);
                     most = most.max(self.most_queued);
                     continue;
                 }

@@ -68,6 +68,22 @@ impl Node {
         listed
     }
 
+    fn read_all(&mut self) {
+        let learned = self.engine.read_all(POD, &self.state);
+        self.learn(learned);
+    }
+
+    /// Lists `eth0` with another MAC from now on.
+    fn replace_mac(&self) {
+        let mac = self.state.links(POD).find(|link| link.ifindex == 2).and_then(|link| link.mac).unwrap();
+        let mut kernel = self.requests.kernel();
+        for datagram in kernel.replies.iter_mut().flat_map(|(_, datagrams)| datagrams) {
+            while let Some(at) = datagram.windows(6).position(|bytes| bytes == mac.as_bytes()) {
+                datagram[at..at + 6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+            }
+        }
+    }
+
     /// Applies the findings; returns the rest.
     fn learn(&mut self, mut learned: Learned) -> Learned {
         std::mem::take(&mut learned.findings).into_iter().for_each(|finding| self.state.learn(finding));
@@ -119,6 +135,27 @@ fn an_overrun_is_made_good() {
     node.list(POD).unwrap();
     assert_eq!(events(&mut node.state), [CHANGED]);
     assert_eq!(*node.engine.needs_resync(), BTreeSet::from([HOST]));
+}
+
+/// An overrun may hide that the nsid was released and assigned again: another namespace is not the first.
+#[test]
+fn a_reused_nsid_is_found_after_an_overrun() {
+    let resync = |is_replaced: bool, is_overrun: bool| {
+        let mut node = Node::with_pod();
+        if is_replaced {
+            node.replace_mac();
+        }
+        node.events.kernel().queue.extend(is_overrun.then_some(Queued::Overrun));
+        node.read_all();
+        let (learned, listed) = node.engine.list(POD, &node.state);
+        listed.unwrap();
+        let learned = node.learn(learned);
+        (learned.dead, learned.unclaimed, events(&mut node.state))
+    };
+    let another_mac = "Updated nsid:1/eth0 mac with host/host0".to_owned();
+    assert_eq!(resync(true, true), (vec![POD], BTreeSet::from([POD_NSID]), vec![]));
+    assert_eq!(resync(true, false), (vec![], BTreeSet::new(), vec![another_mac]));
+    assert_eq!(resync(false, true), (vec![], BTreeSet::new(), vec![]));
 }
 
 /// A message that is too long for the buffer says nothing about other namespaces.
