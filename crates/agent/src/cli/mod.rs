@@ -6,6 +6,7 @@ pub mod documents;
 pub mod label;
 pub mod list;
 pub mod lookup;
+mod rates;
 pub mod reader;
 pub mod select;
 mod shown;

@@ -42,3 +42,11 @@ pub fn colour_allowed() -> bool {
     let set = |name| std::env::var_os(name).filter(|text| !text.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
+
+/// Whether the locale encodes characters as UTF-8, in the order of precedence of `setlocale(3)`.
+#[must_use]
+pub fn is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}

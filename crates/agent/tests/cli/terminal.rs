@@ -125,6 +125,10 @@ fn assert_given_back(shown: &str) {
 fn q_restores_the_terminal() {
     let _scene = Scene::new();
     let mut terminal = top();
+    // The key after the help closes the help and nothing else.
+    terminal.keyboard.write_all(b"?").unwrap();
+    terminal.until("group");
+    terminal.keyboard.write_all(b"q").unwrap();
     terminal.keyboard.write_all(b"q").unwrap();
     assert_given_back(&terminal.ended());
 }

@@ -36,6 +36,10 @@ fn tree_leads_from_the_bridge_to_pods() {
     assert_eq!((&veth["relation"], &veth["children"][0]["relation"]), (&"port".into(), &"peer".into()));
     assert_eq!(veth["interface"]["master"], index);
     assert!(tree(&["-o", "dot"]).starts_with("graph node {"));
+    let rates = tree(&["--rates", "--over", "50ms", "web-1"]);
+    assert!(rates.lines().all(|line| line.contains(" B/s")), "{rates}");
+    let roots: Value = serde_json::from_str(&tree(&["--rates", "--over", "50ms", "-o", "json", "web-1"])).unwrap();
+    assert!(roots[0]["rate"]["receive"]["bytes"].is_f64(), "{roots}");
     let absent = output(&[&common[..], &["absent"]].concat());
     assert_eq!(absent.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&absent.stderr).contains("no interface belongs to absent"));

@@ -1,28 +1,28 @@
 //! `top`: interfaces by throughput, refreshed.
 
-mod rates;
+#[cfg(test)]
+mod picture;
 mod screen;
+mod view;
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
 use std::pin::pin;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::interface::Interface;
 use anyhow::{Context as _, ensure};
-use iface_core::InterfaceId;
 use netns_scan::Reading;
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{self, Event as Input};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::rates::{Order, Rate};
+use self::view::{By, View};
+use super::rates::rates;
 use super::select::Selectors;
 use super::tell_unseen;
+use super::terminal::{colour_allowed, is_utf8};
 use crate::config::{Config, duration};
 use crate::pipeline::Pipeline;
 
@@ -34,25 +34,21 @@ pub struct Args {
     /// Time from one reading to the next.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     refresh: Duration,
+    /// Content of a row.
+    #[arg(long, value_enum, default_value_t = By::Interface)]
+    by: By,
 }
 
 pub(super) const EXAMPLES: &str = "\
-Keys: b, p, d, e sort by bytes, packets, drops, errors; arrows, page up, page
-down, home and end scroll; q quits.
+Keys: b, p, d, e sort by bytes, packets, drops, errors; g groups by pod; arrows,
+page up, page down, home and end scroll; ? shows the keys; q quits. The last
+line has the sums of all interfaces in pods, and of the node's NICs.
 
 Examples:
   netns-agent top -n default             pods of the namespace default
+  netns-agent top --by pod               a row per pod
   netns-agent top --netns host           the host's own interfaces
   netns-agent top --refresh 5s -l app=web";
-
-/// State of the screen.
-#[derive(Debug, Default)]
-struct View {
-    /// An interface that was read only once has no rate yet.
-    rows: Vec<(Arc<Interface>, Option<Rate>)>,
-    order: Order,
-    skipped: usize,
-}
 
 /// Shows rates until the user quits.
 ///
@@ -95,7 +91,7 @@ async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTermin
     let mut inputs = inputs()?;
     let mut ticks = interval(args.refresh);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut view = View::default();
+    let mut view = View { by: args.by, colour: colour_allowed(), utf8: is_utf8(), ..View::default() };
     let mut last: Option<(Instant, Vec<Reading>)> = None;
     let mut spare = Vec::new();
     loop {
@@ -103,74 +99,26 @@ async fn show(args: &Args, pipeline: &mut Pipeline, terminal: &mut DefaultTermin
             event = pipeline.next() => drop(event?),
             input = inputs.recv() => match input {
                 Some(Input::Key(key)) if view.quits(key) => return Ok(()),
-                Some(_) => view.draw(terminal)?,
+                Some(_) => draw(&view, terminal)?,
                 None => return Ok(()),
             },
             _ = ticks.tick() => {
                 let now = Instant::now();
                 let readings = pipeline.handle().counters(std::mem::take(&mut spare)).await?;
-                let rates = match &last {
-                    Some((then, before)) => rates::rates(before, &readings, now - *then),
-                    None => HashMap::new(),
-                };
+                let rates = last.as_ref().map(|(then, before)| rates(before, &readings, now - *then));
                 let mut interfaces = pipeline.sorted();
                 interfaces.retain(|interface| args.selectors.select(interface));
-                view.show(interfaces, &rates);
+                view.show(interfaces, rates);
                 spare = last.replace((now, readings)).map(|(_, readings)| readings).unwrap_or_default();
-                view.draw(terminal)?;
+                draw(&view, terminal)?;
             }
         }
     }
 }
 
-/// Rows per page key.
-const PAGE: usize = 10;
-
-impl View {
-    fn show(&mut self, interfaces: Vec<Arc<Interface>>, rates: &HashMap<InterfaceId, Rate>) {
-        let with_rate = |interface: Arc<Interface>| {
-            let rate = rates.get(&interface.id).copied();
-            (interface, rate)
-        };
-        self.rows = interfaces.into_iter().map(with_rate).collect();
-        self.sort();
-    }
-
-    /// Handles a key; returns whether to quit.
-    fn quits(&mut self, key: KeyEvent) -> bool {
-        if key.kind != KeyEventKind::Press {
-            return false;
-        }
-        match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
-            KeyCode::Char('q') | KeyCode::Esc => return true,
-            KeyCode::Char('b') => self.order = Order::Bytes,
-            KeyCode::Char('p') => self.order = Order::Packets,
-            KeyCode::Char('d') => self.order = Order::Dropped,
-            KeyCode::Char('e') => self.order = Order::Errors,
-            KeyCode::Down => self.skipped += 1,
-            KeyCode::Up => self.skipped = self.skipped.saturating_sub(1),
-            KeyCode::PageDown => self.skipped += PAGE,
-            KeyCode::PageUp => self.skipped = self.skipped.saturating_sub(PAGE),
-            KeyCode::Home => self.skipped = 0,
-            KeyCode::End => self.skipped = usize::MAX,
-            _ => {}
-        }
-        self.sort();
-        false
-    }
-
-    fn sort(&mut self) {
-        // Stable, so that idle interfaces stay where they are.
-        let of = |rate: &Option<Rate>| rate.as_ref().map_or(0.0, |rate| self.order.of(rate));
-        self.rows.sort_by(|(_, a), (_, b)| of(b).total_cmp(&of(a)));
-        self.skipped = self.skipped.min(self.rows.len().saturating_sub(1));
-    }
-
-    fn draw(&self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
-        terminal.draw(|frame| screen::draw(frame, self)).context("cannot write to the terminal")?;
-        Ok(())
-    }
+fn draw(view: &View, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+    terminal.draw(|frame| screen::draw(frame, view)).context("cannot write to the terminal")?;
+    Ok(())
 }
 
 /// Keys typed by the user. Reading a terminal blocks, so a thread reads it and ends with the process.

@@ -1,35 +1,68 @@
 //! Draws what `top` shows.
 
-use crate::interface::{End, Interface};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout};
-use ratatui::style::{Modifier, Style};
+use ratatui::layout::{Constraint, Flex, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Row, Table};
+use ratatui::widgets::{Block, Clear, Paragraph, Row as TableRow, Table};
 
-use super::View;
-use super::rates::{Rate, short};
+use super::view::{By, PAST, Row, Subject, View};
+use crate::cli::rates::{Rate, short};
 use crate::cli::table::{self, Cell, Column};
+use crate::interface::{End, Interface};
 
 /// Content of a column.
 enum Field {
-    /// Identity of the interface.
-    Text(fn(&Interface) -> String),
+    /// Identity of the subject.
+    Text(fn(&Subject) -> String),
     /// Throughput; `-` before the second reading.
     Number(fn(&Rate) -> f64),
+    /// As [`Field::Number`], but more than 0 is bad.
+    Loss(fn(&Rate) -> f64),
+    /// The latest values by the sort order.
+    Past,
 }
 
+type Columns = [(Column, Field)];
+
+const POD: (Column, Field) = (name("POD", Some(13)), Field::Text(pod));
+const NETNS: (Column, Field) = (name("NETNS", Some(8)), Field::Text(netns));
+
 /// Least important last: a screen too narrow for all of them shows the first ones.
-const COLUMNS: [(Column, Field); 9] = [
-    (name("INTERFACE", None), Field::Text(|interface| interface.name.to_string())),
-    (name("NETNS", Some(8)), Field::Text(|interface| interface.netns.place.to_string())),
-    (name("POD", Some(13)), Field::Text(pod)),
+const INTERFACES: &Columns = &[
+    (name("INTERFACE", None), Field::Text(interface)),
+    NETNS,
+    POD,
     (number("RX B/s"), Field::Number(|rate| rate.receive.bytes)),
     (number("TX B/s"), Field::Number(|rate| rate.transmit.bytes)),
-    (number("DROP/s"), Field::Number(|rate| rate.receive.dropped + rate.transmit.dropped)),
-    (number("ERR/s"), Field::Number(|rate| rate.receive.errors + rate.transmit.errors)),
+    (number("DROP/s"), Field::Loss(Rate::dropped)),
+    (number("ERR/s"), Field::Loss(|rate| rate.receive.errors + rate.transmit.errors)),
     (number("RX p/s"), Field::Number(|rate| rate.receive.packets)),
     (number("TX p/s"), Field::Number(|rate| rate.transmit.packets)),
+    (name("PAST", None), Field::Past),
+];
+
+const PODS: &Columns = &[
+    POD,
+    (number("RX B/s"), Field::Number(|rate| rate.receive.bytes)),
+    (number("TX B/s"), Field::Number(|rate| rate.transmit.bytes)),
+    (number("DROP/s"), Field::Loss(Rate::dropped)),
+    (number("ERR/s"), Field::Loss(|rate| rate.receive.errors + rate.transmit.errors)),
+    (number("RX p/s"), Field::Number(|rate| rate.receive.packets)),
+    (number("TX p/s"), Field::Number(|rate| rate.transmit.packets)),
+    (name("PAST", None), Field::Past),
+    (number("IFACES"), Field::Text(interface)),
+    NETNS,
+];
+
+const KEYS: &[&str] = &[
+    "b p d e   sort by bytes, packets,",
+    "          drops, errors",
+    "g         group by pod, or not",
+    "arrows    scroll, as do page up,",
+    "          page down, home, end",
+    "?         this help",
+    "q         quit",
 ];
 
 const fn name(heading: &'static str, shrinks_to: Option<usize>) -> Column {
@@ -40,54 +73,141 @@ const fn number(heading: &'static str) -> Column {
     Column { heading, shrinks_to: None }
 }
 
+/// Least height of a screen with totals.
+const WITH_TOTALS: u16 = 5;
+
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
-    let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(frame.area());
-    let words =
-        format!("netns-agent top: {} interfaces by {}  (b p d e: sort, q: quit)", view.rows.len(), view.order.word());
+    let totals = u16::from(frame.area().height >= WITH_TOTALS);
+    let [title, body, last] =
+        Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(totals)]).areas(frame.area());
+    let subjects = match view.by {
+        By::Interface => "interfaces",
+        By::Pod => "pods and namespaces",
+    };
+    let words = format!("netns-agent top: {} {subjects} by {}  (?: keys)", view.rows.len(), view.order.word());
     frame.render_widget(Line::styled(words, Modifier::BOLD), title);
+    draw_rows(frame, view, body);
+    frame.render_widget(Line::styled(sums(view), Modifier::BOLD), last);
+    if view.help {
+        draw_keys(frame, frame.area());
+    }
+}
+
+fn draw_rows(frame: &mut Frame<'_>, view: &View, area: Rect) {
+    let columns = match view.by {
+        By::Interface => INTERFACES,
+        By::Pod => PODS,
+    };
     // Widths from all rows, so that columns stay where they are while one scrolls.
-    let cells: Vec<Vec<Cell>> = view.rows.iter().map(|(interface, rate)| row(interface, rate.as_ref())).collect();
-    let shown = fitting(&cells, usize::from(body.width));
-    let rows = cells.iter().skip(view.skipped).take(usize::from(body.height)).map(|row| line(row, &shown));
-    let header =
-        COLUMNS.iter().zip(&shown).map(|((column, field), width)| aligned(column.heading.to_owned(), field, *width));
-    let header = Row::new(header).style(Style::new().add_modifier(Modifier::REVERSED));
+    let cells: Vec<Vec<Cell>> = view.rows.iter().map(|row| fields(row, columns, view.utf8)).collect();
+    let shown = fitting(columns, &cells, usize::from(area.width));
+    let rows = cells.iter().zip(&view.rows).skip(view.skipped).take(usize::from(area.height));
+    let rows = rows.map(|(cells, row)| line(cells, row, columns, &shown, view.colour));
+    let header = columns.iter().zip(&shown);
+    let header = header.map(|((column, field), width)| Line::from(aligned(column.heading.to_owned(), field, *width)));
+    let header = TableRow::new(header).style(Style::new().add_modifier(Modifier::REVERSED));
     let widths = shown.iter().map(|width| Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX)));
-    frame.render_widget(Table::new(rows, widths).header(header), body);
+    frame.render_widget(Table::new(rows, widths).header(header), area);
+}
+
+fn draw_keys(frame: &mut Frame<'_>, area: Rect) {
+    let width = KEYS.iter().map(|line| line.len()).max().unwrap_or_default() + 4;
+    let (width, height) = (u16::try_from(width).unwrap_or(u16::MAX), u16::try_from(KEYS.len() + 2).unwrap_or(u16::MAX));
+    let [area] = Layout::vertical([Constraint::Length(height)]).flex(Flex::Center).areas(area);
+    let [area] = Layout::horizontal([Constraint::Length(width)]).flex(Flex::Center).areas(area);
+    frame.render_widget(Clear, area);
+    let lines: Vec<_> = KEYS.iter().map(|line| Line::from(format!(" {line}"))).collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Keys ")), area);
 }
 
 /// Widths of the columns that fit; the identity of an interface is always shown.
-fn fitting(rows: &[Vec<Cell>], room: usize) -> Vec<usize> {
+fn fitting(columns: &Columns, rows: &[Vec<Cell>], room: usize) -> Vec<usize> {
     const LEAST: usize = 1;
-    let columns: Vec<_> = COLUMNS.iter().map(|(column, _)| *column).collect();
+    let columns: Vec<_> = columns.iter().map(|(column, _)| *column).collect();
     let layout = table::Layout { width: Some(room), colour: false, headers: true };
     let widths = |count: usize| table::widths(columns.get(..count).unwrap_or_default(), rows, layout);
     let fits = |widths: &Vec<usize>| widths.iter().sum::<usize>() + widths.len() - 1 <= room;
     (LEAST..=columns.len()).rev().map(widths).find(fits).unwrap_or_else(|| vec![room])
 }
 
-fn row(interface: &Interface, rate: Option<&Rate>) -> Vec<Cell> {
-    let text = |field: &Field| match (field, rate) {
-        (Field::Text(field), _) => field(interface),
-        (Field::Number(field), Some(rate)) => short(field(rate)),
-        (Field::Number(_), None) => "-".to_owned(),
+fn fields(row: &Row, columns: &Columns, utf8: bool) -> Vec<Cell> {
+    let text = |field: &Field| match (field, &row.rate) {
+        (Field::Text(field), _) => field(&row.subject),
+        (Field::Number(field) | Field::Loss(field), Some(rate)) => short(field(rate)),
+        (Field::Number(_) | Field::Loss(_), None) => "-".to_owned(),
+        (Field::Past, _) => sparkline(&row.past, utf8),
     };
-    COLUMNS.iter().map(|(_, field)| Cell::new(&text(field))).collect()
+    columns.iter().map(|(_, field)| Cell::new(&text(field))).collect()
 }
 
-fn line(cells: &[Cell], widths: &[usize]) -> Row<'static> {
-    let each = cells.iter().zip(&COLUMNS).zip(widths);
-    Row::new(each.map(|((cell, (_, field)), width)| aligned(cell.within(*width), field, *width)))
+fn line(cells: &[Cell], row: &Row, columns: &Columns, widths: &[usize], colour: bool) -> TableRow<'static> {
+    let each = cells.iter().zip(columns).zip(widths);
+    TableRow::new(each.map(|((cell, (_, field)), width)| {
+        let text = aligned(cell.within(*width), field, *width);
+        match (field, &row.rate) {
+            (Field::Loss(field), Some(rate)) if colour && field(rate) >= 0.5 => Line::styled(text, Color::Red),
+            (Field::Past, _) if colour => Line::styled(text, Color::Cyan),
+            _ => Line::from(text),
+        }
+    }))
 }
 
-fn aligned(text: String, field: &Field, width: usize) -> Line<'static> {
+fn aligned(text: String, field: &Field, width: usize) -> String {
     match field {
-        Field::Text(_) => Line::from(text),
-        Field::Number(_) => Line::from(format!("{text:>width$}")),
+        Field::Text(_) | Field::Past => text,
+        Field::Number(_) | Field::Loss(_) => format!("{text:>width$}"),
     }
 }
 
-fn pod(interface: &Interface) -> String {
+/// The values as bars of eight heights, relative to the highest; nothing is a space. The latest value is at the right.
+pub(super) fn sparkline(past: &[f64], utf8: bool) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 9] = [' ', '.', '.', ':', ':', '-', '=', '+', '#'];
+    let bars = if utf8 { BARS } else { ASCII };
+    let highest = past.iter().copied().fold(0.0, f64::max);
+    let bar = |value: &f64| {
+        let eighths = (1_u8..=8).rev().find(|eighth| *value > highest * f64::from(eighth - 1) / 8.0);
+        eighths.filter(|_| *value >= 0.5).map_or(' ', |eighth| bars[usize::from(eighth)])
+    };
+    let missing = std::iter::repeat_n(' ', PAST.saturating_sub(past.len()));
+    missing.chain(past.iter().map(bar)).collect()
+}
+
+/// Sums of interfaces in pods and of NICs.
+fn sums(view: &View) -> String {
+    let text = |name: &str, rate: &Rate| {
+        let (rx, tx) = (short(rate.receive.bytes), short(rate.transmit.bytes));
+        format!("{name}: RX {rx} TX {tx} B/s, {} drops/s", short(rate.dropped()))
+    };
+    let pods = view.totals.pods.as_ref().map(|rate| text("pods", rate));
+    let nics = view.totals.nics.as_ref().map(|rate| text("NICs", rate));
+    pods.into_iter().chain(nics).collect::<Vec<_>>().join("   ")
+}
+
+fn interface(subject: &Subject) -> String {
+    match subject {
+        Subject::Interface(interface) => interface.name.to_string(),
+        Subject::Group { interfaces, .. } => interfaces.to_string(),
+    }
+}
+
+fn netns(subject: &Subject) -> String {
+    match subject {
+        Subject::Interface(interface) => interface.netns.place.to_string(),
+        Subject::Group { netns, .. } => netns.clone(),
+    }
+}
+
+fn pod(subject: &Subject) -> String {
+    match subject {
+        Subject::Interface(interface) => owner(interface),
+        Subject::Group { owner: Some(owner), .. } => owner.clone(),
+        // The first column names the row.
+        Subject::Group { owner: None, netns, .. } => format!("({netns})"),
+    }
+}
+
+fn owner(interface: &Interface) -> String {
     let pod = interface.owner.as_deref().map(|owner| {
         let arrow = if owner.end() == End::Host { "→ " } else { "" };
         format!("{arrow}{owner}")

@@ -6,14 +6,18 @@ mod render;
 mod tests;
 
 use std::io::Write;
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::bail;
+use tokio::time::{Instant, sleep_until};
 
 use self::graph::Tree;
 use self::render::Lines;
+use super::rates::{Rates, rates};
 use super::tell_unseen;
-use super::terminal::Terminal;
-use crate::config::Config;
+use super::terminal::{Terminal, is_utf8};
+use crate::config::{Config, duration};
 use crate::interface::{End, Interface, Owner};
 use crate::pipeline::Pipeline;
 
@@ -32,6 +36,12 @@ pub struct Args {
     /// Draw with ASCII characters only, the default where the locale is not UTF-8.
     #[arg(long)]
     ascii: bool,
+    /// Show the throughput of each interface, read twice.
+    #[arg(long)]
+    rates: bool,
+    /// Time between the two readings of --rates.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    over: Duration,
 }
 
 /// Output format of `tree`.
@@ -47,12 +57,14 @@ enum Format {
 
 pub(super) const EXAMPLES: &str = "\
 Each line hangs below the interface that is one step nearer to the network; an
-arrow leads from an end of a veth to the other end, often in a pod.
+arrow leads from an end of a veth to the other end, often in a pod. On a
+terminal, each CNI network has a colour, and the last line names the networks.
 
 Examples:
   netns-agent tree                  the whole node
   netns-agent tree shop/web-0       the way of a pod's packets
   netns-agent tree --netns blue     the same for a namespace
+  netns-agent tree --rates          with bytes received and sent per second
   netns-agent tree -o dot | dot -Tsvg > node.svg";
 
 /// Prints the tree to `out`.
@@ -62,6 +74,7 @@ Examples:
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(config).await?;
     pipeline.settle().await?;
+    let rates = if args.rates { measure(&mut pipeline, args.over).await? } else { Rates::new() };
     let mut tree = Tree::new(&pipeline.sorted());
     if let Some(subject) = args.pod.as_ref().or(args.netns.as_ref()) {
         tree.keep(|interface| args.chooses(interface));
@@ -73,13 +86,13 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     match args.output {
         Format::Text => {
             let lines = if args.ascii || !is_utf8() { Lines::ASCII } else { Lines::UTF8 };
-            out.write_all(render::text(&tree, lines, Terminal::detect().colour).as_bytes())?;
+            out.write_all(render::text(&tree, &rates, lines, Terminal::detect().colour).as_bytes())?;
         }
         Format::Json => {
-            serde_json::to_writer(&mut *out, &render::views(&tree))?;
+            serde_json::to_writer(&mut *out, &render::views(&tree, &rates))?;
             out.write_all(b"\n")?;
         }
-        Format::Dot => out.write_all(render::dot(&tree).as_bytes())?,
+        Format::Dot => out.write_all(render::dot(&tree, &rates).as_bytes())?,
     }
     out.flush()?;
     if pipeline.hides_interfaces() {
@@ -87,6 +100,21 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     }
     tell_unseen(&pipeline);
     Ok(())
+}
+
+/// Reads all counters twice, and follows events meanwhile.
+async fn measure(pipeline: &mut Pipeline, over: Duration) -> anyhow::Result<Rates> {
+    let before = pipeline.handle().counters(Vec::new()).await?;
+    let began = Instant::now();
+    let mut end = pin!(sleep_until(began + over));
+    loop {
+        tokio::select! {
+            event = pipeline.next() => drop(event?),
+            () = &mut end => break,
+        }
+    }
+    let now = pipeline.handle().counters(Vec::new()).await?;
+    Ok(rates(&before, &now, began.elapsed()))
 }
 
 impl Args {
@@ -100,11 +128,4 @@ impl Args {
         self.pod.as_deref().is_some_and(is_pod)
             || self.netns.as_ref().is_some_and(|wanted| interface.netns.place.to_string() == *wanted)
     }
-}
-
-/// Whether the locale encodes characters as UTF-8, in the order of precedence of `setlocale(3)`.
-fn is_utf8() -> bool {
-    let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
-    locale.contains("utf-8") || locale.contains("utf8")
 }

@@ -1,7 +1,9 @@
 //! A tree as text, as JSON and as a graph for Graphviz. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::cli::rates::{Rate, Rates, short};
 use crate::cli::table::Colour;
 use crate::interface::{End, Interface};
 use crate::json::InterfaceView;
@@ -24,19 +26,37 @@ impl Lines {
     pub(super) const ASCII: Self = Self { branch: "|- ", last: "`- ", beside: "|  ", peer: " <-> " };
 }
 
-/// The tree as lines of text, each ended.
-pub(super) fn text(tree: &Tree, lines: Lines, colour: bool) -> String {
-    let mut text = Text { tree, lines, colour, out: String::new() };
+/// Colours of networks, apart from those of states. Further networks begin again.
+const PALETTE: [&str; 6] = ["\x1b[36m", "\x1b[35m", "\x1b[33m", "\x1b[34m", "\x1b[96m", "\x1b[95m"];
+const PLAIN: &str = "\x1b[0m";
+
+/// The tree as lines of text, each ended; with colours, a last line names the networks.
+pub(super) fn text(tree: &Tree, rates: &Rates, lines: Lines, colour: bool) -> String {
+    let networks = if colour { networks(tree) } else { BTreeMap::new() };
+    let mut text = Text { tree, rates, lines, colour, networks, out: String::new() };
     for root in &tree.roots {
         text.line(*root, "", "", true);
     }
+    text.legend();
     text.out
+}
+
+/// The networks in the tree with their colours.
+fn networks(tree: &Tree) -> BTreeMap<String, &'static str> {
+    let names: BTreeSet<_> = tree.walk().filter_map(|node| network(&node.interface)).map(str::to_owned).collect();
+    names.into_iter().zip(PALETTE.into_iter().cycle()).collect()
+}
+
+fn network(interface: &Interface) -> Option<&str> {
+    interface.owner.as_deref()?.network().map(|name| &**name)
 }
 
 struct Text<'a> {
     tree: &'a Tree,
+    rates: &'a Rates,
     lines: Lines,
     colour: bool,
+    networks: BTreeMap<String, &'static str>,
     out: String,
 }
 
@@ -68,7 +88,10 @@ impl Text<'_> {
     fn label(&mut self, node: &Node) {
         let (interface, also) = (&*node.interface, &node.also);
         let parent = self.tree.parent(node).map(|parent| &*parent.interface);
+        let network = network(interface).and_then(|name| self.networks.get(name)).copied();
+        self.out.push_str(network.unwrap_or_default());
         self.write(&name(interface, parent));
+        self.out.push_str(network.map_or("", |_| PLAIN));
         let state = match (interface.is_up(), interface.admin_up) {
             (true, _) => Colour::Good,
             (false, true) => Colour::Bad,
@@ -76,10 +99,10 @@ impl Text<'_> {
         };
         self.out.push(' ');
         match self.colour {
-            true => self.out.extend([state.escape(), interface.oper_state.as_str(), "\x1b[0m"]),
+            true => self.out.extend([state.escape(), interface.oper_state.as_str(), PLAIN]),
             false => self.out.push_str(interface.oper_state.as_str()),
         }
-        for detail in details(interface) {
+        for detail in details(interface).chain(self.rates.get(&interface.id).map(throughput)) {
             self.out.push(' ');
             self.write(&detail);
         }
@@ -88,6 +111,17 @@ impl Text<'_> {
         if !also.is_empty() {
             self.write(&format!(" (also on {})", also.join(", ")));
         }
+    }
+
+    fn legend(&mut self) {
+        let networks = std::mem::take(&mut self.networks);
+        for (n, (name, colour)) in networks.iter().enumerate() {
+            self.out.push_str(if n == 0 { "networks: " } else { " " });
+            self.out.push_str(colour);
+            self.write(name);
+            self.out.push_str(PLAIN);
+        }
+        self.out.push_str(if networks.is_empty() { "" } else { "\n" });
     }
 
     fn write(&mut self, text: &str) {
@@ -115,38 +149,47 @@ fn details(interface: &Interface) -> impl Iterator<Item = String> {
     kind.into_iter().chain(addresses).chain(pod)
 }
 
-/// An interface with the interfaces below.
+/// Bytes per second, and losses if there are any.
+fn throughput(rate: &Rate) -> String {
+    let bytes = format!("RX {} TX {} B/s", short(rate.receive.bytes), short(rate.transmit.bytes));
+    if rate.dropped() >= 0.5 { format!("{bytes} {} drops/s", short(rate.dropped())) } else { bytes }
+}
+
+/// An interface with the interfaces below; the rate is there if it was asked for and the interface was read twice.
 #[derive(Debug, Serialize)]
 pub(super) struct NodeView<'a> {
     relation: &'static str,
     also: Vec<u64>,
     interface: InterfaceView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
     children: Vec<NodeView<'a>>,
 }
 
 /// The roots with everything below, for JSON.
-pub(super) fn views(tree: &Tree) -> Vec<NodeView<'_>> {
-    views_of(tree, &tree.roots)
+pub(super) fn views<'a>(tree: &'a Tree, rates: &Rates) -> Vec<NodeView<'a>> {
+    views_of(tree, rates, &tree.roots)
 }
 
-fn views_of<'a>(tree: &'a Tree, these: &[usize]) -> Vec<NodeView<'a>> {
+fn views_of<'a>(tree: &'a Tree, rates: &Rates, these: &[usize]) -> Vec<NodeView<'a>> {
     let nodes = these.iter().filter_map(|at| tree.nodes.get(*at));
     let view = |node: &'a Node| NodeView {
         relation: node.relation.as_str(),
         also: node.also.iter().filter_map(|at| tree.nodes.get(*at)).map(|also| also.interface.id.0.get()).collect(),
         interface: InterfaceView::from(&*node.interface),
-        children: views_of(tree, &node.children),
+        rate: rates.get(&node.interface.id).copied(),
+        children: views_of(tree, rates, &node.children),
     };
     nodes.map(view).collect()
 }
 
 /// The tree in the language of Graphviz.
-pub(super) fn dot(tree: &Tree) -> String {
+pub(super) fn dot(tree: &Tree, rates: &Rates) -> String {
     let mut out = "graph node {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     for node in tree.walk() {
         let interface = &node.interface;
         let mut label = vec![name(interface, None), interface.oper_state.to_string()];
-        label.extend(details(interface));
+        label.extend(details(interface).chain(rates.get(&interface.id).map(throughput)));
         let style = if interface.is_up() { "" } else { ", style=dashed" };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  n{} [label=\"{}\"{style}];", interface.id.0, quoted(&label.join(" ")));

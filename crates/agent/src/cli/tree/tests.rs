@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use iface_core::{Extras, IfName, Kind, Lower, LowerPlace, NetnsName, OperState, Peer, Place};
 
 use super::graph::{Relation, Tree};
 use super::render::{self, Lines};
 use super::{Args, Format};
+use crate::cli::rates::{Flow, Rate, Rates};
 use crate::interface::Interface;
 use crate::testing::{at, changed, interface, pod, pod_interface};
 
@@ -52,9 +54,20 @@ fn node() -> Vec<Arc<Interface>> {
     all.into_iter().map(Arc::new).collect()
 }
 
+fn about(pod: &str) -> Args {
+    Args {
+        pod: Some(pod.into()),
+        netns: None,
+        output: Format::Text,
+        ascii: true,
+        rates: false,
+        over: Duration::from_secs(1),
+    }
+}
+
 #[test]
 fn node_hangs_below_its_nics() {
-    let text = render::text(&Tree::new(&node()), Lines::UTF8, false);
+    let text = render::text(&Tree::new(&node()), &Rates::new(), Lines::UTF8, false);
     let expected = "\
 eth0 up
 ├─ bond0 up bond (also on eth1)
@@ -72,7 +85,7 @@ wg0 up wireguard
 #[test]
 fn pod_keeps_its_way_to_the_network() {
     for wanted in ["default/web-0", "web-0"] {
-        let args = Args { pod: Some(wanted.into()), netns: None, output: Format::Text, ascii: true };
+        let args = about(wanted);
         let mut tree = Tree::new(&node());
         tree.keep(|interface| args.chooses(interface));
         let expected = "\
@@ -81,9 +94,9 @@ eth0 up
    `- br0 up bridge
       `- veth10 up veth <-> cni-web-0/eth0 up veth 10.244.0.10/24 default/web-0
 ";
-        assert_eq!(render::text(&tree, Lines::ASCII, false), expected);
+        assert_eq!(render::text(&tree, &Rates::new(), Lines::ASCII, false), expected);
     }
-    let args = Args { pod: Some("other/web-0".into()), netns: None, output: Format::Text, ascii: true };
+    let args = about("other/web-0");
     let mut tree = Tree::new(&node());
     tree.keep(|interface| args.chooses(interface));
     assert!(tree.roots.is_empty());
@@ -112,7 +125,7 @@ fn deep_chains_end_at_a_limit() {
     });
     let tree = Tree::new(&chain.collect::<Vec<_>>());
     assert_eq!(tree.walk().count(), 10_000);
-    assert_eq!(render::text(&tree, Lines::UTF8, false).lines().count(), 10_000);
+    assert_eq!(render::text(&tree, &Rates::new(), Lines::UTF8, false).lines().count(), 10_000);
 }
 
 /// Between two ends in the same namespace, the port of a bridge is nearer to the network.
@@ -121,14 +134,17 @@ fn bridge_port_is_above_its_peer() {
     let (mut a, mut b) = (host(1, "a", Some("veth")), with_master(host(2, "b", Some("veth")), 3));
     joined(&mut a, &mut b);
     let all: Vec<_> = [a, b, host(3, "br0", Some("bridge"))].into_iter().map(Arc::new).collect();
-    assert_eq!(render::text(&Tree::new(&all), Lines::UTF8, false), "br0 up bridge\n└─ b up veth ⇄ a up veth\n");
+    assert_eq!(
+        render::text(&Tree::new(&all), &Rates::new(), Lines::UTF8, false),
+        "br0 up bridge\n└─ b up veth ⇄ a up veth\n"
+    );
 }
 
 #[test]
 fn json_nests_and_names_relations() {
     let all = node();
     let tree = Tree::new(&all);
-    let views = serde_json::to_value(render::views(&tree)).unwrap();
+    let views = serde_json::to_value(render::views(&tree, &Rates::new())).unwrap();
     assert_eq!(views[0]["interface"]["name"], "eth0");
     let bond = &views[0]["children"][0];
     assert_eq!((&bond["relation"], &bond["also"][0]), (&"master".into(), &2.into()));
@@ -143,7 +159,35 @@ fn dot_escapes_names() {
     evil.name = IfName::new("a\"];\\\x1b").unwrap();
     let mut other = made(2, "eth0", Place::Named(NetnsName::new("blue")), Some("macvlan"));
     other.extras = Extras::new(Some(Lower::new(1, LowerPlace::Host)), None, Box::default());
-    let dot = render::dot(&Tree::new(&[Arc::new(evil), Arc::new(other)]));
+    let dot = render::dot(&Tree::new(&[Arc::new(evil), Arc::new(other)]), &Rates::new());
     assert!(dot.contains(r#"n1 [label="a\"];\\x5c\\x1b up"];"#), "{dot}");
     assert!(dot.contains("n1 -- n2 [label=\"upper\"];") && dot.contains("blue/eth0"), "{dot}");
+}
+
+/// Each network has a colour, and the last line names the networks; without colours, neither.
+#[test]
+fn networks_have_colours() {
+    let text = render::text(&Tree::new(&node()), &Rates::new(), Lines::UTF8, true);
+    assert!(text.contains("\x1b[36mcni-web-0/eth0\x1b[0m \x1b[32mup\x1b[0m"), "{text:?}");
+    assert!(text.ends_with("networks: \x1b[36mcbr0\x1b[0m\n") && text.contains("\nwg0 \x1b"), "{text:?}");
+    let plain = render::text(&Tree::new(&node()), &Rates::new(), Lines::UTF8, false);
+    assert!(!plain.contains('\x1b') && !plain.contains("networks:"), "{plain:?}");
+}
+
+#[test]
+fn rates_stand_behind_interfaces() {
+    let (all, flow) = (node(), |bytes, dropped| Flow { bytes, dropped, ..Flow::default() });
+    let rate = Rate { receive: flow(1_200.0, 0.0), transmit: flow(340.0, 3.0) };
+    let rates = Rates::from([(all[0].id, rate), (all[5].id, Rate::default())]);
+    let tree = Tree::new(&all);
+    let text = render::text(&tree, &rates, Lines::UTF8, false);
+    assert!(text.starts_with("eth0 up RX 1.2k TX 340 B/s 3 drops/s\n"), "{text}");
+    assert!(text.contains("wg0 up wireguard RX 0 TX 0 B/s\n") && text.contains("eth1 up\n"), "{text}");
+    assert!(render::dot(&tree, &rates).contains("RX 1.2k TX 340 B/s 3 drops/s\"]"));
+    let views = serde_json::to_value(render::views(&tree, &rates)).unwrap();
+    assert_eq!(
+        (&views[0]["rate"]["receive"]["bytes"], &views[0]["rate"]["transmit"]["dropped"]),
+        (&1_200.0.into(), &3.0.into())
+    );
+    assert!(views[0]["children"][0].get("rate").is_none());
 }

@@ -1,20 +1,25 @@
 //! Throughput per interface: the difference of two readings. Pure.
 
 use std::collections::HashMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use iface_core::{Counters, Direction, InterfaceId};
 use netns_scan::Reading;
+use serde::Serialize;
+
+/// Throughput of each interface with two readings.
+pub(super) type Rates = HashMap<InterfaceId, Rate>;
 
 /// Throughput of an interface per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Rate {
     pub(super) receive: Flow,
     pub(super) transmit: Flow,
 }
 
 /// One direction's share of a [`Rate`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Flow {
     pub(super) bytes: f64,
     pub(super) packets: f64,
@@ -22,39 +27,31 @@ pub(super) struct Flow {
     pub(super) dropped: f64,
 }
 
-/// Sort order of interfaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
-    #[default]
-    Bytes,
-    Packets,
-    Dropped,
-    Errors,
+impl Rate {
+    /// Packets dropped in both directions.
+    pub(super) fn dropped(&self) -> f64 {
+        self.receive.dropped + self.transmit.dropped
+    }
 }
 
-impl Order {
-    pub(super) fn of(self, rate: &Rate) -> f64 {
-        let pick = |flow: &Flow| match self {
-            Self::Bytes => flow.bytes,
-            Self::Packets => flow.packets,
-            Self::Dropped => flow.dropped,
-            Self::Errors => flow.errors,
-        };
-        pick(&rate.receive) + pick(&rate.transmit)
+impl AddAssign for Rate {
+    fn add_assign(&mut self, other: Self) {
+        self.receive += other.receive;
+        self.transmit += other.transmit;
     }
+}
 
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Packets => "packets",
-            Self::Dropped => "drops",
-            Self::Errors => "errors",
-        }
+impl AddAssign for Flow {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.packets += other.packets;
+        self.errors += other.errors;
+        self.dropped += other.dropped;
     }
 }
 
 /// Rates of the interfaces in both readings; a counter that decreased counts from zero.
-pub(super) fn rates(before: &[Reading], now: &[Reading], between: Duration) -> HashMap<InterfaceId, Rate> {
+pub(super) fn rates(before: &[Reading], now: &[Reading], between: Duration) -> Rates {
     let earlier: HashMap<_, _> = before.iter().map(|reading| (reading.id, reading.counters)).collect();
     let seconds = between.as_secs_f64();
     if seconds <= 0.0 {
