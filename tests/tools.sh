@@ -127,6 +127,8 @@ packages() {
 
 debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
 python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
+# Go runs a program of the documents. Debian keeps a version without the link `go` in a folder of its own.
+compgen -G '/usr/lib/go-*/bin/go' >/dev/null || debian go=golang-go
 venv
 rotel
 helm_and_kubectl

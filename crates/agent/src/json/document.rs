@@ -16,6 +16,7 @@ use crate::lookup::Answer;
 const INTRODUCTION: &str = include_str!("document/introduction.md");
 const WATCH: &str = include_str!("document/watch.md");
 const CLIENT: &str = include_str!("document/client.py");
+const GO_CLIENT: &str = include_str!("document/client.go");
 const REQUESTS: &str = include_str!("document/requests.md");
 
 /// One field of an object.
@@ -211,6 +212,8 @@ pub fn markdown(interface: &Arc<Interface>) -> String {
     page.push_str("\nA client in Python, without packages; the argument is the path of `--admin-socket`:\n");
     // Writing to a String cannot fail.
     let _ = write!(page, "\n```python\n{CLIENT}```\n");
+    page.push_str("\nThe same in Go, with the standard library alone:\n");
+    let _ = write!(page, "\n```go\n{GO_CLIENT}```\n");
     page.push_str(REQUESTS);
     table(&mut page, FAULT);
     example(&mut page, &FaultView { error: "no interface has the ifindex 77" });
