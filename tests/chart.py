@@ -24,7 +24,7 @@ OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca", "metrics-authorization",
          "otlp-endpoint", "otlp-protocol", "otlp-compression", "otlp-headers", "otlp-certificate",
-         "otlp-client-certificate", "otlp-client-key", "watch-pods", "admin-socket", "state-dir"}
+         "otlp-client-certificate", "otlp-client-key", "watch-pods", "watch-resource-claims", "admin-socket", "state-dir"}
 
 
 def run(*args, fails=False):
@@ -200,6 +200,16 @@ class Chart(unittest.TestCase):
         (daemonset,) = of_kind(documents, "DaemonSet")
         self.assertFalse(daemonset["spec"]["template"]["spec"]["automountServiceAccountToken"])
         self.assertIs(config(documents)["watch-pods"], False)
+
+    def test_claims_are_watched_on_request(self):
+        documents = template("--set", "watchResourceClaims=true")
+        (role,) = of_kind(documents, "ClusterRole")
+        rule = {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["list", "watch"]}
+        self.assertIn(rule, role["rules"])
+        self.assertNotIn("watch-resource-claims", config(documents))
+        self.assertIs(config(template())["watch-resource-claims"], False)
+        alone = template("--set", "watchResourceClaims=true,watchPods=false")
+        self.assertEqual(of_kind(alone, "ClusterRole"), [])
 
     def test_each_engine_has_its_capabilities_only(self):
         for engine, added in {"nsid": ["NET_ADMIN", "NET_BROADCAST"], "setns": ["SYS_ADMIN"],
@@ -533,7 +543,7 @@ class Chart(unittest.TestCase):
         untried = set(yaml.safe_load((CHART / "values.yaml").read_text())) - tried
         before = template("--set", "admin.host=0.0.0.0")
         changes = {
-            "nameOverride": "nameOverride=a", "protocolStats": "protocolStats=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
+            "nameOverride": "nameOverride=a", "protocolStats": "protocolStats=true", "watchResourceClaims": "watchResourceClaims=true", "dashboards": "dashboards.enabled=true", "hostPaths": "hostPaths.netns[0]=/a", "resourceQuota": "resourceQuota.enabled=true", "rollOnConfigChange": "rollOnConfigChange=never",
             "nodeSelector": "nodeSelector.a=b", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds=5",
             "livenessProbe": "livenessProbe.periodSeconds=1", "readinessProbe": "readinessProbe.periodSeconds=1",
         }

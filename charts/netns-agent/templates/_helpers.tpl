@@ -136,6 +136,7 @@ host: {{ $host | quote }}
 {{- with .Values.hostPaths.adminSocket }}{{ $_ := set $config "admin-socket" (printf "%s/admin.sock" (trimSuffix "/" .)) }}{{ end }}
 {{- with .Values.hostPaths.state }}{{ $_ := set $config "state-dir" . }}{{ end }}
 {{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
+{{- if not .Values.watchResourceClaims }}{{ $_ := set $config "watch-resource-claims" false }}{{ end }}
 {{- with .Values.interfaces }}{{ $_ := set $config "interfaces" . }}{{ end }}
 {{- with .Values.interfaceIPs }}
 {{- $_ := set $config "interface-ips" . }}

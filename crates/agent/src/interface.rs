@@ -1,7 +1,7 @@
 //! The types of iface-core with a pod or container as owner.
 
 pub use crate::owner::model::{
-    Container, ContainerOwner, End, Owner, Pod, PodOwner, Runtime, Source, Workload, WorkloadKind,
+    Container, ContainerOwner, Device, End, Owner, Pod, PodOwner, Runtime, Source, Workload, WorkloadKind,
 };
 
 /// An interface and its owner.

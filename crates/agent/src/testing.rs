@@ -71,7 +71,13 @@ pub fn pod(name: &str) -> Arc<Pod> {
 #[must_use]
 pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since: SystemTime) -> Arc<Interface> {
     let place = Place::Named(NetnsName::new(format!("cni-{}", pod.name)));
-    let owner = PodOwner { pod: pod.clone(), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = PodOwner {
+        pod: pod.clone(),
+        source: Source::CniCache,
+        network: Some("cbr0".into()),
+        device: None,
+        end: End::Pod,
+    };
     let owner = Owner::Pod(owner);
     changed(&interface(number, name, place, since), |interface| interface.owner = Some(Arc::new(owner)))
 }

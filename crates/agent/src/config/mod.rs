@@ -57,6 +57,8 @@ pub struct Config {
     pub container_dirs: Vec<PathBuf>,
     /// Whether to watch the pods of this node at the API server.
     pub watch_pods: bool,
+    /// Whether to watch ResourceClaims where the pods are watched.
+    pub watch_resource_claims: bool,
     /// This node's name in Kubernetes.
     pub node_name: Option<String>,
     /// Kubeconfig for the API server; `None`: the pod's service account.
@@ -293,6 +295,7 @@ impl Config {
             cni_cache_dirs: Vec::new(),
             container_dirs: Vec::new(),
             watch_pods: true,
+            watch_resource_claims: true,
             node_name: None,
             kubeconfig: None,
             pod_labels: Vec::new(),

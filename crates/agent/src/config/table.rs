@@ -246,6 +246,17 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, words| switch(one(words)).map(|on| config.watch_pods = on),
     },
     Setting {
+        key: "watch-resource-claims",
+        section: Section::Owners,
+        shape: Shape::One,
+        value: "true|false",
+        default: "true",
+        also: &[],
+        help: "Watch the ResourceClaims of all namespaces where pods are watched, if the API server has and shows them: \
+               they name the devices behind interfaces of DRA drivers. The chart sets false by default.",
+        set: |config, words| switch(one(words)).map(|on| config.watch_resource_claims = on),
+    },
+    Setting {
         key: "node-name",
         section: Section::Owners,
         shape: Shape::One,

@@ -118,7 +118,16 @@ pub const INTERFACE: &[Field] = &[
     ),
     field("container.image", "string or null", "name of the image, if recorded"),
     field("container.end", "string", "`container` inside of the namespace, `host` for the peer outside"),
-    field("network", "string or null", "the network of the interface: CNI's, or the container runtime's"),
+    field(
+        "network",
+        "string or null",
+        "the network of the interface: CNI's, or the container runtime's; of a device without a CNI network, the driver",
+    ),
+    field("device", "object or null", "the device of Dynamic Resource Allocation behind the interface"),
+    field("device.claim", "string", "name of the ResourceClaim, in the Kubernetes namespace of the pod"),
+    field("device.driver", "string", "name of the driver"),
+    field("device.pool", "string", "the driver's pool of the device"),
+    field("device.name", "string", "name of the device in the pool"),
     field("since", "string", "time of the addition, RFC 3339 in UTC"),
 ];
 

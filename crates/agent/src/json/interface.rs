@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::text::{Text, rfc3339};
-use crate::interface::{ContainerOwner, End, Interface, Owner, PodOwner};
+use crate::interface::{ContainerOwner, Device, End, Interface, Owner, PodOwner};
 
 /// An interface as `list -o json`, `watch -o json` and `/v1/interfaces` show it.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,7 @@ pub struct InterfaceView<'a> {
     pod: Option<PodView<'a>>,
     container: Option<ContainerView<'a>>,
     network: Option<&'a str>,
+    device: Option<DeviceView<'a>>,
     since: String,
 }
 
@@ -87,6 +88,15 @@ struct WorkloadView<'a> {
     name: &'a str,
 }
 
+/// The device of Dynamic Resource Allocation behind an interface.
+#[derive(Clone, Debug, Serialize)]
+struct DeviceView<'a> {
+    claim: &'a str,
+    driver: &'a str,
+    pool: &'a str,
+    name: &'a str,
+}
+
 impl<'a> From<&'a Interface> for InterfaceView<'a> {
     fn from(interface: &'a Interface) -> Self {
         let owner = interface.owner.as_deref();
@@ -115,6 +125,7 @@ impl<'a> From<&'a Interface> for InterfaceView<'a> {
                 _ => None,
             },
             network: owner.and_then(|owner| owner.network()).map(|name| &**name),
+            device: owner.and_then(|owner| owner.device()).map(|device| DeviceView::from(&**device)),
             since: rfc3339(interface.since),
         }
     }
@@ -168,6 +179,13 @@ impl<'a> From<&'a PodOwner> for PodView<'a> {
                 .as_ref()
                 .map(|workload| WorkloadView { kind: workload.kind.as_str(), name: &workload.name }),
         }
+    }
+}
+
+impl<'a> From<&'a Device> for DeviceView<'a> {
+    fn from(device: &'a Device) -> Self {
+        let Device { claim, driver, pool, name } = device;
+        Self { claim, driver, pool, name }
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::document::{COUNTERS, EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, NODE, deleted, markdown};
 use super::*;
 use crate::feed::Line;
-use crate::interface::{End, Event, Interface, Owner, Pod, PodOwner, Source, Workload, WorkloadKind};
+use crate::interface::{Device, End, Event, Interface, Owner, Pod, PodOwner, Source, Workload, WorkloadKind};
 use crate::lookup::Answer;
 
 fn netns(place: Place, inode: u64) -> Arc<Netns> {
@@ -38,7 +38,13 @@ pub(crate) fn of_a_pod() -> Interface {
         workload: Some(Workload { kind: WorkloadKind::StatefulSet, name: "web".into() }),
         attributes: Vec::new(),
     };
-    let owner = PodOwner { pod: Arc::new(pod), source: Source::CniCache, network: Some("cbr0".into()), end: End::Pod };
+    let owner = PodOwner {
+        pod: Arc::new(pod),
+        source: Source::CniCache,
+        network: Some("cbr0".into()),
+        device: None,
+        end: End::Pod,
+    };
     let owner = Owner::Pod(owner);
     let mut interface = bare();
     interface.netns = netns(place, 4_026_532_461);
@@ -74,9 +80,39 @@ fn interface_of_a_pod_has_all_fields() {
                     "workload": {"kind": "StatefulSet", "name": "web"}},
             "container": null,
             "network": "cbr0",
+            "device": null,
             "since": "1970-01-01T00:00:00.000000000Z",
         })
     );
+}
+
+/// An interface of a driver for Dynamic Resource Allocation.
+fn with_device() -> Interface {
+    let mut interface = of_a_pod();
+    let Some(Owner::Pod(owner)) = interface.owner.as_deref().cloned() else { unreachable!("a pod's") };
+    let device =
+        Device { claim: "nic".into(), driver: "dra.net".into(), pool: "node-1".into(), name: "gpu0rdma0".into() };
+    interface.owner = Some(Arc::new(Owner::Pod(PodOwner { device: Some(device.into()), ..owner })));
+    interface
+}
+
+/// In JSON, and on the info metric but on no other.
+#[test]
+fn device_has_all_fields() {
+    let interface = with_device();
+    let device = json!({"claim": "nic", "driver": "dra.net", "pool": "node-1", "name": "gpu0rdma0"});
+    assert_eq!(shown(InterfaceView::from(&interface))["device"], device);
+    let attributes = crate::metrics::points::Attributes::default();
+    let info: Vec<_> = attributes.of_info(&interface).collect();
+    for (key, value) in [
+        ("k8s.resourceclaim.name", "nic"),
+        ("k8s.resource.driver", "dra.net"),
+        ("k8s.resource.pool", "node-1"),
+        ("k8s.resource.device", "gpu0rdma0"),
+    ] {
+        assert!(info.contains(&(key, value.to_owned())), "{info:?}");
+        assert!(attributes.of(&interface).all(|(other, _)| other != key));
+    }
 }
 
 #[test]
@@ -92,7 +128,7 @@ fn container_has_all_fields() {
 #[test]
 fn absent_values_are_null() {
     let view = shown(InterfaceView::from(&bare()));
-    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "container", "network"] {
+    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "container", "network", "device"] {
         assert_eq!(view.get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(
@@ -163,6 +199,7 @@ fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
     let mut upper = of_a_pod();
     upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
+    upper.owner = with_device().owner;
     let container = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
     // No interface belongs to a pod and a container.
     let mut all = shown(InterfaceView::from(&upper));

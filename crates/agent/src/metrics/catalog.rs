@@ -287,6 +287,14 @@ pub mod keys {
     pub const NETNS: &str = "netns.name";
     /// Name of the CNI network the interface is attached to.
     pub const NETWORK: &str = "cni.network.name";
+    /// ResourceClaim of the device behind the interface.
+    pub const CLAIM: &str = "k8s.resourceclaim.name";
+    /// Driver of the device.
+    pub const DEVICE_DRIVER: &str = "k8s.resource.driver";
+    /// Pool of the device.
+    pub const DEVICE_POOL: &str = "k8s.resource.pool";
+    /// Name of the device in its pool.
+    pub const DEVICE: &str = "k8s.resource.device";
     /// Addresses of the interface without prefix lengths, separated by commas.
     pub const ADDRESSES: &str = "network.interface.addresses";
     /// Kind of an interface event.

@@ -114,7 +114,16 @@ impl Attributes {
             let addresses: Vec<_> = interface.addresses.iter().map(|net| net.addr().to_string()).collect();
             (keys::ADDRESSES, addresses.join(","))
         });
-        all.of(interface).chain(addresses)
+        let device = interface.owner.as_deref().and_then(|owner| owner.device());
+        let device = device.into_iter().flat_map(|device| {
+            [
+                (keys::CLAIM, device.claim.to_string()),
+                (keys::DEVICE_DRIVER, device.driver.to_string()),
+                (keys::DEVICE_POOL, device.pool.clone()),
+                (keys::DEVICE, device.name.clone()),
+            ]
+        });
+        all.of(interface).chain(device).chain(addresses)
     }
 }
 

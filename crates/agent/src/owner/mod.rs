@@ -4,6 +4,7 @@
 //! container runtimes. The [`tagger`]
 //! decides, and [`WithOwners`] adds the decision to the events of an informer.
 
+pub mod claim;
 pub mod cni;
 pub mod container;
 pub(crate) mod holders;

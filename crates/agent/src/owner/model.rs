@@ -19,10 +19,25 @@ pub struct PodOwner {
     pub pod: Arc<Pod>,
     /// Source of the owner.
     pub source: Source,
-    /// The CNI network of the interface, if a source names a network.
+    /// The CNI network of the interface, if a source names a network; the driver of a device without a CNI network.
     pub network: Option<Arc<str>>,
+    /// The device behind the interface, if a ResourceClaim names a device.
+    pub device: Option<Arc<Device>>,
     /// End of the pod's link.
     pub end: End,
+}
+
+/// A device that Dynamic Resource Allocation gave to a pod. Driver, pool and name together are unique in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Name of the ResourceClaim, in the pod's Kubernetes namespace.
+    pub claim: Arc<str>,
+    /// Name of the driver.
+    pub driver: Arc<str>,
+    /// Pool of the device, often the name of the node.
+    pub pool: String,
+    /// Name of the device in the pool.
+    pub name: String,
 }
 
 /// A container as owner.
@@ -159,6 +174,15 @@ impl Owner {
         }
     }
 
+    /// The device behind the interface, if a ResourceClaim names a device.
+    #[must_use]
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        match self {
+            Self::Pod(owner) => owner.device.as_ref(),
+            Self::Container(_) => None,
+        }
+    }
+
     /// The name of the owner's source in JSON and tables: for a container, the runtime's records.
     #[must_use]
     pub fn source(&self) -> &'static str {
@@ -176,6 +200,13 @@ impl fmt::Display for Owner {
             Self::Pod(owner) => write!(f, "{}/{}", owner.pod.namespace, owner.pod.name),
             Self::Container(owner) => owner.container.fmt(f),
         }
+    }
+}
+
+/// Driver, pool and name, with slashes between.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.driver, self.pool, self.name)
     }
 }
 

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use crate::owner::claim::ClaimEvent;
 use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
 use crate::owner::cni::result::{Attachment, Refusal};
 use crate::owner::container::dir::{ContainerChange, ContainerDir};
@@ -39,6 +40,7 @@ pub struct OwnerSources {
     caches: Vec<Cache>,
     containers: SelectAll<ContainerDir>,
     pods: Option<BoxStream<'static, PodEvent>>,
+    claims: Option<BoxStream<'static, ClaimEvent>>,
     skip_left_over: bool,
 }
 
@@ -106,6 +108,13 @@ impl OwnerSources {
         self.pods = Some(pods.boxed());
         self
     }
+
+    /// Adds the ResourceClaims of the API server.
+    #[must_use]
+    pub fn claims(mut self, claims: impl Stream<Item = ClaimEvent> + Send + 'static) -> Self {
+        self.claims = Some(claims.boxed());
+        self
+    }
 }
 
 /// Counts and figures of the tagger.
@@ -144,6 +153,8 @@ pub struct OwnerStatus {
     pub pods_listed: Option<bool>,
     /// Fault of the last request to the API server, as a line.
     pub pod_fault: Option<String>,
+    /// Whether the API server is still asked for the first list of ResourceClaims.
+    pub awaits_claims: bool,
     /// Whether the API server's pods are another node's, as none of them has a namespace here.
     pub foreign_pods: bool,
 }
@@ -160,6 +171,8 @@ pub struct WithOwners<I> {
     caches: Vec<Cache>,
     containers: SelectAll<ContainerDir>,
     pods: Option<BoxStream<'static, PodEvent>>,
+    claims: Option<BoxStream<'static, ClaimEvent>>,
+    claim_fault: Option<String>,
     tagger: Tagger,
     ready: VecDeque<Event>,
     /// Whether events of a complete list of pods are unread.
@@ -187,13 +200,19 @@ impl Cache {
 impl<I: Informer> WithOwners<I> {
     /// Adds owners from `sources` to the interfaces of `inner`.
     pub fn new(inner: I, sources: OwnerSources) -> Self {
-        let status = OwnerStatus { pods_listed: sources.pods.as_ref().map(|_| false), ..OwnerStatus::default() };
+        let status = OwnerStatus {
+            pods_listed: sources.pods.as_ref().map(|_| false),
+            awaits_claims: sources.claims.is_some(),
+            ..OwnerStatus::default()
+        };
         Self {
             inner,
             inner_ended: false,
             caches: sources.caches,
             containers: sources.containers,
             pods: sources.pods,
+            claims: sources.claims,
+            claim_fault: None,
             tagger: Tagger::default(),
             ready: VecDeque::new(),
             listed_unread: false,
@@ -253,10 +272,21 @@ impl<I: Informer> WithOwners<I> {
             }
             Some(Poll::Ready(None)) => {
                 self.pods = None;
-                false
+                self.take_claims(cx)
             }
-            Some(Poll::Pending) | None => false,
+            Some(Poll::Pending) | None => self.take_claims(cx),
         }
+    }
+
+    fn take_claims(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(next)) = self.claims.as_mut().map(|claims| claims.poll_next_unpin(cx)) else {
+            return false;
+        };
+        match next {
+            Some(event) => self.claims_changed(event),
+            None => self.claims = None,
+        }
+        true
     }
 
     fn cache_changed(&mut self, at: usize, change: CniChange) {
@@ -349,6 +379,27 @@ impl<I: Informer> WithOwners<I> {
                 }
             }),
         }
+    }
+
+    fn claims_changed(&mut self, event: ClaimEvent) {
+        let fault = match event {
+            ClaimEvent::Change(change) => {
+                self.tagger.claim(change);
+                None
+            }
+            ClaimEvent::Unused(why) | ClaimEvent::Fault(why) => Some(why),
+        };
+        if fault != self.claim_fault {
+            // Interfaces keep their pods, and the agent is as ready as before.
+            if let Some(fault) = &fault {
+                info!(
+                    event.name = "claims.unused",
+                    "{fault}; interfaces of DRA drivers are shown without their devices"
+                );
+            }
+            self.claim_fault = fault;
+        }
+        self.status.send_if_modified(|status| std::mem::take(&mut status.awaits_claims));
     }
 
     fn check_node(&mut self, cx: &mut Context<'_>) {

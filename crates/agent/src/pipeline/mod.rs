@@ -81,7 +81,9 @@ impl Pipeline {
         .await
         .context("the first listing of all namespaces did not finish in 30 s: the kernel is stuck")??;
         let deadline = Instant::now() + FIRST_PODS;
-        let asked = |owners: &OwnerStatus| owners.pods_listed == Some(false) && owners.pod_fault.is_none();
+        let asked = |owners: &OwnerStatus| {
+            owners.pod_fault.is_none() && (owners.pods_listed == Some(false) || owners.awaits_claims)
+        };
         let mut owners = self.owners.clone();
         while asked(&owners.borrow_and_update()) {
             tokio::select! {
@@ -239,7 +241,12 @@ async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyho
         Err(error) => return Err(error.into()),
     };
     match (api, config.node_name.as_deref()) {
-        (Some(api), Some(node)) => sources = sources.pods(selected_pods(api, node.to_owned(), selected)),
+        (Some(api), Some(node)) => {
+            if config.watch_resource_claims {
+                sources = sources.claims(api.clone().claims(node));
+            }
+            sources = sources.pods(selected_pods(api, node.to_owned(), selected));
+        }
         (Some(_), None) => {
             tracing::warn!(
                 event.name = "api.unused",

@@ -1,6 +1,9 @@
-//! Pods from the API server: their addresses, labels, workload and networks.
+//! Pods from the API server: their addresses, labels, workload, networks and devices.
 
+mod api_claim;
 mod api_pod;
+mod claims;
+mod follow;
 mod glob;
 mod initial_list;
 pub mod multus;

@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::owner::kube::initial_list::InitialList;
-    use crate::owner::kube::watch::follow;
+    use crate::owner::kube::watch::pods;
 
     /// An API server whose watches end at once; counts the watches.
     #[derive(Clone, Default)]
@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn abrupt_watches_are_few() {
         let server = Abrupt::default();
-        let mut pods = follow(&paced(&Client::new(server.clone(), "default")), "node-1", InitialList::Paged);
+        let mut pods = pods(&paced(&Client::new(server.clone(), "default")), "node-1", InitialList::Paged);
         while !matches!(pods.next().await, Some(Ok(Event::InitDone))) {}
         let minute = tokio::time::timeout(Duration::from_secs(60), pods.next()).await;
         assert!(minute.is_err(), "{minute:?}");

@@ -1,7 +1,5 @@
 //! The pods of this node, from the API server.
 //!
-//! List and watch as in every Kubernetes since 1.20: pages, or a streamed list where the API server has it,
-//! bookmarks, relist on 410 Gone, backoff with jitter, also after a watch that ends early without an error.
 //! Objects are trimmed by the parser, so large annotations of a pod are never kept.
 
 use std::collections::BTreeSet;
@@ -9,15 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_core::Stream;
-use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{self, DefaultBackoff};
+use kube::runtime::watcher;
 use kube::{Api, Client, Config};
-use tokio::time::Instant;
 
+use crate::owner::claim::ClaimEvent;
 use crate::owner::kube::api_pod::ApiPod;
-use crate::owner::kube::initial_list::{InitialList, refuses_to_stream};
+use crate::owner::kube::claims;
+use crate::owner::kube::follow::{Change, Failure, Follow, Objects};
+use crate::owner::kube::initial_list::InitialList;
 use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
@@ -95,19 +94,15 @@ impl ApiServer {
 
     /// Follows the pods of a node. The stream never ends: failures are emitted and retried.
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
-        let client = paced(&self.client);
-        let watch = Watch {
-            pods: None,
-            initial_list: None,
-            client,
-            node: node.to_owned(),
-            page_timeout: self.page_timeout,
-            selection,
-            listing: Some(Vec::new()),
-            backoff: DefaultBackoff::default(),
-            not_before: None,
-        };
+        let follow = Follow::new(paced(&self.client), self.page_timeout);
+        let watch = Watch { follow, node: node.to_owned(), selection };
         stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
+    }
+
+    /// Follows the ResourceClaims with interfaces for pods of a node. The stream never ends: failures are emitted and
+    /// retried.
+    pub fn claims(self, node: &str) -> impl Stream<Item = ClaimEvent> + Send + use<> {
+        claims::follow(paced(&self.client), node.to_owned(), self.page_timeout)
     }
 
     /// Namespace and name of the node's pods, at most 500.
@@ -131,115 +126,38 @@ impl std::fmt::Debug for ApiServer {
     }
 }
 
-type Pods = BoxStream<'static, watcher::Result<watcher::Event<ApiPod>>>;
-
 struct Watch {
-    client: Client,
+    follow: Follow<ApiPod, PodRecord>,
     node: String,
-    /// `None` before the first request, and before a new list.
-    pods: Option<Pods>,
-    /// `None` until the API server has been asked.
-    initial_list: Option<InitialList>,
-    page_timeout: Duration,
     selection: Selection,
-    /// Pods listed so far, until the list is complete.
-    listing: Option<Vec<PodRecord>>,
-    backoff: DefaultBackoff,
-    not_before: Option<Instant>,
 }
 
 impl Watch {
     async fn next(&mut self) -> PodEvent {
+        let Self { follow, node, selection } = self;
         loop {
-            if let Some(instant) = self.not_before.take() {
-                tokio::time::sleep_until(instant).await;
-            }
-            let initial_list = match self.initial_list {
-                Some(known) => known,
-                None => *self.initial_list.insert(InitialList::of(&self.client).await),
+            let begin = |client: &Client, initial_list| pods(client, node, initial_list);
+            let change = match follow.next(begin, |pod| pod.into_record(selection)).await {
+                Ok(Change::Applied(record)) => Some(PodChange::Applied(record)),
+                Ok(Change::Deleted(pod)) => pod.uid().map(PodChange::Deleted),
+                Ok(Change::Listed(records)) => Some(PodChange::Listed(records)),
+                Err(Failure::Request(error)) => return PodEvent::Fault(explain_watch(&error)),
+                Err(Failure::Slow(limit)) => return PodEvent::Fault(too_slow(limit)),
             };
-            let next = self.pods.get_or_insert_with(|| follow(&self.client, &self.node, initial_list)).next();
-            let event = match &self.listing {
-                Some(_) => tokio::time::timeout(self.page_timeout, next).await,
-                None => Ok(next.await),
-            };
-            match event {
-                Ok(Some(Ok(event))) => {
-                    if let Some(change) = self.take(event) {
-                        return PodEvent::Change(change);
-                    }
-                }
-                Ok(Some(Err(error))) if initial_list == InitialList::Streamed && refuses_to_stream(&error) => {
-                    self.initial_list = Some(InitialList::Paged);
-                    self.list_anew();
-                }
-                Ok(Some(Err(error))) => {
-                    let gone = is_gone(&error);
-                    self.back_off(gone);
-                    // Expired history is not a fault: list again.
-                    if !gone {
-                        return PodEvent::Fault(explain_watch(&error));
-                    }
-                }
-                // The stream of kube never ends; otherwise a new stream follows.
-                Ok(None) => self.back_off(true),
-                Err(_) => {
-                    // A proxy that takes the streamed list for a watch sends nothing.
-                    self.initial_list = Some(InitialList::Paged);
-                    self.back_off(true);
-                    return PodEvent::Fault(too_slow(self.page_timeout));
-                }
+            if let Some(change) = change {
+                return PodEvent::Change(change);
             }
         }
-    }
-
-    fn take(&mut self, event: watcher::Event<ApiPod>) -> Option<PodChange> {
-        match event {
-            watcher::Event::Init => self.listing = Some(Vec::new()),
-            watcher::Event::InitApply(pod) => {
-                let record = pod.into_record(&self.selection);
-                self.listing.get_or_insert_default().extend(record);
-            }
-            watcher::Event::InitDone => return Some(PodChange::Listed(self.listing.take().unwrap_or_default())),
-            watcher::Event::Apply(pod) => return pod.into_record(&self.selection).map(PodChange::Applied),
-            watcher::Event::Delete(pod) => return pod.uid().map(PodChange::Deleted),
-        }
-        None
-    }
-
-    /// Lets some time pass before the next request, from a new list if `anew`.
-    fn back_off(&mut self, anew: bool) {
-        self.not_before = self.backoff.next().map(|delay| Instant::now() + delay);
-        if anew {
-            self.list_anew();
-        }
-    }
-
-    fn list_anew(&mut self) {
-        self.pods = None;
-        self.listing = Some(Vec::new());
     }
 }
 
-pub(super) fn follow(client: &Client, node: &str, initial_list: InitialList) -> Pods {
+pub(super) fn pods(client: &Client, node: &str, initial_list: InitialList) -> Objects<ApiPod> {
     let config = initial_list.apply(watcher::Config::default().fields(&node_selector(node)));
     watcher::watcher(Api::all(client.clone()), config).boxed()
 }
 
 fn node_selector(node: &str) -> String {
     format!("spec.nodeName={node}")
-}
-
-/// kube starts a new list after a 410 in the stream of a watch, but not after a 410 in reply to the
-/// request of a watch.
-fn is_gone(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::WatchError(status) => status.code == 410,
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => matches!(error, kube::Error::Api(status) if status.code == 410),
-        watcher::Error::NoResourceVersion => false,
-    }
 }
 
 fn explain_watch(error: &watcher::Error) -> String {
@@ -277,12 +195,12 @@ fn explain(error: &kube::Error) -> String {
     }
 }
 
-fn too_slow(limit: Duration) -> String {
+pub(super) fn too_slow(limit: Duration) -> String {
     format!("the API server did not answer within {limit:?}")
 }
 
 /// An error with its causes, each once, as many errors repeat their cause.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

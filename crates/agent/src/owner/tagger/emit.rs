@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::interface::{End, Event, Interface, Owner, PodOwner};
+use crate::interface::{Device, End, Event, Interface, Owner, PodOwner};
 use iface_core::{InterfaceId, MacAddr, NetnsId, Place};
 
 use crate::owner::cni::network::Network;
@@ -50,15 +50,35 @@ impl Tagger {
                 let inside = inside.map(|inside| &**inside);
                 return same(before, self.container_owner(peer.netns.id, inside, End::Host)?);
             };
-            let network = inside.map_or(Network::Unknown, |inside| self.network(decision, inside));
-            owner(decision, network, End::Host, before)
+            let joined = self.join(decision, inside.map(|inside| &**inside), before);
+            owner(decision, joined, End::Host, before)
         } else {
             let Some(decision) = &self.spaces.get(&interface.netns.id)?.decision else {
                 return same(before, self.container_owner(interface.netns.id, Some(interface), End::Pod)?);
             };
-            owner(decision, self.network(decision, interface), End::Pod, before)
+            owner(decision, self.join(decision, Some(interface), before), End::Pod, before)
         };
         same(before, owner)
+    }
+
+    fn join(&self, decision: &Decision, inside: Option<&Interface>, before: Option<&Arc<Owner>>) -> Joined {
+        let network = inside.map_or(Network::Unknown, |inside| self.network(decision, inside));
+        Joined { network, device: self.device(decision, inside, before) }
+    }
+
+    /// A claim is deleted before the interface: the device stays, unless a claim gives the device to another interface.
+    fn device(
+        &self,
+        decision: &Decision,
+        inside: Option<&Interface>,
+        before: Option<&Arc<Owner>>,
+    ) -> Option<Arc<Device>> {
+        let pod = decision.pod.uid.as_deref()?;
+        let carriers = |id| move |mac: MacAddr| self.carriers(id, mac);
+        let found = inside.and_then(|one| self.claims.device_of(pod, one, carriers(one.netns.id)));
+        let known = before.filter(|before| before.pod().is_some_and(|known| same_pod(known, &decision.pod)));
+        let kept = || known.and_then(|known| known.device()).cloned();
+        found.or_else(|| kept().filter(|device| inside.is_none() || !self.claims.names(pod, device)))
     }
 
     fn network(&self, decision: &Decision, interface: &Interface) -> Network {
@@ -88,10 +108,13 @@ impl Tagger {
         let Some((id, Place::Named(name))) = now.or(before).map(|one| (one.netns.id, &space.place)) else {
             return false;
         };
-        let record = space.decision.as_ref().and_then(|known| self.pods.get(known.pod.uid.as_deref()?));
+        let pod = space.decision.as_ref().and_then(|known| known.pod.uid.as_deref());
+        let record = pod.and_then(|uid| self.pods.get(uid));
         let files = self.files.about(id, name);
         [mac(before), mac(now)].into_iter().flatten().any(|mac| {
-            files.mentions(mac) || record.is_some_and(|record| record.networks.iter().any(|one| one.mentions(mac)))
+            pod.is_some_and(|uid| self.claims.mentions(uid, mac))
+                || files.mentions(mac)
+                || record.is_some_and(|record| record.networks.iter().any(|one| one.mentions(mac)))
         })
     }
 
@@ -102,6 +125,12 @@ impl Tagger {
     }
 }
 
+/// Additions to the owner of one interface.
+struct Joined {
+    network: Network,
+    device: Option<Arc<Device>>,
+}
+
 /// An equal owner keeps its allocation.
 fn same(before: Option<&Arc<Owner>>, owner: Owner) -> Option<Arc<Owner>> {
     match before {
@@ -110,17 +139,21 @@ fn same(before: Option<&Arc<Owner>>, owner: Owner) -> Option<Arc<Owner>> {
     }
 }
 
-fn owner(decision: &Decision, network: Network, end: End, before: Option<&Arc<Owner>>) -> Owner {
-    let network = match network {
-        Network::Named(network) => Some(network),
-        Network::OfAnother => None,
+fn owner(decision: &Decision, joined: Joined, end: End, before: Option<&Arc<Owner>>) -> Owner {
+    let Joined { network, device } = joined;
+    let network = match (network, &device) {
+        (Network::Named(network), _) => Some(network),
+        // A driver attaches the interface without CNI.
+        (_, Some(device)) => Some(device.driver.clone()),
+        (Network::OfAnother, None) => None,
         // Files and pods are deleted before their interfaces; the pod's interfaces keep the network.
-        Network::Unknown => {
+        (Network::Unknown, None) => {
             let known = before.filter(|before| before.pod().is_some_and(|pod| same_pod(pod, &decision.pod)));
+            let known = known.filter(|known| known.device().is_none());
             known.and_then(|known| known.network().cloned())
         }
     };
-    Owner::Pod(PodOwner { pod: decision.pod.clone(), source: decision.source, network, end })
+    Owner::Pod(PodOwner { pod: decision.pod.clone(), source: decision.source, network, device, end })
 }
 
 /// Whether the peer of a host end is in another namespace than at the time of the owner's decision.

@@ -28,9 +28,10 @@ use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, Place};
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
 use self::nameless::Traces;
+use crate::owner::claim::{ClaimChange, Claims};
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
-use crate::owner::container::claims::Claims;
+use crate::owner::container::claims::Claims as ContainerClaims;
 use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
 use crate::owner::tagger::conflict::{Conflict, ConflictCounts, Notice};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
@@ -60,10 +61,11 @@ pub struct Tagger {
     /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
     left: BTreeMap<NonZeroU64, Decision>,
     files: Attachments,
-    containers: Claims,
+    containers: ContainerClaims,
     traces: Traces,
     addresses: PodIps,
     pods: Pods,
+    claims: Claims,
     /// Whether all interfaces that existed at the start are known: until then an address may also be
     /// in an unknown namespace.
     complete: bool,
@@ -137,6 +139,20 @@ impl Tagger {
                 records.into_iter().for_each(|record| self.pod_applied(record));
             }
         }
+    }
+
+    /// Applies a change of ResourceClaims.
+    pub fn claim(&mut self, change: ClaimChange) {
+        let pods = self.claims.apply(change);
+        if pods.is_empty() {
+            return;
+        }
+        let has_pod = |space: &Space| {
+            let uid = space.decision.as_ref().and_then(|decision| decision.pod.uid.as_deref());
+            uid.is_some_and(|uid| pods.contains(uid))
+        };
+        let concerned: Vec<_> = self.spaces.iter().filter(|(_, space)| has_pod(space)).map(|(id, _)| *id).collect();
+        concerned.into_iter().for_each(|id| self.refresh(id));
     }
 
     /// Events for the reader since the last call, in order.

@@ -1,6 +1,7 @@
 mod addresses;
 mod cache;
 mod containers;
+mod devices;
 mod history;
 mod joins;
 mod matrix;
@@ -80,6 +81,7 @@ enum Input {
     Pod(PodChange),
     Container(String, Record),
     ContainerGone(String),
+    Claim(crate::owner::claim::ClaimChange),
 }
 
 fn added(interface: &Arc<Interface>) -> Input {
@@ -98,6 +100,7 @@ fn give(tagger: &mut Tagger, input: Input) {
         Input::Gone(name) => tagger.file_gone(&path(name)),
         Input::Pod(change) => tagger.pod(change),
         Input::Container(name, record) => tagger.container(&path(&name), record),
+        Input::Claim(change) => tagger.claim(change),
         Input::ContainerGone(name) => tagger.container_gone(&path(&name)),
     }
 }
