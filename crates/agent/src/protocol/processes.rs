@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::counters::{Texts, Values};
@@ -14,6 +14,9 @@ const RESCAN: Duration = Duration::from_secs(15);
 
 /// Memory for a text, bytes; `netstat` has some 5,000.
 const TEXT: usize = 16 << 10;
+
+/// Memory for a path, bytes: `/proc/4194304/net/stat/nf_conntrack`.
+const PATH: usize = 48;
 
 /// A pod to find a process of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct Processes {
     proc: PathBuf,
     known: HashMap<String, Known>,
     scanned: Option<Instant>,
-    /// Memory for the texts of one namespace, used again for the next: a text that grows from nothing takes many reads.
+    /// Memory for the texts of one namespace, used again for the next.
     texts: Texts,
 }
 
@@ -56,30 +59,32 @@ impl Processes {
 
     /// The counters of each pod, by uid. Pods without a visible process are left out.
     ///
-    /// Blocks while files are read: 100 to 200 µs for each pod, and more when a pod is new.
+    /// Blocks while files are read: some 100 µs for each pod, and more when a pod is new.
     pub fn read(&mut self, pods: &[Wanted]) -> HashMap<String, Values> {
-        let mut found = HashMap::with_capacity(pods.len());
+        let limit = fs::read_to_string(self.proc.join("sys/net/netfilter/nf_conntrack_max")).ok();
+        let limit = limit.and_then(|text| text.trim().parse().ok());
+        let mut texts = Texts { limit, ..std::mem::take(&mut self.texts) };
         let known = std::mem::take(&mut self.known);
+        let mut found = HashMap::with_capacity(pods.len());
+        let mut values = HashMap::with_capacity(pods.len());
         for pod in pods {
-            if let Some(known) = known.get(&pod.uid).copied().filter(|known| self.is_of(*known, pod)) {
+            let Some(known) = known.get(&pod.uid).copied() else { continue };
+            if self.is_of(known.pid, pod) && self.read_texts(known, &mut texts) {
                 found.insert(pod.uid.clone(), known);
+                values.insert(pod.uid.clone(), texts.values());
             }
         }
         let is_due = self.scanned.is_none_or(|scanned| scanned.elapsed() >= RESCAN);
         if found.len() < pods.len() && is_due {
             self.scanned = Some(Instant::now());
             self.find(pods, &mut found);
+            for (uid, known) in &found {
+                if !values.contains_key(uid) && self.read_texts(*known, &mut texts) {
+                    values.insert(uid.clone(), texts.values());
+                }
+            }
         }
-        self.known = found;
-        let limit = fs::read_to_string(self.proc.join("sys/net/netfilter/nf_conntrack_max")).ok();
-        let limit = limit.and_then(|text| text.trim().parse().ok());
-        let mut texts = Texts { limit, ..std::mem::take(&mut self.texts) };
-        let values = self.known.iter().map(|(uid, known)| {
-            self.read_texts(known.pid, &mut texts);
-            (uid.clone(), texts.values())
-        });
-        let values = values.collect();
-        self.texts = texts;
+        (self.known, self.texts) = (found, texts);
         values
     }
 
@@ -110,9 +115,9 @@ impl Processes {
         pids
     }
 
-    /// A PID can be reused, and a process can enter another namespace.
-    fn is_of(&self, known: Known, pod: &Wanted) -> bool {
-        self.uid(known.pid).as_ref() == Some(&pod.uid) && self.inode(known.pid) == Some(known.inode)
+    /// A PID can be reused.
+    fn is_of(&self, pid: u32, pod: &Wanted) -> bool {
+        self.uid(pid).as_ref() == Some(&pod.uid)
     }
 
     fn inode(&self, pid: u32) -> Option<u64> {
@@ -120,7 +125,8 @@ impl Processes {
     }
 
     fn uid(&self, pid: u32) -> Option<String> {
-        uid_of(&fs::read(self.path(pid, "cgroup")).ok()?)
+        let mut text = String::new();
+        read_whole(&mut File::open(self.path(pid, "cgroup")).ok()?, &mut text).then(|| uid_of(text.as_bytes()))?
     }
 
     /// Whether the namespace of the process has all of these interfaces: a pod's process can have made a namespace of
@@ -131,24 +137,47 @@ impl Processes {
         interfaces.iter().all(|name| names.contains(name.as_slice()))
     }
 
-    fn read_texts(&self, pid: u32, texts: &mut Texts) {
-        self.read_text(pid, "net/snmp", &mut texts.snmp);
-        self.read_text(pid, "net/snmp6", &mut texts.snmp6);
-        self.read_text(pid, "net/netstat", &mut texts.netstat);
-        self.read_text(pid, "net/stat/nf_conntrack", &mut texts.conntrack);
+    /// Whether the process is still in its namespace; then reads the texts.
+    fn read_texts(&self, known: Known, texts: &mut Texts) -> bool {
+        let Ok(mut snmp) = File::open(self.path(known.pid, "net/snmp")) else { return false };
+        // A process can enter another namespace.
+        if !snmp.metadata().is_ok_and(|file| file.ino() == known.inode) || !read_whole(&mut snmp, &mut texts.snmp) {
+            return false;
+        }
+        self.read_text(known.pid, "net/snmp6", &mut texts.snmp6);
+        self.read_text(known.pid, "net/netstat", &mut texts.netstat);
+        self.read_text(known.pid, "net/stat/nf_conntrack", &mut texts.conntrack);
+        true
     }
 
     fn read_text(&self, pid: u32, name: &str, text: &mut String) {
-        text.clear();
-        text.reserve(TEXT);
-        let read = File::open(self.path(pid, name)).and_then(|mut file| file.read_to_string(text));
-        if read.is_err() {
+        let file = File::open(self.path(pid, name));
+        if !file.is_ok_and(|mut file| read_whole(&mut file, text)) {
             text.clear();
         }
     }
 
-    fn path(&self, pid: u32, name: impl AsRef<Path>) -> PathBuf {
-        self.proc.join(pid.to_string()).join(name)
+    fn path(&self, pid: u32, name: &str) -> PathBuf {
+        let mut path = PathBuf::with_capacity(PATH);
+        path.push(&self.proc);
+        path.push(pid.to_string());
+        path.push(name);
+        path
+    }
+}
+
+/// Reads a text of procfs with one system call where it fits the memory: seq_file fills the memory up to the end of the
+/// text (`Documentation/filesystems/seq_file.rst` of the kernel). Whether all was read; else the text is of no use.
+fn read_whole(file: &mut File, text: &mut String) -> bool {
+    text.clear();
+    let mut memory = [0; TEXT];
+    loop {
+        let Ok(count) = file.read(&mut memory) else { return false };
+        let Ok(part) = std::str::from_utf8(&memory[..count]) else { return false };
+        text.push_str(part);
+        if count < TEXT {
+            return true;
+        }
     }
 }
 
@@ -174,6 +203,8 @@ fn device(line: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -215,6 +246,21 @@ mod tests {
 
     fn wanted(uid: &str) -> Wanted {
         Wanted { uid: uid.to_owned(), interfaces: HashSet::from([b"eth0".to_vec()]) }
+    }
+
+    /// Longer than the memory of one read too.
+    #[test]
+    fn long_texts_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "x".repeat(3 * TEXT);
+        let path = folder.path().join("text");
+        let mut text = "old".to_owned();
+        for expected in [&long[..], &long[..TEXT], "short", ""] {
+            fs::write(&path, expected).unwrap();
+            assert!(read_whole(&mut File::open(&path).unwrap(), &mut text));
+            assert_eq!(text, expected);
+        }
+        assert!(!read_whole(&mut File::open(folder.path()).unwrap(), &mut text), "a directory");
     }
 
     /// A process in a namespace of its own is not taken, nor a PID that belongs to another pod now.
