@@ -24,3 +24,4 @@ pub mod secret;
 mod state_dir;
 #[doc(hidden)]
 pub mod testing;
+pub mod tls_provider;

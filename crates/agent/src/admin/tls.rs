@@ -9,6 +9,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
 use crate::causes::chain;
 use crate::export::otlp::{TlsError, certificates, private_key, roots};
+use crate::tls_provider::provider;
 
 /// Least time between two looks at the files. cert-manager and the kubelet renew certificates hours before their end.
 const RECHECK: Duration = Duration::from_secs(10);
@@ -106,7 +107,7 @@ impl ServerFiles {
     }
 
     fn config(&self) -> Result<ServerConfig, ServerTlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = provider();
         let builder = ServerConfig::builder_with_provider(provider.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Setup)?;
         let builder = match &self.client_ca {

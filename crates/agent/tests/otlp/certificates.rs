@@ -51,7 +51,7 @@ impl Authority {
     }
 
     fn server_config(&self) -> ServerConfig {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = netns_agent::tls_provider::provider();
         let mut roots = RootCertStore::empty();
         roots.add(certificate(&self.file("ca.pem"))).expect("a CA");
         let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build();

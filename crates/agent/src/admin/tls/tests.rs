@@ -51,8 +51,7 @@ async fn scrape(folder: &TempDir, files: ServerFiles, with_certificate: bool) ->
     let address = listener.local_addr().unwrap();
     let server = serve(listener, Some(Tls::new(files).unwrap()), metrics_router(handles()), std::future::pending());
     let path = |name: &str| folder.path().join(name);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let builder = builder.with_root_certificates(roots(&path("ca.pem")).unwrap());
     let config = if with_certificate {
         let key = private_key(&path("client.key")).unwrap();
@@ -106,6 +105,13 @@ fn renewed_certificate_is_reloaded() {
     replace("other.key", "server.key");
     tls.reload();
     assert!(!Arc::ptr_eq(&first, &tls.config()));
+}
+
+/// The whole configuration of the server, not the algorithms alone.
+#[test]
+fn fips_feature_reaches_the_server() {
+    let folder = authority();
+    assert_eq!(Tls::new(files(&folder, true)).unwrap().config().fips(), cfg!(feature = "fips"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! TLS: trusted authorities and the client certificate, from PEM files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
@@ -9,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::export::settings::TlsFiles;
+use crate::tls_provider::provider;
 
 /// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +55,9 @@ impl TlsFiles {
 /// # Errors
 /// When a file is missing or useless; names it.
 pub(super) fn client_config(files: &TlsFiles) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(TlsError::Setup)?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
     let builder = match &files.ca {
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.with_native_roots().map_err(TlsError::NoRoots)?,

@@ -25,6 +25,7 @@ use crate::export::gzip::Compressed;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
 use crate::export::settings::{OtlpSettings, Protocol, Signal};
+use crate::tls_provider::provider;
 
 /// An answer holds a count and perhaps a sentence.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -94,7 +95,7 @@ impl AnyClient {
         let config = match settings.endpoint.expose().scheme_str() {
             Some("https") => client_config(&settings.tls)?,
             // Never used, and the system may have no authorities.
-            _ => rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            _ => rustls::ClientConfig::builder_with_provider(provider())
                 .with_safe_default_protocol_versions()
                 .map_err(TlsError::Setup)?
                 .with_root_certificates(rustls::RootCertStore::empty())

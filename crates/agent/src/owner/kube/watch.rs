@@ -20,6 +20,7 @@ use crate::owner::kube::initial_list::InitialList;
 use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
+use crate::tls_provider;
 
 /// Pods to compare with the pods of the node's namespaces; more than a node has.
 const CHECKED: u32 = 500;
@@ -77,6 +78,7 @@ impl ApiServer {
             None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(chain(&error)))?,
         };
         config.read_timeout = Some(SILENCE);
+        tls_provider::install();
         let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(chain(&error)))?;
         Ok(Some(Self { client, page_timeout: PAGE_TIMEOUT }))
     }
