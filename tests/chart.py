@@ -613,6 +613,8 @@ class Chart(unittest.TestCase):
             self.assertTrue((ROOT / link["url"].split("/blob/main/")[1]).is_file(), link)
         dockerfile = (ROOT / "Dockerfile").read_text()
         self.assertEqual(re.search(r"^ARG VERSION=(.*)$", dockerfile, flags=re.M)[1], cargo)
+        changelog = (ROOT / "CHANGELOG.md").read_text()
+        self.assertRegex(changelog, rf"(?m)^## \[{re.escape(cargo)}\] - \d{{4}}-\d\d-\d\d$", "the release workflow refuses a tag without the section")
         # With another compiler in the image, rustup would download the requested compiler during the build.
         rust = re.search(r"^ARG RUST_VERSION=(.*)$", dockerfile, flags=re.M)[1]
         self.assertIn(f'channel = "{rust}.', (ROOT / "rust-toolchain.toml").read_text())
