@@ -7,6 +7,8 @@
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
 #   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
+#   tests/tools.sh npm        also Node.js and npm, for the types of Grafana's dashboards
+#   tests/tools.sh drawing    the same, and matplotlib for pictures of the dashboards
 #   tests/tools.sh openapi    also schemathesis, which tests an HTTP server against its OpenAPI document
 #   tests/tools.sh deny       also cargo-deny, built once in about 3.5 minutes on 2 busy cores
 #
@@ -138,10 +140,9 @@ helm_and_kubectl
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
 [ "${1-}" != openapi ] || openapi
-if [ "${1-}" = page ]; then
-  debian chromium=chromium unshare=util-linux
-  command -v npm >/dev/null || debian npm=npm node=nodejs
-fi
+[ "${1-}" != page ] || debian chromium=chromium unshare=util-linux
+case ${1-} in page | npm | drawing) command -v npm >/dev/null || debian npm=npm node=nodejs ;; esac
+[ "${1-}" != drawing ] || "$tools/venv/bin/python" -c 'import matplotlib' 2>/dev/null || "$tools/venv/bin/pip" install -q matplotlib==3.11.2
 if [ "${1-}" = cluster ]; then
   debian containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins etcd=etcd-server \
     conntrack=conntrack iptables=iptables /bin/busybox=busybox-static

@@ -181,7 +181,7 @@ def dashboard(name, title, description, variables, panels):
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "annotations": {"list": []},
-        "links": [{"type": "dashboards", "title": "netns-agent", "tags": ["netns-agent"], "asDropdown": False, "includeVars": True, "keepTime": True}],
+        "links": [{"type": "dashboards", "title": "netns-agent", "tags": ["netns-agent"], "asDropdown": False, "icon": "external link", "targetBlank": False, "tooltip": "", "url": "", "includeVars": True, "keepTime": True}],
         "templating": {"list": [DATASOURCE, CLUSTER, *variables]},
         "panels": place(panels),
     }
