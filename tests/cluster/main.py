@@ -158,13 +158,44 @@ def series_reach_the_otlp_receiver():
                 "k8s.pod.network.packet.dropped", "k8s.pod.network.interface.up"} <= metrics, metrics
 
 
+# For scrapers outside the pods: the admin server without, and the metrics server with TLS and tokens.
+OPEN = {"admin": {"host": "0.0.0.0"}, "config": {"prometheus-interfaces": "on"},
+        "metricsServer": {"host": "0.0.0.0", "tls": {"secret": "metrics-tls"}, "authorization": "kubernetes"}}
+
+
 def upgrade_opens_the_admin_server():
     before = agent_pod()["metadata"]["uid"]
-    deploy("upgrade", admin={"host": "0.0.0.0"}, config={"prometheus-interfaces": "on"})
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=netns-agent",
+        "-keyout", WORK / "tls.key", "-out", WORK / "tls.crt")
+    kubectl("-n", AGENT_SPACE, "create", "secret", "tls", "metrics-tls", f"--key={WORK / 'tls.key'}", f"--cert={WORK / 'tls.crt'}")
+    deploy("upgrade", **OPEN)
     after = until(60, "one new agent", lambda: agent_pod()["metadata"]["uid"])
     assert after != before
     hosts = {p["status"]["hostIP"] for p in pods(AGENT_SPACE).values()}
     (WORK / "targets.json").write_text(json.dumps([{"targets": [f"{host}:9465" for host in hosts]}]))
+
+
+def scrapers_need_a_token():
+    """The API server decides about the tokens of two ServiceAccounts, one of which may get /metrics."""
+    binding = f"scraper-{RUN}"
+    for account in ("scraper", "stranger"):
+        kubectl("-n", AGENT_SPACE, "create", "serviceaccount", account)
+    kubectl("create", "clusterrolebinding", binding, "--clusterrole=netns-agent-scraper", f"--serviceaccount={AGENT_SPACE}:scraper")
+    host = agent_pod()["status"]["hostIP"]
+    token = lambda account: kubectl("-n", AGENT_SPACE, "create", "token", account).strip()
+
+    def status(*header):
+        return run(*os.environ["PROMETHEUS_AT"].split(), "curl", "-sSk", "-m", "10", "-o", WORK / "page", "-w", "%{http_code}",
+                   *header, f"https://{host}:9466/metrics")
+    try:
+        for bearer, expected in ((token("scraper"), "200"), (token("stranger"), "403"), ("nonsense", "401"), (None, "401")):
+            got = status(*(["-H", f"Authorization: Bearer {bearer}"] if bearer else []))
+            page = (WORK / "page").read_text()
+            assert got == expected, f"{got}, not {expected}: {page[:300]}"
+            assert ("k8s_pod_network_io_bytes_total" in page) == (expected == "200"), page[:300]
+            assert expected != "403" or f"system:serviceaccount:{AGENT_SPACE}:stranger may not get /metrics" in page, page
+    finally:
+        kubectl("delete", "clusterrolebinding", binding)
 
 
 def series_are_complete():
@@ -241,7 +272,7 @@ def no_owner_is_wrong_under_churn():
 
 
 def upgrade_changes_filters():
-    deploy("upgrade", admin={"host": "0.0.0.0"}, config={"prometheus-interfaces": "on"}, excludeInterfaces=["lo", "eth1"])
+    deploy("upgrade", **OPEN, excludeInterfaces=["lo", "eth1"])
     # No new pod: the kubelet updates the mounted ConfigMap within its sync period.
     until(180, "series of eth1 end", lambda: {name for _, name, _ in series()} == {"eth0"})
 
@@ -280,6 +311,7 @@ ANYWHERE = [
     kubectl_plugin_queries_every_node,
     series_reach_the_otlp_receiver,
     upgrade_opens_the_admin_server,
+    scrapers_need_a_token,
     series_reach_prometheus,
     counters_equal_the_kernels,
     series_of_a_deleted_pod_end,
