@@ -27,6 +27,9 @@ pub struct WatchOptions {
     /// veth between the two is enough. Only with the nsid engine. When a name appears, the interfaces are
     /// renamed; a namespace that outlives its last name by half a second is found again without a name.
     pub find_unnamed: bool,
+    /// Find namespaces by their processes, too, in this `/proc`: those that have neither a name nor a veth.
+    /// All processes are looked at once a second, less often where there are many.
+    pub proc: Option<PathBuf>,
     /// Engine to reach into namespaces.
     pub engine: EngineChoice,
     /// Receive buffer of each socket for notifications, in bytes, limited to `net.core.rmem_max`
@@ -40,6 +43,7 @@ impl Default for WatchOptions {
             dirs: vec!["/var/run/netns".into()],
             find_mounted: true,
             find_unnamed: true,
+            proc: None,
             engine: EngineChoice::Auto,
             receive_buffer: 8 << 20,
         }

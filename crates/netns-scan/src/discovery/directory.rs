@@ -1,5 +1,7 @@
 //! Directories of names, followed by inotify and by the mount table.
 
+mod links;
+mod members;
 mod mounted;
 mod report;
 mod watch;
@@ -21,9 +23,10 @@ use nix::time::{ClockId, clock_gettime};
 use self::report::unreadable;
 use self::watch::{Touched, identity};
 use crate::discovery::faults::{Faults, Subject};
-use crate::discovery::names::{Change, Name, Names};
+use crate::discovery::names::{Change, Name, Names, PROCESSES};
 use crate::discovery::nsfs::{Found, Sight, look};
 use crate::discovery::plain_files::PlainFiles;
+use crate::discovery::processes::Processes;
 use crate::{Fault, FaultKind};
 
 /// Pause between a change of mounts and a look at every name: no notification tells of an unmounted
@@ -49,6 +52,7 @@ pub(crate) struct Directories {
     mounts: File,
     names: Names,
     plain: PlainFiles,
+    processes: Option<Processes>,
     sweep: Option<Instant>,
     /// Pause before the next sweep.
     pause: Duration,
@@ -92,6 +96,7 @@ impl Directories {
             mounts: File::open("/proc/self/mountinfo")?,
             names,
             plain: PlainFiles::default(),
+            processes: None,
             sweep: None,
             pause: SWEEP_AFTER,
             links: BTreeSet::new(),
@@ -127,6 +132,9 @@ impl Directories {
 
     /// The path of a name.
     pub(crate) fn path(&self, (directory, name): &Name) -> PathBuf {
+        if *directory == PROCESSES {
+            return self.member_path(name);
+        }
         self.all[*directory].path.join(OsStr::from_bytes(name.as_bytes()))
     }
 
@@ -137,6 +145,9 @@ impl Directories {
             return Some(Netns::new(id, Place::Host).with_file(file).with_cookie(cookie));
         }
         let name = self.names.primary(id)?;
+        if name.0 == PROCESSES {
+            return Some(Netns::new(id, Place::Inode(file.inode)).with_file(file).with_cookie(cookie));
+        }
         let printed = match self.names.is_ambiguous(id) {
             true => NetnsName::new(self.path(name).as_os_str().as_bytes()),
             false => name.1.clone(),
@@ -144,19 +155,11 @@ impl Directories {
         Some(Netns::new(id, Place::Named(printed)).with_file(file).with_cookie(cookie))
     }
 
-    /// Whether a name is a symbolic link to a namespace.
-    pub(crate) fn is_link(&self, name: &Name) -> bool {
-        self.links.contains(name)
-    }
-
-    /// Whether all symbolic links were looked at since the last call of this method.
-    pub(crate) fn take_links_seen(&mut self) -> bool {
-        std::mem::take(&mut self.links_seen)
-    }
-
     /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.sweep, self.plain.deadline(), self.links_due, self.faults.deadline()].into_iter().flatten().min()
+        let processes = self.processes.as_ref().map(Processes::due);
+        let due = [self.sweep, self.plain.deadline(), self.links_due, self.faults.deadline(), processes];
+        due.into_iter().flatten().min()
     }
 
     /// Directories and names that cannot be read or followed.
@@ -177,6 +180,7 @@ impl Directories {
             self.list_directory(directory, &mut changes);
         }
         self.follow_mounted(&mut changes);
+        self.list_processes(&mut changes);
         changes
     }
 
@@ -246,6 +250,7 @@ impl Directories {
                 Subject::Name(name) => self.look_at(name, &mut changes),
             }
         }
+        self.read_processes(now, &mut changes);
         self.report_left_over(now);
         changes
     }
@@ -328,6 +333,9 @@ impl Directories {
 
     /// Looks at a name, and notes what to do about the name later.
     fn observe(&mut self, name: &Name) -> Option<Sight> {
+        if name.0 == PROCESSES {
+            return self.observe_member(name);
+        }
         // The namespaces of all processes are behind one mount, so a symbolic link proves nothing.
         let known = self.names.seen(name).filter(|_| !self.links.contains(name));
         let found = look(&self.path(name), known);
@@ -362,19 +370,6 @@ impl Directories {
         }
         self.note_link(name, sight.is_some());
         sight
-    }
-
-    /// Remembers whether a name is a symbolic link to a namespace.
-    fn note_link(&mut self, name: &Name, is_namespace: bool) {
-        if !is_namespace {
-            self.links.remove(name);
-        } else if self.path(name).is_symlink() {
-            self.links.insert(name.clone());
-            self.links_due.get_or_insert_with(|| Instant::now() + LINKS_EVERY);
-        }
-        if self.links.is_empty() {
-            self.links_due = None;
-        }
     }
 }
 

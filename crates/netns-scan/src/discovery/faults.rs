@@ -39,8 +39,8 @@ impl Faults {
     }
 
     /// Records a fault that no retry can end.
-    pub(super) fn noted(&mut self, subject: Subject, fault: Fault) {
-        self.insert(subject, fault, None);
+    pub(super) fn noted(&mut self, subject: Subject, fault: Fault) -> bool {
+        self.insert(subject, fault, None)
     }
 
     fn insert(&mut self, subject: Subject, fault: Fault, pause: Option<Duration>) -> bool {

@@ -6,3 +6,4 @@ pub(crate) mod mounts;
 pub(crate) mod names;
 pub(crate) mod nsfs;
 mod plain_files;
+mod processes;

@@ -10,6 +10,9 @@ use crate::discovery::nsfs::Sight;
 /// A name in one of the directories, by the directory's place in the settings.
 pub(crate) type Name = (usize, NetnsName);
 
+/// In place of a directory: names such as `net:[4026532461]` that stand for the processes inside.
+pub(crate) const PROCESSES: usize = usize::MAX;
+
 /// The file and the cookie of a namespace; without a cookie, the file alone.
 type Key = (NsFile, Option<NonZeroU64>);
 
@@ -111,6 +114,12 @@ impl Names {
         self.namespaces.get(&id).map(|named| &named.primary)
     }
 
+    /// The namespace whose primary name is this one.
+    pub(crate) fn named_first(&self, name: &Name) -> Option<NetnsId> {
+        let id = self.ids.get(&self.seen.get(name)?.key()).copied()?;
+        (self.primary(id) == Some(name)).then_some(id)
+    }
+
     /// Whether another namespace is, or could be, printed under the same name.
     pub(crate) fn is_ambiguous(&self, id: NetnsId) -> bool {
         self.namespaces.get(&id).is_some_and(|named| named.is_ambiguous)
@@ -137,12 +146,29 @@ impl Names {
         self.ids.get(&sight.key()).filter(is_known).map(|id| self.all(*id)).unwrap_or_default()
     }
 
+    /// Whether a namespace with this file has a name in a directory.
+    pub(crate) fn has_file(&self, file: NsFile) -> bool {
+        let same = self.ids.range((file, None)..).take_while(|((other, _), _)| *other == file);
+        let mut named = same.filter_map(|(_, id)| self.namespaces.get(id));
+        named.any(|named| named.names.iter().any(|(directory, _)| *directory != PROCESSES))
+    }
+
+    fn named_mut(&mut self, sight: &Sight) -> Option<&mut Named> {
+        self.namespaces.get_mut(self.ids.get(&sight.key())?)
+    }
+
     fn gain(&mut self, sight: Sight, name: &Name, changes: &mut Vec<Change>) {
         if sight.file == self.host.file {
             return;
         }
-        if let Some(named) = self.ids.get(&sight.key()).and_then(|id| self.namespaces.get_mut(id)) {
+        if let Some(named) = self.named_mut(&sight) {
             named.names.insert(name.clone());
+            if named.primary.0 == PROCESSES && name.0 != PROCESSES {
+                named.primary = name.clone();
+                let is_ambiguous = self.means_another(name, &sight);
+                self.named_mut(&sight).into_iter().for_each(|named| named.is_ambiguous = is_ambiguous);
+                changes.extend(self.ids.get(&sight.key()).map(|id| Change::Renamed(*id, name.clone())));
+            }
             return;
         }
         let id = self.new_id();
@@ -176,7 +202,10 @@ impl Names {
 
     /// Looks again at namespaces with the same name in later directories.
     fn disambiguate(&mut self, (directory, text): &Name, changes: &mut Vec<Change>) {
-        let last = self.seen.last_key_value().map_or(0, |((last, _), _)| *last);
+        if *directory == PROCESSES {
+            return;
+        }
+        let last = self.seen.keys().rev().find(|(last, _)| *last != PROCESSES).map_or(0, |(last, _)| *last);
         for later in directory + 1..=last {
             let name = (later, text.clone());
             let Some(sight) = self.seen(&name) else { continue };
@@ -192,6 +221,9 @@ impl Names {
     /// Whether the name means the host's namespace, or another namespace in an earlier directory.
     fn means_another(&self, (directory, text): &Name, sight: &Sight) -> bool {
         let is_another = |other: Sight| other.key() != sight.key() && other.file != self.host.file;
+        if *directory == PROCESSES {
+            return false;
+        }
         *text == *"host" || (0..*directory).any(|earlier| self.seen(&(earlier, text.clone())).is_some_and(is_another))
     }
 }

@@ -94,6 +94,11 @@ pub(crate) fn look(path: &Path, known: Option<Sight>) -> io::Result<Found> {
     }))
 }
 
+/// The device of all namespaces' files.
+pub(crate) fn device() -> Option<u64> {
+    *NSFS
+}
+
 /// Opens the namespace that a path leads to, if the namespace is still the expected one. The
 /// namespace lives at least as long as the file is open: keep the time short.
 pub(crate) fn open(path: &Path, expected: NsFile) -> io::Result<File> {

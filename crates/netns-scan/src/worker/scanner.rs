@@ -81,7 +81,7 @@ impl Scanner {
         let names = Names::new(host);
         let mut state = State::new(NetnsId::HOST);
         let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
-        let directories = directories.map_err(resource("follow directories"))?;
+        let directories = directories.map_err(resource("follow directories"))?.with_processes(settings.proc.clone());
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));
         let sockets = Sockets {
             notified: poll.is_none(),

@@ -12,6 +12,7 @@ mod lifetime;
 mod links;
 mod model;
 mod pods;
+mod processes;
 mod subject;
 mod unnamed;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         .tests(directory::tests())
         .tests(churn::tests())
         .tests(unnamed::tests())
+        .tests(processes::tests())
         .tests(lifetime::tests())
         .tests(backpressure::tests())
         .tests(faults::tests())
