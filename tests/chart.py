@@ -379,6 +379,22 @@ class Chart(unittest.TestCase):
         self.assertEqual((mount["mountPath"], mount.get("readOnly")), ("/run/netns-agent-state", None))
         self.assertNotIn("state-dir", config(template()))
 
+    def test_names_need_no_directory_of_the_node(self):
+        documents = template("--set-json", "hostPaths.netns=[]")
+        self.assertNotIn("netns-dir", config(documents))
+        self.assertEqual([m["name"] for m in container(documents)["volumeMounts"] if m["name"].startswith("netns")], [])
+        self.assertEqual(config(template())["netns-dir"], ["/var/run/netns"])
+        self.assertIn("hostPaths.netns", helm("template", "x", CHART, "--set-json", "hostPaths.netns=[]", "--set", "engine=setns", fails=True))
+
+    def test_processes_are_seen_on_request(self):
+        documents = template("--set", "config.proc=/proc,openShift.enabled=true")
+        (daemonset,) = of_kind(documents, "DaemonSet")
+        self.assertTrue(daemonset["spec"]["template"]["spec"]["hostPID"])
+        self.assertIn("SYS_PTRACE", container(documents)["securityContext"]["capabilities"]["add"])
+        (scc,) = of_kind(documents, "SecurityContextConstraints")
+        self.assertEqual((scc["allowHostPID"], "SYS_PTRACE" in scc["allowedCapabilities"]), (True, True))
+        self.assertNotIn("SYS_PTRACE", container(template())["securityContext"]["capabilities"]["add"])
+
     def test_second_release_stays_pending(self):
         """The pods declare the port of the node, so the scheduler keeps a second agent from the node."""
         (port,) = container(template("--set", "admin.port=19465"))["ports"]

@@ -117,22 +117,30 @@ host: {{ $host | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and (not .Values.hostPaths.netns) (eq .Values.engine "setns") }}
+{{- fail "hostPaths.netns: the engine setns follows names only, so without a directory no pod is seen: set engine to nsid" }}
+{{- end }}
 {{- if and .Values.interfaceIPs .Values.interfaces }}
 {{- fail "interfaces and interfaceIPs exclude each other: set one of them" }}
 {{- end }}
+{{- end }}
+
+{{/* Whether the pods see the processes of the node. */}}
+{{- define "netns-agent.hostPID" -}}
+{{- if or .Values.protocolStats .Values.config.proc }}true{{ end }}
 {{- end }}
 
 {{/* The agent's configuration file. */}}
 {{- define "netns-agent.config" -}}
 {{- $config := dict
   "engine" .Values.engine
-  "netns-dir" .Values.hostPaths.netns
   "cni-cache-dir" (ternary (first .Values.hostPaths.cniCache) .Values.hostPaths.cniCache (eq 1 (len .Values.hostPaths.cniCache)))
   "exclude-interfaces" .Values.excludeInterfaces
   "export-interval" .Values.otlp.interval
   "admin-address" (printf "%s:%v" .Values.admin.host .Values.admin.port)
   "log-level" .Values.log.level
   "log-format" .Values.log.format }}
+{{- with .Values.hostPaths.netns }}{{ $_ := set $config "netns-dir" . }}{{ end }}
 {{- with .Values.hostPaths.adminSocket }}{{ $_ := set $config "admin-socket" (printf "%s/admin.sock" (trimSuffix "/" .)) }}{{ end }}
 {{- with .Values.hostPaths.state }}{{ $_ := set $config "state-dir" . }}{{ end }}
 {{- if not .Values.watchPods }}{{ $_ := set $config "watch-pods" false }}{{ end }}
@@ -204,6 +212,10 @@ capabilities:
     {{- if ne .Values.engine "nsid" }}
     # Enter each namespace once (setns).
     - SYS_ADMIN
+    {{- end }}
+    {{- if .Values.config.proc }}
+    # Read which network namespace a process is in (config.proc).
+    - SYS_PTRACE
     {{- end }}
 {{- end }}
 
@@ -387,7 +399,7 @@ automountServiceAccountToken: {{ ne "" (include "netns-agent.asksApiServer" .) }
 enableServiceLinks: false
 # The node's own interfaces are in the node's network namespace.
 hostNetwork: {{ .Values.hostNetwork }}
-{{- if .Values.protocolStats }}
+{{- if include "netns-agent.hostPID" . }}
 hostPID: true
 {{- end }}
 dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
