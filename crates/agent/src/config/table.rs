@@ -76,6 +76,19 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, words| switch(one(words)).map(|on| config.scan.find_unnamed = on),
     },
     Setting {
+        key: "proc",
+        section: Section::Finding,
+        shape: Shape::One,
+        value: "DIR",
+        default: "",
+        also: &[],
+        help: "Find network namespaces by their processes, too, in this /proc of the node: the only way to those without a name and without a veth. Needs the node's processes (hostPID) and the capability SYS_PTRACE. Empty: no.",
+        set: |config, words| {
+            config.scan.proc = some(words).map(|word| absolute(&word)).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "listen",
         section: Section::Finding,
         shape: Shape::One,

@@ -102,11 +102,29 @@ pub(super) fn unnamed(status: &Status, find: bool) -> Check {
         EngineKind::Nsid => Check::ok(
             SUBJECT,
             "namespaces without a name are found by their nsid once veths connect them to the host; without a veth, as \
-             with SR-IOV and macvlan, only a name leads to a namespace",
+             with SR-IOV and macvlan, only a name or --proc leads to a namespace",
         ),
         EngineKind::Setns | EngineKind::Own => {
             Check::off(SUBJECT, "namespaces without a name are not found; --engine nsid finds them")
         }
+    }
+}
+
+/// Checks that a `/proc` shows the node's processes; `second` is the content of `2/comm` there.
+pub(super) fn processes(proc: Option<&Path>, second: Option<&str>) -> Check {
+    const SUBJECT: &str = "processes";
+    let Some(proc) = proc else {
+        return Check::off(SUBJECT, "namespaces that only processes lead to are not found; --proc /proc finds them");
+    };
+    let proc = proc.display();
+    // The second process that Linux starts; in any other PID namespace the number is a program's.
+    match second.map(str::trim) {
+        Some("kthreadd") => Check::ok(SUBJECT, format!("{proc} leads to the namespaces of the node's processes")),
+        _ => Check::bad(
+            SUBJECT,
+            format!("{proc} does not show the node's processes, so their namespaces stay unknown"),
+            "run the agent in the PID namespace of the node (hostPID: true), or mount the node's /proc and name it",
+        ),
     }
 }
 
@@ -265,6 +283,16 @@ mod tests {
         }
         for little in ["CapEff:\t0000000000001000", "CapEff:\t0000000000000000", "CapEff:\tzz", ""] {
             assert!(capabilities(little).is_bad(), "{little}");
+        }
+    }
+
+    /// Only the PID namespace of the node has the kernel's threads.
+    #[test]
+    fn a_proc_must_show_the_node() {
+        assert!(matches!(processes(None, None).outcome, Outcome::Off(_)));
+        assert!(matches!(processes(Some("/proc".as_ref()), Some("kthreadd\n")).outcome, Outcome::Ok(_)));
+        for other in [Some("pause\n"), None] {
+            assert!(processes(Some("/proc".as_ref()), other).is_bad());
         }
     }
 

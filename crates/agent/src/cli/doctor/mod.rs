@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 use self::check::{
-    Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name, unnamed,
+    Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name, processes,
+    unnamed,
 };
 use super::terminal::Terminal;
 use crate::admin::Reviews;
@@ -105,6 +106,9 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
     let mut checks = vec![engine(&status)];
     checks.extend(namespaces(&status));
     checks.push(unnamed(&status, config.scan.find_unnamed));
+    let proc = config.scan.proc.as_deref();
+    let second = proc.and_then(|proc| fs::read_to_string(proc.join("2/comm")).ok());
+    checks.push(processes(proc, second.as_deref()));
     let mounted = netns_scan::mounted_directories().unwrap_or_default();
     let dirs = followed(&config.scan.dirs, config.scan.find_mounted, &mounted);
     checks.extend(dirs.iter().map(|dir| mounts(dir, netns_scan::propagation(dir))));
