@@ -3,6 +3,7 @@
 
 mod dashboard;
 mod kubelet;
+mod monitor;
 mod page;
 mod queries;
 mod server;

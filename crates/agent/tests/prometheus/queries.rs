@@ -7,7 +7,7 @@ use netns_agent::metrics::points::PageNames;
 use crate::server::Prometheus;
 
 /// The PromQL blocks of a page.
-fn queries(page: &str) -> Vec<String> {
+pub(crate) fn queries(page: &str) -> Vec<String> {
     let path = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the page");
     let mut queries: Vec<_> = text.split("```promql\n").skip(1).collect();
