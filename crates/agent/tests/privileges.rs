@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
 
-use netns_testbed::{Netns, NetnsDir, Suite, Veth, tests};
+use netns_testbed::{Netns, NetnsDir, Rtnl, Suite, Veth, tests};
 
 fn main() -> ExitCode {
     Suite::new()
@@ -15,6 +15,8 @@ fn main() -> ExitCode {
             missing_capabilities_are_one_line,
             doctor_says_which_capabilities_to_add,
             unlistable_directories_are_read_from_mounts,
+            unnamed_namespaces_need_no_mount,
+            processes_need_one_capability_more,
         ])
         .main()
 }
@@ -118,4 +120,54 @@ fn unlistable_directories_are_read_from_mounts() {
     assert_eq!(names, "host/lo\nhost/host0\nblue/lo\nblue/eth0\ngreen/lo\n", "{said}");
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot list the directory") && said.contains("spc_t"), "{said}");
+}
+
+/// No directory of names, no CNI results, no records of containers: two capabilities are enough for what veths
+/// connect to the host.
+fn unnamed_namespaces_need_no_mount() {
+    let unnamed: Vec<Netns> = (0..50)
+        .map(|number| {
+            let netns = Netns::unnamed();
+            Rtnl::new().add_veth(&format!("host{number}"), "eth0", Some(netns.path()));
+            netns
+        })
+        .collect();
+    let nothing = ["--netns-dir=/run/nowhere", "--cni-cache-dir=", "--container-dir=", "--watch-pods=false"];
+    let arguments = [&["list", "-o", "name", "--exclude-interfaces="][..], &nothing].concat();
+    let output = with_capabilities(&["net_admin", "net_broadcast"], &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let names = String::from_utf8(output.stdout).unwrap();
+    for (number, netns) in unnamed.iter().enumerate() {
+        for line in [format!("host/host{number}"), format!("{}/eth0", netns.place()), format!("{}/lo", netns.place())] {
+            assert!(names.lines().any(|name| name == line), "{line} is not in {names}");
+        }
+    }
+    assert_eq!(names.lines().count(), 1 + 50 * 3);
+}
+
+/// The namespace of a process with more capabilities than the agent's is not told without SYS_PTRACE.
+fn processes_need_one_capability_more() {
+    let mut process = Command::new("unshare")
+        .args(["--net", "sleep", "infinity"])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("unshare runs (util-linux)");
+    let at = format!("/proc/{}", process.id());
+    while std::fs::read_to_string(format!("{at}/comm")).unwrap() != "sleep\n" {
+        std::thread::yield_now();
+    }
+    // Only this process: those of the machine are out of reach from the test's user namespace.
+    std::fs::create_dir("/run/proc").unwrap();
+    std::os::unix::fs::symlink(&at, format!("/run/proc/{}", process.id())).unwrap();
+    let inside = std::fs::read_link(format!("{at}/ns/net")).unwrap();
+    let arguments = ["list", "-o", "name", "--exclude-interfaces=", "--cni-cache-dir=", "--proc", "/run/proc"];
+    let without = with_capabilities(&["net_admin", "net_broadcast"], &arguments);
+    let with = with_capabilities(&["net_admin", "net_broadcast", "sys_ptrace"], &arguments);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!((without.status.code(), &*without.stdout), (Some(1), &b"host/lo\n"[..]), "{}", stderr(&without));
+    assert!(stderr(&without).contains("SYS_PTRACE"), "{}", stderr(&without));
+    let names = String::from_utf8_lossy(&with.stdout).into_owned();
+    assert_eq!(names, format!("host/lo\n{}/lo\n", inside.display()), "{}", stderr(&with));
+    assert!(with.status.success(), "{}", stderr(&with));
 }
