@@ -1,6 +1,7 @@
 //! `doctor`: checks kernel, capabilities, mounts, API access and the OTLP endpoint.
 
 mod check;
+mod records;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +20,7 @@ use self::check::{
     Check, Outcome, PodsHere, capabilities, cni_cache, engine, kernel, mounts, namespaces, node_name, processes,
     unnamed,
 };
+use self::records::container_records;
 use super::terminal::Terminal;
 use crate::admin::Reviews;
 use crate::causes::chain;
@@ -117,6 +119,7 @@ async fn seeing(config: &Config) -> (Vec<Check>, PodsHere) {
     let is_missing = |dir: &PathBuf| fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let missing = caches.iter().all(is_missing);
     checks.push(cni_cache(caches, missing, status.namespaces, &pipeline.owners().borrow()));
+    checks.extend(container_records(&config.container_dirs));
     (checks, pods_here(&pipeline, status.namespaces))
 }
 
