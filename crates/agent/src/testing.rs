@@ -76,6 +76,7 @@ pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since:
         source: Source::CniCache,
         network: Some("cbr0".into()),
         device: None,
+        leaked: false,
         end: End::Pod,
     };
     let owner = Owner::Pod(owner);

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
-use iface_core::{Changes, NetnsName, Place};
-use netns_agent::interface::{Event, Pod, Workload, WorkloadKind};
+use iface_core::{Changes, NetnsName, NsFile, Place};
+use netns_agent::interface::{Event, Owner, Pod, Workload, WorkloadKind};
 use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{OwnerSources, OwnerStatus, WithOwners};
 use netns_agent::testing;
@@ -198,4 +199,69 @@ async fn it_ends_when_the_informer_does() {
     let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
     assert!(matches!(next(&mut tagged).await, Event::Added(_)));
     assert_eq!(tokio::time::timeout(LIMIT, tagged.next()).await, Ok(None));
+}
+
+/// A namespace with two names is known by the other than the path of the result. The path is looked at again when the
+/// namespace appears: the namespace at the path may have ended, and its inode be used again.
+#[tokio::test]
+async fn second_name_is_looked_at_again() {
+    for (kept, owner) in [(true, Some("u1")), (false, None)] {
+        let (dir, spaces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = spaces.path().join("cni-26a5a60e-766c-44c4-8125-5b68aecf097d");
+        fs::write(&path, "").unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        let content = json!({
+            "kind": "cniCacheV1", "containerId": "c", "ifName": "eth0", "networkName": "podnet", "netns": path,
+            "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web"], ["K8S_POD_UID", "u1"]],
+            "result": {"cniVersion": "1.0.0"},
+        });
+        fs::write(dir.path().join("podnet-c-eth0"), content.to_string()).unwrap();
+        let (sender, inner) = informer();
+        let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap());
+        until(&mut tagged, |status| status.tallies.files == 1).await;
+        if !kept {
+            fs::remove_file(&path).unwrap();
+        }
+        let mut blue = (*eth0("blue")).clone();
+        let file = NsFile { dev: metadata.dev(), inode: metadata.ino() };
+        blue.netns = Arc::new((*blue.netns).clone().with_file(file));
+        sender.send(Incoming::Added(Arc::new(blue))).unwrap();
+        assert_eq!(uid(&next(&mut tagged).await), owner);
+    }
+}
+
+/// A list that is read once marks a namespace without its pod at the API server.
+#[tokio::test]
+async fn leaked_namespace_is_marked_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "cni-a", "u1");
+    write(dir.path(), "cni-b", "u2");
+    let (sender, inner) = informer();
+    let mut second = (*eth0("cni-b")).clone();
+    second.id = testing::id(2);
+    for event in [Incoming::Added(eth0("cni-a")), Incoming::Added(Arc::new(second)), Incoming::Synced] {
+        sender.send(event).unwrap();
+    }
+    let pod = Arc::new(Pod { uid: Some("u1".into()), ..(*testing::pod("web")).clone() });
+    let pod = Arc::new(Pod { namespace: "shop".into(), ..(*pod).clone() });
+    let record = PodRecord {
+        named: pod.clone(),
+        pod,
+        uid: "u1".into(),
+        version: None,
+        created: 0,
+        addresses: Vec::new(),
+        life: Life::Live,
+        networks: Vec::new(),
+    };
+    let list = stream::iter([PodEvent::Change(PodChange::Listed(vec![record]))]).chain(stream::pending());
+    let sources = OwnerSources::default().leaks_at_once().cni_dir(dir.path()).unwrap().pods(list);
+    let mut tagged = WithOwners::new(inner, sources);
+    for _ in 0..3 {
+        next(&mut tagged).await;
+    }
+    let updated = next(&mut tagged).await;
+    assert_eq!(uid(&updated), Some("u2"), "{updated:?}");
+    let owner = updated.interface().unwrap().owner.clone().unwrap();
+    assert!(matches!(&*owner, Owner::Pod(owner) if owner.leaked), "{owner:?}");
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::interface::{End, Interface};
+use crate::interface::{End, Interface, Owner};
 use anyhow::{Context as _, bail};
 use iface_core::{IfName, Lower, LowerPlace, Place};
 
@@ -51,7 +51,7 @@ enum Format {
 /// # Errors
 /// Where interfaces that exist cannot be seen, no interface has one of the names, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
+    let mut pipeline = Pipeline::once(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
     let mut interfaces = pipeline.sorted();
     interfaces.retain(|interface| args.selectors.select(interface));
@@ -119,7 +119,7 @@ const WIDE: [(Column, Field); 16] = [
     (ALIASES, aliases),
     (POD, pod),
     (NETWORK, network),
-    (SOURCE, |i| optional(i.owner.as_ref().map(|owner| owner.source().to_owned()))),
+    (SOURCE, source),
     (WORKLOAD, workload),
 ];
 
@@ -207,6 +207,15 @@ fn pod(interface: &Interface) -> Cell {
         let arrow = if owner.end() == End::Host { "→ " } else { "" };
         format!("{arrow}{owner}")
     }))
+}
+
+/// The source of the owner, and whether the namespace has outlived the pod.
+fn source(interface: &Interface) -> Cell {
+    let Some(owner) = &interface.owner else { return optional(None) };
+    match &**owner {
+        Owner::Pod(pod) if pod.leaked => Cell::new(&format!("{} (leaked)", owner.source())).coloured(Colour::Bad),
+        _ => Cell::new(owner.source()),
+    }
 }
 
 fn network(interface: &Interface) -> Cell {

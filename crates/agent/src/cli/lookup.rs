@@ -52,7 +52,7 @@ Examples:
 /// # Errors
 /// Where there is no such interface, nothing can be seen, or `out` cannot be written.
 pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut pipeline = Pipeline::start(config).await?;
+    let mut pipeline = Pipeline::once(config).await?;
     pipeline.settle().await?;
     let query = Query { ifindex: args.index, mac: args.mac, netns: args.netns.clone() };
     let answer = find(pipeline.lookup(), &query).ok_or_else(|| none(args, &pipeline))?;

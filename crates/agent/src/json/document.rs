@@ -105,6 +105,11 @@ pub const INTERFACE: &[Field] = &[
     ),
     field("pod.source", "string", "the source of the owner: `cni-cache` or `pod-ip`"),
     field("pod.end", "string", "`pod` inside of the pod's namespace, `host` for the peer outside"),
+    field(
+        "pod.leaked",
+        "boolean",
+        "whether the namespace has outlived the pod: the API server has not known the pod for five minutes; in `list` and `lookup`, does not know the pod now",
+    ),
     field("pod.workload", "object or null", "the controller of the pod"),
     field("pod.workload.kind", "string", "`Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `CronJob`"),
     field("pod.workload.name", "string", "the controller's name"),

@@ -69,6 +69,7 @@ struct PodView<'a> {
     uid: Option<&'a str>,
     source: &'static str,
     end: &'static str,
+    leaked: bool,
     workload: Option<WorkloadView<'a>>,
 }
 
@@ -174,6 +175,7 @@ impl<'a> From<&'a PodOwner> for PodView<'a> {
                 End::Pod => "pod",
                 End::Host => "host",
             },
+            leaked: owner.leaked,
             workload: pod
                 .workload
                 .as_ref()

@@ -43,6 +43,7 @@ pub(crate) fn of_a_pod() -> Interface {
         source: Source::CniCache,
         network: Some("cbr0".into()),
         device: None,
+        leaked: false,
         end: End::Pod,
     };
     let owner = Owner::Pod(owner);
@@ -76,7 +77,7 @@ fn interface_of_a_pod_has_all_fields() {
             "addresses": ["10.244.0.5/24"],
             "peer": {"netns": "host", "ifindex": 9, "name": "veth3f"},
             "master": null, "lower": null, "alias": null, "alt_names": [],
-            "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod",
+            "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod", "leaked": false,
                     "workload": {"kind": "StatefulSet", "name": "web"}},
             "container": null,
             "network": "cbr0",

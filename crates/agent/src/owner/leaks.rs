@@ -33,8 +33,8 @@ pub(super) struct Leaks {
 pub(super) struct Found {
     /// Namespaces that are leaked since this comparison.
     pub(super) new: Vec<NetnsId>,
-    /// Number of leaked namespaces.
-    pub(super) all: usize,
+    /// Leaked namespaces.
+    pub(super) all: BTreeSet<NetnsId>,
 }
 
 impl Leaks {
@@ -58,6 +58,6 @@ impl Leaks {
             self.orphans.iter().filter(|(_, since)| now - **since >= GRACE).map(|(id, _)| *id).collect();
         let new = leaked.difference(&self.told).copied().collect();
         self.told = leaked;
-        Poll::Ready(Found { new, all: self.told.len() })
+        Poll::Ready(Found { new, all: self.told.clone() })
     }
 }

@@ -14,10 +14,14 @@ mod leaks;
 pub mod model;
 mod node_check;
 pub mod pod;
+mod sources;
+mod status;
 pub mod tagger;
 pub mod with_owners;
 
 pub(crate) use cni::result::is_sandbox_name;
 pub use kube::{ApiServer, Selection};
+pub use sources::OwnerSources;
+pub use status::{OwnerStatus, OwnerTallies};
 pub use tagger::Tagger;
-pub use with_owners::{FOREIGN, OwnerSources, OwnerStatus, OwnerTallies, WithOwners};
+pub use with_owners::{FOREIGN, WithOwners};

@@ -23,6 +23,8 @@ pub struct PodOwner {
     pub network: Option<Arc<str>>,
     /// The device behind the interface, if a ResourceClaim names a device.
     pub device: Option<Arc<Device>>,
+    /// Whether the namespace has outlived the pod: the API server does not know the pod any more.
+    pub leaked: bool,
     /// End of the pod's link.
     pub end: End,
 }

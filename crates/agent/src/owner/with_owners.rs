@@ -1,8 +1,7 @@
 //! An informer whose interfaces carry their owners.
 
 use std::collections::VecDeque;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,146 +17,23 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::owner::claim::ClaimEvent;
-use crate::owner::cni::dir::{CniChange, CniDir, Unavailable};
-use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::cni::dir::{CniChange, Unavailable};
+use crate::owner::cni::file::space_at;
+use crate::owner::cni::result::Refusal;
 use crate::owner::container::dir::{ContainerChange, ContainerDir};
 use crate::owner::holders::Holders;
 use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
+use crate::owner::sources::{Cache, OwnerSources};
+use crate::owner::status::OwnerStatus;
 use crate::owner::tagger::Tagger;
-use crate::owner::tagger::conflict::ConflictCounts;
 
 /// The fault of a wrong name of the node, with the remedy.
 pub const FOREIGN: &str = "the API server knows none of the pods in this node's namespaces: set --node-name to this node's name in `kubectl get nodes`";
 
 /// Number of inputs applied before other tasks of the thread run.
 const TURN: usize = 64;
-
-/// The sources of owners.
-#[derive(Default)]
-pub struct OwnerSources {
-    caches: Vec<Cache>,
-    containers: SelectAll<ContainerDir>,
-    pods: Option<BoxStream<'static, PodEvent>>,
-    claims: Option<BoxStream<'static, ClaimEvent>>,
-    skip_left_over: bool,
-}
-
-impl OwnerSources {
-    /// Lets directories that are added later skip files about namespaces that do not exist; see
-    /// [`CniDir::skip_left_over`].
-    #[must_use]
-    pub fn skip_left_over(mut self) -> Self {
-        self.skip_left_over = true;
-        self
-    }
-
-    fn follow(&self, dir: impl Into<PathBuf>) -> io::Result<CniDir> {
-        let dir = CniDir::new(dir)?;
-        Ok(if self.skip_left_over { dir.skip_left_over() } else { dir })
-    }
-
-    /// Adds a directory of the CNI result cache.
-    ///
-    /// # Errors
-    /// See [`CniDir::new`].
-    pub fn cni_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.caches.push(Cache::new(self.follow(dir)?.boxed(), false));
-        Ok(self)
-    }
-
-    /// Adds the directory in which cri-dockerd keeps results; a missing directory is not a fault.
-    ///
-    /// # Errors
-    /// See [`CniDir::new`].
-    pub fn docker_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.caches.push(Cache::new(self.follow(dir)?.boxed(), true));
-        Ok(self)
-    }
-
-    /// Adds the directory with results of multus' delegate plugins.
-    ///
-    /// Few nodes have multus, so a missing directory is not a fault.
-    ///
-    /// # Errors
-    /// See [`CniDir::new`].
-    pub fn multus_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let delegated = self.follow(dir)?.map(|change| match change {
-            CniChange::Read(path, attachment) => {
-                CniChange::Read(path, Attachment { delegated: true, ..*attachment }.into())
-            }
-            other => other,
-        });
-        self.caches.push(Cache::new(delegated.boxed(), true));
-        Ok(self)
-    }
-
-    /// Adds a directory with records of containers that are no pods; a missing directory is not a fault.
-    ///
-    /// # Errors
-    /// See [`ContainerDir::new`].
-    pub fn container_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
-        self.containers.push(ContainerDir::new(dir)?);
-        Ok(self)
-    }
-
-    /// Adds the pods of the API server.
-    #[must_use]
-    pub fn pods(mut self, pods: impl Stream<Item = PodEvent> + Send + 'static) -> Self {
-        self.pods = Some(pods.boxed());
-        self
-    }
-
-    /// Adds the ResourceClaims of the API server.
-    #[must_use]
-    pub fn claims(mut self, claims: impl Stream<Item = ClaimEvent> + Send + 'static) -> Self {
-        self.claims = Some(claims.boxed());
-        self
-    }
-}
-
-/// Counts and figures of the tagger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnerTallies {
-    /// CNI cache files in use now.
-    pub files: u64,
-    /// CNI cache files in use now that are or were proven to belong to a namespace.
-    pub proven_files: u64,
-    /// CNI cache files since the start that name no pod, or nothing that leads to a namespace.
-    pub foreign_files: u64,
-    /// CNI cache files since the start about namespaces that do not exist.
-    pub left_over_files: u64,
-    /// CNI cache files refused since the start, without foreign files and files left over.
-    pub refused_files: u64,
-    /// Pods known from the API server now.
-    pub pods: u64,
-    /// Failed requests to the API server since the start.
-    pub pod_faults: u64,
-    /// Contradictions between sources since the start.
-    pub conflicts: ConflictCounts,
-    /// Namespaces whose pod the API server has not known for five minutes.
-    pub leaked: u64,
-    /// Interfaces outside the host's namespace without an owner now.
-    pub untagged: u64,
-}
-
-/// Status of the sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnerStatus {
-    /// Counts and figures.
-    pub tallies: OwnerTallies,
-    /// Faults of CNI caches, one line each; empty when all are followed.
-    pub cache_faults: Vec<String>,
-    /// Whether the first list of pods is complete and all resulting events were read; `None` without an API server.
-    pub pods_listed: Option<bool>,
-    /// Fault of the last request to the API server, as a line.
-    pub pod_fault: Option<String>,
-    /// Whether the API server is still asked for the first list of ResourceClaims.
-    pub awaits_claims: bool,
-    /// Whether the API server's pods are another node's, as none of them has a namespace here.
-    pub foreign_pods: bool,
-}
 
 /// Passes an informer's events on with the owner of each interface, and an
 /// [`Event::Updated`] whenever the owner changes.
@@ -179,22 +55,8 @@ pub struct WithOwners<I> {
     listed_unread: bool,
     node: NodeCheck,
     leaks: Leaks,
+    leaks_at_once: bool,
     status: watch::Sender<OwnerStatus>,
-}
-
-struct Cache {
-    changes: BoxStream<'static, CniChange>,
-    /// Whether the content at the start has been read.
-    listed: bool,
-    /// Whether the source may be missing without a fault.
-    optional: bool,
-    fault: Option<String>,
-}
-
-impl Cache {
-    fn new(changes: BoxStream<'static, CniChange>, optional: bool) -> Self {
-        Self { changes, listed: false, optional, fault: None }
-    }
 }
 
 impl<I: Informer> WithOwners<I> {
@@ -218,6 +80,7 @@ impl<I: Informer> WithOwners<I> {
             listed_unread: false,
             node: NodeCheck::default(),
             leaks: Leaks::default(),
+            leaks_at_once: sources.leaks_at_once,
             status: watch::Sender::new(status),
         }
     }
@@ -255,7 +118,11 @@ impl<I: Informer> WithOwners<I> {
         if !self.inner_ended {
             match self.inner.poll_next_unpin(cx) {
                 // The tagger finds owners; the informer sets none.
-                Poll::Ready(Some(event)) => self.tagger.event(event.map(|new| Arc::new(new.with_owner(None)))),
+                Poll::Ready(Some(event)) => {
+                    let event = event.map(|new| Arc::new(new.with_owner(None)));
+                    self.forget_ended(&event);
+                    self.tagger.event(event);
+                }
                 Poll::Ready(None) => self.inner_ended = true,
                 Poll::Pending => return self.take_pods(cx),
             }
@@ -287,6 +154,16 @@ impl<I: Informer> WithOwners<I> {
             None => self.claims = None,
         }
         true
+    }
+
+    /// Files of a path that has led to another namespace with the inode of a new namespace are left over.
+    fn forget_ended(&mut self, event: &Event) {
+        let Event::Added(interface) = event else { return };
+        for (file, path) in self.tagger.files_at(interface) {
+            if space_at(&path) != interface.netns.file {
+                self.tagger.file_gone(&file);
+            }
+        }
     }
 
     fn cache_changed(&mut self, at: usize, change: CniChange) {
@@ -363,6 +240,9 @@ impl<I: Informer> WithOwners<I> {
                     self.node.listed();
                 }
                 self.tagger.pod(change);
+                if self.leaks_at_once {
+                    self.tagger.mark_leaked(self.tagger.orphans());
+                }
                 self.status.send_if_modified(|status| {
                     let recovered = status.pod_fault.take().is_some();
                     if recovered {
@@ -422,9 +302,11 @@ impl<I: Informer> WithOwners<I> {
                      5 minutes; {holders}, and the runtime's log may tell of a failed CNI DEL"
                 );
             }
-            self.status.send_if_modified(|status| {
-                std::mem::replace(&mut status.tallies.leaked, found.all as u64) != found.all as u64
-            });
+            let leaked = found.all.len() as u64;
+            if !self.leaks_at_once {
+                self.tagger.mark_leaked(found.all);
+            }
+            self.status.send_if_modified(|status| std::mem::replace(&mut status.tallies.leaked, leaked) != leaked);
         }
     }
 

@@ -45,9 +45,22 @@ impl Pipeline {
     /// # Errors
     /// When no namespace can be read at all, or a configured kubeconfig cannot be used.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::begin(config, OwnerSources::default()).await
+    }
+
+    /// Starts as [`Pipeline::start`], for verbs that print once: a namespace without its pod at the API server is
+    /// leaked at once.
+    ///
+    /// # Errors
+    /// As [`Pipeline::start`].
+    pub async fn once(config: &Config) -> anyhow::Result<Self> {
+        Self::begin(config, OwnerSources::default().leaks_at_once()).await
+    }
+
+    async fn begin(config: &Config, owners: OwnerSources) -> anyhow::Result<Self> {
         let (scan, handle) = scan(config)?;
         let (selection, selected) = watch::channel(selection(config));
-        let tagged = WithOwners::new(scan, sources(config, selected).await?);
+        let tagged = WithOwners::new(scan, sources(config, owners, selected).await?);
         let owners = tagged.status();
         let mut options = LookupOptions::default();
         options.preferred = config.preferred.clone();
@@ -215,8 +228,12 @@ fn cache_dirs(given: &[PathBuf]) -> BTreeMap<PathBuf, CacheKind> {
     others.chain(given.iter().map(|dir| (dir.clone(), CacheKind::Given))).collect()
 }
 
-async fn sources(config: &Config, selected: watch::Receiver<Selection>) -> anyhow::Result<OwnerSources> {
-    let mut sources = OwnerSources::default().skip_left_over();
+async fn sources(
+    config: &Config,
+    owners: OwnerSources,
+    selected: watch::Receiver<Selection>,
+) -> anyhow::Result<OwnerSources> {
+    let mut sources = owners.skip_left_over().select(selected.borrow().clone());
     for (dir, kind) in cache_dirs(&config.cni_cache_dirs) {
         let followed = match kind {
             CacheKind::Given => sources.cni_dir(&dir),

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::interface::{Interface, Pod};
-use iface_core::{MacAddr, Netns, NetnsId, NetnsName};
+use iface_core::{MacAddr, Netns, NetnsId, NetnsName, NsFile};
 
 use crate::owner::cni::clues::Clues;
 use crate::owner::cni::network::{Match, Network};
 use crate::owner::cni::result::{Attachment, Evidence, is_random_uuid};
 use crate::owner::index::remove_value;
+use crate::owner::kube::multus::NetworkStatus;
 use crate::owner::pod::same_pod;
 
 /// Attachments by the name of their namespace.
@@ -23,7 +24,9 @@ use crate::owner::pod::same_pod;
 pub(in crate::owner) struct Attachments {
     files: BTreeMap<Arc<Path>, File>,
     by_netns: BTreeMap<NetnsName, BTreeSet<Arc<Path>>>,
-    /// Files without a name of a namespace, by the namespace that was found for each.
+    /// Files by the namespace at their path, which may be known by another name.
+    by_space: BTreeMap<NsFile, BTreeSet<Arc<Path>>>,
+    /// Files without a name of a namespace or with another name, by the namespace that was found for each.
     found: BTreeMap<NetnsId, BTreeSet<Arc<Path>>>,
     clues: Clues,
     /// Number of files that are proven to belong to a namespace, or were before the namespace ended.
@@ -62,6 +65,8 @@ impl File {
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Touched {
     pub(in crate::owner) names: Vec<NetnsName>,
+    /// Namespaces at the paths in a new file.
+    pub(in crate::owner) spaces: Vec<NsFile>,
     pub(in crate::owner) found: Vec<NetnsId>,
 }
 
@@ -85,6 +90,10 @@ impl Attachments {
             touched.names.push(netns.clone());
             self.by_netns.entry(netns.clone()).or_default().insert(path.clone());
         }
+        if let Some(space) = attachment.space {
+            touched.spaces.push(space);
+            self.by_space.entry(space).or_default().insert(path.clone());
+        }
         self.clues.insert(&path, &attachment);
         self.files.insert(path, File { attachment, bound: None });
         touched
@@ -95,6 +104,9 @@ impl Attachments {
         let mut touched = Touched::default();
         let Some(file) = self.files.remove(path) else { return touched };
         self.clues.remove(path, &file.attachment);
+        if let Some(space) = file.attachment.space {
+            remove_value(&mut self.by_space, &space, path);
+        }
         if let Some(netns) = file.attachment.netns {
             remove_value(&mut self.by_netns, &netns, path);
             touched.names.push(netns);
@@ -122,6 +134,12 @@ impl Attachments {
         Some(file.attachment.pod.clone())
     }
 
+    /// Files about the namespace by a path, and the path.
+    pub(in crate::owner) fn at(&self, space: NsFile) -> Vec<(Arc<Path>, Box<Path>)> {
+        let paths = self.by_space.get(&space).into_iter().flatten();
+        paths.filter_map(|path| Some((path.clone(), self.files.get(path)?.attachment.path.clone()?))).collect()
+    }
+
     pub(in crate::owner) fn clues(&self) -> &Clues {
         &self.clues
     }
@@ -129,14 +147,20 @@ impl Attachments {
     /// Compares an interface of a named namespace with the files of the same name.
     pub(in crate::owner) fn see(&mut self, interface: &Interface) -> Seen {
         let mut seen = Seen::default();
-        let paths = interface.netns.name().and_then(|name| self.by_netns.get(name));
-        for path in paths.into_iter().flatten() {
-            let Some(file) = self.files.get_mut(path).filter(|file| file.may_bind((&*interface.netns).into())) else {
+        let netns: Bound = (&*interface.netns).into();
+        let Some(name) = interface.netns.name() else { return seen };
+        let by_name = self.by_netns.get(name).into_iter().flatten();
+        let by_space = interface.netns.file.and_then(|file| self.by_space.get(&file)).into_iter().flatten();
+        for path in by_name.chain(by_space) {
+            let Some(file) = self.files.get_mut(path).filter(|file| file.may_bind(netns)) else {
                 continue;
             };
             match file.attachment.evidence(interface) {
                 Evidence::For => {
-                    self.proven += usize::from(file.bound.replace((&*interface.netns).into()).is_none());
+                    self.proven += usize::from(file.bound.replace(netns).is_none());
+                    if file.attachment.netns.as_ref() != Some(name) {
+                        self.found.entry(netns.id).or_default().insert(path.clone());
+                    }
                     seen.proven.push(file.attachment.pod.clone());
                 }
                 Evidence::Against => seen.refuted.push(path.clone()),
@@ -168,8 +192,14 @@ impl Attachments {
 
     /// A namespace is deleted. A random name is never reused, so its files prove the next namespace with the name,
     /// which is the same namespace. Other names are reused: their files stay bound.
-    pub(in crate::owner) fn release(&mut self, id: NetnsId, name: &NetnsName) {
+    pub(in crate::owner) fn release(&mut self, id: NetnsId, name: &NetnsName, space: Option<NsFile>) {
         self.found.remove(&id);
+        // The kernel reuses the inode.
+        for path in space.and_then(|space| self.by_space.remove(&space)).into_iter().flatten() {
+            if let Some(file) = self.files.get_mut(&path) {
+                file.attachment.space = None;
+            }
+        }
         if !is_random_uuid(name) {
             return;
         }
@@ -212,8 +242,9 @@ impl<'a> Testimony<'a> {
             if !same_pod(first, other) {
                 return Err([first, other]);
             }
-            // A file with a uid is better than a file without.
-            if first.uid.is_none() {
+            // A file with a uid or annotations is better than a file without.
+            let rank = |pod: &Pod| (pod.uid.is_some(), !pod.attributes.is_empty());
+            if rank(other) > rank(first) {
                 first = other;
             }
         }
@@ -257,7 +288,13 @@ impl<'a> Testimony<'a> {
 
     /// Whether the network of some interface depends on interfaces with this address.
     pub(in crate::owner) fn mentions(&self, mac: MacAddr) -> bool {
-        self.all().any(|one| one.macs.contains(&mac))
+        self.all().any(|one| one.macs.contains(&mac) || one.networks.iter().any(|network| network.mentions(mac)))
+    }
+
+    /// The networks in annotations of the pod, of the first file that has any.
+    pub(in crate::owner) fn annotated(&self, pod: &Pod) -> &'a [NetworkStatus] {
+        let of_pod = self.all().filter(|one| same_pod(&one.pod, pod)).map(|one| &*one.networks);
+        of_pod.into_iter().find(|networks| !networks.is_empty()).unwrap_or_default()
     }
 
     fn all(&self) -> impl Iterator<Item = &'a Attachment> {

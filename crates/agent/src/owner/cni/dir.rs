@@ -22,6 +22,7 @@ use tracing::debug;
 use crate::inotify::Watches;
 use crate::owner::cni::file::{FileReader, Spaces};
 use crate::owner::cni::result::{Attachment, Refusal};
+use crate::owner::kube::Selection;
 
 /// A change in the directory.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ pub struct CniDir {
     reader: FileReader,
     /// Whether files about namespaces that do not exist are left over.
     skip_left_over: bool,
+    selection: Selection,
     unavailable: Option<Errno>,
     retry: Option<Pin<Box<Sleep>>>,
 }
@@ -135,6 +137,7 @@ impl CniDir {
             to_say: VecDeque::new(),
             reader: FileReader::default(),
             skip_left_over: false,
+            selection: Selection::default(),
             unavailable: None,
             retry: None,
         };
@@ -147,6 +150,13 @@ impl CniDir {
     #[must_use]
     pub fn skip_left_over(mut self) -> Self {
         self.skip_left_over = true;
+        self
+    }
+
+    /// Makes attributes of pods from annotations that containerd writes into files.
+    #[must_use]
+    pub fn select(mut self, selection: Selection) -> Self {
+        self.selection = selection;
         self
     }
 
@@ -304,7 +314,8 @@ impl CniDir {
         let skips = self.skip_left_over && !self.known.contains(&path);
         let mut now = Spaces::default();
         match self.reader.read(&path, skips.then_some(spaces.unwrap_or(&mut now))) {
-            Ok(attachment) => {
+            Ok(mut attachment) => {
+                attachment.select(&self.selection);
                 self.known.insert(path.clone());
                 Some(CniChange::Read(path, Box::new(attachment)))
             }

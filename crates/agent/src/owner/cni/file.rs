@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use iface_core::NsFile;
 use nix::errno::Errno;
 use nix::libc::{O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 
@@ -44,7 +45,8 @@ impl FileReader {
             Some(spaces) => result::parse_existing(content, |netns| !spaces.lack(netns))?,
             None => result::parse(content)?,
         };
-        Ok(Attachment { written: metadata.modified().ok(), ..attachment })
+        let space = attachment.path.as_deref().and_then(space_at);
+        Ok(Attachment { written: metadata.modified().ok(), space, ..attachment })
     }
 
     fn open(&mut self, path: &Path) -> Result<File, Refusal> {
@@ -82,6 +84,12 @@ impl FileReader {
             self.buffer.resize((2 * length).min(MAX_FILE as usize + 1), 0);
         }
     }
+}
+
+/// The file of the namespace to which a path leads.
+pub(in crate::owner) fn space_at(path: &Path) -> Option<NsFile> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(NsFile { dev: metadata.dev(), inode: metadata.ino() })
 }
 
 /// Tells which namespaces exist by the names in their directories.

@@ -3,6 +3,6 @@
 pub(crate) mod attachments;
 pub(crate) mod clues;
 pub mod dir;
-mod file;
+pub(crate) mod file;
 pub(crate) mod network;
 pub mod result;

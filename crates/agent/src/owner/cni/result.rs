@@ -5,6 +5,7 @@
 //! at CNI DEL. libcni writes `netns` since 1.2; before, only the result's `interfaces[].sandbox`
 //! names the namespace.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use std::time::SystemTime;
 
 use crate::interface::{Interface, Pod};
 use crate::owner::cni::clues::Clue;
-use iface_core::{IfName, MacAddr, NetnsName};
+use crate::owner::kube::annotations::Annotations;
+use crate::owner::kube::multus::NetworkStatus;
+use crate::owner::kube::selection::Selection;
+use iface_core::{IfName, MacAddr, NetnsName, NsFile};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -49,6 +53,14 @@ pub struct Attachment {
     pub addresses: Vec<IpAddr>,
     /// Time of the last change of the file, if known.
     pub written: Option<SystemTime>,
+    /// Annotations of the pod that containerd hands to plugins, until the reader selects attributes.
+    pub(in crate::owner) annotations: Annotations,
+    /// Networks in these annotations.
+    pub(in crate::owner) networks: Vec<NetworkStatus>,
+    /// The namespace at the path, if the path leads to a namespace: the namespace may be known by another name.
+    pub(in crate::owner) space: Option<NsFile>,
+    /// The path of the namespace.
+    pub(in crate::owner) path: Option<Box<Path>>,
 }
 
 /// Evidence of an interface about an attachment with the name of its namespace.
@@ -70,6 +82,15 @@ impl Attachment {
         let ends = self.ends.iter().filter(|_| !self.is_proven_by_name()).map(|end| Clue::End(*end));
         let macs = self.macs.iter().filter(move |_| nameless).map(|mac| Clue::Mac(*mac));
         ends.chain(macs).chain(self.addresses.iter().filter(move |_| nameless).map(|address| Clue::Address(*address)))
+    }
+
+    /// Takes attributes from the annotations and drops the annotations.
+    pub(in crate::owner) fn select(&mut self, selection: &Selection) {
+        let annotations = std::mem::take(&mut self.annotations).0;
+        let attributes = selection.attributes(&BTreeMap::new(), &annotations);
+        if !attributes.is_empty() {
+            Arc::make_mut(&mut self.pod).attributes = attributes;
+        }
     }
 
     fn is_proven_by_name(&self) -> bool {
@@ -165,6 +186,8 @@ struct CachedInfo {
 struct CapabilityArgs {
     #[serde(default)]
     cgroup_path: Option<serde_json::Value>,
+    #[serde(default, rename = "io.kubernetes.cri.pod-annotations")]
+    annotations: Option<serde_json::Value>,
 }
 
 /// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.
@@ -253,8 +276,10 @@ pub(in crate::owner) fn parse_existing(
     if info.kind != KIND {
         return Err(Refusal::OtherKind(info.kind.chars().take(64).collect()));
     }
-    let cgroup = info.capability_args.and_then(|args| args.cgroup_path);
-    let uid = cgroup.as_ref().and_then(|path| uid_of_cgroup(path.as_str()?));
+    let CapabilityArgs { cgroup_path, annotations } = info.capability_args.unwrap_or_default();
+    // Another program may use the key for another purpose.
+    let annotations: Annotations = annotations.and_then(|all| serde_json::from_value(all).ok()).unwrap_or_default();
+    let uid = cgroup_path.as_ref().and_then(|path| uid_of_cgroup(path.as_str()?));
     let pod = pod(info.cni_args.as_deref().unwrap_or_default(), uid).ok_or(Refusal::NoPod)?;
     let result = info.result.unwrap_or_default();
     let interfaces = result.interfaces.as_deref().unwrap_or_default();
@@ -278,6 +303,7 @@ pub(in crate::owner) fn parse_existing(
     let outside = interfaces.iter().filter(|one| one.sandbox.is_empty()).filter_map(|one| IfName::new(&one.name));
     let ends: Vec<IfName> = outside.filter(|name| *name != interface && !name.as_bytes().is_empty()).collect();
     let addresses = addresses(&result);
+    let path = paths(info.netns.as_deref(), interfaces).next().map(|path| Path::new(path).into());
     if netns.is_none() && macs.is_empty() && ends.is_empty() && addresses.is_empty() {
         return Err(Refusal::NoNetns);
     }
@@ -286,6 +312,10 @@ pub(in crate::owner) fn parse_existing(
         ends,
         addresses,
         written: None,
+        networks: annotations.networks(),
+        annotations,
+        space: None,
+        path,
         delegated: false,
         network: Some(info.network_name).filter(|name| !name.is_empty() && name != MULTUS_OWN).map(Into::into),
         netns,
@@ -504,6 +534,24 @@ mod tests {
         let mut file = bridge();
         file["capabilityArgs"] = json!({"cgroupPath": format!("/kubepods/pod{uid}")});
         assert_eq!(read(&file).unwrap().pod.uid.as_deref(), Some("u-1"), "the arguments come first");
+    }
+
+    /// containerd hands all annotations of the pod to plugins; another program may use the key for another purpose.
+    #[test]
+    fn annotations_become_attributes_and_networks() {
+        let status = r#"[{"name": "shop/fast", "interface": "net1"}]"#;
+        let key = "io.kubernetes.cri.pod-annotations";
+        let mut file = bridge();
+        file["capabilityArgs"] = json!({key: {"team/owner": "blue", "long": "x".repeat(2_000), "k8s.v1.cni.cncf.io/network-status": status}});
+        let mut attachment = read(&file).unwrap();
+        assert_eq!(attachment.networks.len(), 1);
+        attachment.select(&Selection::new(&[], &["team/*".into(), "long".into()]));
+        let blue = [("k8s.pod.annotation.team/owner".to_owned(), "blue".to_owned())];
+        assert_eq!((&*attachment.pod.attributes, attachment.annotations.0.len()), (&blue[..], 0));
+        for odd in [json!("text"), json!({"a": 1}), json!(null)] {
+            file["capabilityArgs"] = json!({key: odd});
+            assert_eq!(read(&file).unwrap().pod.uid.as_deref(), Some("u-1"));
+        }
     }
 
     #[test]

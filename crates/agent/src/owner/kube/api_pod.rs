@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,15 +9,12 @@ use crate::interface::Pod;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 
-use crate::owner::kube::multus;
+use crate::owner::kube::annotations::Annotations;
 use crate::owner::kube::selection::Selection;
 use crate::owner::kube::workload::{Controller, workload};
 use crate::owner::pod::{Life, PodRecord};
-
-/// Size limit of an annotation as an attribute, bytes.
-const MAX_ANNOTATION: usize = 1024;
 
 /// The kubelet's annotation on the mirror of a static pod: the uid in the runtime.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -90,41 +86,6 @@ struct PodIp {
     ip: String,
 }
 
-/// Annotations short enough for an attribute, and multus'.
-#[derive(Clone, Debug, Default)]
-struct Annotations(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Annotations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnnotationsVisitor)
-    }
-}
-
-struct AnnotationsVisitor;
-
-impl<'de> Visitor<'de> for AnnotationsVisitor {
-    type Value = Annotations;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of annotations")
-    }
-
-    fn visit_unit<E>(self) -> Result<Annotations, E> {
-        Ok(Annotations::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
-        let mut kept = BTreeMap::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value::<String>()?;
-            if value.len() <= MAX_ANNOTATION || multus::ANNOTATIONS.contains(&key.as_str()) {
-                kept.insert(key, value);
-            }
-        }
-        Ok(Annotations(kept))
-    }
-}
-
 impl From<Wire> for ApiPod {
     fn from(wire: Wire) -> Self {
         let Wire { metadata: meta, spec, status } = wire;
@@ -184,6 +145,7 @@ impl ApiPod {
         let (life, addresses) = (self.life(), self.addresses());
         let meta = self.meta;
         let labels = meta.labels.unwrap_or_default();
+        let networks = meta.annotations.networks();
         let annotations = meta.annotations.0;
         let created = meta.creation_timestamp.map(jiff::Timestamp::as_second);
         let owners = meta.owner_references.unwrap_or_default();
@@ -200,7 +162,6 @@ impl ApiPod {
             name: meta.name,
             uid: Some(meta.uid),
         });
-        let status = multus::ANNOTATIONS.iter().find_map(|key| annotations.get(*key));
         Some(PodRecord {
             named: match annotations.get(MIRROR) {
                 Some(uid) => Arc::new(Pod { uid: Some(uid.clone()), ..Pod::clone(&pod) }),
@@ -212,7 +173,7 @@ impl ApiPod {
             created: created.unwrap_or_default(),
             addresses,
             life,
-            networks: status.map(|status| multus::parse(status)).unwrap_or_default(),
+            networks,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Pods from the API server: their addresses, labels, workload, networks and devices.
 
+pub(in crate::owner) mod annotations;
 mod api_claim;
 mod api_pod;
 mod claims;

@@ -19,7 +19,7 @@ impl Selection {
     }
 
     /// The attributes of a pod, sorted by key, with names of OpenTelemetry's conventions.
-    pub(super) fn attributes(
+    pub(in crate::owner) fn attributes(
         &self,
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,

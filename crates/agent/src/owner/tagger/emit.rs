@@ -50,20 +50,26 @@ impl Tagger {
                 let inside = inside.map(|inside| &**inside);
                 return same(before, self.container_owner(peer.netns.id, inside, End::Host)?);
             };
-            let joined = self.join(decision, inside.map(|inside| &**inside), before);
+            let joined = self.join(peer.netns.id, decision, inside.map(|inside| &**inside), before);
             owner(decision, joined, End::Host, before)
         } else {
             let Some(decision) = &self.spaces.get(&interface.netns.id)?.decision else {
                 return same(before, self.container_owner(interface.netns.id, Some(interface), End::Pod)?);
             };
-            owner(decision, self.join(decision, Some(interface), before), End::Pod, before)
+            owner(decision, self.join(interface.netns.id, decision, Some(interface), before), End::Pod, before)
         };
         same(before, owner)
     }
 
-    fn join(&self, decision: &Decision, inside: Option<&Interface>, before: Option<&Arc<Owner>>) -> Joined {
+    fn join(
+        &self,
+        id: NetnsId,
+        decision: &Decision,
+        inside: Option<&Interface>,
+        before: Option<&Arc<Owner>>,
+    ) -> Joined {
         let network = inside.map_or(Network::Unknown, |inside| self.network(decision, inside));
-        Joined { network, device: self.device(decision, inside, before) }
+        Joined { network, device: self.device(decision, inside, before), leaked: self.leaked.contains(&id) }
     }
 
     /// A claim is deleted before the interface: the device stays, unless a claim gives the device to another interface.
@@ -89,7 +95,10 @@ impl Tagger {
             return by_file;
         }
         let record = decision.pod.uid.as_deref().and_then(|uid| self.pods.get(uid));
-        record.map_or(Network::Unknown, |record| multus::network_of(&record.networks, interface, carriers))
+        // The API server knows of later networks.
+        let annotated = || self.files.about(id, name).annotated(&decision.named);
+        let networks = record.map_or_else(annotated, |record| &record.networks);
+        multus::network_of(networks, interface, carriers)
     }
 
     /// Number of interfaces of a namespace with a link-layer address.
@@ -129,6 +138,7 @@ impl Tagger {
 struct Joined {
     network: Network,
     device: Option<Arc<Device>>,
+    leaked: bool,
 }
 
 /// An equal owner keeps its allocation.
@@ -140,7 +150,7 @@ fn same(before: Option<&Arc<Owner>>, owner: Owner) -> Option<Arc<Owner>> {
 }
 
 fn owner(decision: &Decision, joined: Joined, end: End, before: Option<&Arc<Owner>>) -> Owner {
-    let Joined { network, device } = joined;
+    let Joined { network, device, leaked } = joined;
     let network = match (network, &device) {
         (Network::Named(network), _) => Some(network),
         // A driver attaches the interface without CNI.
@@ -153,7 +163,7 @@ fn owner(decision: &Decision, joined: Joined, end: End, before: Option<&Arc<Owne
             known.and_then(|known| known.network().cloned())
         }
     };
-    Owner::Pod(PodOwner { pod: decision.pod.clone(), source: decision.source, network, device, end })
+    Owner::Pod(PodOwner { pod: decision.pod.clone(), source: decision.source, network, device, leaked, end })
 }
 
 /// Whether the peer of a host end is in another namespace than at the time of the owner's decision.

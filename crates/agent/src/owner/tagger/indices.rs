@@ -51,6 +51,7 @@ impl Tagger {
         }
         let space = Space {
             place: netns.place.clone(),
+            file: netns.file,
             cookie: netns.cookie,
             found: self.complete.then_some(since),
             interfaces: BTreeSet::new(),
@@ -70,6 +71,7 @@ impl Tagger {
             return None;
         }
         let space = self.spaces.remove(&id)?;
+        self.leaked.remove(&id);
         unindex(&mut self.by_name, &space.place, id);
         for pod in self.addresses.displace(id) {
             let mut claimed = false;
@@ -94,7 +96,7 @@ impl Tagger {
             }
         }
         let Place::Named(name) = space.place else { return None };
-        self.files.release(id, &name);
+        self.files.release(id, &name, space.file);
         Some(name)
     }
 

@@ -12,6 +12,7 @@ mod indices;
 mod nameless;
 pub(super) mod node;
 pub(super) mod pod_ip;
+mod proofs;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::interface::{Event, Interface, Pod, Source};
-use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, Place};
+use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, NsFile, Place};
 
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
@@ -66,6 +67,8 @@ pub struct Tagger {
     addresses: PodIps,
     pods: Pods,
     claims: Claims,
+    /// Namespaces that have outlived their pods.
+    leaked: BTreeSet<NetnsId>,
     /// Whether all interfaces that existed at the start are known: until then an address may also be
     /// in an unknown namespace.
     complete: bool,
@@ -79,6 +82,7 @@ pub struct Tagger {
 #[derive(Debug)]
 struct Space {
     place: Place,
+    file: Option<NsFile>,
     cookie: Option<NonZeroU64>,
     /// Time of the discovery; `None` for a namespace that existed at the start.
     found: Option<SystemTime>,
@@ -109,6 +113,7 @@ impl Tagger {
     pub fn file(&mut self, path: &Arc<Path>, attachment: Attachment) {
         let touched = self.files.insert(path.clone(), attachment);
         let mut concerned = self.compare_named(&touched.names);
+        concerned.extend(self.compare_at(&touched.spaces));
         concerned.extend(touched.found);
         concerned.extend(self.find_namespaces([path.clone()].into()));
         self.settle(concerned);
@@ -242,62 +247,6 @@ impl Tagger {
         }
     }
 
-    /// Compares all namespaces with these names with the CNI files; returns the namespaces to decide again.
-    fn compare_named(&mut self, names: &[NetnsName]) -> BTreeSet<NetnsId> {
-        let mut concerned = self.named(names);
-        for id in concerned.clone() {
-            for interface in self.interfaces_of(id) {
-                concerned.extend(self.hold_against_files(&interface));
-            }
-        }
-        concerned
-    }
-
-    /// Compares an interface with the CNI files; returns the namespaces to decide again.
-    fn hold_against_files(&mut self, interface: &Interface) -> BTreeSet<NetnsId> {
-        let seen = self.files.see(interface);
-        if !self.is_bonded(interface) {
-            for path in seen.refuted {
-                self.note(interface.netns.id, Conflict::OtherAddress { file: path, interface: interface.name });
-            }
-        }
-        let mut concerned = BTreeSet::new();
-        for pod in seen.proven {
-            concerned.insert(interface.netns.id);
-            concerned.extend(self.place(&pod, interface.netns.id));
-        }
-        concerned
-    }
-
-    /// Interfaces that existed at the start came in any order: before, a bond of an interface may be unknown.
-    fn note_other_addresses(&mut self) {
-        let interfaces: Vec<_> = self.interfaces.values().filter(|one| !one.netns.is_host()).cloned().collect();
-        interfaces.iter().for_each(|interface| drop(self.hold_against_files(interface)));
-    }
-
-    /// Whether the interface can have the link-layer address of a bond.
-    fn is_bonded(&self, interface: &Interface) -> bool {
-        let is_bond = |one: &Interface| {
-            one.mac == interface.mac && one.kind.as_ref().is_some_and(|kind| matches!(kind.as_str(), "bond" | "team"))
-        };
-        !self.complete || self.interfaces_of(interface.netns.id).iter().any(|one| is_bond(one))
-    }
-
-    /// The pod's namespace is proven by a CNI file: addresses of the pod decide nothing while the namespace
-    /// exists. Returns the namespaces to decide again.
-    fn place(&mut self, pod: &Arc<Pod>, id: NetnsId) -> BTreeSet<NetnsId> {
-        let mut concerned = BTreeSet::new();
-        if !self.addresses.place(pod, id) {
-            return concerned;
-        }
-        concerned.extend(self.tagged.get(&PodName::from(pod.as_ref())).into_iter().flatten());
-        for record in self.pods.same(pod) {
-            self.addresses.bind_placed(&record.uid);
-            concerned.extend(self.addresses.holders_for(&record.uid));
-        }
-        concerned
-    }
-
     fn pod_applied(&mut self, record: PodRecord) {
         let Some(Applied { record, changed, repeated }) = self.pods.apply(record) else { return };
         if !changed && !self.addresses.awaits(&record.uid) {
@@ -383,7 +332,10 @@ impl Tagger {
         let pod = match self.pods.named_by(&named, known_uid, &files.addresses()) {
             Some(record) => record.pod.clone(),
             // A pod keeps the attributes of the API server after the deletion of its object.
-            None => known.map_or_else(|| named.clone(), |known| known.pod.clone()),
+            None => match known.filter(|known| named.attributes.is_empty() || is_enriched(&known.pod)) {
+                Some(known) => known.pod.clone(),
+                None => named.clone(),
+            },
         };
         Some(Decision { named, pod, source })
     }
@@ -397,4 +349,9 @@ impl Tagger {
         }
         self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
     }
+}
+
+/// Whether a pod has more than its names: from the API server, or from annotations in a CNI file.
+fn is_enriched(pod: &Pod) -> bool {
+    pod.workload.is_some() || !pod.attributes.is_empty()
 }

@@ -36,6 +36,13 @@ impl Tagger {
             .collect()
     }
 
+    /// Marks the namespaces that have outlived their pods, and no others.
+    pub(in crate::owner) fn mark_leaked(&mut self, leaked: BTreeSet<NetnsId>) {
+        let changed: Vec<_> = self.leaked.symmetric_difference(&leaked).copied().collect();
+        self.leaked = leaked;
+        changed.into_iter().for_each(|id| self.refresh(id));
+    }
+
     /// The pod of a namespace, and the namespace.
     pub(in crate::owner) fn named_pod(&self, id: NetnsId) -> Option<(Arc<Netns>, Arc<Pod>)> {
         let space = self.spaces.get(&id)?;

@@ -321,3 +321,39 @@ fn host_end_proves_without_address() {
     let (_, reader) = after([elsewhere, added(&eth0), added(&end), synced()]);
     assert_eq!(reader.owner(&eth0), None, "the file is about another namespace");
 }
+
+const NET7: iface_core::NsFile = iface_core::NsFile { dev: 4, inode: 7 };
+
+/// A namespace with this name and the inode 7.
+fn at_inode(number: u64, name: &str) -> Arc<Netns> {
+    Arc::new(Netns::new(NetnsId(number), Place::Named(NetnsName::new(name))).with_file(NET7))
+}
+
+/// A second name of a namespace proves as the first, by a random name alone or with the MAC address.
+#[test]
+fn second_name_proves() {
+    let eth0 = interface(1, &at_inode(1, "blue"), "eth0", 7, "");
+    for (name, mac, owner) in [(RANDOM, 9, Some("u1")), ("green", 7, Some("u1")), ("green", 9, None)] {
+        let web = file(name, &pod("web", Some("u1")), mac, "podnet");
+        let inputs = [added(&eth0), Input::File("f", Attachment { space: Some(NET7), ..web.clone() })];
+        for inputs in permutations(&inputs) {
+            let (mut tagger, mut reader) = after([synced()].into_iter().chain(inputs));
+            assert_eq!(reader.owner(&eth0).map(|(uid, ..)| uid).as_deref(), owner, "{name} {mac}");
+            give(&mut tagger, Input::Gone("f"));
+            reader.read(&mut tagger);
+            assert_eq!(reader.owner(&eth0).map(|(uid, ..)| uid).as_deref(), owner, "an owner outlives the file");
+        }
+        let (_, reader) = after([synced(), added(&eth0), Input::File("f", web)]);
+        assert_eq!(reader.owner(&eth0), None, "the path leads elsewhere");
+    }
+}
+
+/// The kernel reuses the inode of the namespace at a file's path.
+#[test]
+fn reused_inode_proves_nothing() {
+    let (first, second) =
+        (interface(1, &at_inode(1, "blue"), "eth0", 7, ""), interface(2, &at_inode(2, "red"), "eth0", 7, ""));
+    let left_over = Attachment { space: Some(NET7), ..file(RANDOM, &pod("web", Some("u1")), 7, "podnet") };
+    let (_, reader) = after([synced(), added(&first), Input::File("f", left_over), deleted(&first), added(&second)]);
+    assert_eq!(reader.owner(&second), None);
+}

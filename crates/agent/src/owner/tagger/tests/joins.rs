@@ -134,3 +134,26 @@ fn multus_entry_follows_mac() {
         assert_eq!(reader.network(&renamed).as_deref(), Some("shop/backup"));
     }
 }
+
+/// Annotations in a CNI result serve without an API server; the API server's, which are later, come first.
+#[test]
+fn annotations_of_files_name_networks() {
+    let a = netns(1, "cni-a");
+    let (eth0, net1) = (interface(1, &a, "eth0", 7, "10.0.0.1/24"), interface(2, &a, "net1", 8, ""));
+    let status = |network: &str| multus::parse(&format!(r#"[{{"name": "{network}", "interface": "net1"}}]"#));
+    let attributes = vec![("k8s.pod.annotation.team".to_owned(), "blue".to_owned())];
+    let annotated = Arc::new(Pod { attributes: attributes.clone(), ..(*pod("web", Some("u1"))).clone() });
+    let file = Attachment { networks: status("shop/old"), ..file("cni-a", &annotated, 7, "podnet") };
+    let file = Input::File("f", file);
+    for inputs in permutations(&[added(&eth0), added(&net1), file.clone()]) {
+        let (_, reader) = after(inputs.into_iter().chain([synced()]));
+        assert_eq!(reader.network(&net1).as_deref(), Some("shop/old"));
+        assert_eq!(reader.network(&eth0).as_deref(), Some("podnet"));
+        let owner = reader.0[&net1.id].owner.clone().unwrap();
+        assert_eq!(owner.pod().unwrap().attributes, attributes);
+    }
+    let later = applied(PodRecord { networks: status("shop/new"), ..record("web", "u1", "10.0.0.1") });
+    let (_, reader) = after([added(&eth0), added(&net1), file, later, synced()]);
+    assert_eq!(reader.network(&net1).as_deref(), Some("shop/new"));
+    assert!(reader.0[&net1.id].owner.clone().unwrap().pod().unwrap().attributes.is_empty());
+}

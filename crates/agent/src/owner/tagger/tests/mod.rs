@@ -56,6 +56,10 @@ fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
         written: None,
         addresses: Vec::new(),
         delegated: false,
+        annotations: Default::default(),
+        networks: Vec::new(),
+        space: None,
+        path: None,
     }
 }
 

@@ -33,6 +33,10 @@ pub(super) fn attachment(uid: &str, name: &str, interfaces: &[Arc<Interface>], n
         written: Some(eth0.since + Duration::from_secs(1)),
         addresses: eth0.addresses.iter().map(|net| net.addr()).collect(),
         delegated: false,
+        annotations: Default::default(),
+        networks: Vec::new(),
+        space: None,
+        path: None,
     }
 }
 

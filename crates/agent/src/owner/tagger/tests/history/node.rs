@@ -53,7 +53,7 @@ pub(super) enum Stage {
 }
 
 enum FileEvent {
-    Written(Arc<Path>, Attachment),
+    Written(Arc<Path>, Box<Attachment>),
     Removed(Arc<Path>),
 }
 
@@ -166,7 +166,7 @@ impl Node {
     fn write(&mut self, pod: &Real) {
         let Some(file) = &pod.file else { return };
         self.files.insert(pod.path.clone(), file.clone());
-        self.unread.push_back(FileEvent::Written(pod.path.clone(), file.clone()));
+        self.unread.push_back(FileEvent::Written(pod.path.clone(), file.clone().into()));
     }
 
     fn write_late_file(&mut self, pod: usize) {
@@ -316,7 +316,7 @@ impl Node {
 
     fn file_is_read(&mut self) {
         match self.unread.pop_front() {
-            Some(FileEvent::Written(path, file)) => self.tagger.file(&path, file),
+            Some(FileEvent::Written(path, file)) => self.tagger.file(&path, *file),
             Some(FileEvent::Removed(path)) => self.tagger.file_gone(&path),
             None => {}
         }
@@ -332,7 +332,8 @@ impl Node {
         self.tagger = Tagger::default();
         self.said.clear();
         self.kernel.clear();
-        self.unread = self.files.iter().map(|(path, file)| FileEvent::Written(path.clone(), file.clone())).collect();
+        self.unread =
+            self.files.iter().map(|(path, file)| FileEvent::Written(path.clone(), file.clone().into())).collect();
         self.all_files();
         self.api_away = false;
         self.untold = [PodChange::Listed(self.api.values().cloned().collect())].into();
