@@ -1,6 +1,6 @@
 """Views of the cluster that are independent of the agent: kubectl, helm, the node's own tools, the output of the OTLP
 receiver, and Prometheus."""
-import json, os, pathlib, re, shutil, signal, subprocess, time, urllib.parse
+import json, os, pathlib, re, shutil, signal, subprocess, sys, time, urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/netns-agent"
@@ -80,9 +80,11 @@ def agent_pod():
     return pod
 
 
-def prometheus(query):
+def prometheus(query, at=None):
+    """The answer to a query, now or at a time."""
     prefix = os.environ["PROMETHEUS_AT"].split()
     url = f"http://127.0.0.1:{os.environ['PROMETHEUS_PORT']}/api/v1/query?query={urllib.parse.quote(query)}"
+    url += f"&time={at}" if at else ""
     answer = json.loads(run(*prefix, "curl", "-sS", "-m", "10", url))
     assert answer["status"] == "success", answer
     return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
@@ -159,6 +161,15 @@ class Node:
         """Links of a namespace by name, from the kernel."""
         return {link["ifname"]: link for link in json.loads(run("ip", "-n", netns, "-s", "-j", "link"))}
 
+    def send_packets(self, addresses):
+        """Ten UDP packets from the node to each address."""
+        program = ("import socket, sys\n"
+                   "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                   "for address in sys.argv[1:]:\n"
+                   "    for _ in range(10):\n"
+                   "        s.sendto(b'x' * 100, (address, 9))\n")
+        run("nsenter", f"--net={LAB}/ns/node.net", sys.executable, "-c", program, *addresses)
+
     def kill(self):
         os.kill(self.process(), signal.SIGKILL)
 
@@ -195,6 +206,20 @@ class Node:
             file.write_text(str(again.pid))
             until(90, "the API server is ready", lambda: kubectl("get", "--raw", "/readyz") == "ok")
         return start
+
+    def show_containerd_to_the_kubelet(self):
+        """Restarts the kubelet so that its cAdvisor asks the lab's containerd about pods: by default it asks a socket in /run, and
+        the kubelet then has no network metrics of pods."""
+        file = LAB / "pid/kubelet"
+        pid = int(file.read_text())
+        arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+        os.kill(pid, signal.SIGTERM)
+        until(60, "the kubelet exits", lambda: not alive(pid))
+        inside = ["nsenter", f"--net={LAB}/ns/node.net", f"--mount={LAB}/ns/node.mnt", f"--wdns={LAB}"]
+        with open(LAB / "log/kubelet.log", "a") as log:
+            again = subprocess.Popen([*inside, *arguments, f"--containerd={LAB}/containerd/containerd.sock"], stdout=log, stderr=log,
+                                     env=os.environ | {"AWS_EC2_METADATA_DISABLED": "true"}, stdin=subprocess.DEVNULL, start_new_session=True)
+        file.write_text(str(again.pid))
 
     def second_network(self, present):
         """Adds or removes eth1 for pods created from now on."""

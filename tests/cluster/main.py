@@ -7,6 +7,7 @@ import yaml
 from cluster import (AGENT_SPACE, CHART, INTERVAL, LAB, ROOT, RUN, SPACE, WORK, Node, Otlp, agent, agent_pod, apply, deployment,
                      helm, kubectl, listed, pods, prometheus, rolled_out, run, until)
 from churn import churn
+from scrapes import container_network, read_since
 
 otlp, node = Otlp(), Node() if LAB else None
 figures = {}
@@ -159,7 +160,7 @@ def series_reach_the_otlp_receiver():
 
 
 # For scrapers outside the pods: the admin server without, and the metrics server with TLS and tokens.
-OPEN = {"admin": {"host": "0.0.0.0"}, "config": {"prometheus-interfaces": "on"},
+OPEN = {"admin": {"host": "0.0.0.0"}, "config": {"prometheus-interfaces": "on", "prometheus-names": "both"},
         "metricsServer": {"host": "0.0.0.0", "tls": {"secret": "metrics-tls"}, "authorization": "kubernetes"}}
 
 
@@ -226,6 +227,25 @@ def counters_equal_the_kernels():
     got, high = series(), kernels()
     wrong = {key: (low[key], got.get(key), high[key]) for key in low if not low[key] <= got.get(key, -1) <= high[key]}
     assert not wrong, wrong
+
+
+def kubelet_has_the_same_series():
+    """container_network_* of the agent and of the kubelet: the same series, and values within one scrape."""
+    node.show_containerd_to_the_kubelet()
+    name = kubectl("get", "nodes", "-o", "name").strip()
+    kubelets = lambda: container_network(kubectl("get", "--raw", f"/api/v1/nodes/{name.removeprefix('node/')}/proxy/metrics/cadvisor"))
+    node.send_packets([pod["status"]["podIP"] for pod in pods().values()])
+    low, began = container_network(metrics_page()), time.time()
+    assert {(pod, interface) for _, pod, interface in low} == {(pods()[uid]["metadata"]["name"], name) for uid, name in expected_interfaces()}
+    node.send_packets([pod["status"]["podIP"] for pod in pods().values()])
+
+    between = until(90, "the kubelet has read every counter", lambda: read_since(began, kubelets(), low))
+    high = container_network(metrics_page())
+    wrong = {key: (low[key][0], value, high[key][0]) for key, (value, _) in between.items() if not low[key][0] <= value <= high[key][0]}
+    assert not wrong, wrong
+    received = [key for key in low if key[0] == "container_network_receive_packets_total" and key[2] == "eth0"]
+    assert received and all(between[key][0] > low[key][0] for key in received), "the packets between are counted"
+    figures["series that agent and kubelet share"] = len(between)
 
 
 def series_of_a_deleted_pod_end():
@@ -314,6 +334,7 @@ ANYWHERE = [
     scrapers_need_a_token,
     series_reach_prometheus,
     counters_equal_the_kernels,
+    kubelet_has_the_same_series,
     series_of_a_deleted_pod_end,
     killed_agent_restores_its_state,
     no_owner_is_wrong_under_churn,
@@ -321,7 +342,7 @@ ANYWHERE = [
     uninstall_leaves_nothing,
 ]
 LAB_ONLY = {
-    agent_has_two_capabilities, interfaces_name_their_networks, counters_equal_the_kernels,
+    agent_has_two_capabilities, interfaces_name_their_networks, counters_equal_the_kernels, kubelet_has_the_same_series,
     killed_agent_restores_its_state, upgrade_changes_filters,
     no_owner_is_wrong_under_churn,
 }
