@@ -18,8 +18,8 @@ use crate::{IfName, Interface, InterfaceId, MacAddr, Netns, NetnsId, NetnsName, 
 /// events.
 ///
 /// Cheap to clone; all clones share one table. No method waits for a lock or for the thread that
-/// applies events (a fallback to the kernel waits for the kernel), and methods allocate only where documented; the work of a lookup is bounded by the
-/// size of the table. A lookup beside a change answers with the state before or after the change.
+/// applies events (a fallback to the kernel waits for the kernel), and methods allocate only where
+/// documented; the work of a lookup is bounded by the size of the table. A lookup beside a change answers with the state before or after the change.
 /// After the end of the `Registerer` the table stays unchanged.
 ///
 /// ```
