@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::causes::chain;
-use crate::config::{Config, Faults, default_file};
+use crate::cli::tell;
+use crate::config::{Config, Faults, default_file, ignored_variables};
 use crate::owner::ApiServer;
 
 /// The flags of `config`.
@@ -35,7 +36,8 @@ Examples:
 
 const CHECK_EXAMPLES: &str = "\
 Prints all faults at once; the exit code is then 2. Certificates, keys and the
-kubeconfig are read, and nothing is connected to.
+kubeconfig are read, and nothing is connected to. Variables of OpenTelemetry
+that are set and have no effect are named on standard error.
 
 Examples:
   netns-agent config check --config config.yaml
@@ -48,7 +50,12 @@ Examples:
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     match args.verb {
         Verb::Default => out.write_all(default_file().as_bytes())?,
-        Verb::Check => writeln!(out, "the configuration is without fault")?,
+        Verb::Check => {
+            let variables = std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            ignored_variables(variables).iter().for_each(|line| tell(line));
+            writeln!(out, "the configuration is without fault")?;
+        }
     }
     Ok(())
 }

@@ -60,8 +60,29 @@ pub fn markdown() -> String {
             let _ = writeln!(text, "| `{}` | `{value}` | {default} | {} | {help} |", setting.key, also.join(" "));
         }
     }
+    text.push_str(OPENTELEMETRY);
     text
 }
+
+const OPENTELEMETRY: &str = "
+## OpenTelemetry's own variables
+
+Besides the variables above, and their forms for one signal (`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`,
+`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`), these count, as the specification defines them:
+
+| variable | effect |
+|---|---|
+| `OTEL_RESOURCE_ATTRIBUTES` | attributes of every Resource, `key=value,key=value` |
+| `OTEL_SERVICE_NAME` | `service.name` of every Resource |
+| `OTEL_SDK_DISABLED` | `true`: nothing is exported over OTLP |
+| `OTEL_METRICS_EXPORTER`, `OTEL_LOGS_EXPORTER` | `none`, or a list without `otlp`: the signal is not exported over OTLP |
+
+`netns-agent config check` names the variables of OpenTelemetry that are set and have no effect, such as
+`OTEL_CONFIG_FILE`.
+
+An IPv6 address in an endpoint has brackets: `http://[fd00::1]:4317`. Without brackets, as the kubelet writes
+`http://$(NODE_IP):4317`, the address is understood where the port is 4317 or 4318.
+";
 
 fn of(section: Section) -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(move |setting| setting.section == section)

@@ -2,6 +2,7 @@
 
 mod document;
 mod filter;
+mod foreign;
 mod kind;
 mod layers;
 mod otlp;
@@ -28,6 +29,7 @@ use filter::FilterWords;
 use server::TlsPaths;
 
 pub use document::{default_file, markdown};
+pub use foreign::ignored_variables;
 pub use kind::{Env, Section, Setting, Shape, Unit};
 pub use layers::{Environment, Layer, Origin, Words, flags, unknown_variables};
 pub use otlp::Otlp;

@@ -350,7 +350,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "otlp-protocol",
         section: Section::Export,
         shape: Shape::One,
-        value: "grpc|http/protobuf",
+        value: "grpc|http/protobuf|http/json",
         default: "",
         also: &[otlp("OTEL_EXPORTER_OTLP_PROTOCOL")],
         help: "OTLP protocol; the default is gRPC for port 4317, else HTTP.",

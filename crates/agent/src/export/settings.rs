@@ -6,14 +6,16 @@
 //! set. The specification lets an SDK warn about a bad value and continue with another; here a bad value
 //! is a [`Fault`]: an agent must not export to a place nobody configured.
 
+mod endpoint;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
+use self::endpoint::endpoint;
 use crate::metrics::points::Temporality;
 use crate::secret::{Endpoint, Secret};
 
@@ -58,6 +60,8 @@ pub enum Protocol {
     Grpc,
     /// Protobuf in HTTP POST requests, usually port 4318.
     HttpProtobuf,
+    /// JSON in HTTP POST requests, usually port 4318.
+    HttpJson,
 }
 
 /// Export settings of a signal.
@@ -133,7 +137,8 @@ impl std::error::Error for Fault {}
 /// The environment, or a substitute in tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Export settings of `signal`; `None` without an endpoint or with the SDK disabled.
+/// Export settings of `signal`; `None` without an endpoint, with the SDK disabled, and where
+/// `OTEL_METRICS_EXPORTER` or `OTEL_LOGS_EXPORTER` leaves OTLP out.
 ///
 /// Without a protocol, the endpoint's port decides: 4317 is gRPC's; any other port is HTTP with
 /// protobuf, the specification's default.
@@ -147,7 +152,7 @@ pub fn otlp(
 ) -> Result<Option<OtlpSettings>, Vec<Fault>> {
     let mut reader = Reader { signal, environment, faults: Vec::new() };
     let settings = reader.otlp(overrides);
-    let disabled = reader.flag("OTEL_SDK_DISABLED");
+    let disabled = reader.flag("OTEL_SDK_DISABLED") || reader.is_left_out();
     if reader.faults.is_empty() { Ok(settings.filter(|_| !disabled)) } else { Err(reader.faults) }
 }
 
@@ -235,6 +240,12 @@ impl Reader<'_> {
         })
     }
 
+    /// Whether the signal has exporters by name, and OTLP is not among them.
+    fn is_left_out(&self) -> bool {
+        let names = set(self.environment, &format!("OTEL_{}EXPORTER", self.signal.infix()));
+        names.is_some_and(|names| !names.split(',').any(|name| name.trim() == "otlp"))
+    }
+
     fn otlp(&mut self, given: &Overrides) -> Option<OtlpSettings> {
         let insecure = self.parse("INSECURE", given.insecure.as_ref(), boolean).unwrap_or(false);
         let protocol = self.parse("PROTOCOL", given.protocol.as_ref(), protocol);
@@ -287,46 +298,12 @@ impl Reader<'_> {
     }
 }
 
-/// `append` is the signal's path below a general endpoint; a specific endpoint is used unchanged.
-fn endpoint(
-    text: &str,
-    protocol: Option<Protocol>,
-    insecure: bool,
-    append: Option<&str>,
-) -> Result<(Endpoint, Protocol), String> {
-    let has_scheme = text.contains("://");
-    let scheme = if insecure { "http" } else { "https" };
-    let full = if has_scheme { text.to_owned() } else { format!("{scheme}://{text}") };
-    let uri = Uri::from_str(&full).map_err(|error| format!("is no URL ({error}); write http://host:4318"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("has another scheme than http and https".to_owned());
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err("names no host; write http://host:4318".to_owned());
-    }
-    let protocol = protocol.unwrap_or(match uri.port_u16() {
-        Some(4317) => Protocol::Grpc,
-        _ => Protocol::HttpProtobuf,
-    });
-    if protocol == Protocol::HttpProtobuf && !has_scheme {
-        return Err("has no scheme; write http://host:4318 or https://host:4318".to_owned());
-    }
-    let path = match (protocol, append) {
-        (Protocol::Grpc, _) => "/".to_owned(),
-        (Protocol::HttpProtobuf, Some(path)) => format!("{}/{path}", uri.path().trim_end_matches('/')),
-        (Protocol::HttpProtobuf, None) => uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-    };
-    let mut parts = uri.into_parts();
-    parts.path_and_query = Some(path.parse().map_err(|error| format!("has a path that cannot be used ({error})"))?);
-    Uri::from_parts(parts).map(|uri| (uri.into(), protocol)).map_err(|error| format!("is no URL ({error})"))
-}
-
 fn protocol(text: &str) -> Result<Protocol, String> {
     match text {
         "grpc" => Ok(Protocol::Grpc),
         "http/protobuf" => Ok(Protocol::HttpProtobuf),
-        "http/json" => Err("is not supported; write grpc or http/protobuf".to_owned()),
-        _ => Err("is no OTLP protocol; write grpc or http/protobuf".to_owned()),
+        "http/json" => Ok(Protocol::HttpJson),
+        _ => Err("is no OTLP protocol; write grpc, http/protobuf or http/json".to_owned()),
     }
 }
 

@@ -146,7 +146,7 @@ fn kubeconfig(server: &str) {
 fn foreign_variables_end_sending_verbs_only() {
     let run = |arguments: &[&str]| {
         let mut command = command(arguments);
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318").env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318").env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml");
         command.output().unwrap()
     };
     assert_eq!(run(&["list", "-o", "name"]).status.code(), Some(0));
@@ -154,6 +154,12 @@ fn foreign_variables_end_sending_verbs_only() {
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL: "), "{said}");
+    let mut checked = command(&["config", "check"]);
+    let checked =
+        checked.env("OTEL_CONFIG_FILE", "/etc/otel.yaml").env("OTEL_METRICS_EXPORTER", "none").output().unwrap();
+    assert_eq!(checked.status.code(), Some(0));
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(said.contains("OTEL_CONFIG_FILE is ignored") && !said.contains("OTEL_METRICS_EXPORTER"), "{said}");
 }
 
 fn check_reads_the_named_files() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netns_agent::export::otlp::Failure;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -43,6 +44,41 @@ async fn retried_exports_arrive_once() {
         assert_eq!(received.len(), 2);
         assert_eq!(received[0].request, received[1].request);
     }
+}
+
+/// A receiver that answers the preface of HTTP/2 as web servers do.
+async fn answers_http1() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut preface = [0; 24];
+            let _ = stream.read_exact(&mut preface).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+            // Open until the client has read the answer.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    (address, serving)
+}
+
+/// At the port of the other protocol, the error names the setting to change.
+#[tokio::test]
+async fn the_wrong_protocol_is_named() {
+    let (web_server, serving) = answers_http1().await;
+    let grpc = Faulty::start(true, []).await;
+    for (address, protocol, remedy) in [
+        (web_server, "grpc", "--otlp-protocol http/protobuf"),
+        (grpc.address, "http/protobuf", "--otlp-protocol grpc"),
+        (grpc.address, "http/json", "--otlp-protocol grpc"),
+    ] {
+        let endpoint = format!("http://{address}");
+        let variables = [("ENDPOINT", &*endpoint), ("PROTOCOL", protocol), ("TIMEOUT", "500")];
+        let report = export(&mut exporter(&variables), &two_interfaces(), Duration::from_millis(100)).await;
+        let Some(Failure::Unreachable(why)) = &report.failure else { panic!("{:?}", report.failure) };
+        assert!(why.contains(remedy), "{why}");
+    }
+    serving.abort();
 }
 
 #[tokio::test]

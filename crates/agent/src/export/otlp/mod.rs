@@ -4,6 +4,7 @@
 //! arrives, and [`Deltas`](crate::metrics::delta::Deltas) grow until then.
 
 mod encode;
+mod json;
 mod retry;
 mod tls;
 mod transport;
@@ -26,7 +27,7 @@ pub use self::tls::TlsError;
 pub(crate) use self::tls::{certificates, private_key, roots};
 use self::transport::Transport;
 use crate::export::resource::Identity;
-use crate::export::settings::{OtlpSettings, Signal};
+use crate::export::settings::{OtlpSettings, Protocol, Signal};
 use crate::metrics::points::Points;
 use crate::random::fraction;
 
@@ -175,6 +176,7 @@ impl Exporter {
     /// OTLP.
     fn rejected(&self, answer: &[u8]) -> Option<usize> {
         let partial = match self.signal {
+            _ if self.settings().protocol == Protocol::HttpJson => json::partial_success(answer)?,
             Signal::Metrics => ExportMetricsServiceResponse::decode(answer)
                 .ok()?
                 .partial_success

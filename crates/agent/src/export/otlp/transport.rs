@@ -1,4 +1,4 @@
-//! Carries encoded requests: gRPC, or HTTP with protobuf.
+//! Carries encoded requests: gRPC, or HTTP with protobuf or JSON.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -22,6 +22,7 @@ use tonic_types::StatusExt;
 
 use crate::causes::chain;
 use crate::export::gzip::Compressed;
+use crate::export::otlp::json;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
 use crate::export::settings::{OtlpSettings, Protocol, Signal};
@@ -111,7 +112,9 @@ impl AnyClient {
                 let grpc = grpc.max_decoding_message_size(LARGEST_ANSWER).accept_compressed(CompressionEncoding::Gzip);
                 Self::Grpc(if settings.gzip { grpc.send_compressed(CompressionEncoding::Gzip) } else { grpc })
             }
-            Protocol::HttpProtobuf => Self::Http(builder.build(https.enable_all_versions().wrap_connector(tcp))),
+            Protocol::HttpProtobuf | Protocol::HttpJson => {
+                Self::Http(builder.build(https.enable_all_versions().wrap_connector(tcp)))
+            }
         })
     }
 
@@ -122,7 +125,7 @@ impl AnyClient {
                 (Self::Grpc(grpc), answer)
             }
             Self::Http(client) => {
-                let answer = post(&client, settings, body).await;
+                let answer = post(&client, signal, settings, body).await;
                 (Self::Http(client), answer)
             }
         }
@@ -154,7 +157,7 @@ async fn unary(
     match grpc.unary(request, path, Raw).await {
         Ok(response) => Ok(response.into_inner()),
         // Only a status made of a connection error has a source.
-        Err(status) if status.source().is_some() => Err(Failure::Unreachable(causes(&status))),
+        Err(status) if status.source().is_some() => Err(Failure::Unreachable(unreachable(&status))),
         Err(status) => {
             let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
             Err(Failure::from_grpc(status.code(), status.message(), after))
@@ -164,10 +167,17 @@ async fn unary(
 
 async fn post(
     client: &Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    signal: Signal,
     settings: &OtlpSettings,
     body: Bytes,
 ) -> Result<Bytes, Failure> {
     let refused = |error: &dyn Error| Failure::Refused(causes(error));
+    let (body, content_type) = match settings.protocol {
+        Protocol::HttpJson => {
+            (json::request(signal, &body).map_err(|error| refused(&*error))?.into(), "application/json")
+        }
+        Protocol::Grpc | Protocol::HttpProtobuf => (body, "application/x-protobuf"),
+    };
     let body = match settings.gzip {
         true => Compressed::new(|to| to.write_all(&body)).map_err(|error| refused(&error))?.into_bytes(),
         false => body,
@@ -176,12 +186,12 @@ async fn post(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = settings.endpoint.expose().clone();
     *request.headers_mut() = headers(settings);
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if settings.gzip {
         request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let response = client.request(request).await.map_err(|error| Failure::Unreachable(causes(&error)))?;
+    let response = client.request(request).await.map_err(|error| Failure::Unreachable(unreachable(&error)))?;
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -202,8 +212,31 @@ fn explanation(status: StatusCode, settings: &OtlpSettings, body: &[u8]) -> Stri
         let path = settings.endpoint.expose().path();
         return format!("for the path {path}; receivers expect /v1/metrics and /v1/logs, perhaps below a prefix");
     }
-    let message = tonic_types::Status::decode(body).map(|status| status.message).unwrap_or_default();
+    let message = match settings.protocol {
+        Protocol::HttpJson => json::refusal(body),
+        _ => tonic_types::Status::decode(body).map(|status| status.message).unwrap_or_default(),
+    };
     message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
+}
+
+/// The causes of a failed connection, and the remedy where receiver and agent speak different protocols.
+///
+/// An HTTP/1.1 answer read as HTTP/2 is a frame of an impossible size. A server of HTTP/2 alone speaks first, which no
+/// server of HTTP/1.1 does, or its answer has no version of HTTP/1.
+fn unreachable(error: &dyn Error) -> String {
+    let causes = causes(error);
+    let remedy = if causes.contains("FRAME_SIZE_ERROR") || causes.contains("frame with invalid size") {
+        "; the receiver speaks HTTP/1.1 and not gRPC: set --otlp-protocol http/protobuf, or its port for gRPC (usually \
+         4317)"
+    } else if ["invalid HTTP version parsed", "received unexpected message from connection"]
+        .iter()
+        .any(|text| causes.contains(text))
+    {
+        "; the receiver speaks HTTP/2 alone, as gRPC does: set --otlp-protocol grpc, or its port for HTTP (usually 4318)"
+    } else {
+        ""
+    };
+    causes + remedy
 }
 
 /// An error with all its causes, in one line.

@@ -26,6 +26,17 @@ fn no_endpoint_means_no_export() {
 }
 
 #[test]
+fn exporters_by_name_may_leave_otlp_out() {
+    let exports = |names: &str| {
+        let variables = [(ENDPOINT, "http://c:4318"), ("OTEL_METRICS_EXPORTER", names)];
+        resolve(&variables, &Overrides::default()).unwrap().is_some()
+    };
+    assert_eq!(["none", "prometheus", "otlp", "console, otlp", ""].map(exports), [false, false, true, true, true]);
+    let logs = [(ENDPOINT, "http://c:4318"), ("OTEL_METRICS_EXPORTER", "none")];
+    assert!(otlp(Signal::Logs, &environment(&logs), &Overrides::default()).unwrap().is_some(), "another signal");
+}
+
+#[test]
 fn only_general_endpoint_gets_a_path() {
     assert_eq!(endpoint_of(&[(ENDPOINT, "http://c:4318")]).0, "http://c:4318/v1/metrics");
     assert_eq!(endpoint_of(&[(ENDPOINT, "https://c/otlp/")]).0, "https://c/otlp/v1/metrics");
