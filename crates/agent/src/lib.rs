@@ -18,6 +18,7 @@ pub mod owner;
 pub mod pipeline;
 pub mod printable;
 pub mod protocol;
+pub mod proxy;
 pub mod random;
 pub mod run;
 pub mod secret;

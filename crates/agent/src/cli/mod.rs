@@ -74,12 +74,13 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Reads a variable of this process for the settings of the verb. OpenTelemetry's variables are often meant for
-    /// other programs, too, so a verb that sends nothing does not read any.
+    /// Reads a variable of this process for the settings of the verb. The variables of OpenTelemetry and of proxies are
+    /// often meant for other programs, too, so a verb that sends nothing does not read any.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         let sends = matches!(self, Self::Run | Self::Doctor | Self::Config(_));
-        if name.starts_with("OTEL_") && !sends { None } else { process_environment(name) }
+        let is_foreign = name.starts_with("OTEL_") || name.to_ascii_uppercase().ends_with("_PROXY");
+        if is_foreign && !sends { None } else { process_environment(name) }
     }
 }
 

@@ -17,6 +17,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use self::endpoint::endpoint;
 use crate::metrics::points::Temporality;
+use crate::proxy::{self, Proxy};
 use crate::secret::{Endpoint, Secret};
 
 /// Exported signals; the variables of a signal take precedence over the general variables.
@@ -71,6 +72,8 @@ pub struct OtlpSettings {
     pub endpoint: Endpoint,
     /// Transport of requests.
     pub protocol: Protocol,
+    /// The proxy between the agent and the endpoint.
+    pub proxy: Option<Proxy>,
     /// Sent with each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Longest wait for an answer.
@@ -255,7 +258,9 @@ impl Reader<'_> {
         let temporality = self.temporality(given);
         let tls = self.tls(given);
         let (endpoint, protocol) = self.endpoint(given, protocol, insecure)?;
-        Some(OtlpSettings { endpoint, protocol, headers, timeout, gzip, tls, temporality })
+        let proxy = proxy::proxy(self.environment, endpoint.expose());
+        let proxy = proxy.map_err(|wrong| self.faults.push(fault(wrong.variable, wrong))).ok()?;
+        Some(OtlpSettings { endpoint, protocol, proxy, headers, timeout, gzip, tls, temporality })
     }
 
     fn temporality(&mut self, given: &Overrides) -> Temporality {

@@ -18,7 +18,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Settings from environment variables.
 pub(crate) fn settings(signal: Signal, variables: &[(&str, &str)]) -> OtlpSettings {
     let environment = |name: &str| {
-        let name = name.strip_prefix("OTEL_EXPORTER_OTLP_")?;
+        let name = name.strip_prefix("OTEL_EXPORTER_OTLP_").unwrap_or(name);
         variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     };
     otlp(signal, &environment, &Overrides::default()).expect("settings without faults").expect("an endpoint")

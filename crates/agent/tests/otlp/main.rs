@@ -5,5 +5,6 @@ mod certificates;
 mod faults;
 mod faulty;
 mod made;
+mod proxied;
 mod sizes;
 mod works;

@@ -3,6 +3,7 @@
 //! Nothing is queued while the receiver is away. Totals are complete whenever the next export
 //! arrives, and [`Deltas`](crate::metrics::delta::Deltas) grow until then.
 
+mod connector;
 mod encode;
 mod json;
 mod retry;

@@ -22,6 +22,7 @@ use tonic_types::StatusExt;
 
 use crate::causes::chain;
 use crate::export::gzip::Compressed;
+use crate::export::otlp::connector::Connector;
 use crate::export::otlp::json;
 use crate::export::otlp::retry::Failure;
 use crate::export::otlp::tls::{TlsError, client_config};
@@ -44,8 +45,8 @@ pub(super) struct Transport {
 
 #[derive(Debug)]
 enum AnyClient {
-    Grpc(Grpc<Client<HttpsConnector<HttpConnector>, tonic::body::Body>>),
-    Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Grpc(Grpc<Client<HttpsConnector<Connector>, tonic::body::Body>>),
+    Http(Client<HttpsConnector<Connector>, Full<Bytes>>),
 }
 
 impl Transport {
@@ -93,6 +94,7 @@ impl AnyClient {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(settings.timeout));
+        let connector = Connector::new(tcp, settings.proxy.as_ref());
         let config = match settings.endpoint.expose().scheme_str() {
             Some("https") => client_config(&settings.tls)?,
             // Never used, and the system may have no authorities.
@@ -107,13 +109,13 @@ impl AnyClient {
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_max_idle_per_host(1);
         Ok(match settings.protocol {
             Protocol::Grpc => {
-                let client = builder.http2_only(true).build(https.enable_http2().wrap_connector(tcp));
+                let client = builder.http2_only(true).build(https.enable_http2().wrap_connector(connector));
                 let grpc = Grpc::with_origin(client, settings.endpoint.expose().clone());
                 let grpc = grpc.max_decoding_message_size(LARGEST_ANSWER).accept_compressed(CompressionEncoding::Gzip);
                 Self::Grpc(if settings.gzip { grpc.send_compressed(CompressionEncoding::Gzip) } else { grpc })
             }
             Protocol::HttpProtobuf | Protocol::HttpJson => {
-                Self::Http(builder.build(https.enable_all_versions().wrap_connector(tcp)))
+                Self::Http(builder.build(https.enable_all_versions().wrap_connector(connector)))
             }
         })
     }
@@ -141,7 +143,7 @@ fn headers(settings: &OtlpSettings) -> HeaderMap {
 }
 
 async fn unary(
-    grpc: &mut Grpc<Client<HttpsConnector<HttpConnector>, tonic::body::Body>>,
+    grpc: &mut Grpc<Client<HttpsConnector<Connector>, tonic::body::Body>>,
     signal: Signal,
     settings: &OtlpSettings,
     body: Bytes,
@@ -166,7 +168,7 @@ async fn unary(
 }
 
 async fn post(
-    client: &Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: &Client<HttpsConnector<Connector>, Full<Bytes>>,
     signal: Signal,
     settings: &OtlpSettings,
     body: Bytes,

@@ -20,6 +20,7 @@ use crate::owner::kube::initial_list::InitialList;
 use crate::owner::kube::pace::paced;
 use crate::owner::kube::selection::Selection;
 use crate::owner::pod::{PodChange, PodEvent, PodRecord};
+use crate::proxy::proxy_url;
 use crate::tls_provider;
 
 /// Pods to compare with the pods of the node's namespaces; more than a node has.
@@ -54,6 +55,14 @@ pub enum ConnectError {
     ServiceAccount(String),
 }
 
+/// The proxy that a kubeconfig names for its current cluster.
+fn proxy_of(file: &Kubeconfig) -> Option<&str> {
+    let context = file.contexts.iter().find(|context| Some(&context.name) == file.current_context.as_ref())?;
+    let name = &context.context.as_ref()?.cluster;
+    let cluster = file.clusters.iter().find(|cluster| cluster.name == *name)?;
+    cluster.cluster.as_ref()?.proxy_url.as_deref().filter(|url| !url.is_empty())
+}
+
 impl ApiServer {
     /// The API server of a kubeconfig, else of the pod's cluster; `None` outside a cluster.
     ///
@@ -71,8 +80,15 @@ impl ApiServer {
                     cause: cause.lines().next().unwrap_or_default().to_owned(),
                 };
                 let file = Kubeconfig::read_from(path).map_err(|error| refused(chain(&error)))?;
+                let has_proxy = proxy_of(&file).is_some();
                 let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| refused(chain(&error)))?
+                let loaded = Config::from_custom_kubeconfig(file, &options).await;
+                let mut config = loaded.map_err(|error| refused(chain(&error)))?;
+                if !has_proxy {
+                    // kube holds NO_PROXY against the address of the proxy, not of the API server.
+                    config.proxy_url = proxy_url(&|name| std::env::var(name).ok(), &config.cluster_url);
+                }
+                config
             }
             None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => return Ok(None),
             None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(chain(&error)))?,
