@@ -162,7 +162,7 @@ class Chart(unittest.TestCase):
             "imagee.tag=a": "imagee", "image.tagg=a": "tagg", "otlp.endpont=x": "endpont", "resources.limit.memory=1": "limit",
             "livenessProbe.httpGet=x": "httpGet", "config.admin-address=x": "admin-address", "config.nonsense=1": "nonsense",
             "engine=magic": "/engine", "otlp.endpoint=nowhere:4317": "/otlp/endpoint", "otlp.interval=15": "/otlp/interval",
-            "otlp.protocol=http/json": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
+            "otlp.protocol=http/xml": "/otlp/protocol", "admin.port=99999": "/admin/port", "admin.host=localhost": "/admin/host",
             "hostPaths.netns[0]=run/netns": "/hostPaths/netns/0", "hostPaths.cniCache[0]=/results": "/hostPaths/cniCache/0",
             "nameOverride=A": "/nameOverride", "fullnameOverride=a_b": "/fullnameOverride", "rollOnConfigChange=no": "/rollOnConfigChange", "updateStrategy.rollingUpdate.maxUnavailble=1": "maxUnavailble",
             "updateStrategy.rollingUpdate.maxUnavailable=few": "/updateStrategy/rollingUpdate/maxUnavailable",
