@@ -70,6 +70,16 @@ impl Counters {
         }
     }
 
+    /// The sum of each counter, at most `u64::MAX`.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            receive: self.receive.with(other.receive, u64::saturating_add),
+            transmit: self.transmit.with(other.transmit, u64::saturating_add),
+            carrier_changes: self.carrier_changes.saturating_add(other.carrier_changes),
+        }
+    }
+
     /// The larger value of each counter: the later of two readings without a reset between.
     #[must_use]
     pub fn max(self, other: Self) -> Self {

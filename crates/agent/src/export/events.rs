@@ -1,12 +1,14 @@
 //! Interface events as OTLP log records.
 
+mod lives;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::interface::{Event, Interface};
 use iface_core::Changes;
+use jiff::Timestamp;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use prost::Message;
@@ -14,8 +16,10 @@ use prost::bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::lives::{Account, Ended, Lives};
 use crate::export::otlp::{Exporter, Failure, Report, SCHEMA_URL, key_value, resource, scope};
 use crate::export::resource::Identity;
+use crate::interface::{Event, Interface};
 use crate::metrics::catalog::{Scope, keys};
 use crate::metrics::points::{Attributes, Nanos, Subject, SubjectKey, nanos};
 
@@ -32,6 +36,8 @@ struct Queued {
     event: Event,
     at: Nanos,
     limited: bool,
+    /// Accounts that the event completes.
+    ended: Ended,
 }
 
 /// Takes events without waiting.
@@ -40,6 +46,7 @@ pub struct EventSender {
     queue: mpsc::UnboundedSender<Queued>,
     waiting: Arc<AtomicUsize>,
     synced: bool,
+    lives: Lives,
 }
 
 impl EventSender {
@@ -50,11 +57,13 @@ impl EventSender {
             return true;
         }
         let limited = self.synced;
+        // Before an event may be dropped: the account of a pod has all its interfaces.
+        let ended = self.lives.follow(event, self.synced);
         if limited && self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        self.queue.send(Queued { event: event.clone(), at: nanos(at), limited }).is_ok()
+        self.queue.send(Queued { event: event.clone(), at: nanos(at), limited, ended }).is_ok()
     }
 }
 
@@ -71,7 +80,10 @@ pub struct EventExporter {
 pub fn channel(exporter: Exporter) -> (EventSender, EventExporter) {
     let (queue, events) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    (EventSender { queue, waiting: waiting.clone(), synced: false }, EventExporter { events, waiting, exporter })
+    (
+        EventSender { queue, waiting: waiting.clone(), synced: false, lives: Lives::default() },
+        EventExporter { events, waiting, exporter },
+    )
 }
 
 impl EventExporter {
@@ -118,13 +130,14 @@ impl EventExporter {
 fn encode(batch: &[Queued], identity: &Identity) -> Bytes {
     let mut groups: Vec<(Subject, Vec<LogRecord>)> = Vec::new();
     let mut numbers = HashMap::new();
-    for Queued { event, at, .. } in batch {
+    for Queued { event, at, ended, .. } in batch {
         let Some(interface) = event.interface() else { continue };
         let number = *numbers.entry(SubjectKey::of(interface)).or_insert_with(|| {
             groups.push((Subject::of(interface), Vec::new()));
             groups.len() - 1
         });
-        groups[number].1.push(record(event, interface, *at));
+        groups[number].1.push(record(event, interface, *at, ended.interface.as_ref()));
+        groups[number].1.extend(ended.pod.as_ref().map(|account| end_of_pod(*at, account)));
     }
     let mut body = BytesMut::new();
     for (subject, log_records) in groups {
@@ -139,7 +152,7 @@ fn encode(batch: &[Queued], identity: &Identity) -> Bytes {
     body.freeze()
 }
 
-fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
+fn record(event: &Event, interface: &Interface, at: Nanos, account: Option<&Account>) -> LogRecord {
     let (kind, changes) = match event {
         Event::Added(_) => ("added", Changes::default()),
         Event::Updated(_, changes) => ("updated", *changes),
@@ -152,16 +165,54 @@ fn record(event: &Event, interface: &Interface, at: Nanos) -> LogRecord {
     if !changes.is_empty() {
         attributes.push(changed(changes));
     }
+    attributes.extend(account.into_iter().flat_map(accounted));
+    let name = format!("{}interface.{kind}", Scope::of(interface).prefix());
+    info(at, name, format!("interface {} {kind}", interface.name), attributes)
+}
+
+/// The record of a pod's end: the sum of all its interfaces.
+fn end_of_pod(at: Nanos, account: &Account) -> LogRecord {
+    let name = format!("{}ended", Scope::Pod.prefix());
+    info(at, name, "the last interface of the pod ended".to_owned(), accounted(account).collect())
+}
+
+fn info(at: Nanos, event_name: String, body: String, attributes: Vec<KeyValue>) -> LogRecord {
     LogRecord {
         time_unix_nano: at,
         observed_time_unix_nano: at,
         severity_number: SeverityNumber::Info.into(),
         severity_text: "INFO".to_owned(),
-        event_name: format!("{}interface.{kind}", Scope::of(interface).prefix()),
-        body: Some(text(format!("interface {} {kind}", interface.name))),
+        event_name,
+        body: Some(text(body)),
         attributes,
         ..LogRecord::default()
     }
+}
+
+/// The attributes of an account.
+fn accounted(account: &Account) -> impl Iterator<Item = KeyValue> {
+    let time = |key, time| {
+        let time = Timestamp::try_from(time).ok()?;
+        Some(key_value(key, &time.to_string()))
+    };
+    let start = account.start.and_then(|start| time(keys::ACCOUNT_START, start));
+    let end = time(keys::ACCOUNT_END, account.end);
+    let counters = [("receive", account.carried.receive), ("transmit", account.carried.transmit)];
+    let counters = counters.into_iter().flat_map(|(direction, counted)| {
+        let values = [
+            ("bytes", counted.bytes),
+            ("packets", counted.packets),
+            ("errors", counted.errors),
+            ("dropped", counted.dropped),
+        ];
+        values.map(|(counter, value)| integer(format!("{}{direction}.{counter}", keys::ACCOUNT), value))
+    });
+    start.into_iter().chain(end).chain(counters)
+}
+
+fn integer(key: String, value: u64) -> KeyValue {
+    let value = any_value::Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX));
+    KeyValue { key, value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 fn changed(changes: Changes) -> KeyValue {
@@ -178,6 +229,8 @@ fn text(text: String) -> AnyValue {
 mod tests {
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 
+    use iface_core::{Counters, Direction, FinalCounters};
+
     use super::*;
     use crate::export::settings::{OtlpSettings, Overrides, Signal, otlp};
     use crate::testing::{at, eth0, pod, pod_interface};
@@ -190,7 +243,8 @@ mod tests {
             Event::Added(eth0(1, at(1))),
             Event::Updated(web, Changes::MAC.union(Changes::MTU)),
         ];
-        let batch: Vec<_> = events.into_iter().map(|event| Queued { event, at: 5, limited: true }).collect();
+        let batch: Vec<_> =
+            events.into_iter().map(|event| Queued { event, at: 5, limited: true, ended: Ended::default() }).collect();
         let request = ExportLogsServiceRequest::decode(encode(&batch, &Identity::default())).unwrap();
         let names = request.resource_logs.iter().map(|logs| {
             let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
@@ -202,6 +256,44 @@ mod tests {
         let changed = updated.attributes.iter().find(|attribute| attribute.key == keys::CHANGED).unwrap();
         assert_eq!(*changed, super::changed(Changes::MAC.union(Changes::MTU)));
     }
+
+    /// The end of an interface has its account, and the end of a pod the sum.
+    #[test]
+    fn ends_have_their_accounts() {
+        let web = pod_interface(2, "eth0", &pod("web"), at(1));
+        let counted = Counters::new(Direction::new(1_000, 10).lost(1, 2), Direction::new(500, 5));
+        let ended = Event::Deleted(web.clone(), Some(Arc::new(FinalCounters::new(counted, at(61)))));
+        let mut lives = Lives::default();
+        let batch: Vec<_> = [Event::Added(web), ended]
+            .into_iter()
+            .map(|event| Queued { ended: lives.follow(&event, true), event, at: 5, limited: true })
+            .collect();
+        let request = ExportLogsServiceRequest::decode(encode(&batch, &Identity::default())).unwrap();
+        let records = &request.resource_logs[0].scope_logs[0].log_records;
+        let names: Vec<_> = records.iter().map(|record| &*record.event_name).collect();
+        let names_of_pod =
+            ["interface.added", "interface.deleted", "ended"].map(|name| format!("k8s.pod.network.{name}"));
+        assert_eq!(names, names_of_pod);
+        for record in &records[1..] {
+            let value = |key: &str| {
+                let found =
+                    record.attributes.iter().find(|attribute| attribute.key == format!("netns_agent.account.{key}"));
+                found.and_then(|attribute| attribute.value.clone()?.value)
+            };
+            let int = |key| match value(key) {
+                Some(any_value::Value::IntValue(value)) => value,
+                other => panic!("{key}: {other:?}"),
+            };
+            assert_eq!(
+                ["receive.bytes", "receive.packets", "receive.errors", "receive.dropped"].map(int),
+                [1_000, 10, 1, 2]
+            );
+            assert_eq!(["transmit.bytes", "transmit.packets"].map(int), [500, 5]);
+            assert_eq!(value("start"), Some(any_value::Value::StringValue("1970-01-01T00:00:01Z".to_owned())));
+            assert_eq!(value("end"), Some(any_value::Value::StringValue("1970-01-01T00:01:01Z".to_owned())));
+        }
+    }
+
     /// 5,000 interfaces existed before the receiver could be reached.
     #[test]
     fn existing_interfaces_fill_no_queue() {

@@ -303,6 +303,12 @@ pub mod keys {
     pub const OPER_STATE: &str = "network.interface.oper_state";
     /// Changed properties, on event logs.
     pub const CHANGED: &str = "netns_agent.event.changed";
+    /// Time of the start of an interface or pod (RFC 3339), on the record of its end.
+    pub const ACCOUNT_START: &str = "netns_agent.account.start";
+    /// Time of the end.
+    pub const ACCOUNT_END: &str = "netns_agent.account.end";
+    /// Beginning of the names of everything carried: direction and counter follow.
+    pub const ACCOUNT: &str = "netns_agent.account.";
     /// Kind of a contradiction between sources of owners.
     pub const CONFLICT_KIND: &str = "netns_agent.conflict.kind";
     /// Exported signal.
