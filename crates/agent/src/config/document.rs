@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::RELOADED;
 use super::kind::{Section, Setting, Shape};
-use super::table::SETTINGS;
+use super::table::{of, settings};
 
 /// A file in which every setting is explained and commented out at its default.
 #[must_use]
@@ -31,7 +30,7 @@ pub fn default_file() -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
-         <!-- Generated from crates/agent/src/config/table.rs; `UPDATE_DOCS=1 cargo test -p netns-agent config::` writes this page. -->\n\n\
+         <!-- Generated from crates/agent/src/config/table; `UPDATE_DOCS=1 cargo test -p netns-agent config::` writes this page. -->\n\n\
          Every setting is a flag (`--poll-period 10s`), a key of the YAML file that `--config` names\n\
          (`poll-period: 10s`) and a variable of the environment (`NETNS_AGENT_POLL_PERIOD=10s`). Flags win over\n\
          the environment, the environment over the file, the file over defaults. Some settings also read the\n\
@@ -41,7 +40,8 @@ pub fn markdown() -> String {
          Lists are separated by commas, are YAML lists in the file, and as flags may be repeated. Durations are\n\
          written like `15s`, `500ms`, `1m30s`.\n\n",
     );
-    let reloaded = RELOADED.map(|key| format!("`{key}`")).join(", ");
+    let reloaded = settings().filter(|setting| setting.reloads).map(|setting| format!("`{}`", setting.key));
+    let reloaded = reloaded.collect::<Vec<_>>().join(", ");
     let sentence = format!("A change of the file, or SIGHUP, applies {reloaded} at once; the rest needs a restart.");
     for line in wrapped(&sentence, 110) {
         let _ = writeln!(text, "{line}");
@@ -83,10 +83,6 @@ Besides the variables above, and their forms for one signal (`OTEL_EXPORTER_OTLP
 An IPv6 address in an endpoint has brackets: `http://[fd00::1]:4317`. Without brackets, as the kubelet writes
 `http://$(NODE_IP):4317`, the address is understood where the port is 4317 or 4318.
 ";
-
-fn of(section: Section) -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(move |setting| setting.section == section)
-}
 
 fn yaml_default(setting: &Setting) -> String {
     match setting.shape {

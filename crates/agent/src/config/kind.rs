@@ -1,7 +1,7 @@
 //! The kind of a setting: its names, its section and its syntax.
 
 use super::Config;
-use super::table::SETTINGS;
+use super::table::settings;
 use super::value::{list, patterns};
 
 /// One setting.
@@ -9,8 +9,6 @@ use super::value::{list, patterns};
 pub struct Setting {
     /// Its name: the flag, the key in the file, upper case with `NETNS_AGENT_` in the environment.
     pub key: &'static str,
-    /// Its section in help and documentation.
-    pub section: Section,
     /// One word or a list.
     pub shape: Shape,
     /// Placeholder of the value in help: a type, or the choices with `|`.
@@ -21,6 +19,8 @@ pub struct Setting {
     pub also: &'static [Env<'static>],
     /// One or two sentences.
     pub help: &'static str,
+    /// Whether a reload applies the setting.
+    pub reloads: bool,
     /// Writes the words into the configuration, or returns the fault.
     pub set: fn(&mut Config, &[String]) -> Result<(), String>,
 }
@@ -75,7 +75,7 @@ impl Setting {
     /// The setting with this name.
     #[must_use]
     pub fn named(key: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.key == key)
+        settings().find(|setting| setting.key == key)
     }
 
     /// Its variable in the environment.

@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use serde_json::Value;
 
 use super::kind::{Env, Setting, Shape, Unit};
-use super::table::SETTINGS;
+use super::table::settings;
 
 /// Reads a variable of the environment; `None` where it is not set or no text.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -48,8 +48,7 @@ pub type Layer = BTreeMap<&'static str, Words>;
 /// The settings that are among the flags given.
 #[must_use]
 pub fn flags(matches: &ArgMatches) -> Layer {
-    SETTINGS
-        .iter()
+    settings()
         .filter_map(|setting| {
             let given = matches.try_get_many::<String>(setting.key).ok().flatten()?;
             if matches.value_source(setting.key) != Some(ValueSource::CommandLine) {
@@ -68,7 +67,7 @@ pub fn flags(matches: &ArgMatches) -> Layer {
 pub(super) fn environment(read: Environment<'_>) -> (Layer, Vec<String>) {
     let mut faults = Vec::new();
     let mut layer = Layer::new();
-    for setting in SETTINGS {
+    for setting in settings() {
         let own = Env { name: &setting.variable(), unit: Unit::Own };
         let found = std::iter::once(&own)
             .chain(setting.also.iter().filter(|env| env.unit != Unit::Otlp))
@@ -150,7 +149,7 @@ fn unknown(key: &str) -> String {
 }
 
 fn nearest(key: &str) -> Option<&'static str> {
-    let near = SETTINGS.iter().map(|setting| (shared(key, setting.key), setting.key)).max();
+    let near = settings().map(|setting| (shared(key, setting.key), setting.key)).max();
     near.filter(|(shared, _)| shared * 2 > key.len()).map(|(_, near)| near)
 }
 
@@ -159,7 +158,7 @@ fn nearest(key: &str) -> Option<&'static str> {
 /// It is not a fault: the kubelet sets `NETNS_AGENT_SERVICE_HOST`, `NETNS_AGENT_PORT_…` and their like in every pod
 /// next to a Service of that name.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
-    let known = |name: &str| name == "NETNS_AGENT_CONFIG" || SETTINGS.iter().any(|s| s.variable() == name);
+    let known = |name: &str| name == "NETNS_AGENT_CONFIG" || settings().any(|s| s.variable() == name);
     let of_a_service = |name: &str| ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|word| name.starts_with(word));
     let warning = |name: String| {
         let rest = name.strip_prefix("NETNS_AGENT_")?;

@@ -34,7 +34,7 @@ pub use kind::{Env, Section, Setting, Shape, Unit};
 pub use layers::{Environment, Layer, Origin, Words, flags, unknown_variables};
 pub use otlp::Otlp;
 pub use server::{AdminSocket, Authorization};
-pub use table::SETTINGS;
+pub use table::settings;
 pub use value::duration;
 
 /// The validated configuration.
@@ -215,7 +215,7 @@ impl ConfigSources {
         faults.extend(unread);
         let mut config = Config::unset();
         let said = |key: &str| [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(key)).cloned();
-        for setting in SETTINGS {
+        for setting in settings() {
             let default =
                 || Words { words: setting.shape.split(setting.default), origin: Origin::Default(setting.key) };
             let Words { words, origin } = said(setting.key).unwrap_or_else(default);
@@ -255,27 +255,12 @@ impl ConfigSources {
 const NO_STATE_OF_DELTA: &str = "--state-dir keeps totals, and --otlp-temporality-preference asks for differences: \
                                  leave out one of them";
 
-/// The settings that a reload applies.
-pub const RELOADED: [&str; 8] = [
-    "interfaces",
-    "exclude-interfaces",
-    "interface-ips",
-    "include-netns",
-    "exclude-netns",
-    "exclude-host-ends",
-    "pod-labels",
-    "pod-annotations",
-];
-
 impl Config {
     /// The settings whose values differ from those of `running` and that a reload does not apply.
     #[must_use]
     pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
-        let differs = |(key, words): (&&'static str, &Vec<String>)| {
-            let differs = running.words.0.get(key) != Some(words) && !RELOADED.contains(key);
-            differs.then_some(*key)
-        };
-        self.words.0.iter().filter_map(differs).collect()
+        let differs = |key: &&str| running.words.0.get(key) != self.words.0.get(key);
+        settings().filter(|setting| !setting.reloads).map(|setting| setting.key).filter(differs).collect()
     }
 
     /// Whether any part asks the API server.
@@ -335,17 +320,18 @@ pub fn args(sections: &'static [Section]) -> impl Iterator<Item = Arg> {
         .value_parser(clap::value_parser!(PathBuf))
         .help("YAML file of settings, with the flags' names as keys [env: NETNS_AGENT_CONFIG]")
         .help_heading(Section::Program.heading());
-    SETTINGS.iter().filter(|setting| sections.contains(&setting.section)).map(arg).chain([config])
+    let of = |section: &'static Section| table::of(*section).iter().map(|setting| arg(*section, setting));
+    sections.iter().flat_map(of).chain([config])
 }
 
-fn arg(setting: &Setting) -> Arg {
+fn arg(section: Section, setting: &Setting) -> Arg {
     let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
     Arg::new(setting.key)
         .long(setting.key)
         .value_name(setting.value)
         .action(if setting.shape == Shape::One { ArgAction::Set } else { ArgAction::Append })
         .help(format!("{}{default}", setting.help))
-        .help_heading(setting.section.heading())
+        .help_heading(section.heading())
 }
 
 /// The variables of this process; a variable that is not UTF-8 counts as unset.

@@ -66,7 +66,7 @@ fn manual_has_all_verbs_and_settings() {
         assert_eq!(sections(verb), 1, "{verb}");
     }
     assert!(man.contains("netns\\-agent list \\-n default"), "{man}");
-    for setting in netns_agent::config::SETTINGS {
+    for setting in netns_agent::config::settings() {
         let flag = format!("\\fB\\-\\-{}\\fR", setting.key.replace('-', "\\-"));
         assert_eq!(man.matches(&flag).count(), 1, "{flag}");
     }
