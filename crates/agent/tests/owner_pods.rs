@@ -248,7 +248,7 @@ async fn record_has_workload_addresses_and_attributes() {
     assert_eq!(web.created, 1_767_323_045);
     let attributes = [("k8s.pod.annotation.team/owner", "blue"), ("k8s.pod.label.app", "web")];
     assert_eq!(web.pod.attributes, attributes.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    assert_eq!((job.pod.workload.as_ref().unwrap().name.as_str(), job.life), ("once", Life::Over));
+    assert_eq!((job.pod.workload.as_ref().unwrap().name.as_str(), job.life), ("once", Life::Terminated));
     assert!(host.addresses.is_empty());
     assert_eq!((fixed.named.uid.as_deref(), fixed.pod.uid.as_deref()), (Some("hash"), Some("uid-static")));
 }

@@ -8,16 +8,16 @@ const NAMED: usize = 5;
 /// The faults that the user knows about.
 #[derive(Debug, Default)]
 pub(super) struct Unseen {
-    told: Vec<Fault>,
+    faults: Vec<Fault>,
 }
 
 impl Unseen {
     /// Returns the lines to print after a change of the status.
     pub(super) fn lines(&mut self, status: Status) -> Vec<String> {
-        let before = std::mem::replace(&mut self.told, status.faults);
-        let started = self.told.iter().filter(|fault| !before.contains(fault));
+        let before = std::mem::replace(&mut self.faults, status.faults);
+        let started = self.faults.iter().filter(|fault| !before.contains(fault));
         let started = started.map(|fault| format!("not seen: {}: {}", fault.subject.display(), fault.error));
-        let is_over = |fault: &&Fault| !self.told.iter().any(|now| now.subject == fault.subject);
+        let is_over = |fault: &&Fault| !self.faults.iter().any(|now| now.subject == fault.subject);
         let ended =
             before.iter().filter(is_over).map(|fault| format!("no longer a fault: {}", fault.subject.display()));
         let mut lines: Vec<String> = started.chain(ended).collect();

@@ -214,11 +214,12 @@ impl ConfigSources {
         let (file, unread) = self.file.as_deref().map(layers::file).unwrap_or_default();
         faults.extend(unread);
         let mut config = Config::unset();
-        let said = |key: &str| [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(key)).cloned();
+        let words_of =
+            |key: &str| [&self.flags, &variables, &file].into_iter().find_map(|layer| layer.get(key)).cloned();
         for setting in settings() {
             let default =
                 || Words { words: setting.shape.split(setting.default), origin: Origin::Default(setting.key) };
-            let Words { words, origin } = said(setting.key).unwrap_or_else(default);
+            let Words { words, origin } = words_of(setting.key).unwrap_or_else(default);
             if let Err(fault) = (setting.set)(&mut config, &words) {
                 faults.push(format!("{origin}: {fault}"));
             }
@@ -228,7 +229,7 @@ impl ConfigSources {
         match words.filters() {
             Ok((all, metrics)) => (config.filter, config.metrics_filter) = (all, metrics),
             Err(wrong) => faults.extend(wrong.into_iter().map(|(key, fault)| {
-                let origin = said(key).map_or(Origin::Default(key), |words| words.origin);
+                let origin = words_of(key).map_or(Origin::Default(key), |words| words.origin);
                 format!("{origin}: {}", chain(&fault))
             })),
         }
@@ -239,7 +240,7 @@ impl ConfigSources {
         }
         let authorization = config.metrics_authorization.check(config.metrics_address, config.metrics_tls.is_some());
         faults.extend(authorization.err().map(str::to_owned));
-        match otlp::resolve(&said, environment) {
+        match otlp::resolve(&words_of, environment) {
             Ok(otlp) => config.export.otlp = otlp,
             Err(wrong) => faults.extend(wrong),
         }

@@ -21,18 +21,18 @@ pub struct Otlp {
 }
 
 /// Looks up the words of a setting by its key.
-pub(super) type Said<'a> = &'a dyn Fn(&str) -> Option<Words>;
+pub(super) type WordsOf<'a> = &'a dyn Fn(&str) -> Option<Words>;
 
 /// Reads all of them together.
 ///
 /// # Errors
 /// A line for each fault.
-pub(super) fn resolve(said: Said<'_>, environment: Environment<'_>) -> Result<Otlp, BTreeSet<String>> {
-    let environment = |name: &str| environment(name).or_else(|| from_file(said, name));
-    let overrides = overrides(said);
+pub(super) fn resolve(words_of: WordsOf<'_>, environment: Environment<'_>) -> Result<Otlp, BTreeSet<String>> {
+    let environment = |name: &str| environment(name).or_else(|| from_file(words_of, name));
+    let overrides = overrides(words_of);
     let mut faults = BTreeSet::new();
     let mut tell = |fault: Fault| {
-        let setting = origin(said, &fault.setting).map_or(fault.setting, |origin| origin.to_string());
+        let setting = origin(words_of, &fault.setting).map_or(fault.setting, |origin| origin.to_string());
         faults.insert(format!("{setting}: {}", fault.problem));
     };
     let mut of = |signal| match otlp(signal, &environment, &overrides) {
@@ -50,15 +50,15 @@ pub(super) fn resolve(said: Said<'_>, environment: Environment<'_>) -> Result<Ot
 const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 
 /// The file's value in place of the general variable `name`.
-fn from_file(said: Said<'_>, name: &str) -> Option<String> {
+fn from_file(words_of: WordsOf<'_>, name: &str) -> Option<String> {
     let key = key(name.strip_prefix(PREFIX)?);
-    let words = said(&key).filter(|words| matches!(words.origin, Origin::Key(..)))?;
+    let words = words_of(&key).filter(|words| matches!(words.origin, Origin::Key(..)))?;
     text(&key, &words)
 }
 
-fn overrides(said: Said<'_>) -> Overrides {
+fn overrides(words_of: WordsOf<'_>) -> Overrides {
     let of = |key: &str| {
-        let words = said(key).filter(|words| matches!(words.origin, Origin::Flag(_) | Origin::Variable(_)))?;
+        let words = words_of(key).filter(|words| matches!(words.origin, Origin::Flag(_) | Origin::Variable(_)))?;
         text(key, &words).map(Into::into)
     };
     Overrides {
@@ -86,12 +86,12 @@ fn text(key: &str, words: &Words) -> Option<String> {
 }
 
 /// Origin of the value behind a flag or a general variable.
-fn origin(said: Said<'_>, setting: &str) -> Option<Origin> {
+fn origin(words_of: WordsOf<'_>, setting: &str) -> Option<Origin> {
     let key = match setting.strip_prefix("--") {
         Some(key) => key.to_owned(),
         None => key(setting.strip_prefix(PREFIX)?),
     };
-    let words = said(&key)?;
+    let words = words_of(&key)?;
     let by_file = matches!(words.origin, Origin::Key(..));
     (by_file || setting.starts_with("--")).then_some(words.origin)
 }

@@ -43,7 +43,7 @@ pub enum Life {
     /// The pod is being deleted: another pod may get the addresses before the API server is updated.
     Terminating,
     /// Succeeded or Failed: the API server keeps showing released addresses.
-    Over,
+    Terminated,
 }
 
 /// An item of a watch of the API server.
@@ -190,7 +190,7 @@ impl Pods {
             return same_name.find(|record| &*record.uid == known);
         }
         let agrees = |record: &&PodRecord| record.addresses.iter().any(|address| addresses.contains(address));
-        let mut agreeing = same_name.filter(|record| record.life != Life::Over).filter(agrees);
+        let mut agreeing = same_name.filter(|record| record.life != Life::Terminated).filter(agrees);
         agreeing.next().filter(|_| agreeing.next().is_none())
     }
 }

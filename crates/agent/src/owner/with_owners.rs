@@ -313,9 +313,9 @@ impl<I: Informer> WithOwners<I> {
     /// Publishes the results of the inputs: events, log lines, tallies.
     fn publish(&mut self) {
         self.ready.extend(self.tagger.events());
-        for notice in self.tagger.notices() {
-            let netns = &notice.name;
-            warn!(event.name = "owner.conflict", netns, "network namespace {netns}: {}", notice.conflict);
+        for new in self.tagger.new_conflicts() {
+            let netns = &new.name;
+            warn!(event.name = "owner.conflict", netns, "network namespace {netns}: {}", new.conflict);
         }
         let (tagger, caches) = (&self.tagger, &self.caches);
         self.status.send_if_modified(|status| {

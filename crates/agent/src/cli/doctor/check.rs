@@ -129,7 +129,7 @@ pub(super) fn processes(proc: Option<&Path>, second: Option<&str>) -> Check {
 }
 
 /// Maximum number of faults of one kind to print.
-const TOLD: usize = 5;
+const SHOWN: usize = 5;
 
 /// Checks that all namespaces can be seen.
 pub(super) fn namespaces(status: &Status) -> Vec<Check> {
@@ -142,8 +142,8 @@ pub(super) fn namespaces(status: &Status) -> Vec<Check> {
     let mut checks = vec![Check::ok("namespaces", found)];
     // Without an engine, no namespace can be reached, and the check of the engine has reported so.
     if status.engine != EngineKind::Own {
-        checks.extend(status.faults.iter().take(TOLD).map(fault));
-        let more = status.faults.len().saturating_sub(TOLD);
+        checks.extend(status.faults.iter().take(SHOWN).map(fault));
+        let more = status.faults.len().saturating_sub(SHOWN);
         checks.extend((more > 0).then(|| Check::bad("namespaces", format!("and {more} more"), "see above")));
     }
     checks

@@ -62,11 +62,11 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
     // Before the terminal is in raw mode, so that a failure leaves no raw terminal behind.
-    let mut told = pin!(told_to_end()?);
+    let mut end = pin!(told_to_end()?);
     let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
     let ended = tokio::select! {
         ended = show(args, &mut pipeline, &mut terminal) => ended,
-        () = &mut told => Ok(()),
+        () = &mut end => Ok(()),
     };
     ratatui::restore();
     tell_unseen(&pipeline);

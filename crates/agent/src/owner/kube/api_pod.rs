@@ -179,7 +179,7 @@ impl ApiPod {
 
     fn life(&self) -> Life {
         match self.status.phase.as_deref() {
-            Some("Succeeded" | "Failed") => Life::Over,
+            Some("Succeeded" | "Failed") => Life::Terminated,
             _ if self.meta.deletion_timestamp.is_some() => Life::Terminating,
             _ => Life::Live,
         }

@@ -9,7 +9,7 @@ use iface_core::{IfName, NetnsId};
 
 /// A contradiction between sources; emitted once per namespace.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
+pub struct NewConflict {
     /// The namespace.
     pub netns: NetnsId,
     /// Name of the namespace.

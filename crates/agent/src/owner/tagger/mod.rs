@@ -34,7 +34,7 @@ use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
 use crate::owner::container::claims::Claims as ContainerClaims;
 use crate::owner::pod::{Applied, PodChange, PodName, PodRecord, Pods, same_pod};
-use crate::owner::tagger::conflict::{Conflict, ConflictCounts, Notice};
+use crate::owner::tagger::conflict::{Conflict, ConflictCounts, NewConflict};
 use crate::owner::tagger::decision::{Decision, Evidence, decide};
 use crate::owner::tagger::pod_ip::PodIps;
 
@@ -74,7 +74,7 @@ pub struct Tagger {
     complete: bool,
     untagged: usize,
     conflicts: ConflictCounts,
-    notices: Vec<Notice>,
+    new_conflicts: Vec<NewConflict>,
     events: Vec<Event>,
 }
 
@@ -166,8 +166,8 @@ impl Tagger {
     }
 
     /// Contradictions since the last call, each once per namespace.
-    pub fn notices(&mut self) -> std::vec::Drain<'_, Notice> {
-        self.notices.drain(..)
+    pub fn new_conflicts(&mut self) -> std::vec::Drain<'_, NewConflict> {
+        self.new_conflicts.drain(..)
     }
 
     /// Numbers of contradictions so far.
@@ -347,7 +347,7 @@ impl Tagger {
         if space.said.len() > SAID {
             space.said.pop_front();
         }
-        self.notices.push(Notice { netns: id, name: space.place.to_string(), conflict });
+        self.new_conflicts.push(NewConflict { netns: id, name: space.place.to_string(), conflict });
     }
 }
 

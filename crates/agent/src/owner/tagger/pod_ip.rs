@@ -15,8 +15,8 @@ use iface_core::NetnsId;
 use crate::owner::cni::result::is_evidence;
 use crate::owner::pod::{Life, PodRecord, Remembered};
 
-/// Number of remembered ghosts.
-const GHOSTS: usize = 4096;
+/// Releases without a claim to remember.
+const MOST_RELEASED: usize = 4096;
 
 /// Addresses with the namespaces that have them and the pods that claim them.
 #[derive(Debug, Default)]
@@ -30,8 +30,8 @@ pub(in crate::owner) struct PodIps {
     /// Placed pods whose namespaces were deleted before the first claim: the claim may concern such a namespace.
     /// Needed only until the claims of the pod come, as claims record the end themselves.
     ended: Remembered,
-    /// All ghosts, oldest first.
-    haunted: VecDeque<(IpAddr, NetnsId)>,
+    /// All releases without a claim, oldest first.
+    released_unclaimed: VecDeque<(IpAddr, NetnsId)>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Address {
     claims: Vec<Claim>,
     /// Namespaces that lost the address before any claim: as many future claims concern no present holder
     /// of the address.
-    ghosts: BTreeSet<NetnsId>,
+    released_unclaimed: BTreeSet<NetnsId>,
 }
 
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl PodIps {
         let entry = self.by_address.entry(address).or_default();
         *entry.holders.entry(netns).or_default() += 1;
         // The loss was temporary, as in a rename of the interface.
-        if entry.ghosts.remove(&netns) {
-            self.haunted.retain(|ghost| *ghost != (address, netns));
+        if entry.released_unclaimed.remove(&netns) {
+            self.released_unclaimed.retain(|released| *released != (address, netns));
         }
     }
 
@@ -123,12 +123,12 @@ impl PodIps {
         let (placed, ended) = (self.is_placed(&record.named), before.is_empty() && self.has_ended(&record.named));
         for address in &addresses {
             let entry = self.by_address.entry(*address).or_default();
-            let mut new = || match entry.ghosts.pop_first() {
+            let mut new = || match entry.released_unclaimed.pop_first() {
                 _ if placed => Bound::Placed,
                 _ if ended => Bound::Past,
                 None => Bound::No,
-                Some(ghost) => {
-                    self.haunted.retain(|haunted| *haunted != (*address, ghost));
+                Some(netns) => {
+                    self.released_unclaimed.retain(|released| *released != (*address, netns));
                     Bound::Past
                 }
             };
@@ -276,13 +276,13 @@ impl PodIps {
         if spent == 1 && entry.holders.is_empty() {
             return;
         }
-        entry.ghosts.insert(netns);
-        self.haunted.push_back((address, netns));
-        if self.haunted.len() > GHOSTS
-            && let Some((oldest, ghost)) = self.haunted.pop_front()
+        entry.released_unclaimed.insert(netns);
+        self.released_unclaimed.push_back((address, netns));
+        if self.released_unclaimed.len() > MOST_RELEASED
+            && let Some((oldest, netns)) = self.released_unclaimed.pop_front()
             && let Some(entry) = self.by_address.get_mut(&oldest)
         {
-            entry.ghosts.remove(&ghost);
+            entry.released_unclaimed.remove(&netns);
             self.drop_if_unused(oldest);
         }
     }
@@ -300,7 +300,9 @@ impl PodIps {
     }
 
     fn drop_if_unused(&mut self, address: IpAddr) {
-        let unused = |entry: &Address| entry.holders.is_empty() && entry.claims.is_empty() && entry.ghosts.is_empty();
+        let unused = |entry: &Address| {
+            entry.holders.is_empty() && entry.claims.is_empty() && entry.released_unclaimed.is_empty()
+        };
         if self.by_address.get(&address).is_some_and(unused) {
             self.by_address.remove(&address);
         }
@@ -312,7 +314,7 @@ impl Claim {
         match self.life {
             Life::Live => self.bound == Bound::No || self.bound == Bound::To(netns),
             Life::Terminating => self.bound == Bound::To(netns),
-            Life::Over => false,
+            Life::Terminated => false,
         }
     }
 }

@@ -34,7 +34,7 @@ fn address_counts_after_synced() {
 #[test]
 fn ended_and_host_network_pods_claim_nothing() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
-    for (life, addresses) in [(Life::Over, 1), (Life::Terminating, 1), (Life::Live, 0)] {
+    for (life, addresses) in [(Life::Terminated, 1), (Life::Terminating, 1), (Life::Live, 0)] {
         let mut record = PodRecord { life, ..record("web", "u1", "10.0.0.1") };
         record.addresses.truncate(addresses);
         let (_, reader) = after([added(&eth0), synced(), applied(record)]);
@@ -46,7 +46,7 @@ fn ended_and_host_network_pods_claim_nothing() {
 fn terminating_pod_keeps_its_namespace() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let live = record("web", "u1", "10.0.0.1");
-    for life in [Life::Terminating, Life::Over] {
+    for life in [Life::Terminating, Life::Terminated] {
         let ending = PodRecord { life, ..live.clone() };
         let (_, reader) = after([added(&eth0), synced(), applied(live.clone()), applied(ending)]);
         assert_eq!(reader.owner(&eth0), by("u1", Source::PodIp));
@@ -210,9 +210,9 @@ fn ended_pod_never_restarts() {
     let at = |version, life| applied(PodRecord { version, life, ..record("old", "u1", "10.0.0.1") });
     // An API server restored from a backup has lower versions; versions without numbers do not count.
     for (earlier, later) in [(Some(9), Some(3)), (None, None), (Some(3), Some(9))] {
-        let (_, reader) = after([synced(), at(earlier, Life::Live), at(later, Life::Over), added(&eth0)]);
+        let (_, reader) = after([synced(), at(earlier, Life::Live), at(later, Life::Terminated), added(&eth0)]);
         assert_eq!(reader.owner(&eth0), None, "ends with version {later:?} after {earlier:?}");
-        let (_, reader) = after([synced(), at(earlier, Life::Over), at(later, Life::Live), added(&eth0)]);
+        let (_, reader) = after([synced(), at(earlier, Life::Terminated), at(later, Life::Live), added(&eth0)]);
         assert_eq!(reader.owner(&eth0), None, "begins with version {later:?} after {earlier:?}");
     }
 }
@@ -273,7 +273,7 @@ fn repeated_claim_follows_a_new_sandbox() {
         reader.read(&mut tagger);
         assert_eq!(reader.owner(&now), by("u1", Source::PodIp));
     }
-    for life in [Life::Terminating, Life::Over] {
+    for life in [Life::Terminating, Life::Terminated] {
         let inputs = [synced(), added(&before), at(1, Life::Live), deleted(&before), added(&now), at(2, life)];
         let (_, reader) = after(inputs);
         assert_eq!(reader.owner(&now), None);

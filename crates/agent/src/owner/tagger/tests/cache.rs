@@ -103,7 +103,7 @@ fn contradictory_files_name_no_owner() {
     ];
     let (mut tagger, mut reader) = after(inputs);
     assert_eq!(reader.owner(&eth0), None);
-    assert_eq!((tagger.conflicts().total(), tagger.notices().count()), (1, 1));
+    assert_eq!((tagger.conflicts().total(), tagger.new_conflicts().count()), (1, 1));
     give(&mut tagger, Input::Gone("g"));
     reader.read(&mut tagger);
     assert_eq!(reader.owner(&eth0), by("u1", Source::CniCache));
@@ -156,7 +156,7 @@ fn file_corrects_an_address() {
     let (mut tagger, reader) =
         after([added(&eth0), Input::File("f", first), Input::Gone("f"), Input::File("g", second)]);
     assert_eq!(reader.owner(&eth0), by("u2", Source::CniCache));
-    assert_eq!((tagger.conflicts().total(), tagger.notices().count()), (1, 1));
+    assert_eq!((tagger.conflicts().total(), tagger.new_conflicts().count()), (1, 1));
 }
 
 #[test]

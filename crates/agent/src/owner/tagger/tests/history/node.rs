@@ -388,7 +388,7 @@ fn record(pod: &Real, version: u64) -> PodRecord {
     let life = match pod.stage {
         Stage::Running if pod.ending => Life::Terminating,
         Stage::Running => Life::Live,
-        _ => Life::Over,
+        _ => Life::Terminated,
     };
     let named = named(&pod.uid, &pod.name);
     PodRecord {

@@ -207,7 +207,7 @@ fn play(text: &str, run: Run) -> Vec<String> {
             give(&mut tagger, input);
             reader.read(&mut tagger);
         }
-        assert_eq!(tagger.conflicts().total(), 0, "{:?}", tagger.notices().collect::<Vec<_>>());
+        assert_eq!(tagger.conflicts().total(), 0, "{:?}", tagger.new_conflicts().collect::<Vec<_>>());
     };
     for pod in &pods {
         say(pod.made.iter().map(added).chain(pod.files()).collect(), &mut reader);
