@@ -193,7 +193,7 @@ fn foreign_files_and_restart_settings_at_reload() {
     }
     running.until(|line| line.contains("config.reloaded"));
     fs::write(target, "exclude-interfaces: [lo]\nexport-interval: 8s\nlisten: poll\n").unwrap();
-    let lines = running.until(|line| line.contains("export-interval, listen"));
+    let lines = running.until(|line| line.contains("listen, export-interval"));
     let reloads = lines.iter().filter(|line| line.contains("config.reloaded")).count();
     assert!(reloads <= 2, "{reloads} more reloads");
 }
