@@ -21,6 +21,8 @@ const PODS: usize = 500;
 const PODS_GONE: usize = 5_000;
 const ANNOTATIONS: usize = 50 << 10;
 const LIMIT: isize = 5 << 20;
+/// The answer of the API server, in a buffer that doubles.
+const ANSWER: isize = 2 * (PODS * ANNOTATIONS) as isize;
 
 thread_local! {
     /// Of this thread: the server runs on another, and so does every other test.
@@ -93,12 +95,8 @@ async fn pods(Query(params): Query<std::collections::BTreeMap<String, String>>) 
     if params.contains_key("watch") {
         return std::future::pending().await;
     }
-    let from: usize = params.get("continue").map_or(0, |from| from.parse().unwrap());
-    let to = PODS.min(from + params["limit"].parse::<usize>().unwrap());
-    let next = if to == PODS { String::new() } else { to.to_string() };
-    let items: Vec<Value> = (from..to).map(pod).collect();
-    let list = json!({"kind": "PodList", "apiVersion": "v1",
-        "metadata": {"resourceVersion": "10", "continue": next}, "items": items});
+    let items: Vec<Value> = (0..PODS).map(pod).collect();
+    let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "10"}, "items": items});
     axum::Json(list).into_response()
 }
 
@@ -145,7 +143,7 @@ fn large_annotations_take_little_memory() {
     let (kept, peak) = (after.bytes - before.bytes, after.peak - before.bytes);
     assert_eq!(tagger.pods(), PODS);
     println!("{PODS} pods: {} KiB kept, {} KiB at most", kept >> 10, peak >> 10);
-    assert!(peak < LIMIT, "{peak} bytes");
+    assert!(peak < ANSWER + LIMIT, "{peak} bytes");
     assert!(kept < LIMIT / 2, "{kept} bytes");
 }
 

@@ -87,7 +87,7 @@ impl<K, T> Follow<K, T> {
                     }
                 }
                 Ok(Some(Err(error))) if initial_list == InitialList::Streamed && refuses_to_stream(&error) => {
-                    self.initial_list = Some(InitialList::Paged);
+                    self.initial_list = Some(InitialList::Listed);
                     self.list_anew();
                 }
                 Ok(Some(Err(error))) => {
@@ -102,7 +102,7 @@ impl<K, T> Follow<K, T> {
                 Ok(None) => self.back_off(true),
                 Err(_) => {
                     // A proxy that takes the streamed list for a watch sends nothing.
-                    self.initial_list = Some(InitialList::Paged);
+                    self.initial_list = Some(InitialList::Listed);
                     self.back_off(true);
                     return Err(Failure::Slow(self.page_timeout));
                 }

@@ -8,21 +8,18 @@ use kube::runtime::watcher;
 /// First minor version of Kubernetes 1.x that streams lists by default (feature gate WatchList).
 const STREAMS_SINCE: u32 = 34;
 
-/// Time limit of the question for the version: without an answer, pages do.
+/// Time limit of the question for the version: without an answer, a list does.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Pods per page. The API server sends whole annotations, so pages bound the memory of a list; a
-/// node has some hundred pods.
-const PAGE: u32 = 25;
 
 /// The way to list the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InitialList {
-    /// The watch begins with the pods that exist, one at a time, from the memory of the API server: each
-    /// list in pages reads the pods of all nodes from etcd.
+    /// The watch begins with the pods that exist, one at a time.
     Streamed,
-    /// As in every Kubernetes.
-    Paged,
+    /// A list, as in every Kubernetes, at any resourceVersion: from the memory of the API server, which has an index of
+    /// pods by node. Pages, or the newest version, would be read from etcd among the pods of all nodes. The watch that
+    /// follows brings what is newer.
+    Listed,
 }
 
 impl InitialList {
@@ -31,14 +28,15 @@ impl InitialList {
         let version = tokio::time::timeout(VERSION_TIMEOUT, client.apiserver_version()).await;
         match version {
             Ok(Ok(version)) if streams(&version.major, &version.minor) => Self::Streamed,
-            _ => Self::Paged,
+            _ => Self::Listed,
         }
     }
 
     pub(super) fn apply(self, config: watcher::Config) -> watcher::Config {
         match self {
             Self::Streamed => config.streaming_lists(),
-            Self::Paged => config.page_size(PAGE),
+            // kube asks for the newest version where a page is limited.
+            Self::Listed => watcher::Config { page_size: None, ..config.any_semantic() },
         }
     }
 }

@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn abrupt_watches_are_few() {
         let server = Abrupt::default();
-        let mut pods = pods(&paced(&Client::new(server.clone(), "default")), "node-1", InitialList::Paged);
+        let mut pods = pods(&paced(&Client::new(server.clone(), "default")), "node-1", InitialList::Listed);
         while !matches!(pods.next().await, Some(Ok(Event::InitDone))) {}
         let minute = tokio::time::timeout(Duration::from_secs(60), pods.next()).await;
         assert!(minute.is_err(), "{minute:?}");
