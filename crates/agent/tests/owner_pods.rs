@@ -200,11 +200,13 @@ async fn new_servers_stream_the_list() {
 
 /// The feature gate can be off, and a proxy can forbid or swallow the stream.
 #[tokio::test]
-async fn refused_stream_becomes_pages() {
+async fn refused_stream_becomes_a_list() {
     for refusal in [Answer::Status(422, "Invalid"), Answer::Status(400, "BadRequest")] {
         let mut api = serve_version("36", [refusal, list(vec![pod("a")], "")]).await;
         assert_eq!(uids(&api.listed().await), ["uid-a"]);
-        assert!(api.requests()[1].contains_key("limit"));
+        let requests = api.requests();
+        assert!(!requests[1].contains_key("watch"), "{requests:?}");
+        assert_eq!(requests[1].get("resourceVersion").map(String::as_str), Some("0"), "{requests:?}");
     }
     let mut api = serve_version("36", [Answer::Watch(Vec::new()), list(vec![pod("a")], "")]).await;
     assert!(api.fault().await.contains("did not answer"));
