@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use iface_core::Event;
 use nix::sys::eventfd::EventFd;
 
+use crate::engine::learned::Learned;
 use crate::netlink::message::{Body, Request};
 use crate::netlink::recvmsg::Datagram;
 use crate::netlink::socket::{Incoming, Incomplete, Received, Reply, RequestError, Route};
@@ -158,6 +159,12 @@ fn asked(mut request: Request) -> Replied {
 fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks_exact(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// Applies the findings; returns the rest.
+pub(crate) fn apply(state: &mut State, mut learned: Learned) -> Learned {
+    std::mem::take(&mut learned.findings).into_iter().for_each(|finding| state.learn(finding));
+    learned
 }
 
 /// The events since the last call, as words.

@@ -239,8 +239,7 @@ impl State {
 
     /// Every interface of a namespace with ifindex and identity, for reading counters.
     pub(crate) fn ids(&self, id: NetnsId) -> impl Iterator<Item = (u32, InterfaceId)> {
-        let links = self.namespaces.get(&id).map(|namespace| &namespace.links);
-        links.into_iter().flatten().map(|(ifindex, known)| (*ifindex, known.interface.id))
+        self.links(id).map(|interface| (interface.ifindex, interface.id))
     }
 
     /// The counters of a link as a reading of the interface it is now; carrier changes that the

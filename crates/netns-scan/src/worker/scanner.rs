@@ -241,6 +241,12 @@ impl Scanner {
         nsid
     }
 
+    /// Ends a namespace that may live on without a name.
+    fn end_or_outlive(&mut self, id: NetnsId) {
+        let nsid = self.end(id);
+        nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
+    }
+
     fn name_changes(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
@@ -255,10 +261,7 @@ impl Scanner {
                         self.state.open(netns);
                     }
                 }
-                Change::Closed(id) => {
-                    let nsid = self.end(id);
-                    nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
-                }
+                Change::Closed(id) => self.end_or_outlive(id),
             }
         }
     }

@@ -3,7 +3,7 @@
 use iface_core::{Netns, Place};
 
 use super::*;
-use crate::netlink::replayed::{Queued, Replayed, events};
+use crate::netlink::replayed::{Queued, Replayed, apply, events};
 
 const HOST: NetnsId = NetnsId(1);
 const POD: NetnsId = NetnsId(2);
@@ -43,7 +43,7 @@ impl Node {
         node.state.open(Netns::new(POD, Place::Nsid(POD_NSID)));
         let (learned, failed) = node.engine.open_unnamed(vec![(POD, POD_NSID)], &node.state);
         assert!(failed.is_empty(), "{failed:?}");
-        node.learn(learned);
+        apply(&mut node.state, learned);
         assert_eq!(
             events(&mut node.state),
             ["Added host/host0 with nsid:1/eth0", "Added nsid:1/lo", "Added nsid:1/eth0 with host/host0"]
@@ -59,18 +59,18 @@ impl Node {
 
     fn read(&mut self) -> Learned {
         let learned = self.engine.read(&self.state);
-        self.learn(learned)
+        apply(&mut self.state, learned)
     }
 
     fn list(&mut self, id: NetnsId) -> Result<(), ListError> {
         let (learned, listed) = self.engine.list(id, &self.state);
-        self.learn(learned);
+        apply(&mut self.state, learned);
         listed
     }
 
     fn read_all(&mut self) {
         let learned = self.engine.read_all(POD, &self.state);
-        self.learn(learned);
+        apply(&mut self.state, learned);
     }
 
     /// Lists `eth0` with another MAC from now on.
@@ -82,12 +82,6 @@ impl Node {
                 datagram[at..at + 6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
             }
         }
-    }
-
-    /// Applies the findings; returns the rest.
-    fn learn(&mut self, mut learned: Learned) -> Learned {
-        std::mem::take(&mut learned.findings).into_iter().for_each(|finding| self.state.learn(finding));
-        learned
     }
 }
 
@@ -118,7 +112,7 @@ fn notifications_during_a_dump_overrule_it() {
     let dumped = node.engine.dump(POD, &mut learned);
     node.engine.receive_queued(&node.state, &mut learned);
     node.engine.settle(POD, dumped, &node.state, &mut learned).unwrap();
-    node.learn(learned);
+    apply(&mut node.state, learned);
     assert_eq!(events(&mut node.state), [CHANGED]);
 }
 
@@ -149,7 +143,7 @@ fn a_reused_nsid_is_found_after_an_overrun() {
         node.read_all();
         let (learned, listed) = node.engine.list(POD, &node.state);
         listed.unwrap();
-        let learned = node.learn(learned);
+        let learned = apply(&mut node.state, learned);
         (learned.dead, learned.unclaimed, events(&mut node.state))
     };
     let another_mac = "Updated nsid:1/eth0 mac with host/host0".to_owned();

@@ -4,7 +4,7 @@ use iface_core::{Netns, NetnsName, NsFile, Place};
 
 use super::*;
 use crate::netlink::message::PairPlace;
-use crate::netlink::replayed::{Queued, Replayed, events};
+use crate::netlink::replayed::{Queued, Replayed, apply, events};
 
 const HOST: NetnsId = NetnsId(1);
 const POD: NetnsId = NetnsId(2);
@@ -36,7 +36,7 @@ impl Node {
         pod.reply_as("pod", "appears");
         node.connect(POD, pod);
         let learned = node.engine.read_all(HOST, &node.state);
-        node.learn(learned);
+        apply(&mut node.state, learned);
         assert_eq!(
             events(&mut node.state),
             ["Added pod/lo", "Added pod/eth0 with host/host0", "Added host/host0 with pod/eth0"]
@@ -48,13 +48,7 @@ impl Node {
         let wanted = Wanted { id, file: NsFile { dev: 4, inode: id.0 }, path: OWN.into(), is_mounted: true };
         let mut learned = Learned::default();
         self.engine.connect(&wanted, socket, &self.state, &mut learned).unwrap();
-        self.learn(learned);
-    }
-
-    /// Applies the findings; returns the rest.
-    fn learn(&mut self, mut learned: Learned) -> Learned {
-        std::mem::take(&mut learned.findings).into_iter().for_each(|finding| self.state.learn(finding));
-        learned
+        apply(&mut self.state, learned);
     }
 }
 
@@ -64,7 +58,7 @@ fn a_recorded_pod_is_followed() {
     let mut node = Node::with_pod();
     node.pod.notify("pod", "changes");
     let learned = node.engine.read_all(POD, &node.state);
-    node.learn(learned);
+    apply(&mut node.state, learned);
     assert_eq!(events(&mut node.state), [CHANGED]);
 }
 
@@ -76,7 +70,7 @@ fn notifications_between_replies_are_kept() {
     node.pod.notify("pod", "changes");
     let token = node.engine.tokens[&POD];
     node.engine.list_once(token, &node.state, &mut learned).unwrap();
-    node.learn(learned);
+    apply(&mut node.state, learned);
     assert_eq!(events(&mut node.state), [CHANGED]);
 }
 
@@ -87,11 +81,11 @@ fn an_overrun_is_made_good() {
     node.pod.reply_as("pod", "changes");
     node.pod.kernel().queue.push_back(Queued::Overrun);
     let learned = node.engine.read_all(POD, &node.state);
-    assert_eq!(node.learn(learned).overruns, 1);
+    assert_eq!(apply(&mut node.state, learned).overruns, 1);
     assert_eq!(*node.engine.needs_resync(), BTreeSet::from([POD]));
     let (learned, listed) = node.engine.list(POD, &node.state);
     listed.unwrap();
-    node.learn(learned);
+    apply(&mut node.state, learned);
     assert_eq!(events(&mut node.state), [CHANGED]);
     assert!(node.engine.needs_resync().is_empty());
 }

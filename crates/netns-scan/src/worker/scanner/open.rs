@@ -131,7 +131,6 @@ impl Scanner {
         }
         // The namespace is being destroyed; otherwise its nsid is found again.
         self.unnamed.remove(id);
-        let nsid = self.end(id);
-        nsid.into_iter().for_each(|nsid| self.unnamed.outlived(nsid, Instant::now()));
+        self.end_or_outlive(id);
     }
 }
