@@ -15,6 +15,21 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// As [`chain`], for an error that may repeat its causes, as those of `kube` do: each text once.
+#[must_use]
+pub fn distinct(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

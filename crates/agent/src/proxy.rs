@@ -40,9 +40,8 @@ pub fn proxy(environment: Environment<'_>, server: &Uri) -> Result<Option<Proxy>
     if server.host().is_none_or(is_loopback) {
         return Ok(None);
     }
-    let variable = |name: &str| set(environment, &name.to_lowercase()).or_else(|| set(environment, name));
-    let [all, http, https, no] = ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(variable);
-    let [all, http, https, no] = [all, http, https, no].map(Option::unwrap_or_default);
+    let names = ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+    let [all, http, https, no] = names.map(|name| variable(environment, name).unwrap_or_default());
     let matcher = Matcher::builder().all(all).http(http).https(https).no(no).build();
     let Some(found) = matcher.intercept(server) else { return Ok(None) };
     if found.uri().scheme_str() != Some("http") {
@@ -60,13 +59,14 @@ pub fn proxy(environment: Environment<'_>, server: &Uri) -> Result<Option<Proxy>
 #[must_use]
 pub fn proxy_url(environment: Environment<'_>, server: &Uri) -> Option<Uri> {
     proxy(environment, server).ok().flatten()?;
-    let text =
-        ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].iter().find_map(|name| set(environment, name))?;
+    let text = ["HTTPS_PROXY", "ALL_PROXY"].iter().find_map(|name| variable(environment, name))?;
     if text.contains("://") { text.parse().ok() } else { format!("http://{text}").parse().ok() }
 }
 
-fn set(environment: Environment<'_>, name: &str) -> Option<String> {
-    environment(name).filter(|value| !value.is_empty())
+/// The value of a variable, by its name in lower case before the name in capitals.
+fn variable(environment: Environment<'_>, name: &str) -> Option<String> {
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    set(&name.to_lowercase()).or_else(|| set(name))
 }
 
 fn is_loopback(host: &str) -> bool {

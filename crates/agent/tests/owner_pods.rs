@@ -98,7 +98,7 @@ async fn serve_version(minor: &'static str, answers: impl IntoIterator<Item = An
     let api = ApiServer::connect(Some(&path)).await.unwrap().unwrap();
     let selection = Selection::new(&["app".into()], &["team/*".into()]);
     // Longer than the first pause between two watches.
-    let events = Box::pin(api.page_timeout(Duration::from_millis(1500)).pods("node-1", selection));
+    let events = Box::pin(api.list_timeout(Duration::from_millis(1500)).pods("node-1", selection));
     Running { requests, events, _kubeconfig: dir }
 }
 

@@ -91,6 +91,20 @@ async fn silent_api_server_delays_nothing() {
     assert_eq!(tagged.status().borrow().pods_listed, Some(false));
 }
 
+/// A live pod without addresses, in the API server's list.
+fn record(pod: Arc<Pod>) -> PodRecord {
+    PodRecord {
+        named: pod.clone(),
+        pod,
+        uid: "u1".into(),
+        version: None,
+        created: 0,
+        addresses: Vec::new(),
+        life: Life::Live,
+        networks: Vec::new(),
+    }
+}
+
 #[tokio::test]
 async fn pods_are_listed_once_read() {
     let (sender, inner) = informer();
@@ -109,16 +123,7 @@ async fn pods_are_listed_once_read() {
         workload: Some(workload),
         attributes: Vec::new(),
     });
-    let record = PodRecord {
-        named: pod.clone(),
-        pod,
-        uid: "u1".into(),
-        version: None,
-        created: 0,
-        addresses: Vec::new(),
-        life: Life::Live,
-        networks: Vec::new(),
-    };
+    let record = record(pod);
     let lists = [vec![record.clone()], vec![record]].map(|list| PodEvent::Change(PodChange::Listed(list)));
     let sources = OwnerSources::default().cni_dir(dir.path()).unwrap();
     let mut tagged = WithOwners::new(inner, sources.pods(stream::iter(lists).chain(stream::pending())));
@@ -244,16 +249,7 @@ async fn leaked_namespace_is_marked_at_once() {
     }
     let pod = Arc::new(Pod { uid: Some("u1".into()), ..(*testing::pod("web")).clone() });
     let pod = Arc::new(Pod { namespace: "shop".into(), ..(*pod).clone() });
-    let record = PodRecord {
-        named: pod.clone(),
-        pod,
-        uid: "u1".into(),
-        version: None,
-        created: 0,
-        addresses: Vec::new(),
-        life: Life::Live,
-        networks: Vec::new(),
-    };
+    let record = record(pod);
     let list = stream::iter([PodEvent::Change(PodChange::Listed(vec![record]))]).chain(stream::pending());
     let sources = OwnerSources::default().leaks_at_once().cni_dir(dir.path()).unwrap().pods(list);
     let mut tagged = WithOwners::new(inner, sources);

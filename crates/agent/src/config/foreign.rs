@@ -1,22 +1,9 @@
 //! OpenTelemetry's own variables: those that count, and those that are ignored. Pure.
 
-/// Variables of both signals' exporters that count, after `OTEL_EXPORTER_OTLP_` and after the signal.
-const EXPORTER: [&str; 10] = [
-    "ENDPOINT",
-    "PROTOCOL",
-    "HEADERS",
-    "TIMEOUT",
-    "COMPRESSION",
-    "INSECURE",
-    "CERTIFICATE",
-    "CLIENT_CERTIFICATE",
-    "CLIENT_KEY",
-    "TEMPORALITY_PREFERENCE",
-];
+use super::table::settings;
 
-/// Other variables that count.
-const OTHERS: [&str; 4] =
-    ["OTEL_METRIC_EXPORT_INTERVAL", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_SDK_DISABLED"];
+/// Variables that count, and are those of no setting.
+const OTHERS: [&str; 3] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_SDK_DISABLED"];
 
 /// A line for each variable of OpenTelemetry that is set and has no effect.
 pub fn ignored_variables(variables: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
@@ -29,29 +16,30 @@ pub fn ignored_variables(variables: impl IntoIterator<Item = (String, String)>) 
 
 fn reason(name: &str, value: &str) -> Option<String> {
     let rest = name.strip_prefix("OTEL_")?;
-    let names_its_exporters = |unknown: &[&str]| {
-        let others: Vec<&str> = value.split(',').map(str::trim).filter(|name| unknown.contains(name)).collect();
-        (!others.is_empty()).then(|| format!("the agent has no exporter {}", others.join(", ")))
-    };
     match rest {
         _ if OTHERS.contains(&name) => None,
         // Scrapers are served by the admin server, whatever the variable names.
-        "METRICS_EXPORTER" | "LOGS_EXPORTER" => names_its_exporters(&["console", "logging"]),
+        "METRICS_EXPORTER" | "LOGS_EXPORTER" => unknown_exporters(value),
         "CONFIG_FILE" | "EXPERIMENTAL_CONFIG_FILE" => {
             Some("the agent reads no file of OpenTelemetry's declarative configuration; use --config".to_owned())
         }
         _ if rest.starts_with("TRACES_") || rest.starts_with("BSP_") || rest == "PROPAGATORS" => {
             Some("the agent sends no traces".to_owned())
         }
-        _ => {
-            let suffix = rest.strip_prefix("EXPORTER_OTLP_");
-            let suffix = suffix.map(|suffix| {
-                suffix.strip_prefix("METRICS_").or_else(|| suffix.strip_prefix("LOGS_")).unwrap_or(suffix)
-            });
-            let counts = suffix.is_some_and(|suffix| EXPORTER.contains(&suffix));
-            (!counts).then(|| "no setting of the agent reads it".to_owned())
-        }
+        _ if settings().flat_map(|setting| setting.also).any(|env| general(env.name) == general(name)) => None,
+        _ => Some("no setting of the agent reads it".to_owned()),
     }
+}
+
+fn unknown_exporters(names: &str) -> Option<String> {
+    let unknown: Vec<_> =
+        names.split(',').map(str::trim).filter(|name| ["console", "logging"].contains(name)).collect();
+    (!unknown.is_empty()).then(|| format!("the agent has no exporter {}", unknown.join(", ")))
+}
+
+/// The name without the signal in it: settings are those of both signals.
+fn general(name: &str) -> String {
+    name.replace("_OTLP_METRICS_", "_OTLP_").replace("_OTLP_LOGS_", "_OTLP_")
 }
 
 #[cfg(test)]

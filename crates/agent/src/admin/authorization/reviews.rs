@@ -6,7 +6,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::answers::Decision;
-use crate::causes::chain;
+use crate::causes::distinct;
 use crate::owner::ApiServer;
 
 /// Path and verb of the right that a scraper needs.
@@ -96,6 +96,6 @@ fn explain(resource: &str, error: &kube::Error) -> String {
         kube::Error::SerdeError(_) => {
             format!("the answer to {resource} is not a review; look for a proxy before the API server")
         }
-        other => format!("cannot create {resource} at the API server: {}", chain(other)),
+        other => format!("cannot create {resource} at the API server: {}", distinct(other)),
     }
 }

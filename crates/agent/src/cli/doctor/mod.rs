@@ -164,7 +164,7 @@ async fn listed_pods(config: &Config) -> Result<(String, BTreeSet<(String, Strin
         return Err(Check::off(SUBJECT, "not used; --watch-pods true gives access to workloads and labels"));
     }
     let api = match ApiServer::connect(config.kubeconfig.as_deref()).await {
-        Ok(Some(api)) => api.page_timeout(ANSWER),
+        Ok(Some(api)) => api.list_timeout(ANSWER),
         Ok(None) => {
             let how = "not running in a pod; --kubeconfig FILE gives access to workloads and labels";
             return Err(Check::off(SUBJECT, how));

@@ -27,30 +27,37 @@ type Columns = [(Column, Field)];
 
 const POD: (Column, Field) = (name("POD", Some(13)), Field::Text(pod));
 const NETNS: (Column, Field) = (name("NETNS", Some(8)), Field::Text(netns));
+const RECEIVED: (Column, Field) = (number("RX B/s"), Field::Number(|rate| rate.receive.bytes));
+const SENT: (Column, Field) = (number("TX B/s"), Field::Number(|rate| rate.transmit.bytes));
+const DROPPED: (Column, Field) = (number("DROP/s"), Field::Loss(Rate::dropped));
+const FAULTY: (Column, Field) = (number("ERR/s"), Field::Loss(|rate| rate.receive.errors + rate.transmit.errors));
+const PACKETS_RECEIVED: (Column, Field) = (number("RX p/s"), Field::Number(|rate| rate.receive.packets));
+const PACKETS_SENT: (Column, Field) = (number("TX p/s"), Field::Number(|rate| rate.transmit.packets));
+const LATEST: (Column, Field) = (name("PAST", None), Field::Past);
 
 /// Least important last: a screen too narrow for all of them shows the first ones.
 const INTERFACES: &Columns = &[
     (name("INTERFACE", None), Field::Text(interface)),
     NETNS,
     POD,
-    (number("RX B/s"), Field::Number(|rate| rate.receive.bytes)),
-    (number("TX B/s"), Field::Number(|rate| rate.transmit.bytes)),
-    (number("DROP/s"), Field::Loss(Rate::dropped)),
-    (number("ERR/s"), Field::Loss(|rate| rate.receive.errors + rate.transmit.errors)),
-    (number("RX p/s"), Field::Number(|rate| rate.receive.packets)),
-    (number("TX p/s"), Field::Number(|rate| rate.transmit.packets)),
-    (name("PAST", None), Field::Past),
+    RECEIVED,
+    SENT,
+    DROPPED,
+    FAULTY,
+    PACKETS_RECEIVED,
+    PACKETS_SENT,
+    LATEST,
 ];
 
 const PODS: &Columns = &[
     POD,
-    (number("RX B/s"), Field::Number(|rate| rate.receive.bytes)),
-    (number("TX B/s"), Field::Number(|rate| rate.transmit.bytes)),
-    (number("DROP/s"), Field::Loss(Rate::dropped)),
-    (number("ERR/s"), Field::Loss(|rate| rate.receive.errors + rate.transmit.errors)),
-    (number("RX p/s"), Field::Number(|rate| rate.receive.packets)),
-    (number("TX p/s"), Field::Number(|rate| rate.transmit.packets)),
-    (name("PAST", None), Field::Past),
+    RECEIVED,
+    SENT,
+    DROPPED,
+    FAULTY,
+    PACKETS_RECEIVED,
+    PACKETS_SENT,
+    LATEST,
     (number("IFACES"), Field::Text(interface)),
     NETNS,
 ];

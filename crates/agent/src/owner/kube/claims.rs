@@ -7,10 +7,11 @@ use futures_util::{StreamExt as _, stream};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 
+use crate::causes::distinct;
 use crate::owner::claim::{ClaimChange, ClaimEvent, ClaimRecord};
 use crate::owner::kube::api_claim::{ApiClaim, Version};
 use crate::owner::kube::follow::{Change, Failure, Follow, status_code};
-use crate::owner::kube::watch::{chain, too_slow};
+use crate::owner::kube::watch::too_slow;
 
 /// Versions with `status.devices[].networkData`, the best first: GA, and since Kubernetes 1.33 and 1.32.
 const VERSIONS: [&str; 3] = ["v1", "v1beta2", "v1beta1"];
@@ -20,8 +21,8 @@ const VERSIONS: [&str; 3] = ["v1", "v1beta2", "v1beta1"];
 const SELDOM: Duration = Duration::from_secs(10 * 60);
 
 /// Follows the claims; records are trimmed for `node`.
-pub(super) fn follow(client: Client, node: String, page_timeout: Duration) -> impl Stream<Item = ClaimEvent> + Send {
-    let watch = Watch { follow: Follow::new(client, page_timeout), node, version: 0 };
+pub(super) fn follow(client: Client, node: String, list_timeout: Duration) -> impl Stream<Item = ClaimEvent> + Send {
+    let watch = Watch { follow: Follow::new(client, list_timeout), node, version: 0 };
     stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
 }
 
@@ -77,7 +78,7 @@ impl Watch {
                 let how = "allow the service account to list and watch resourceclaims of resource.k8s.io (ClusterRole)";
                 Some(ClaimEvent::Unused(format!("the API server does not show ResourceClaims: {how}")))
             }
-            _ => Some(ClaimEvent::Fault(format!("cannot ask the API server for ResourceClaims: {}", chain(error)))),
+            _ => Some(ClaimEvent::Fault(format!("cannot ask the API server for ResourceClaims: {}", distinct(error)))),
         }
     }
 }

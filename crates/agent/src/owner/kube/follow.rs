@@ -41,7 +41,7 @@ pub(super) struct Follow<K, T> {
     objects: Option<Objects<K>>,
     /// `None` until the API server has been asked.
     initial_list: Option<InitialList>,
-    page_timeout: Duration,
+    list_timeout: Duration,
     /// Records listed so far, until the list is complete.
     listing: Option<Vec<T>>,
     backoff: DefaultBackoff,
@@ -49,12 +49,12 @@ pub(super) struct Follow<K, T> {
 }
 
 impl<K, T> Follow<K, T> {
-    pub(super) fn new(client: Client, page_timeout: Duration) -> Self {
+    pub(super) fn new(client: Client, list_timeout: Duration) -> Self {
         Self {
             client,
             objects: None,
             initial_list: None,
-            page_timeout,
+            list_timeout,
             listing: Some(Vec::new()),
             backoff: DefaultBackoff::default(),
             not_before: None,
@@ -77,7 +77,7 @@ impl<K, T> Follow<K, T> {
             };
             let next = self.objects.get_or_insert_with(|| begin(&self.client, initial_list)).next();
             let event = match &self.listing {
-                Some(_) => tokio::time::timeout(self.page_timeout, next).await,
+                Some(_) => tokio::time::timeout(self.list_timeout, next).await,
                 None => Ok(next.await),
             };
             match event {
@@ -104,7 +104,7 @@ impl<K, T> Follow<K, T> {
                     // A proxy that takes the streamed list for a watch sends nothing.
                     self.initial_list = Some(InitialList::Listed);
                     self.back_off(true);
-                    return Err(Failure::Slow(self.page_timeout));
+                    return Err(Failure::Slow(self.list_timeout));
                 }
             }
         }

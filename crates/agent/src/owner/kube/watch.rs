@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
 use kube::{Api, Client, Config};
 
+use crate::causes::distinct;
 use crate::owner::claim::ClaimEvent;
 use crate::owner::kube::api_pod::ApiPod;
 use crate::owner::kube::claims;
@@ -26,8 +27,8 @@ use crate::tls_provider;
 /// Pods to compare with the pods of the node's namespaces; more than a node has.
 const CHECKED: u32 = 500;
 
-/// Time limit of a page, or of the next pod of a streamed list: the API server's own limit of a request.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit of a list, or of the next pod of a streamed one: the API server's own limit of a request.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time limit of a silent connection: longer than the 290 s of a watch.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -36,7 +37,7 @@ const SILENCE: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
-    page_timeout: Duration,
+    list_timeout: Duration,
 }
 
 /// The configuration allows no request to the API server.
@@ -79,11 +80,11 @@ impl ApiServer {
                     path: path.display().to_string(),
                     cause: cause.lines().next().unwrap_or_default().to_owned(),
                 };
-                let file = Kubeconfig::read_from(path).map_err(|error| refused(chain(&error)))?;
+                let file = Kubeconfig::read_from(path).map_err(|error| refused(distinct(&error)))?;
                 let has_proxy = proxy_of(&file).is_some();
                 let options = KubeConfigOptions::default();
                 let loaded = Config::from_custom_kubeconfig(file, &options).await;
-                let mut config = loaded.map_err(|error| refused(chain(&error)))?;
+                let mut config = loaded.map_err(|error| refused(distinct(&error)))?;
                 if !has_proxy {
                     // kube holds NO_PROXY against the address of the proxy, not of the API server.
                     config.proxy_url = proxy_url(&|name| std::env::var(name).ok(), &config.cluster_url);
@@ -91,12 +92,12 @@ impl ApiServer {
                 config
             }
             None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => return Ok(None),
-            None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(chain(&error)))?,
+            None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(distinct(&error)))?,
         };
         config.read_timeout = Some(SILENCE);
         tls_provider::install();
-        let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(chain(&error)))?;
-        Ok(Some(Self { client, page_timeout: PAGE_TIMEOUT }))
+        let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(distinct(&error)))?;
+        Ok(Some(Self { client, list_timeout: LIST_TIMEOUT }))
     }
 
     /// The client, for requests about other things than pods.
@@ -104,15 +105,15 @@ impl ApiServer {
         &self.client
     }
 
-    /// Changes the time limit of a page of a list; a minute by default.
+    /// Changes the time limit of a list; a minute by default.
     #[must_use]
-    pub fn page_timeout(self, page_timeout: Duration) -> Self {
-        Self { page_timeout, ..self }
+    pub fn list_timeout(self, list_timeout: Duration) -> Self {
+        Self { list_timeout, ..self }
     }
 
     /// Follows the pods of a node. The stream never ends: failures are emitted and retried.
     pub fn pods(self, node: &str, selection: Selection) -> impl Stream<Item = PodEvent> + Send + use<> {
-        let follow = Follow::new(paced(&self.client), self.page_timeout);
+        let follow = Follow::new(paced(&self.client), self.list_timeout);
         let watch = Watch { follow, node: node.to_owned(), selection };
         stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) })
     }
@@ -120,7 +121,7 @@ impl ApiServer {
     /// Follows the ResourceClaims with interfaces for pods of a node. The stream never ends: failures are emitted and
     /// retried.
     pub fn claims(self, node: &str) -> impl Stream<Item = ClaimEvent> + Send + use<> {
-        claims::follow(paced(&self.client), node.to_owned(), self.page_timeout)
+        claims::follow(paced(&self.client), node.to_owned(), self.list_timeout)
     }
 
     /// Namespace and name of the node's pods, at most 500.
@@ -130,10 +131,10 @@ impl ApiServer {
     pub async fn pod_names(&self, node: &str) -> Result<BTreeSet<(String, String)>, String> {
         let params = kube::api::ListParams::default().fields(&node_selector(node)).limit(CHECKED);
         let api: Api<ApiPod> = Api::all(self.client.clone());
-        match tokio::time::timeout(self.page_timeout, api.list(&params)).await {
+        match tokio::time::timeout(self.list_timeout, api.list(&params)).await {
             Ok(Ok(pods)) => Ok(pods.items.iter().map(ApiPod::name).collect()),
             Ok(Err(error)) => Err(explain(&error)),
-            Err(_) => Err(too_slow(self.page_timeout)),
+            Err(_) => Err(too_slow(self.list_timeout)),
         }
     }
 }
@@ -184,7 +185,7 @@ fn explain_watch(error: &watcher::Error) -> String {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => explain(error),
         watcher::Error::WatchError(status) => format!("the API server ended the watch of pods: {}", status.message),
-        watcher::Error::NoResourceVersion => chain(error),
+        watcher::Error::NoResourceVersion => distinct(error),
     }
 }
 
@@ -209,24 +210,10 @@ fn explain(error: &kube::Error) -> String {
                 .to_owned()
         }
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
-        other => format!("cannot ask the API server for pods: {}", chain(other)),
+        other => format!("cannot ask the API server for pods: {}", distinct(other)),
     }
 }
 
 pub(super) fn too_slow(limit: Duration) -> String {
     format!("the API server did not answer within {limit:?}")
-}
-
-/// An error with its causes, each once, as many errors repeat their cause.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
