@@ -4,13 +4,14 @@
 #   tests/page.sh                   builds the agent, compares the committed page with its sources, runs the tests
 #   tests/page.sh --picture FILE    also makes a picture of the page
 #   PODS=480 tests/page.sh          with more pods, each with two interfaces
+#   ONLY=PATTERN tests/page.sh      only tests with such a name
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [ "${1-}" = --inside ]; then
   # /run and /tmp of the machine stay unchanged.
   mount -t tmpfs tmpfs /run
-  exec node --test --test-concurrency=1 crates/agent/ui/test/page.mjs
+  exec node --test --test-concurrency=1 ${ONLY:+--test-name-pattern="$ONLY"} crates/agent/ui/test/page.mjs
 fi
 [ "${1-}" != --picture ] || { PICTURE=$(realpath -m "$2"); export PICTURE; }
 tests/tools.sh page

@@ -7,38 +7,50 @@
 #   tests/page/node.sh lose NUMBER COUNT    sends frames to a pod that the pod drops
 #   tests/page/node.sh talk NUMBER COUNT    sends datagrams of 1,000 bytes from a pod to the node
 #   tests/page/node.sh inside NUMBER COMMAND...
+#   tests/page/node.sh churn COUNT          changes 50 of the first COUNT host ends and makes or deletes a pod ten times a
+#                                           second, until standard input ends
 #
 # CNI results go to /run/cni.
 set -euo pipefail
 
-netns() { printf 'cni-5b1f0a00-0000-4000-8000-%012d' "$1"; }
+# Without a subshell: a node of 500 pods would start thousands.
+netns() { printf ${2:+-v "$2"} 'cni-5b1f0a00-0000-4000-8000-%012d' "$1"; }
 inside() { ip netns exec "$(netns "$1")" "${@:2}"; }
 
-# result NUMBER NAMESPACE NAME NETWORK INTERFACE ADDRESS
+# result NUMBER NAMESPACE NAME NETWORK INTERFACE ADDRESS: all names are made of letters, digits and dashes.
 result() {
-  jq -n --arg id "$3-$1" --arg ns "$2" --arg name "$3" --arg network "$4" --arg interface "$5" --arg address "$6" \
-    --arg sandbox "/run/netns/$(netns "$1")" '{kind: "cniCacheV1", containerId: $id, ifName: $interface, networkName: $network,
-      cniArgs: [["K8S_POD_NAMESPACE", $ns], ["K8S_POD_NAME", $name]],
-      result: {cniVersion: "1.0.0", interfaces: [{name: $interface, sandbox: $sandbox}], ips: [{interface: 0, address: $address}]}}' \
-    >"/run/cni/.part"
-  mv /run/cni/.part "/run/cni/$4-$3-$1-$5"
+  local sandbox
+  netns "$1" sandbox
+  printf '{"kind":"cniCacheV1","containerId":"%s","ifName":"%s","networkName":"%s","cniArgs":[["K8S_POD_NAMESPACE","%s"],["K8S_POD_NAME","%s"]],"result":{"cniVersion":"1.0.0","interfaces":[{"name":"%s","sandbox":"/run/netns/%s"}],"ips":[{"interface":0,"address":"%s"}]}}' \
+    "$3-$1" "$5" "$4" "$2" "$3" "$5" "$sandbox" "$6" >"/run/cni/.part-$1"
+  mv "/run/cni/.part-$1" "/run/cni/$4-$3-$1-$5"
 }
 
-pod() { # NUMBER NAMESPACE NAME
-  local name address
-  name=$(netns "$1") address=10.244.$(($1 / 250)).$(($1 % 250 + 2))
-  ip netns add "$name"
-  ip -batch - <<END
-link add veth$1 type veth peer name eth0 netns $name
-link set veth$1 master cni0 up
-END
+# links NUMBER: lines for ip -batch that make the namespace and the pair of a pod.
+links() {
+  local name
+  netns "$1" name
+  echo "netns add $name"
+  echo "link add veth$1 type veth peer name eth0 netns $name"
+  echo "link set veth$1 master cni0 up"
+}
+
+# settle NUMBER NAMESPACE NAME: address and CNI result, after the namespace, as a container runtime does: an older result
+# is about another namespace of the same name.
+settle() {
+  local name address=10.244.$(($1 / 250)).$(($1 % 250 + 2))
+  netns "$1" name
   ip -n "$name" -batch - <<END
 link set lo up
 link set eth0 up
 address add $address/16 dev eth0
 END
-  # After the namespace, as a container runtime does: an older result is about another namespace of the same name.
   result "$1" "$2" "$3" cbr0 eth0 "$address/16"
+}
+
+pod() { # NUMBER NAMESPACE NAME
+  links "$1" | ip -batch -
+  settle "$@"
 }
 
 # storage NUMBER NAMESPACE NAME: a second network of the pod, a macvlan on the node's NIC.
@@ -77,7 +89,8 @@ END
   until [ "$(readlink "/proc/$!/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do read -rt 0.01 <> <(:) || :; done
   ip link set switch netns "$(cat /run/switch.pid)"
   nsenter --net --target="$(cat /run/switch.pid)" ip link set switch up
-  for ((n = 0; n < $1; n++)); do pod "$n" shop "web-$n"; done
+  for ((n = 0; n < $1; n++)); do links "$n"; done | ip -batch -
+  for ((n = 0; n < $1; n++)); do settle "$n" shop "web-$n"; done
   pod 900 data postgres-0
   storage 900 data postgres-0
   pod 901 data postgres-1
@@ -116,8 +129,25 @@ for _ in range(int(sys.argv[1])):
 END
 }
 
+churn() {
+  local n round=0 made=
+  while :; do
+    for ((n = 0; n < 50; n++)); do echo "link set veth$(((round * 50 + n) % $1)) alias round-$round"; done | ip -batch -
+    # Another number each time: the host end of a deleted pod goes a little later.
+    if [ "$made" ]; then delete "$made"; made=; else made=$((950 + round % 40)); pod "$made" shop passing-0; fi
+    round=$((round + 1))
+    # The pace of the events; the end of standard input ends the loop.
+    read -rt 0.1 || [ $? -gt 128 ] || break
+  done
+  [ ! "$made" ] || delete "$made"
+}
+
+delete() {
+  rm -f /run/cni/*-"$1"-eth0
+  ip netns delete "$(netns "$1")"
+}
+
 case $1 in
-make | pod | lose | talk | storage | inside) "$@" ;;
-delete) rm -f /run/cni/*-"$2"-eth0; ip netns delete "$(netns "$2")" ;;
-*) echo "node.sh: $1 is not make, pod, delete, lose, talk, storage or inside" >&2; exit 2 ;;
+make | pod | lose | talk | storage | inside | churn | delete) "$@" ;;
+*) echo "node.sh: $1 is not make, pod, delete, lose, talk, storage, inside or churn" >&2; exit 2 ;;
 esac

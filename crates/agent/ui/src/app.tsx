@@ -18,7 +18,7 @@ const store = new Store();
 const WORDS: Record<State, string> = { connecting: "connecting …", live: "live", cut: "no connection, trying again" };
 
 function App() {
-  const [tick, redraw] = useReducer((count: number) => count + 1, 0);
+  const [, redraw] = useReducer((count: number) => count + 1, 0);
   const [filter, setFilter] = useState<Filter>(EVERYTHING);
   const [view, setView] = useState<View>("map");
   const [chosen, setSelected] = useState<number | null>(null);
@@ -32,7 +32,7 @@ function App() {
   const namespaces = useMemo(() => values(all, (of) => of.pod?.namespace), [all]);
   const networks = useMemo(() => values(all, (of) => of.network), [all]);
   // The rates decide only where the filter asks for losses.
-  const found = useMemo(() => all.filter(matcher(filter, rates)), [all, filter, filter.state === "losing" ? tick : 0]);
+  const found = useMemo(() => all.filter(matcher(filter, rates)), [all, filter, filter.state === "losing" ? rates.revision : 0]);
   // The picture also has the way from each found interface to the network.
   const pictured = useMemo(() => {
     if (isEverything(filter)) return all;
@@ -60,7 +60,7 @@ function App() {
         {view !== "table" && (
           <Picture shown={pictured} links={links} rates={rates} networks={networks} selected={selected} select={setSelected} />
         )}
-        {view !== "map" && <Table shown={found} rates={rates} selected={selected} select={setSelected} tick={tick} />}
+        {view !== "map" && <Table shown={found} rates={rates} selected={selected} select={setSelected} />}
         <aside aria-label="Details and events">
           {shown && <Details of={shown} isGone={!present} links={links} rates={rates} select={setSelected} />}
           <Events events={store.events} select={setSelected} />

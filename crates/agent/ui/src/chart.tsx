@@ -3,6 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
+import { minute } from "./format";
 import type { Column } from "./rates";
 
 export interface Series {
@@ -47,7 +48,8 @@ export function Chart({ title, times, series, format }: Props) {
       plot.current = null;
     };
   }, []);
-  useEffect(() => plot.current?.setData(data));
+  // Readings come every two seconds, other changes with each frame.
+  useEffect(() => plot.current?.setData(data), [times]);
 
   return (
     <figure class="chart">
@@ -85,7 +87,7 @@ function options(element: HTMLElement, series: Series[], format: (value: number)
       y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
     },
     axes: [
-      { ...axis, size: 24, values: (_, at) => at.map((time) => new Date(time * 1000).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, size: 24, values: (_, at) => at.map((time) => minute(time * 1000)) },
       { ...axis, size: 64, values: (_, at) => at.map(format) },
     ],
     series: [{}, ...series.map(({ label, colour: name }) => ({ label, stroke: colour(name), width: 1.5, points: { show: false } }))],

@@ -1,6 +1,7 @@
 // Everything about one interface.
 
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 
 import { type Interface, ownerText, place } from "./api";
 import { Chart } from "./chart";
@@ -18,7 +19,7 @@ export interface Props {
 }
 
 export function Details({ of, isGone, links, rates, select }: Props) {
-  const history = rates.history(of.id);
+  const history = useMemo(() => rates.history(of.id), [of.id, rates, rates.revision]);
   const total = rates.total(of.id);
   const around = isGone ? [] : links.around(of);
   const pod = of.pod;

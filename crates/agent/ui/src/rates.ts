@@ -38,6 +38,8 @@ const FIELDS = 4;
 export class Rates {
   private times: number[] = [];
   private count = 0;
+  /** Counts the readings. */
+  revision = 0;
   private rings = new Map<number, Ring>();
 
   /** Takes a reading; a counter that decreased counts from zero. */
@@ -48,6 +50,7 @@ export class Rates {
     // The server hands out the same reading to everyone who asks within a second.
     if (before !== undefined && seconds <= 0) return;
     const slot = this.count % KEPT;
+    this.revision += 1;
     this.times[slot] = time;
     this.count += 1;
     const present = new Set<number>();
@@ -95,6 +98,7 @@ export class Rates {
     this.rings.clear();
     this.times = [];
     this.count = 0;
+    this.revision += 1;
   }
 
   history(id: number): History {

@@ -7,6 +7,8 @@ import { PAUSE, Rates } from "./rates";
 const EVENTS = 200;
 /** Time within which a deletion and an addition of the same link are a new name, in milliseconds. */
 const RENAMED = 1000;
+/** Longest time between a change and its picture, in milliseconds. */
+const LONGEST_REST = 500;
 /** Time until another attempt, in milliseconds. */
 const RETRY = 2000;
 
@@ -37,8 +39,10 @@ export class Store {
   private synced = false;
   private listeners = new Set<() => void>();
   private isAnnounced = false;
+  /** Time before which changes wait. */
+  private rest = 0;
 
-  /** Calls back after changes, at most once per frame. */
+  /** Calls back after changes, at most once per frame, and less often where a frame takes longer to draw. */
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -58,12 +62,16 @@ export class Store {
   private announce(): void {
     if (this.isAnnounced) return;
     this.isAnnounced = true;
-    // A hidden page has no frames.
-    const soon = document.hidden ? (run: () => void) => setTimeout(run, 500) : requestAnimationFrame;
-    soon(() => {
+    const draw = () => {
       this.isAnnounced = false;
+      const start = performance.now();
       this.listeners.forEach((listener) => listener());
-    });
+      // The timer runs after layout and paint: two thirds of the time are left for the visitor's keys and scrolling.
+      setTimeout(() => (this.rest = performance.now() + Math.min(2 * (performance.now() - start), LONGEST_REST)));
+    };
+    // A hidden page has no frames.
+    if (document.hidden) setTimeout(draw, LONGEST_REST);
+    else setTimeout(() => requestAnimationFrame(draw), this.rest - performance.now());
   }
 
   private watch(): void {

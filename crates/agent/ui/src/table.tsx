@@ -36,15 +36,13 @@ export interface Props {
   rates: Rates;
   selected: number | null;
   select: (id: number) => void;
-  /** Changes with each reading of rates. */
-  tick: number;
 }
 
-export function Table({ shown, rates, selected, select, tick }: Props) {
+export function Table({ shown, rates, selected, select }: Props) {
   const [scroller, view] = useView();
   const [order, setOrder] = useState({ column: 1, isReversed: false });
 
-  const sorted = useMemo(() => sort(shown, rates, order), [shown, order, COLUMNS[order.column]?.value ? tick : 0]);
+  const sorted = useMemo(() => sort(shown, rates, order), [shown, order, COLUMNS[order.column]?.value ? rates.revision : 0]);
   const first = Math.max(0, Math.floor(view.top / ROW) - AROUND);
   const last = Math.min(sorted.length, Math.ceil((view.top + view.height) / ROW) + AROUND);
   const choose = (column: number) =>
@@ -100,12 +98,16 @@ function isDescending({ column, isReversed }: Order): boolean {
   return (COLUMNS[column]?.value !== undefined) !== isReversed;
 }
 
+/** Made once: `localeCompare` with options makes a collator in each call. */
+const COLLATOR = new Intl.Collator(undefined, { numeric: true });
+
 function sort(shown: Interface[], rates: Rates, order: Order): Interface[] {
   const column = COLUMNS[order.column];
   if (!column) return shown;
   const { text, value } = column;
-  const compare = (a: Interface, b: Interface) =>
-    value ? value(rates.of(a.id)) - value(rates.of(b.id)) : text(a, null).localeCompare(text(b, null), undefined, { numeric: true });
   const sign = isDescending(order) ? -1 : 1;
-  return [...shown].sort((a, b) => sign * compare(a, b) || a.id - b.id);
+  if (value) return [...shown].sort((a, b) => sign * (value(rates.of(a.id)) - value(rates.of(b.id))) || a.id - b.id);
+  const texts = shown.map((of) => ({ of, text: text(of, null) }));
+  texts.sort((a, b) => sign * COLLATOR.compare(a.text, b.text) || a.of.id - b.of.id);
+  return texts.map(({ of }) => of);
 }
