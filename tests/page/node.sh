@@ -65,9 +65,23 @@ END
   result "$1" "$2" "$3" storage net1 "192.168.7.$(($1 % 250 + 2))/24"
 }
 
+# docker NUMBER NETNS NAME: a container as Docker records it, on the pods' bridge.
+docker() {
+  local dir=/run/containers/f00df00df00d
+  ip -batch - <<END
+netns add $2
+link add veth$1 type veth peer name eth0 netns $2
+link set veth$1 master cni0 up
+END
+  ip -n "$2" link set eth0 up
+  mkdir "$dir"
+  printf '{"ID":"f00df00df00d","Name":"/%s","Config":{"Image":"registry:2"},"NetworkSettings":{"SandboxKey":"/var/run/docker/netns/%s"}}' \
+    "$3" "$2" >"$dir/config.v2.json"
+}
+
 make() {
   local n
-  mkdir -p /run/netns /run/cni
+  mkdir -p /run/netns /run/cni /run/containers
   ip -batch - <<END
 link set lo up
 link add eth0 type veth peer name switch
@@ -97,6 +111,7 @@ END
   storage 901 data postgres-1
   pod 902 kube-system coredns-7d9f
   pod 903 monitoring prometheus-0
+  docker 904 0a1b2c3d4e5f registry
   for n in red blue; do
     ip netns add "$n"
     ip link add "lab-$n" type veth peer name eth0 netns "$n"

@@ -13,7 +13,25 @@ export interface Pod {
   name: string;
   source: string;
   end: "pod" | "host";
+  leaked: boolean;
   workload: { kind: string; name: string } | null;
+}
+
+/** A container outside Kubernetes. */
+export interface Container {
+  runtime: string;
+  name: string;
+  ids: string[];
+  image: string | null;
+  end: "container" | "host";
+}
+
+/** A device of Dynamic Resource Allocation. */
+export interface Device {
+  claim: string;
+  driver: string;
+  pool: string;
+  name: string;
 }
 
 export interface Interface {
@@ -33,6 +51,8 @@ export interface Interface {
   alias: string | null;
   alt_names: string[];
   pod: Pod | null;
+  container: Container | null;
+  device: Device | null;
   network: string | null;
   since: string;
 }
@@ -73,14 +93,20 @@ export function netnsKey(netns: Netns): string {
   return `${netns.dev}/${netns.inode}/${netns.generation}`;
 }
 
-/** The pod whose namespace the interface is in. */
-export function podInside(of: Interface): Pod | null {
-  return of.pod?.end === "pod" ? of.pod : null;
+/** Whether the interface is in the namespace of its pod or container, not the peer outside. */
+export function isInside(of: Interface): boolean {
+  return of.pod?.end === "pod" || of.container?.end === "container";
 }
 
-/** The owner of an interface as people say it: a pod, the host, or a namespace without a pod. */
+/** The pod's Kubernetes namespace, or all containers of a runtime; the space keeps the two apart. */
+export function groupOf(of: Interface): string | null {
+  return of.pod?.namespace ?? (of.container && `${of.container.runtime} containers`);
+}
+
+/** The owner of an interface as people say it: a pod, a container, the host, or a namespace without an owner. */
 export function ownerText(of: Interface): string {
   if (of.pod) return `${of.pod.namespace}/${of.pod.name}`;
+  if (of.container) return `${of.container.runtime}/${of.container.name}`;
   return of.netns.host ? "host" : (of.netns.name ?? "unnamed");
 }
 

@@ -3,7 +3,7 @@
 import { render } from "preact";
 import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 
-import type { Interface } from "./api";
+import { groupOf, type Interface } from "./api";
 import { Details } from "./details";
 import { Events } from "./events";
 import { EVERYTHING, type Filter, isEverything, matcher, values } from "./filter";
@@ -29,7 +29,7 @@ function App() {
   const { interfaces, rates, revision } = store;
   const all = useMemo(() => [...interfaces.values()], [revision]);
   const links = useMemo(() => new Links(all), [all]);
-  const namespaces = useMemo(() => values(all, (of) => of.pod?.namespace), [all]);
+  const groups = useMemo(() => values(all, groupOf), [all]);
   const networks = useMemo(() => values(all, (of) => of.network), [all]);
   // The rates decide only where the filter asks for losses.
   const found = useMemo(() => all.filter(matcher(filter, rates)), [all, filter, filter.state === "losing" ? rates.revision : 0]);
@@ -54,7 +54,7 @@ function App() {
         <h1><bdi>{node}</bdi></h1>
         <p class="count">{found.length} of {all.length} interfaces</p>
         <p class={`state ${store.state}`} role="status">{WORDS[store.state]}</p>
-        <Toolbar filter={filter} setFilter={setFilter} view={view} setView={setView} namespaces={namespaces} networks={networks} />
+        <Toolbar filter={filter} setFilter={setFilter} view={view} setView={setView} groups={groups} networks={networks} />
       </header>
       <main class={`view-${view}`}>
         {view !== "table" && (

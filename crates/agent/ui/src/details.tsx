@@ -22,7 +22,7 @@ export function Details({ of, isGone, links, rates, select }: Props) {
   const history = useMemo(() => rates.history(of.id), [of.id, rates, rates.revision]);
   const total = rates.total(of.id);
   const around = isGone ? [] : links.around(of);
-  const pod = of.pod;
+  const { pod, container, device } = of;
   return (
     <section class="details" aria-labelledby="details-title">
       <header>
@@ -43,8 +43,12 @@ export function Details({ of, isGone, links, rates, select }: Props) {
       <dl>
         <Field name="State"><StateSign of={of} /> {of.oper_state}{of.admin_up ? "" : ", set down"}</Field>
         <Field name="Kind">{of.kind ?? "hardware or loopback"}</Field>
-        <Field name="Pod">{pod && `${pod.namespace}/${pod.name}${pod.end === "host" ? ", host end" : ""} (${pod.source})`}</Field>
+        <Field name="Pod">{pod && `${pod.namespace}/${pod.name}${pod.end === "host" ? ", host end" : ""} (${pod.source}${pod.leaked ? ", leaked" : ""})`}</Field>
         <Field name="Workload">{pod?.workload && `${pod.workload.kind} ${pod.workload.name}`}</Field>
+        <Field name="Container">{container && `${container.runtime}/${container.name}${container.end === "host" ? ", host end" : ""}`}</Field>
+        <Field name="Image">{container?.image}</Field>
+        <Field name="Ids">{container?.ids.map((id) => id.slice(0, 12)).join(" ")}</Field>
+        <Field name="Device">{device && `${device.name} of ${device.driver}, pool ${device.pool}, claim ${device.claim}`}</Field>
         <Field name="Network">{of.network}</Field>
         <Field name="Addresses">{of.addresses.join(" ")}</Field>
         <Field name="MAC">{of.mac}</Field>

@@ -2,7 +2,7 @@
 
 import { cluster, hierarchy, type HierarchyPointNode } from "d3-hierarchy";
 
-import { type Interface, netnsKey, ownerText, podInside } from "./api";
+import { groupOf, type Interface, isInside, netnsKey, ownerText } from "./api";
 import type { Links } from "./links";
 
 export const ROW = 26;
@@ -20,7 +20,7 @@ export interface Box {
   key: string;
   title: string;
   netns: string;
-  /** The owner's Kubernetes namespace, above the first of its boxes. */
+  /** The owner's Kubernetes namespace or runtime, above the first of its boxes. */
   heading: string | null;
   rows: Interface[];
   top: number;
@@ -84,7 +84,7 @@ function boxes(shown: Interface[]): Box[] {
       box = { key, title: ownerText(one), netns: one.netns.name ?? "", heading: null, rows: [], top: 0, height: 0 };
       found.set(key, box);
     }
-    if (podInside(one)) box.title = ownerText(one);
+    if (isInside(one)) box.title = ownerText(one);
     box.rows.push(one);
   }
   const last = (one: Interface) => (one.name === "lo" ? 1 : 0);
@@ -92,10 +92,10 @@ function boxes(shown: Interface[]): Box[] {
   return [...found.values()];
 }
 
-/** The Kubernetes namespace of a box's pod, or where the boxes without a pod are. */
-function groupOf(box: Box): string {
-  const pod = box.rows.map(podInside).find((pod) => pod !== null);
-  return pod ? pod.namespace : "no pod";
+/** The group of a box's owner, or where the boxes without an owner are. */
+function groupOfBox(box: Box): string {
+  const owned = box.rows.find(isInside);
+  return (owned && groupOf(owned)) ?? "no owner";
 }
 
 class Builder {
@@ -175,7 +175,7 @@ function order(a: Node, b: Node): number {
   };
   if (rank(a) !== rank(b)) return rank(a) - rank(b);
   if (a.box && b.box) {
-    const groups = groupOf(a.box).localeCompare(groupOf(b.box));
+    const groups = groupOfBox(a.box).localeCompare(groupOfBox(b.box));
     return groups || a.box.title.localeCompare(b.box.title) || a.box.key.localeCompare(b.box.key);
   }
   return (a.of?.ifindex ?? 0) - (b.of?.ifindex ?? 0);
@@ -185,7 +185,7 @@ function order(a: Node, b: Node): number {
 function headings(leaves: Node[]): void {
   let before: string | null = null;
   for (const { box } of leaves) {
-    const group: string | null = box ? groupOf(box) : null;
+    const group: string | null = box ? groupOfBox(box) : null;
     if (box && group !== before) box.heading = group;
     before = group;
   }

@@ -1,6 +1,6 @@
 // Search, filters and the choice between picture and table.
 
-import { EVERYTHING, type Filter, isEverything, NO_POD } from "./filter";
+import { EVERYTHING, type Filter, isEverything, NO_OWNER } from "./filter";
 import { networkClass } from "./picture";
 
 export type View = "map" | "table" | "both";
@@ -10,21 +10,21 @@ export interface Props {
   setFilter: (filter: Filter) => void;
   view: View;
   setView: (view: View) => void;
-  namespaces: string[];
+  groups: string[];
   networks: string[];
 }
 
-export function Toolbar({ filter, setFilter, view, setView, namespaces, networks }: Props) {
+export function Toolbar({ filter, setFilter, view, setView, groups, networks }: Props) {
   const views: [View, string][] = [["map", "Map"], ["table", "Table"], ["both", "Both"]];
   return (
     <form class="toolbar" role="search" onSubmit={(event) => event.preventDefault()}>
       <input type="search" aria-label="Search" placeholder="Name, pod, address, MAC …" value={filter.text}
         onInput={(event) => setFilter({ ...filter, text: event.currentTarget.value })} />
-      <select aria-label="Kubernetes namespace" value={filter.namespace}
-        onChange={(event) => setFilter({ ...filter, namespace: event.currentTarget.value })}>
-        <option value="">all namespaces</option>
-        {namespaces.map((name) => <option key={name} value={name}>{name}</option>)}
-        <option value={NO_POD}>without a pod</option>
+      <select aria-label="Kubernetes namespace or runtime" value={filter.group}
+        onChange={(event) => setFilter({ ...filter, group: event.currentTarget.value })}>
+        <option value="">all owners</option>
+        {groups.map((name) => <option key={name} value={name}>{name}</option>)}
+        <option value={NO_OWNER}>without an owner</option>
       </select>
       <select aria-label="Network" value={filter.network}
         onChange={(event) => setFilter({ ...filter, network: event.currentTarget.value })}>

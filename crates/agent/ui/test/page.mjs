@@ -31,7 +31,7 @@ async function freePort() {
 }
 
 async function startAgent() {
-  const flags = ["--netns-dir", "/run/netns", "--cni-cache-dir", "/run/cni", "--node-name", "worker-1", "--admin-address", `127.0.0.1:${port}`];
+  const flags = ["--netns-dir", "/run/netns", "--cni-cache-dir", "/run/cni", "--container-dir", "/run/containers", "--node-name", "worker-1", "--admin-address", `127.0.0.1:${port}`];
   agent = spawn(AGENT, ["run", ...flags], { stdio: ["ignore", "ignore", "inherit"] });
   const end = Date.now() + LIMIT;
   for (;;) {
@@ -141,6 +141,24 @@ test("a pod appears, is renamed, drops packets and goes", async () => {
   await close();
 });
 
+test("a container stands by its runtime", async () => {
+  const { page, close } = await open();
+  await page.locator(".box .owner").getByText("docker containers", { exact: true }).scrollIntoViewIfNeeded();
+  await page.getByLabel("Kubernetes namespace or runtime").selectOption("docker containers");
+  await item(page, "eth0 of docker/registry, up").waitFor();
+  assert.equal(await page.locator(".item.netns").count(), 1);
+  assert.equal(await page.locator(".box .title").innerText(), "docker/registry\n0a1b2c3d4e5f");
+  await item(page, "veth904 of docker/registry").click();
+  const field = (name) => page.locator(".details dl div").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
+  assert.equal(await field("Container").innerText(), "docker/registry, host end");
+  assert.equal(await field("Image").innerText(), "registry:2");
+  assert.equal(await field("Ids").innerText(), "f00df00df00d");
+  await page.getByLabel("Kubernetes namespace or runtime").selectOption("without an owner");
+  await item(page, "eth0 of red").waitFor();
+  assert.equal(await item(page, "eth0 of docker/registry").count(), 0);
+  await close();
+});
+
 test("names of hostile pods are text", async () => {
   const { page, close } = await open();
   const name = "<img/src=x>".replace("/", "\u202e").slice(0, 11);
@@ -170,7 +188,7 @@ test("filters narrow picture and table", async () => {
   await page.getByLabel("Both").check();
   assert.equal(await page.locator(".table tbody th").count(), 2);
   await page.getByRole("button", { name: "Clear" }).click();
-  await page.getByLabel("Kubernetes namespace").selectOption("data");
+  await page.getByLabel("Kubernetes namespace or runtime").selectOption("data");
   await page.getByLabel("State", { exact: true }).selectOption("down");
   await page.getByText(/^0 of /).waitFor();
   await close();
