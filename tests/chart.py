@@ -19,7 +19,7 @@ SCHEMA = CHART / "values.schema.json"
 BEGIN, END = "<!-- values: written by tests/chart.sh --write -->", "<!-- end of values -->"
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
 # Settings with a chart value of their own, or fixed in a pod.
-OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include-netns", "exclude-netns", "exclude-host-ends",
+OWNED = {"engine", "interfaces", "exclude-interfaces", "interface-ips", "include-netns", "exclude-netns", "exclude-host-ends", "include-owner", "exclude-owner",
          "pod-labels", "pod-annotations", "netns-dir",
          "cni-cache-dir", "export-interval", "admin-address", "node-name", "kubeconfig", "log-level", "log-format", "protocol-stats",
          "metrics-address", "metrics-tls-certificate", "metrics-tls-key", "metrics-tls-client-ca", "metrics-authorization",
@@ -279,14 +279,14 @@ class Chart(unittest.TestCase):
             return daemonset["spec"]["template"]["metadata"]["annotations"].get("checksum/config")
         self.assertEqual(checksum(), checksum("podLabels.c=d"))
         self.assertNotEqual(checksum(), checksum("otlp.interval=1m"))
-        for reloaded in ("interfaces[0]=a", "excludeInterfaces[0]=a", "interfaceIPs[0]=10.0.0.0/8", "includeNetns[0]=a", "excludeNetns[0]=a",
+        for reloaded in ("interfaces[0]=a", "excludeInterfaces[0]=a", "interfaceIPs[0]=10.0.0.0/8", "includeNetns[0]=a", "excludeNetns[0]=a", "includeOwners[0]=a/*", "excludeOwners[0]=a/b",
                          "excludeHostEnds=true", "attach.labels[0]=a", "attach.annotations[0]=a"):
             with self.subTest(reloaded):
                 self.assertEqual(checksum(), checksum(reloaded))
                 self.assertNotEqual(checksum("rollOnConfigChange=always"), checksum("rollOnConfigChange=always", reloaded))
         self.assertIsNone(checksum("rollOnConfigChange=never"))
         # The same settings as those that the program reloads.
-        sentence = re.search(r"or SIGHUP, applies (.*?) at once", (ROOT / "docs/configuration.md").read_text(), flags=re.S)[1]
+        sentence = re.search(r"or SIGHUP, applies (.*?) at\s+once", (ROOT / "docs/configuration.md").read_text(), flags=re.S)[1]
         omitted = re.search(r"omit \$config (.*?) }}", (CHART / "templates/_helpers.tpl").read_text())[1]
         self.assertEqual(set(re.findall(r"`(.*?)`", sentence)), set(re.findall(r'"(.*?)"', omitted)))
 

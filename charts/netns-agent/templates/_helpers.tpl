@@ -152,6 +152,8 @@ host: {{ $host | quote }}
 {{- end }}
 {{- with .Values.includeNetns }}{{ $_ := set $config "include-netns" . }}{{ end }}
 {{- with .Values.excludeNetns }}{{ $_ := set $config "exclude-netns" . }}{{ end }}
+{{- with .Values.includeOwners }}{{ $_ := set $config "include-owner" . }}{{ end }}
+{{- with .Values.excludeOwners }}{{ $_ := set $config "exclude-owner" . }}{{ end }}
 {{- if ne (toString .Values.excludeHostEnds) "metrics" }}{{ $_ := set $config "exclude-host-ends" .Values.excludeHostEnds }}{{ end }}
 {{- with .Values.attach.labels }}{{ $_ := set $config "pod-labels" . }}{{ end }}
 {{- with .Values.attach.annotations }}{{ $_ := set $config "pod-annotations" . }}{{ end }}
@@ -176,7 +178,7 @@ host: {{ $host | quote }}
 {{- define "netns-agent.rolledConfig" -}}
 {{- $config := fromYaml (include "netns-agent.config" .) }}
 {{- if eq .Values.rollOnConfigChange "needed" }}
-{{- $config = omit $config "interfaces" "exclude-interfaces" "interface-ips" "include-netns" "exclude-netns" "exclude-host-ends" "pod-labels" "pod-annotations" }}
+{{- $config = omit $config "interfaces" "exclude-interfaces" "interface-ips" "include-netns" "exclude-netns" "include-owner" "exclude-owner" "exclude-host-ends" "pod-labels" "pod-annotations" }}
 {{- end }}
 {{- toYaml $config }}
 {{- end }}

@@ -69,7 +69,7 @@ pub use counters::{Counters, Direction, FinalCounters};
 pub use event::{Changes, Event, EventKind};
 pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
-pub use filter::{Filter, FilterError, FilterErrors, HostEnds, NetnsPattern};
+pub use filter::{Filter, FilterError, FilterErrors, HostEnds, NetnsPattern, OwnerName};
 pub use informer::Informer;
 pub use interface::{Extras, Interface, InterfaceId, InterfaceKey, Kind, Lower, LowerPlace, OperState, Peer};
 pub use lookup::preferred::{Preferred, PreferredError};

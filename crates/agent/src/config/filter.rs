@@ -1,6 +1,6 @@
 //! The filters of outputs, from the words of all settings that narrow outputs.
 
-use iface_core::{Filter, FilterError, HostEnds};
+use iface_core::{Filter, FilterError, FilterErrors, HostEnds};
 
 /// The words of the filter's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub(super) struct FilterWords {
     pub(super) netns: Vec<String>,
     /// Excluded network namespaces.
     pub(super) exclude_netns: Vec<String>,
+    /// Included owners.
+    pub(super) owners: Vec<String>,
+    /// Excluded owners.
+    pub(super) exclude_owners: Vec<String>,
     /// Outputs without host ends.
     pub(super) host_ends: ExcludeHostEnds,
 }
@@ -38,22 +42,29 @@ impl FilterWords {
     /// Each fault with its setting.
     pub(super) fn filters(&self) -> Result<(Filter, Filter), Vec<(&'static str, FilterError)>> {
         const NONE: &[String] = &[];
-        let alone = |key, [interfaces, exclude, ips, netns, exclude_netns]: [&[String]; 5]| {
-            let names = Filter::from_words(interfaces, exclude, ips).err();
-            let spaces = Filter::everything().with_netns(netns, exclude_netns).err();
-            names.into_iter().chain(spaces).flatten().map(move |fault| (key, fault))
+        let name = |words: &[String]| Filter::from_words(words, NONE, NONE);
+        let netns = |words: &[String]| Filter::everything().with_netns(words, NONE);
+        let owner = |words: &[String]| Filter::everything().with_owners(words, NONE);
+        let alone = [
+            ("interfaces", name(&self.interfaces)),
+            ("exclude-interfaces", name(&self.exclude)),
+            ("interface-ips", Filter::from_words(NONE, NONE, &self.ips)),
+            ("include-netns", netns(&self.netns)),
+            ("exclude-netns", netns(&self.exclude_netns)),
+            ("include-owner", owner(&self.owners)),
+            ("exclude-owner", owner(&self.exclude_owners)),
+        ];
+        let of_setting = |(key, read): (&'static str, Result<Filter, FilterErrors>)| {
+            read.err().into_iter().flatten().map(move |fault| (key, fault))
         };
-        let faults: Vec<_> = alone("interfaces", [&self.interfaces, NONE, NONE, NONE, NONE])
-            .chain(alone("exclude-interfaces", [NONE, &self.exclude, NONE, NONE, NONE]))
-            .chain(alone("interface-ips", [NONE, NONE, &self.ips, NONE, NONE]))
-            .chain(alone("include-netns", [NONE, NONE, NONE, &self.netns, NONE]))
-            .chain(alone("exclude-netns", [NONE, NONE, NONE, NONE, &self.exclude_netns]))
-            .collect();
+        let faults: Vec<_> = alone.into_iter().flat_map(of_setting).collect();
         if !faults.is_empty() {
             return Err(faults);
         }
         let names = Filter::from_words(&self.interfaces, &self.exclude, &self.ips);
-        let together = names.and_then(|filter| filter.with_netns(&self.netns, &self.exclude_netns));
+        let together = names
+            .and_then(|filter| filter.with_netns(&self.netns, &self.exclude_netns))
+            .and_then(|filter| filter.with_owners(&self.owners, &self.exclude_owners));
         let all =
             together.map_err(|faults| faults.into_iter().map(|fault| ("interface-ips", fault)).collect::<Vec<_>>());
         let (of_all, of_metrics) = match self.host_ends {

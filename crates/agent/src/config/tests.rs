@@ -5,6 +5,7 @@ use clap::Command;
 use iface_core::{Netns, NetnsId, NetnsName, Peer, Place};
 
 use super::*;
+use crate::testing;
 
 fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Faults> {
     let dir = tempfile::tempdir().unwrap();
@@ -49,6 +50,20 @@ fn filters_choose_namespaces_and_host_ends() {
     assert!(["cni-0", "blue", "host"].iter().all(|name| !config.filter.allows_netns(&at(name))));
     let text = faults(&["--include-netns", "a/b", "--exclude-netns", "/(/", "--exclude-host-ends", "yes"], &[], None);
     for part in ["3 faults", "--include-netns: \"a/b\"", "--exclude-netns: ", "is not metrics, true or false"] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn filters_choose_owners() {
+    let config = load(&["--include-owner", "default/*", "--exclude-owner", "/-1$/"], &[], None).unwrap();
+    let shown = |pod: &str| {
+        let interface = testing::pod_interface(1, "eth0", &testing::pod(pod), testing::at(0));
+        (config.filter.allows(&interface), config.metrics_filter.allows(&interface))
+    };
+    assert_eq!((shown("web-0"), shown("web-1")), ((true, true), (false, false)));
+    let text = faults(&["--include-owner", "web", "--exclude-owner", "/(/"], &[], None);
+    for part in ["2 faults", "--include-owner: \"web\"", "--exclude-owner: "] {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
 }

@@ -1,7 +1,10 @@
 //! Owners of interfaces: pods with their workloads, containers, and the evidence for them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use iface_core::OwnerName;
 
 /// Owner of an interface: a pod, or a container outside Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +205,13 @@ impl fmt::Display for Owner {
             Self::Pod(owner) => write!(f, "{}/{}", owner.pod.namespace, owner.pod.name),
             Self::Container(owner) => owner.container.fmt(f),
         }
+    }
+}
+
+/// Filters choose owners by the text in tables.
+impl OwnerName for Owner {
+    fn owner_name(&self) -> Cow<'_, str> {
+        self.to_string().into()
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
         tables_are_whole_in_pipes,
         selectors_and_name_output,
         namespaces_and_host_ends_are_filtered,
+        owners_are_filtered,
         missing_names_and_empty_tables_are_explained,
         broken_cni_file_harms_no_other,
         hidden_interfaces_fail_the_list,
@@ -106,6 +107,23 @@ fn namespaces_and_host_ends_are_filtered() {
     assert_eq!(names(&["--exclude-netns", first.netns.name(), "eth0"]), inside(others));
     assert_eq!(names(&["--exclude-host-ends", "true"]), inside(&scene.pods));
     assert_eq!(names(&["--exclude-host-ends", "metrics", "--netns", "host"]).lines().count(), 3);
+}
+
+/// Both ends of a pod's link have the owner; the rest of the host has none.
+fn owners_are_filtered() {
+    let scene = Scene::new();
+    let cni = scene.cni.display().to_string();
+    let names = |more: &[&str]| stdout(&[&["list", "-o", "name", "--cni-cache-dir", &cni], more].concat());
+    let (first, others) = scene.pods.split_first().unwrap();
+    let inside = |pods: &[Pod]| pods.iter().map(|pod| format!("{}/eth0\n", pod.netns.name())).collect::<String>();
+    assert_eq!(names(&["--include-owner", "default/web-0", "eth0"]), inside(&scene.pods[..1]));
+    assert_eq!(names(&["--include-owner", "default/web-0", "--kind", "veth"]).lines().count(), 2);
+    assert_eq!(names(&["--include-owner", "default/*,shop/web-0", "eth0"]), inside(&scene.pods));
+    assert_eq!(names(&["--exclude-owner", "/web-0$/", "eth0"]), inside(others));
+    assert_eq!(names(&["--exclude-owner", "default/*", "--exclude-interfaces="]), "host/lo\n");
+    let lookup = ["lookup", "--cni-cache-dir", &cni, "--netns", first.netns.name(), "--include-owner", "shop/*", "2"];
+    let found = stdout(&lookup);
+    assert!(found.contains("eth0"), "lookups search everything: {found}");
 }
 
 /// As kubectl: a name that does not exist is a failure, selectors that match nothing are not.

@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         deleted_namespace_deletes_interfaces_once,
         late_cni_file_updates_the_owner,
         selected_pod_is_added_once_known,
+        late_owner_moves_the_interface,
         watch_ends_with_its_reader,
         watch_tells_of_faults,
     ]
@@ -106,6 +107,32 @@ fn selected_pod_is_added_once_known() {
     fs::write(&file, late).unwrap();
     let lines = watch.until(|line| is(line, "Added", "eth0"));
     assert!(lines.iter().all(|line| parsed(line)["event"] == "Added"), "{lines:?}");
+}
+
+/// The filter by owner follows the owner: an interface comes or goes when its pod becomes known.
+fn late_owner_moves_the_interface() {
+    let scene = Scene::new();
+    let file = scene.cni.join("cbr0-container-web-0-eth0");
+    let late = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let cni = scene.cni.display().to_string();
+    let follow = |more: &[&str]| {
+        let watch = [&["watch", "-o", "json", "--cni-cache-dir", &cni], more].concat();
+        let watch = Running::start(command(&watch), Listen::Output);
+        let before = watch.until(|line| parsed(line)["event"] == "Synced");
+        (watch, before.iter().filter(|line| is(line, "Added", "eth0")).count())
+    };
+    let (included, of_one) = follow(&["--include-owner", "default/web-0,/^kube-/"]);
+    let (excluded, of_two) = follow(&["--exclude-owner", "/web-0/,default/db-0"]);
+    assert_eq!((of_one, of_two), (0, 2));
+    fs::write(&file, late).unwrap();
+    let end = scene.pods[0].veth.host();
+    for name in ["eth0", end] {
+        let lines = included.until(|line| line.contains(&format!(r#""name":"{name}""#)) && line.contains("web-0"));
+        assert!(is(lines.last().unwrap(), "Added", name), "{lines:?}");
+        let lines = excluded.until(|line| is(line, "Deleted", name));
+        assert!(!lines.iter().any(|line| is(line, "Updated", name)), "{lines:?}");
+    }
 }
 
 fn watch_ends_with_its_reader() {

@@ -74,6 +74,15 @@ pub enum FilterError {
         /// The entry.
         entry: String,
     },
+    /// An entry is not a valid name of an owner.
+    #[error(
+        "{entry:?} is not a valid owner: write shop/web-0 for a pod or docker/web for a container, shop/* for all pods \
+         of a Kubernetes namespace, or a regular expression between two slashes, like /^kube-/"
+    )]
+    BadOwner {
+        /// The entry.
+        entry: String,
+    },
     /// A regular expression is not valid.
     #[error("{entry:?} is not a valid regular expression")]
     BadRegex {

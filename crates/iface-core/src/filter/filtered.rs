@@ -10,7 +10,7 @@ use atomic_waker::AtomicWaker;
 use futures_core::Stream;
 
 use crate::filter::stream::Shown;
-use crate::{Coalesce, Event, Filter, Informer, Interface, Lookup, Registerer};
+use crate::{Coalesce, Event, Filter, Informer, Interface, Lookup, OwnerName, Registerer};
 
 /// Emits the events of the interfaces that a filter allows; the table behind the [`Lookup`]
 /// keeps every interface.
@@ -51,7 +51,7 @@ pub struct Filtered<I, O = ()> {
     ended: bool,
 }
 
-impl<O, I: Informer<O>> Filtered<I, O> {
+impl<O: OwnerName, I: Informer<O>> Filtered<I, O> {
     /// Narrows the events of a table that holds every interface.
     #[must_use]
     pub fn new(inner: Registerer<I, O>, filter: Filter) -> Self {
@@ -127,7 +127,7 @@ impl<O, I: Informer<O>> Filtered<I, O> {
     }
 }
 
-impl<O, I: Informer<O>> Stream for Filtered<I, O> {
+impl<O: OwnerName, I: Informer<O>> Stream for Filtered<I, O> {
     type Item = Event<O>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<O>>> {
@@ -194,13 +194,13 @@ impl FilterHandle {
 
     /// Whether the current filter allows the interface.
     #[must_use]
-    pub fn allows<O>(&self, interface: &Interface<O>) -> bool {
+    pub fn allows<O: OwnerName>(&self, interface: &Interface<O>) -> bool {
         self.0.filter.load().allows(interface)
     }
 
     /// The interfaces of a table that the current filter allows, in no particular order.
     #[must_use]
-    pub fn select<O>(&self, lookup: &Lookup<O>) -> Vec<Arc<Interface<O>>> {
+    pub fn select<O: OwnerName>(&self, lookup: &Lookup<O>) -> Vec<Arc<Interface<O>>> {
         let filter = self.filter();
         let mut allowed = Vec::new();
         lookup.for_each(|interface| {

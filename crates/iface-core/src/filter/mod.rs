@@ -1,13 +1,16 @@
-//! Filters over interfaces: by name, by network namespace, by address, and of host ends.
+//! Filters over interfaces: by name, by network namespace, by owner, by address, and of host ends.
 
 mod error;
 pub(crate) mod filtered;
+mod owner;
 mod pattern;
 pub(crate) mod stream;
 
 use ipnet::IpNet;
 
 pub use self::error::{FilterError, FilterErrors};
+pub use self::owner::OwnerName;
+use self::owner::OwnerPattern;
 use self::pattern::NamePattern;
 pub use self::pattern::NetnsPattern;
 use crate::{Interface, Netns};
@@ -15,7 +18,7 @@ use crate::{Interface, Netns};
 /// The exclusion of the default filter.
 const DEFAULT_EXCLUSION: &str = "lo";
 
-/// A selection of interfaces, by name or by address, and by network namespace.
+/// A selection of interfaces, by name or by address, by network namespace, and by owner.
 ///
 /// ```
 /// use iface_core::Filter;
@@ -32,6 +35,7 @@ const DEFAULT_EXCLUSION: &str = "lo";
 pub struct Filter {
     way: Way,
     netns: Lists<NetnsPattern>,
+    owners: Lists<OwnerPattern>,
     host_ends: HostEnds,
 }
 
@@ -50,6 +54,10 @@ struct Lists<P> {
 
 impl<P> Lists<P> {
     const ALL: Self = Self { allowed: Vec::new(), excluded: Vec::new() };
+
+    fn is_all(&self) -> bool {
+        self.allowed.is_empty() && self.excluded.is_empty()
+    }
 
     fn allow(&self, matches: impl Fn(&P) -> bool) -> bool {
         (self.allowed.is_empty() || self.allowed.iter().any(&matches)) && !self.excluded.iter().any(&matches)
@@ -80,7 +88,7 @@ impl Filter {
     /// Allows all interfaces.
     #[must_use]
     pub fn everything() -> Self {
-        Self { way: Way::Names(Lists::ALL), netns: Lists::ALL, host_ends: HostEnds::Allowed }
+        Self { way: Way::Names(Lists::ALL), netns: Lists::ALL, owners: Lists::ALL, host_ends: HostEnds::Allowed }
     }
 
     /// Parses the words of a configuration.
@@ -127,6 +135,20 @@ impl Filter {
         if faults.is_empty() { Ok(Self { netns, ..self }) } else { Err(FilterErrors(faults)) }
     }
 
+    /// Allows the interfaces of these owners only: `shop/web-0`, `shop/*` for all names below `shop`, or a regular
+    /// expression between slashes that may match any part of [the name](OwnerName). An empty list of `allowed` allows all
+    /// owners, and interfaces without an owner; `excluded` wins over `allowed` and excludes no interface without an owner.
+    ///
+    /// # Errors
+    /// All faults at once: invalid words and duplicates.
+    pub fn with_owners(self, allowed: &[impl AsRef<str>], excluded: &[impl AsRef<str>]) -> Result<Self, FilterErrors> {
+        let mut faults = Vec::new();
+        let allowed = read(allowed, OwnerPattern::new, &mut faults);
+        let excluded = read(excluded, OwnerPattern::new, &mut faults);
+        let owners = Lists { allowed, excluded };
+        if faults.is_empty() { Ok(Self { owners, ..self }) } else { Err(FilterErrors(faults)) }
+    }
+
     /// Allows or excludes host ends.
     #[must_use]
     pub fn with_host_ends(self, host_ends: HostEnds) -> Self {
@@ -135,7 +157,7 @@ impl Filter {
 
     /// Whether the filter allows the interface in its present state.
     #[must_use]
-    pub fn allows<O>(&self, interface: &Interface<O>) -> bool {
+    pub fn allows<O: OwnerName>(&self, interface: &Interface<O>) -> bool {
         let by_way = match &self.way {
             Way::Names(names) => names.allow(|pattern| pattern.matches(interface)),
             Way::Addresses(networks) => {
@@ -143,7 +165,19 @@ impl Filter {
                 interface.addresses.iter().any(inside)
             }
         };
-        by_way && self.allows_netns(&interface.netns) && !self.excludes_end(interface)
+        by_way
+            && self.allows_netns(&interface.netns)
+            && !self.excludes_end(interface)
+            && self.allows_owner(interface.owner.as_deref())
+    }
+
+    fn allows_owner<O: OwnerName>(&self, owner: Option<&O>) -> bool {
+        // Names are composed only where patterns ask.
+        if self.owners.is_all() {
+            return true;
+        }
+        let name = owner.map(OwnerName::owner_name);
+        self.owners.allow(|pattern| name.as_ref().is_some_and(|name| pattern.matches(name)))
     }
 
     /// Whether the filter allows the network namespace, whatever the interface.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::{Event, Filter, Informer, Interface, InterfaceId};
+use crate::{Event, Filter, Informer, Interface, InterfaceId, OwnerName};
 
 /// Narrows any [`Informer`].
 ///
@@ -45,8 +45,11 @@ pub trait InformerExt<O = ()>: Informer<O> + Sized {
         self.only(Interface::is_up)
     }
 
-    /// Only interfaces that the filter allows; changes of addresses are followed.
-    fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface<O>) -> bool + Send + Unpin> {
+    /// Only interfaces that the filter allows; changes of addresses and owners are followed.
+    fn filtered(self, filter: Filter) -> Only<Self, impl Fn(&Interface<O>) -> bool + Send + Unpin>
+    where
+        O: OwnerName,
+    {
         self.only(move |interface| filter.allows(interface))
     }
 }

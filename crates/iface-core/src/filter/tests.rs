@@ -195,3 +195,36 @@ fn host_end_without_allowed_peer_stays() {
     let by_address = Filter::from_words(NONE, NONE, &["10.0.0.0/8"]).unwrap();
     assert!(by_address.with_host_ends(HostEnds::Repeated).allows(&addressed));
 }
+
+struct Named(&'static str);
+
+impl OwnerName for Named {
+    fn owner_name(&self) -> std::borrow::Cow<'_, str> {
+        self.0.into()
+    }
+}
+
+#[test]
+fn owners_are_chosen_by_name() {
+    let allows = |owners: &[&str], exclude: &[&str], owner: Option<&'static str>| {
+        let interface = interface(1, 0, 2, "eth0", None).with_owner(owner.map(|name| Named(name).into()));
+        Filter::everything().with_owners(owners, exclude).unwrap().allows(&interface)
+    };
+    let (web, docker) = (Some("shop/web-0"), Some("docker/web"));
+    assert!(allows(&["shop/web-0"], NONE, web) && !allows(&["shop/web"], NONE, web));
+    assert!(allows(&["shop/*"], NONE, web) && !allows(&["sho/*", "web-0/*"], NONE, web));
+    assert!(allows(&["/^docker/"], NONE, docker) && !allows(&["/^web/"], NONE, docker));
+    assert!(!allows(&["shop/*"], &["/-0$/"], web) && allows(NONE, &["shop/*"], docker));
+    assert!(!allows(&["shop/*"], NONE, None) && allows(NONE, &["shop/*", "//"], None) && allows(NONE, NONE, None));
+}
+
+#[test]
+fn faults_of_owners_name_their_entries() {
+    let exclude = ["", "/(/", "a/b", "a/b"];
+    let faults = Filter::everything().with_owners(&["web", "a/b/c", "/b", "a/", "*/*", "a/b*"], &exclude).unwrap_err();
+    let messages: Vec<_> = faults.into_iter().map(|fault| fault.to_string()).collect();
+    assert_eq!(messages.len(), 9, "{messages:#?}");
+    assert!(messages[..6].iter().all(|message| message.contains("is not a valid owner: write shop/web-0")));
+    let expected = ["an entry is empty", "not a valid regular expression", "in the list twice"];
+    assert!(messages[6..].iter().zip(expected).all(|(message, part)| message.contains(part)), "{messages:#?}");
+}

@@ -76,6 +76,34 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "include-owner",
+        shape: Shape::Patterns,
+        value: "OWNER|/REGEX/",
+        default: "",
+        also: &[],
+        help: "Only interfaces of these owners, as tables show them: shop/web-0, docker/web, shop/* for a whole \
+               Kubernetes namespace, or /regular expression/; empty: all, and those without an owner.",
+        reloads: true,
+        set: |config, words| {
+            config.filter_words.owners = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "exclude-owner",
+        shape: Shape::Patterns,
+        value: "OWNER|/REGEX/",
+        default: "",
+        also: &[],
+        help: "Exclude the interfaces of these owners: shop/web-0, docker/web, kube-system/* or /regular expression/; \
+               wins over --include-owner.",
+        reloads: true,
+        set: |config, words| {
+            config.filter_words.exclude_owners = words.to_vec();
+            Ok(())
+        },
+    },
+    Setting {
         key: "exclude-host-ends",
         shape: Shape::One,
         value: "metrics|true|false",

@@ -174,3 +174,46 @@ fn new_filter_wakes_the_reader() {
     std::thread::spawn(move || handle.set(Filter::everything())).join().unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
 }
+
+#[derive(Clone, Debug, PartialEq)]
+struct Shop(&'static str);
+
+impl OwnerName for Shop {
+    fn owner_name(&self) -> std::borrow::Cow<'_, str> {
+        format!("shop/{}", self.0).into()
+    }
+}
+
+/// An interface is in the outputs while the filter allows its owner, and in lookups all the time.
+#[test]
+fn owner_moves_an_interface_in_and_out() {
+    let owned = |owner: Option<&'static str>| {
+        let owner = owner.map(|name| Arc::new(Shop(name)));
+        Arc::new(interface(1, 1, 2, "eth0", None).with_owner(owner))
+    };
+    let updated = |owner| Event::Updated(owned(owner), Changes::OWNER);
+    let history = [
+        Event::Synced,
+        Event::Added(owned(None)),
+        updated(Some("web")),
+        updated(Some("db")),
+        updated(Some("web")),
+        updated(None),
+        Event::Deleted(owned(None), None),
+    ];
+    let kinds = |filter: Filter| {
+        let mut events = Filtered::new(Registerer::new(stream::iter(history.clone())), filter);
+        let lookup = events.lookup();
+        let mut kinds = Vec::new();
+        while let Some(event) = events.next().now_or_never().flatten() {
+            kinds.push(event.kind().to_string());
+            let exists = lookup.len();
+            assert!(exists == 1 || event.kind() != crate::EventKind::Updated);
+        }
+        kinds
+    };
+    let web = Filter::everything().with_owners(&["shop/web"], NONE).unwrap();
+    assert_eq!(kinds(web), ["Synced", "Added", "Deleted", "Added", "Deleted"]);
+    let no_web = Filter::everything().with_owners(NONE, &["shop/web"]).unwrap();
+    assert_eq!(kinds(no_web), ["Synced", "Added", "Deleted", "Added", "Deleted", "Added", "Deleted"]);
+}
