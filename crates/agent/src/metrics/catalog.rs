@@ -269,6 +269,7 @@ const CONFLICTS: (&str, &[&str]) = (
         "shared_address",
         "known_elsewhere",
         "unproven_result",
+        "record_against_result",
         "claimed_twice",
     ],
 );

@@ -129,6 +129,8 @@ pub enum WorkloadKind {
 pub enum Source {
     /// A CNI result file names the pod and its namespace.
     CniCache,
+    /// The container runtime's record of the pod's sandbox names the pod and its namespace.
+    RuntimeRecord,
     /// The API server's pod has an address of the namespace.
     PodIp,
 }
@@ -193,7 +195,7 @@ impl Owner {
     pub fn source(&self) -> &'static str {
         match self {
             Self::Pod(owner) => owner.source.as_str(),
-            Self::Container(_) => "runtime-record",
+            Self::Container(_) => Source::RuntimeRecord.as_str(),
         }
     }
 }
@@ -248,6 +250,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CniCache => "cni-cache",
+            Self::RuntimeRecord => "runtime-record",
             Self::PodIp => "pod-ip",
         }
     }

@@ -21,6 +21,7 @@ use crate::owner::cni::dir::{CniChange, Unavailable};
 use crate::owner::cni::file::space_at;
 use crate::owner::cni::result::Refusal;
 use crate::owner::container::dir::{ContainerChange, ContainerDir};
+use crate::owner::container::record::Subject;
 use crate::owner::holders::Holders;
 use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
@@ -196,7 +197,10 @@ impl<I: Informer> WithOwners<I> {
 
     fn container_changed(&mut self, change: ContainerChange) {
         match change {
-            ContainerChange::Read(path, record) => self.tagger.container(&path, *record),
+            ContainerChange::Read(path, subject) => match *subject {
+                Subject::Container(record) => self.tagger.container(&path, record),
+                Subject::Pod(sandbox) => self.tagger.sandbox(&path, sandbox),
+            },
             ContainerChange::Gone(path) => self.tagger.container_gone(&path),
             ContainerChange::Unavailable(dir, errno) => {
                 let (dir, error) = (dir.display(), errno.desc());

@@ -28,7 +28,10 @@ fn checks(dirs: impl Iterator<Item = (String, io::Result<usize>)>) -> Vec<Check>
     };
     let checks: Vec<Check> = dirs.filter_map(told).collect();
     match checks.is_empty() {
-        true => vec![Check::off(SUBJECT, "no records of Docker, podman or systemd-machined here (--container-dir)")],
+        true => vec![Check::off(
+            SUBJECT,
+            "no records of Docker, podman, CRI-O, containerd or systemd-machined here (--container-dir)",
+        )],
         false => checks,
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::interface::{Interface, Pod};
+use crate::interface::{Interface, Pod, Source};
 use iface_core::{MacAddr, Netns, NetnsId, NetnsName, NsFile};
 
 use crate::owner::cni::clues::Clues;
@@ -29,8 +29,10 @@ pub(in crate::owner) struct Attachments {
     /// Files without a name of a namespace or with another name, by the namespace that was found for each.
     found: BTreeMap<NetnsId, BTreeSet<Arc<Path>>>,
     clues: Clues,
-    /// Number of files that are proven to belong to a namespace, or were before the namespace ended.
+    /// Number of CNI results that are proven to belong to a namespace, or were before the namespace ended.
     proven: usize,
+    /// Number of records of container runtimes.
+    records: usize,
 }
 
 /// A file.
@@ -54,6 +56,11 @@ impl From<&Netns> for Bound {
 }
 
 impl File {
+    /// Binds the file; returns 1 for a CNI result that had no namespace before.
+    fn bind(&mut self, netns: Bound) -> usize {
+        usize::from(self.bound.replace(netns).is_none() && !self.attachment.is_record())
+    }
+
     /// Whether the file can be about the namespace: unbound, or bound to the namespace under an earlier id.
     pub(in crate::owner) fn may_bind(&self, netns: Bound) -> bool {
         let returned = |bound: Bound| bound.id != netns.id && bound.cookie.is_some() && bound.cookie == netns.cookie;
@@ -95,6 +102,7 @@ impl Attachments {
             self.by_space.entry(space).or_default().insert(path.clone());
         }
         self.clues.insert(&path, &attachment);
+        self.records += usize::from(attachment.is_record());
         self.files.insert(path, File { attachment, bound: None });
         touched
     }
@@ -104,6 +112,8 @@ impl Attachments {
         let mut touched = Touched::default();
         let Some(file) = self.files.remove(path) else { return touched };
         self.clues.remove(path, &file.attachment);
+        let is_record = file.attachment.is_record();
+        self.records -= usize::from(is_record);
         if let Some(space) = file.attachment.space {
             remove_value(&mut self.by_space, &space, path);
         }
@@ -112,7 +122,7 @@ impl Attachments {
             touched.names.push(netns);
         }
         if let Some(bound) = file.bound {
-            self.proven -= 1;
+            self.proven -= usize::from(!is_record);
             remove_value(&mut self.found, &bound.id, path);
             touched.found.push(bound.id);
         }
@@ -127,7 +137,7 @@ impl Attachments {
     /// Binds a file to the namespace that its clues have proven; returns the pod.
     pub(in crate::owner) fn bind(&mut self, path: &Arc<Path>, netns: Bound) -> Option<Arc<Pod>> {
         let file = self.files.get_mut(path)?;
-        self.proven += usize::from(file.bound.replace(netns).is_none());
+        self.proven += file.bind(netns);
         if file.attachment.netns.is_none() {
             self.found.entry(netns.id).or_default().insert(path.clone());
         }
@@ -157,7 +167,7 @@ impl Attachments {
             };
             match file.attachment.evidence(interface) {
                 Evidence::For => {
-                    self.proven += usize::from(file.bound.replace(netns).is_none());
+                    self.proven += file.bind(netns);
                     if file.attachment.netns.as_ref() != Some(name) {
                         self.found.entry(netns.id).or_default().insert(path.clone());
                     }
@@ -206,7 +216,7 @@ impl Attachments {
         for path in self.by_netns.get(name).into_iter().flatten() {
             if let Some(file) = self.files.get_mut(path).filter(|file| file.bound.is_some_and(|bound| bound.id == id)) {
                 file.bound = None;
-                self.proven -= 1;
+                self.proven -= usize::from(!file.attachment.is_record());
             }
         }
     }
@@ -216,7 +226,7 @@ impl Attachments {
     }
 
     pub(in crate::owner) fn len(&self) -> usize {
-        self.files.len()
+        self.files.len() - self.records
     }
 }
 
@@ -234,9 +244,10 @@ pub(in crate::owner) struct Seen {
 }
 
 impl<'a> Testimony<'a> {
-    /// The proven pod, or two contradictory pods.
-    pub(in crate::owner) fn pod(&self) -> Result<Option<&'a Arc<Pod>>, [&'a Arc<Pod>; 2]> {
-        let mut pods = self.proven.iter().map(|attachment| &attachment.pod);
+    /// The pod that files of one kind prove, or two contradictory pods.
+    pub(in crate::owner) fn pod(&self, source: Source) -> Result<Option<&'a Arc<Pod>>, [&'a Arc<Pod>; 2]> {
+        let of_source = self.proven.iter().filter(|one| one.source == source);
+        let mut pods = of_source.map(|attachment| &attachment.pod);
         let Some(mut first) = pods.next() else { return Ok(None) };
         for other in pods {
             if !same_pod(first, other) {
@@ -254,6 +265,12 @@ impl<'a> Testimony<'a> {
     /// Another pod than `pod` in a file with this namespace's name, with or without proof.
     pub(in crate::owner) fn other_than(&self, pod: &Pod) -> Option<&'a Arc<Pod>> {
         self.all().map(|attachment| &attachment.pod).find(|other| !same_pod(other, pod))
+    }
+
+    /// Another pod than `pod` in a record of the runtime about this namespace.
+    pub(in crate::owner) fn recorded_other_than(&self, pod: &Pod) -> Option<&'a Arc<Pod>> {
+        let records = self.proven.iter().filter(|one| one.is_record());
+        records.map(|record| &record.pod).find(|other| !same_pod(other, pod))
     }
 
     /// The addresses of all attachments of the pod.

@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::interface::{Interface, Pod};
+use crate::interface::{Interface, Pod, Source};
 use crate::owner::cni::clues::Clue;
 use crate::owner::kube::annotations::Annotations;
 use crate::owner::kube::multus::NetworkStatus;
@@ -35,6 +35,8 @@ const MULTUS_OWN: &str = "multus-cni-network";
 /// One pod interface on one CNI network, as recorded by the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
+    /// The kind of the file: a CNI result, or the record of a container runtime.
+    pub source: Source,
     /// The name of the network namespace, if the file has the path of a named namespace.
     pub netns: Option<NetnsName>,
     /// The pod in the CNI arguments, without workload and attributes of the API server.
@@ -91,6 +93,11 @@ impl Attachment {
         if !attributes.is_empty() {
             Arc::make_mut(&mut self.pod).attributes = attributes;
         }
+    }
+
+    /// Whether the file is the record of a container runtime, and no CNI result.
+    pub(in crate::owner) fn is_record(&self) -> bool {
+        self.source == Source::RuntimeRecord
     }
 
     fn is_proven_by_name(&self) -> bool {
@@ -308,6 +315,7 @@ pub(in crate::owner) fn parse_existing(
         return Err(Refusal::NoNetns);
     }
     Ok(Attachment {
+        source: Source::CniCache,
         macs,
         ends,
         addresses,
@@ -338,7 +346,7 @@ fn pod(args: &[(String, String)], uid: Option<String>) -> Option<Pod> {
 }
 
 /// Whether an object of Kubernetes can have the name: an RFC 1123 subdomain, at most 253 bytes.
-fn is_dns_name(name: &str) -> bool {
+pub(in crate::owner) fn is_dns_name(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_label = |label: &str| {
         let ends = [label.bytes().next(), label.bytes().next_back()];

@@ -18,7 +18,8 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
 use crate::inotify::Watches;
-use crate::owner::container::record::{self, MAX_RECORD, Names, Record, Unclaimed};
+use crate::owner::container::oci;
+use crate::owner::container::record::{self, MAX_RECORD, Names, Subject, Unclaimed};
 
 /// Largest number of followed containers of a directory; a watch of each costs the kernel a kilobyte.
 const MAX_CONTAINERS: usize = 16_384;
@@ -26,8 +27,8 @@ const MAX_CONTAINERS: usize = 16_384;
 /// A change in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerChange {
-    /// The record of a container is new or has changed.
-    Read(Arc<Path>, Box<Record>),
+    /// The record of a container or pod is new or has changed.
+    Read(Arc<Path>, Box<Subject>),
     /// A container has no record with a namespace any more.
     Gone(Arc<Path>),
     /// The directory cannot be read, with the reason; it is read again when it or a parent changes.
@@ -50,7 +51,7 @@ pub struct ContainerDir {
     watches: BTreeMap<WatchDescriptor, Option<OsString>>,
     root: Option<WatchDescriptor>,
     names: Names,
-    known: BTreeMap<OsString, Record>,
+    known: BTreeMap<OsString, Subject>,
     to_scan: VecDeque<OsString>,
     to_say: VecDeque<ContainerChange>,
     unavailable: Option<Errno>,
@@ -157,14 +158,17 @@ impl ContainerDir {
     }
 
     /// The record of the first known format.
-    fn record(&self, entry: &OsStr, path: &Path) -> Option<Record> {
+    fn record(&self, entry: &OsStr, path: &Path) -> Option<Subject> {
         let id = entry.to_str()?;
         let found = if let Some(content) = read(&path.join("config.v2.json")) {
-            record::docker(&content)
+            record::docker(&content).map(Subject::Container)
         } else if let Some(content) = read(&path.join("userdata/config.json")) {
-            record::podman(id, &self.names, &content)
+            oci::userdata(id, &self.names, &content)
+        } else if let Some(content) = read(&path.join("config.json")) {
+            oci::task(&content)
         } else if entry != NAMES {
-            read(path).map_or(Err(Unclaimed::NoNetns), |content| record::machine(id, &content))
+            let machine = |content: Vec<u8>| record::machine(id, &content).map(Subject::Container);
+            read(path).map_or(Err(Unclaimed::NoNetns), machine)
         } else {
             Err(Unclaimed::NoNetns)
         };
@@ -293,7 +297,8 @@ mod tests {
             assert!(dir.next().now_or_never().is_none());
             write(&file, &docker("web", key));
             match next(&mut dir).await {
-                ContainerChange::Read(path, record) => {
+                ContainerChange::Read(path, subject) => {
+                    let Subject::Container(record) = *subject else { unreachable!("a pod") };
                     assert!(claims && *path == *root.join("aa"));
                     let wanted = record::Claim::Name(iface_core::NetnsName::new(key));
                     assert_eq!(record.claim, wanted);
@@ -315,8 +320,8 @@ mod tests {
         fs::write(userdata.join("config.json"), namespaces.to_string()).unwrap();
         let mut dir = ContainerDir::new(temp.path()).unwrap();
         for wanted in ["aa", "web"] {
-            let ContainerChange::Read(_, record) = next(&mut dir).await else { unreachable!("no record") };
-            assert_eq!(record.name, wanted);
+            let ContainerChange::Read(_, subject) = next(&mut dir).await else { unreachable!("no record") };
+            assert!(matches!(*subject, Subject::Container(record) if record.name == wanted));
             write(&temp.path().join(NAMES), r#"[{"id": "aa", "names": ["web"]}]"#);
         }
     }

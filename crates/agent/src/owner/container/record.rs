@@ -1,9 +1,9 @@
 //! Reads one record: from bytes to a [`Record`].
 //!
 //! Docker: `containers/ID/config.v2.json`. The file has the container's environment as well, so only the fields below
-//! are read, and no error quotes the content. podman: the OCI configuration in
-//! `overlay-containers/ID/userdata/config.json`, with names in `overlay-containers/containers.json`. systemd-machined:
-//! `machines/NAME`, see `sd-login(3)`.
+//! are read, and no error quotes the content. podman and CRI-O: the OCI configuration in
+//! `overlay-containers/ID/userdata/config.json`, with podman's names in `overlay-containers/containers.json`; containerd:
+//! the OCI configuration of a task, see [`oci`](super::oci). systemd-machined: `machines/NAME`, see `sd-login(3)`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use iface_core::{MacAddr, NetnsName};
 use serde::Deserialize;
 
-use crate::interface::Runtime;
+use crate::interface::{Pod, Runtime};
 use crate::owner::cni::result::{is_random_uuid, is_short_id};
 
 /// Size limit of a record, bytes; real records have a few thousand.
@@ -45,6 +45,24 @@ pub enum Claim {
     Name(NetnsName),
     /// By the ifindexes of the host's ends of links.
     HostEnds(Vec<u32>),
+}
+
+/// The pod of a sandbox, and the sandbox's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// The pod, without workload and attributes of the API server.
+    pub pod: Arc<Pod>,
+    /// The name of the namespace.
+    pub netns: NetnsName,
+}
+
+/// The subject of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A container that is no pod's.
+    Container(Record),
+    /// A pod, in the record of its sandbox or of one of its containers.
+    Pod(Sandbox),
 }
 
 /// Reason for a record without a claim.
@@ -119,54 +137,19 @@ pub fn docker(content: &[u8]) -> Result<Record, Unclaimed> {
     })
 }
 
-#[derive(Deserialize)]
-struct Oci {
-    annotations: Option<BTreeMap<String, String>>,
-    linux: Option<OciLinux>,
-}
-
-#[derive(Deserialize)]
-struct OciLinux {
-    namespaces: Option<Vec<OciNamespace>>,
-}
-
-#[derive(Deserialize)]
-struct OciNamespace {
-    #[serde(rename = "type")]
-    kind: String,
-    path: Option<String>,
-}
-
-/// Reads podman's OCI configuration of the container `id`.
-///
-/// # Errors
-/// Where the record claims no namespace.
-pub fn podman(id: &str, names: &Names, content: &[u8]) -> Result<Record, Unclaimed> {
-    let oci: Oci = serde_json::from_slice(content).map_err(|_| Unclaimed::Malformed)?;
-    let annotations = oci.annotations.unwrap_or_default();
-    let of_pod = ["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"];
-    // CRI-O keeps its records in the same directory.
-    if of_pod.iter().any(|key| annotations.contains_key(*key)) {
-        return Err(Unclaimed::OfPod);
-    }
-    let namespaces = oci.linux.and_then(|linux| linux.namespaces).unwrap_or_default();
-    let network = namespaces.into_iter().find(|namespace| namespace.kind == "network");
-    let claim = sandbox(network.and_then(|network| network.path).as_deref())?;
-    let named = names.0.get(id);
-    let short = || id.chars().take(12).collect();
-    Ok(Record {
-        runtime: Runtime::Podman,
-        name: named.and_then(|named| named.name.as_deref()).and_then(text).unwrap_or_else(short),
-        id: text(id).ok_or(Unclaimed::Malformed)?,
-        image: named.and_then(|named| named.image.as_deref()).and_then(text),
-        claim,
-        networks: Vec::new(),
-    })
-}
-
 /// Names and images of podman's containers, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(BTreeMap<String, Named>);
+
+impl Names {
+    /// Name and image of a container; the name is the beginning of the id where none is recorded.
+    pub(super) fn of(&self, id: &str) -> (String, Option<String>) {
+        let named = self.0.get(id);
+        let name = named.and_then(|named| named.name.as_deref()).and_then(text);
+        let image = named.and_then(|named| named.image.as_deref()).and_then(text);
+        (name.unwrap_or_else(|| id.chars().take(12).collect()), image)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
@@ -223,7 +206,7 @@ pub fn machine(name: &str, content: &[u8]) -> Result<Record, Unclaimed> {
 
 /// Only random names prove a namespace: other names, as of `podman run --network ns:PATH`, are somebody else's, and
 /// records stay after their containers. `/proc/PID/ns/net` is another container's.
-fn sandbox(path: Option<&str>) -> Result<Claim, Unclaimed> {
+pub(super) fn sandbox(path: Option<&str>) -> Result<Claim, Unclaimed> {
     let path = path.map(Path::new).filter(|path| path.is_absolute() && !path.starts_with("/proc"));
     let name = path.and_then(Path::file_name).map(|name| NetnsName::new(name.as_encoded_bytes()));
     let random = name.filter(|name| is_random_uuid(name) || is_short_id(name) || is_of_podman(name));
@@ -242,7 +225,7 @@ fn is_of_podman(name: &NetnsName) -> bool {
 }
 
 /// A text that fits into attributes and tables.
-fn text(text: &str) -> Option<String> {
+pub(super) fn text(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
 }
@@ -266,18 +249,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn podman_file(path: &str, annotation: &str) -> Vec<u8> {
-        serde_json::json!({
-            "process": {"env": ["TOKEN=secret"]},
-            "annotations": {"io.container.manager": "libpod", annotation: "web-0"},
-            "linux": {"namespaces": [{"type": "pid"}, {"type": "network", "path": path}]},
-        })
-        .to_string()
-        .into_bytes()
-    }
-
     const KEY: &str = "/var/run/docker/netns/0a1b2c3d4e5f";
-    const NETNS: &str = "/run/netns/netns-ad7b51f9-ed6c-0af3-bee9-dad3a49df55a";
 
     #[test]
     fn docker_record_claims_its_sandbox() {
@@ -292,36 +264,16 @@ mod tests {
     }
 
     #[test]
-    fn podman_record_claims_its_sandbox() {
-        let stored = serde_json::json!([
-            {"id": ID, "names": ["web"], "layer": "l", "metadata": "{\"image-name\":\"docker.io/library/nginx:latest\"}"},
-        ]);
-        let record = podman(ID, &names(stored.to_string().as_bytes()), &podman_file(NETNS, "x")).unwrap();
-        assert_eq!((record.name.as_str(), record.image.as_deref()), ("web", Some("docker.io/library/nginx:latest")));
-        assert_eq!(record.claim, Claim::Name(NetnsName::new("netns-ad7b51f9-ed6c-0af3-bee9-dad3a49df55a")));
-        let unnamed = podman(ID, &names(b"[{]"), &podman_file(NETNS, "x")).unwrap();
-        assert_eq!((unnamed.name.as_str(), unnamed.image), ("5d1f0e6b7c8a", None));
-    }
-
-    #[test]
     fn pods_containers_claim_nothing() {
         assert_eq!(docker(&docker_file(KEY, "io.kubernetes.pod.name")), Err(Unclaimed::OfPod));
-        for annotation in ["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"] {
-            assert_eq!(podman(ID, &Names::default(), &podman_file(NETNS, annotation)), Err(Unclaimed::OfPod));
-        }
     }
 
-    /// The host's namespace, another container's, a namespace given by a user, and no namespace after the stop.
+    /// The host's namespace, a namespace given by a user, and no namespace after the stop.
     #[test]
     fn foreign_namespaces_are_not_claimed() {
         for key in ["", "/var/run/docker/netns/default", "0a1b2c3d4e5f", "/run/docker/netns/.."] {
             assert_eq!(docker(&docker_file(key, "x")), Err(Unclaimed::NoNetns), "{key}");
         }
-        for path in ["/proc/77/ns/net", "/run/netns/blue", "/proc/0a1b2c3d4e5f"] {
-            assert_eq!(podman(ID, &Names::default(), &podman_file(path, "x")), Err(Unclaimed::NoNetns), "{path}");
-        }
-        let host = br#"{"linux": {"namespaces": [{"type": "pid"}]}}"#;
-        assert_eq!(podman(ID, &Names::default(), host), Err(Unclaimed::NoNetns));
     }
 
     #[test]
@@ -344,7 +296,6 @@ mod tests {
         let deep = "[".repeat(100_000);
         for content in [&b"\xff"[..], b"", b"{}", b"[]", b"null", deep.as_bytes(), br#"{"ID": 7, "Name": "web"}"#] {
             assert_eq!(docker(content), Err(Unclaimed::Malformed));
-            assert!(podman(ID, &Names::default(), content).is_err());
         }
         for name in ["/", "/a\nb", &"x".repeat(256)] {
             let text = String::from_utf8(docker_file(KEY, "x")).unwrap();

@@ -22,7 +22,7 @@ pub struct NewConflict {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Conflict {
     /// Neither pod is the owner.
-    #[error("CNI cache files give it to two pods, {} and {}; it is given to neither", PodText(.0), PodText(.1))]
+    #[error("CNI results or runtime records give it to two pods, {} and {}; it is given to neither", PodText(.0), PodText(.1))]
     TwoPodsInCache(Arc<Pod>, Arc<Pod>),
     /// The file has no effect.
     #[error("its interface {interface} has another link-layer address than the CNI cache file {} says; the file is not used", file.display())]
@@ -32,11 +32,11 @@ pub enum Conflict {
         /// The interface in the file.
         interface: IfName,
     },
-    /// The CNI cache wins.
-    #[error("the CNI cache gives it to {}, but it was known to belong to {}; the CNI cache is believed", PodText(.0), PodText(.1))]
+    /// The CNI result, or the runtime's record, wins.
+    #[error("a CNI result or runtime record gives it to {}, but it was known to belong to {}; the file is believed", PodText(.0), PodText(.1))]
     CacheAgainstKnown(Arc<Pod>, Arc<Pod>),
-    /// The CNI cache wins.
-    #[error("the CNI cache gives it to {} although it has an address of {}; the CNI cache is believed", PodText(.0), PodText(.1))]
+    /// The CNI result, or the runtime's record, wins.
+    #[error("a CNI result or runtime record gives it to {} although it has an address of {}; the file is believed", PodText(.0), PodText(.1))]
     CacheAgainstAddress(Arc<Pod>, Arc<Pod>),
     /// Neither pod is the owner.
     #[error("it was known to belong to {} and now has an address of {}; it is given to neither", PodText(.0), PodText(.1))]
@@ -48,11 +48,14 @@ pub enum Conflict {
     #[error("it and another namespace both have an address of {}; by address it is given to neither", PodText(.0))]
     SharedAddress(Arc<Pod>),
     /// Neither pod is the owner.
-    #[error("it has an address of {}, which the CNI cache places in another namespace; it is given to nobody", PodText(.0))]
+    #[error("it has an address of {}, which a CNI result or runtime record places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
     /// The file has no effect.
     #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; the file is not used", PodText(.0), PodText(.1))]
     UnprovenFile(Arc<Pod>, Arc<Pod>),
+    /// The CNI result wins.
+    #[error("a record of the container runtime gives it to {}, a CNI result to {}; the CNI result is believed", PodText(.0), PodText(.1))]
+    RecordAgainstCache(Arc<Pod>, Arc<Pod>),
     /// The newest pod wins; without a single newest pod, none wins.
     #[error("address {address} is claimed by several live pods; {} is not the only newest and loses", PodText(loser))]
     ClaimedTwice {
@@ -84,13 +87,15 @@ pub enum ConflictKind {
     KnownElsewhere,
     /// An unproven result names another pod.
     UnprovenResult,
+    /// A record of the runtime names another pod than a result.
+    RecordAgainstResult,
     /// Two live pods claim one address.
     ClaimedTwice,
 }
 
 impl ConflictKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TwoResults,
         Self::OtherAddress,
         Self::ResultAgainstKnown,
@@ -100,6 +105,7 @@ impl ConflictKind {
         Self::SharedAddress,
         Self::KnownElsewhere,
         Self::UnprovenResult,
+        Self::RecordAgainstResult,
         Self::ClaimedTwice,
     ];
 
@@ -116,6 +122,7 @@ impl ConflictKind {
             Self::SharedAddress => "shared_address",
             Self::KnownElsewhere => "known_elsewhere",
             Self::UnprovenResult => "unproven_result",
+            Self::RecordAgainstResult => "record_against_result",
             Self::ClaimedTwice => "claimed_twice",
         }
     }
@@ -135,6 +142,7 @@ impl Conflict {
             Self::SharedAddress(_) => ConflictKind::SharedAddress,
             Self::KnownElsewhere(_) => ConflictKind::KnownElsewhere,
             Self::UnprovenFile(..) => ConflictKind::UnprovenResult,
+            Self::RecordAgainstCache(..) => ConflictKind::RecordAgainstResult,
             Self::ClaimedTwice { .. } => ConflictKind::ClaimedTwice,
         }
     }

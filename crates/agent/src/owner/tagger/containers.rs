@@ -9,17 +9,26 @@ use iface_core::{NetnsId, Place};
 use super::Tagger;
 use crate::interface::{ContainerOwner, End, Interface, Owner};
 use crate::owner::container::claims::{Claimed, Key};
-use crate::owner::container::record::Record;
+use crate::owner::container::record::{Record, Sandbox};
 
 impl Tagger {
     /// Applies the record of a container.
     pub fn container(&mut self, path: &Arc<Path>, record: Record) {
+        self.file_gone(path);
         let touched = self.containers.insert(path, record);
         self.claims_changed(&touched);
     }
 
-    /// Applies the end of a container's record.
+    /// Applies the record of a pod's sandbox or container: evidence like a CNI result without interfaces.
+    pub fn sandbox(&mut self, path: &Arc<Path>, sandbox: Sandbox) {
+        let touched = self.containers.remove(path);
+        self.claims_changed(&touched);
+        self.file(path, sandbox.into());
+    }
+
+    /// Applies the end of a record about a container or pod.
     pub fn container_gone(&mut self, path: &Path) {
+        self.file_gone(path);
         let touched = self.containers.remove(path);
         self.claims_changed(&touched);
     }

@@ -34,16 +34,19 @@ pub(in crate::owner) struct Evidence<'a> {
 pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<(Arc<Pod>, Source)> {
     let against =
         |pod: &Pod| evidence.by_address.iter().map(|record| &record.named).find(|other| !same_pod(other, pod));
-    let proven = match evidence.files.pod() {
+    let proven = match proof(evidence) {
         Ok(proven) => proven,
         Err([one, other]) => {
             conflicts.push(Conflict::TwoPodsInCache(one.clone(), other.clone()));
             return None;
         }
     };
-    let earlier = evidence.known.filter(|known| known.source == Source::CniCache).map(|known| &known.named);
-    let (pod, source) = match proven.or(earlier) {
-        Some(pod) => {
+    let earlier =
+        evidence.known.filter(|known| known.source != Source::PodIp).map(|known| (&known.named, known.source));
+    // A record does not outweigh a CNI result, present or gone.
+    let weightier = earlier.filter(|(_, earlier)| proven.is_some_and(|(_, source)| *earlier < source));
+    let (pod, source) = match weightier.or(proven).or(earlier) {
+        Some((pod, source)) => {
             let known = evidence.known.map(|known| &known.named).filter(|known| !same_pod(known, pod));
             if let Some(known) = known {
                 conflicts.push(Conflict::CacheAgainstKnown(pod.clone(), known.clone()));
@@ -51,7 +54,7 @@ pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conf
             if let Some(other) = against(pod).filter(|other| known.is_none_or(|known| !same_pod(known, other))) {
                 conflicts.push(Conflict::CacheAgainstAddress(pod.clone(), other.clone()));
             }
-            (pod.clone(), Source::CniCache)
+            (pod.clone(), source)
         }
         None => (by_address(evidence, conflicts)?, Source::PodIp),
     };
@@ -59,7 +62,22 @@ pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conf
     if let Some(other) = evidence.files.other_than(&pod).filter(|_| proven.is_none()) {
         conflicts.push(Conflict::UnprovenFile(other.clone(), pod.clone()));
     }
+    if let Some(other) = evidence.files.recorded_other_than(&pod) {
+        conflicts.push(Conflict::RecordAgainstCache(other.clone(), pod.clone()));
+    }
     Some((pod, source))
+}
+
+/// A pod, and the source that proves the pod.
+type Proof<'a> = (&'a Arc<Pod>, Source);
+
+/// The pod that files prove: CNI results, and without them records of the runtime.
+fn proof<'a>(evidence: &Evidence<'a>) -> Result<Option<Proof<'a>>, [&'a Arc<Pod>; 2]> {
+    if let Some(pod) = evidence.files.pod(Source::CniCache)? {
+        return Ok(Some((pod, Source::CniCache)));
+    }
+    let recorded = evidence.files.pod(Source::RuntimeRecord)?;
+    Ok(recorded.map(|pod| (pod, Source::RuntimeRecord)))
 }
 
 fn by_address(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<Arc<Pod>> {

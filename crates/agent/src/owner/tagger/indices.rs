@@ -45,7 +45,7 @@ impl Tagger {
         if let Some(known) = &known {
             self.tagged.entry(PodName::from(known.pod.as_ref())).or_default().insert(id);
             match known.source {
-                Source::CniCache => concerned = self.place(&known.named, id),
+                Source::CniCache | Source::RuntimeRecord => concerned = self.place(&known.named, id),
                 Source::PodIp => known.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
             }
         }

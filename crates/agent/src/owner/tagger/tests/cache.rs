@@ -216,6 +216,7 @@ fn bond_members_are_no_conflict() {
 /// A file as Calico writes: no namespace, the host end, an address.
 fn nameless(pod: &Arc<Pod>, ends: &[&str], address: &str) -> Attachment {
     Attachment {
+        source: Source::CniCache,
         netns: None,
         macs: Vec::new(),
         ends: ends.iter().map(|end| IfName::new(end).unwrap()).collect(),

@@ -6,6 +6,7 @@ mod history;
 mod joins;
 mod matrix;
 mod node;
+mod records;
 
 use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;
@@ -15,7 +16,7 @@ use iface_core::{IfName, Netns, Peer};
 use proptest::prelude::*;
 
 use super::*;
-use crate::owner::container::record::Record;
+use crate::owner::container::record::{Record, Sandbox};
 use crate::owner::pod::Life;
 use crate::owner::tagger::conflict::ConflictKind;
 
@@ -47,6 +48,7 @@ const RANDOM: &str = "cni-26a5a60e-766c-44c4-8125-5b68aecf097d";
 
 fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
     Attachment {
+        source: Source::CniCache,
         netns: Some(NetnsName::new(netns)),
         pod: pod.clone(),
         interface: IfName::new("eth0").unwrap(),
@@ -85,6 +87,7 @@ enum Input {
     Pod(PodChange),
     Container(String, Record),
     ContainerGone(String),
+    Sandbox(&'static str, Sandbox),
     Claim(crate::owner::claim::ClaimChange),
 }
 
@@ -105,6 +108,7 @@ fn give(tagger: &mut Tagger, input: Input) {
         Input::Pod(change) => tagger.pod(change),
         Input::Container(name, record) => tagger.container(&path(&name), record),
         Input::Claim(change) => tagger.claim(change),
+        Input::Sandbox(name, sandbox) => tagger.sandbox(&path(name), sandbox),
         Input::ContainerGone(name) => tagger.container_gone(&path(&name)),
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::interface::{Interface, Pod};
+use crate::interface::{Interface, Pod, Source};
 use iface_core::{IfName, InterfaceId, Kind, MacAddr, Netns, NetnsId, NetnsName, Peer, Place};
 use ipnet::IpNet;
 
@@ -24,6 +24,7 @@ pub(super) fn netns_name(number: u64, random: bool) -> Place {
 pub(super) fn attachment(uid: &str, name: &str, interfaces: &[Arc<Interface>], nameless: bool) -> Attachment {
     let [_, eth0, end, ..] = interfaces else { unreachable!("each pod has three") };
     Attachment {
+        source: Source::CniCache,
         netns: eth0.netns.name().filter(|_| !nameless).cloned(),
         pod: named(uid, name),
         interface: eth0.name,

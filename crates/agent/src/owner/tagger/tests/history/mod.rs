@@ -64,6 +64,8 @@ enum Step {
     SecondName(usize),
     /// The record of a container claims a pod's namespace.
     RecordContainer(usize),
+    /// A runtime has a record of the pod's sandbox, wherever the other sources are.
+    RecordSandbox(usize),
     RemoveRecord(usize),
     WriteLateFile(usize),
     KubeletReports,
@@ -111,6 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any_pod.clone().prop_map(Step::ChangeMac),
         1 => any_pod.clone().prop_map(Step::SecondName),
         2 => any_pod.clone().prop_map(Step::RecordContainer),
+        2 => any_pod.clone().prop_map(Step::RecordSandbox),
         1 => any_pod.clone().prop_map(Step::RemoveRecord),
         2 => any_pod.prop_map(Step::WriteLateFile),
         6 => Just(Step::KubeletReports),

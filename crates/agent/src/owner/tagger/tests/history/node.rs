@@ -23,7 +23,7 @@ const ADDRESSES: u8 = 5;
 #[derive(Clone, Debug)]
 pub(super) struct Real {
     pub(super) uid: Arc<str>,
-    name: String,
+    pub(super) name: String,
     pub(super) address: u8,
     file: Option<Attachment>,
     /// Present or future path of the file.
@@ -106,6 +106,7 @@ impl Node {
             Step::ChangeMac(pod) => self.change_mac(pod),
             Step::SecondName(pod) => self.second_name(pod),
             Step::RecordContainer(pod) => self.record_container(pod),
+            Step::RecordSandbox(pod) => self.record_sandbox(pod),
             Step::RemoveRecord(pod) => self.remove_record(pod),
             Step::WriteLateFile(pod) => self.write_late_file(pod),
             Step::KubeletReports => self.kubelet_reports(),

@@ -1,4 +1,4 @@
-//! Records of containers that claim the namespaces of pods.
+//! Records of runtimes: of containers that claim the namespaces of pods, and of the sandboxes of pods.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,9 @@ use iface_core::Place;
 
 use super::node::Node;
 use crate::interface::Runtime;
-use crate::owner::container::record::{Claim, Record};
+use crate::owner::cni::result::is_random_uuid;
+use crate::owner::container::record::{Claim, Record, Sandbox};
+use crate::owner::tagger::tests::pod as named_pod;
 
 impl Node {
     /// The agent reads at once: whatever it knows of the pod, a container must not hide the pod.
@@ -20,9 +22,24 @@ impl Node {
         self.read();
     }
 
+    /// A record names only a namespace with a random name.
+    pub(super) fn record_sandbox(&mut self, pod: usize) {
+        let Some(pod) = self.pods.get(pod) else { return };
+        let Place::Named(netns) = pod.netns.place.clone() else { return };
+        if !is_random_uuid(&netns) {
+            return;
+        }
+        let path = PathBuf::from(format!("sandbox-{}", pod.uid));
+        let sandbox = Sandbox { pod: named_pod(&pod.name, Some(&pod.uid)), netns };
+        self.tagger.sandbox(&path.into(), sandbox);
+        self.read();
+    }
+
     pub(super) fn remove_record(&mut self, pod: usize) {
         let Some(pod) = self.pods.get(pod) else { return };
-        self.tagger.container_gone(PathBuf::from(format!("record-{}", pod.uid)).as_path());
+        for kind in ["record", "sandbox"] {
+            self.tagger.container_gone(PathBuf::from(format!("{kind}-{}", pod.uid)).as_path());
+        }
         self.read();
     }
 }
