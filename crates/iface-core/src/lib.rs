@@ -50,6 +50,7 @@
 
 mod coalesce;
 mod counters;
+mod details;
 mod event;
 mod filter;
 mod informer;
@@ -66,6 +67,7 @@ mod testing;
 
 pub use coalesce::Coalesce;
 pub use counters::{Counters, Direction, FinalCounters};
+pub use details::{CounterDetails, Detail};
 pub use event::{Changes, Event, EventKind};
 pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};

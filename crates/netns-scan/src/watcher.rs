@@ -1,5 +1,6 @@
 //! Public front: options, `Watcher`, `Poller` and `Handle`.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use iface_core::Event;
+use iface_core::{CounterDetails, Event, InterfaceId};
 
 use crate::worker::event_channel::EventChannel;
 use crate::worker::scanner::Scanner;
@@ -32,6 +33,8 @@ pub struct WatchOptions {
     pub proc: Option<PathBuf>,
     /// Engine to reach into namespaces.
     pub engine: EngineChoice,
+    /// Read [`Handle::details`] with the counters. Costs about 200 bytes for each interface.
+    pub details: bool,
     /// Receive buffer of each socket for notifications, in bytes, limited to `net.core.rmem_max`
     /// without CAP_NET_ADMIN. The kernel reserves no memory: the size bounds the unread messages.
     pub receive_buffer: usize,
@@ -45,6 +48,7 @@ impl Default for WatchOptions {
             find_unnamed: true,
             proc: None,
             engine: EngineChoice::Auto,
+            details: false,
             receive_buffer: 8 << 20,
         }
     }
@@ -138,6 +142,14 @@ impl Handle {
     ) -> impl Future<Output = Result<Vec<Reading>, Stopped>> + Send + 'static {
         let answer = self.0.request(reuse);
         async move { answer?.await.map_err(|_| Stopped) }
+    }
+
+    /// The counters that explain errors and drops, as the last complete pass of [`counters`](Self::counters) read them.
+    ///
+    /// Empty without [`WatchOptions::details`].
+    #[must_use]
+    pub fn details(&self) -> Arc<HashMap<InterfaceId, CounterDetails>> {
+        self.0.details()
     }
 
     /// Present status.

@@ -283,6 +283,21 @@ fn help_names_all_opt_in_metrics() {
     }
 }
 
+/// Counters that explain errors are read from the kernel only where they are reported.
+#[test]
+fn all_counters_are_read_on_request() {
+    for (flags, reads, count) in [
+        (&[][..], false, 0),
+        (&["--metrics", "interface.mtu,interface.address"], false, 2),
+        (&["--metrics", "interface.errors"], true, 1),
+        (&["--all-counters", "true"], true, 7),
+        (&["--all-counters", "true", "--metrics", "interface.errors,interface.info"], true, 8),
+    ] {
+        let config = load(flags, &[], None).unwrap();
+        assert_eq!((config.scan.details, config.export.options.opt_in.len()), (reads, count), "{flags:?}");
+    }
+}
+
 #[test]
 fn settings_and_variables_are_unique() {
     let keys: std::collections::HashSet<_> = settings().map(|setting| setting.key).collect();

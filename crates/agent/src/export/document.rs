@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::export::prometheus::names;
-use crate::metrics::catalog::{INTERFACE_METRICS, InterfaceMetric, OWN_METRICS, Origin, Scope, Slots, keys};
+use crate::metrics::catalog::{INTERFACE_METRICS, InterfaceMetric, Measure, OWN_METRICS, Origin, Scope, Slots, keys};
 use crate::protocol::counters::{Counter, TABLE};
 
 const INTRODUCTION: &str = include_str!("document/introduction.md");
@@ -55,7 +55,13 @@ fn heading(scope: Scope) -> &'static str {
 fn interface_row(scope: Scope, metric: &InterfaceMetric, page: &mut String) {
     let name = [scope.prefix(), metric.suffix].concat();
     let direction = matches!(metric.measure.slots(), Some(Slots::Directions { .. }));
-    let attributes = if direction {
+    let attributes = if let Some(Slots::Details(details)) = metric.measure.slots() {
+        let errors = details.iter().any(|explained| explained.error.is_some());
+        let error = if errors { format!(", `{}`", keys::ERROR_TYPE) } else { String::new() };
+        format!("`{}`, `{}`{error}", keys::INTERFACE, keys::DIRECTION)
+    } else if metric.measure == Measure::Address {
+        format!("`{}`, `{}`, `{}`, `{}`", keys::INTERFACE, keys::ADDRESS, keys::ALIAS, keys::ALT_NAMES)
+    } else if direction {
         format!("`{}`, `{}`", keys::INTERFACE, keys::DIRECTION)
     } else {
         format!("`{}`", keys::INTERFACE)

@@ -1,9 +1,17 @@
 //! The table of all metrics, source of `docs/metrics.md`.
 
-use iface_core::Counters;
+mod explained;
+
+use iface_core::{Counters, Detail};
+
+pub use self::explained::Explained;
+use self::explained::{COLLISIONS, COMPRESSED, ERROR_REASONS, MULTICAST, OTHER_HOST, UNHANDLED};
 
 /// Counters of one interface, indexed by [`Measure::slots`].
 pub const COUNTERS: usize = 9;
+
+/// Counters of one interface that explain errors and drops.
+pub const DETAILS: usize = Detail::ALL.len();
 
 /// The counters of an interface, in the catalog's order.
 #[must_use]
@@ -75,6 +83,20 @@ pub enum Measure {
     Bandwidth,
     /// Always 1: carries all attributes of the interface.
     Info,
+    /// Always 1, for each address.
+    Address,
+    /// Errors by reason.
+    ErrorReasons,
+    /// Received multicast packets.
+    Multicast,
+    /// Collisions.
+    Collisions,
+    /// Compressed packets, a value a direction.
+    Compressed,
+    /// Received packets that nothing wanted.
+    Unhandled,
+    /// Received packets for another host.
+    OtherHost,
 }
 
 /// Indexes into an interface's counters.
@@ -89,6 +111,8 @@ pub enum Slots {
         /// Out of the interface.
         transmit: usize,
     },
+    /// Values among the details of an interface.
+    Details(&'static [Explained]),
 }
 
 impl Measure {
@@ -102,7 +126,13 @@ impl Measure {
             Self::Errors => directions(4),
             Self::Dropped => directions(6),
             Self::CarrierChanges => Some(Slots::Single(8)),
-            Self::Up | Self::Mtu | Self::Bandwidth | Self::Info => None,
+            Self::ErrorReasons => Some(Slots::Details(ERROR_REASONS)),
+            Self::Multicast => Some(Slots::Details(MULTICAST)),
+            Self::Collisions => Some(Slots::Details(COLLISIONS)),
+            Self::Compressed => Some(Slots::Details(COMPRESSED)),
+            Self::Unhandled => Some(Slots::Details(UNHANDLED)),
+            Self::OtherHost => Some(Slots::Details(OTHER_HOST)),
+            Self::Up | Self::Mtu | Self::Bandwidth | Self::Info | Self::Address => None,
         }
     }
 
@@ -112,6 +142,9 @@ impl Measure {
         match self.slots() {
             // Few interfaces have a speed: the host's hardware links.
             None if self == Self::Bandwidth => 0,
+            // Most pods have an address of each family.
+            None if self == Self::Address => 2,
+            Some(Slots::Details(details)) => details.len(),
             Some(Slots::Directions { .. }) => 2,
             Some(Slots::Single(_)) | None => 1,
         }
@@ -192,8 +225,17 @@ const fn ours(metric: InterfaceMetric, instrument: Instrument, opt_in: bool) -> 
     InterfaceMetric { instrument, opt_in, origin: Origin::Ours, ..metric }
 }
 
+const fn detail(
+    measure: Measure,
+    suffix: &'static str,
+    unit: &'static str,
+    description: &'static str,
+) -> InterfaceMetric {
+    ours(counter(measure, suffix, unit, description), Instrument::Counter, true)
+}
+
 /// Every metric of interfaces.
-pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
+pub const INTERFACE_METRICS: [InterfaceMetric; 16] = [
     counter(Measure::Bytes, "io", "By", "Bytes the interface carried."),
     counter(Measure::Errors, "errors", "{error}", "Packets the interface could not receive or transmit."),
     counter(Measure::Packets, "packet.count", "{packet}", "Packets the interface carried."),
@@ -237,6 +279,37 @@ pub const INTERFACE_METRICS: [InterfaceMetric; 9] = [
         ),
         Instrument::UpDownCounter,
         true,
+    ),
+    ours(
+        counter(
+            Measure::Address,
+            "interface.address",
+            "1",
+            "Always 1, for each address: joins flow logs with interfaces.",
+        ),
+        Instrument::UpDownCounter,
+        true,
+    ),
+    detail(
+        Measure::ErrorReasons,
+        "interface.errors",
+        "{error}",
+        "Errors by reason, as the driver counts them: a packet can be counted by several reasons, or by none.",
+    ),
+    detail(Measure::Multicast, "interface.packet.multicast", "{packet}", "Multicast packets."),
+    detail(Measure::Collisions, "interface.collisions", "{collision}", "Collisions."),
+    detail(Measure::Compressed, "interface.packet.compressed", "{packet}", "Compressed packets, as on SLIP or PPP."),
+    detail(
+        Measure::Unhandled,
+        "interface.packet.unhandled",
+        "{packet}",
+        "Packets that nothing wanted, as on the inactive member of a bond (rx_nohandler).",
+    ),
+    detail(
+        Measure::OtherHost,
+        "interface.packet.other_host",
+        "{packet}",
+        "Packets with the MAC address of another host (rx_otherhost_dropped, Linux 5.19).",
     ),
 ];
 
@@ -298,6 +371,12 @@ pub mod keys {
     pub const DEVICE: &str = "k8s.resource.device";
     /// Addresses of the interface without prefix lengths, separated by commas.
     pub const ADDRESSES: &str = "network.interface.addresses";
+    /// Address of the interface without its prefix length, on [`Measure::Address`](super::Measure::Address).
+    pub const ADDRESS: &str = "network.interface.address";
+    /// Alias of the interface.
+    pub const ALIAS: &str = "network.interface.alias";
+    /// Alternative names of the interface, separated by commas.
+    pub const ALT_NAMES: &str = "network.interface.alt_names";
     /// Kind of an interface event.
     pub const EVENT_KIND: &str = "netns_agent.event.kind";
     /// Operational state as in `ip link`, on event logs.
@@ -314,7 +393,7 @@ pub mod keys {
     pub const CONFLICT_KIND: &str = "netns_agent.conflict.kind";
     /// Exported signal.
     pub const SIGNAL: &str = "netns_agent.export.signal";
-    /// Reason of a failed export.
+    /// Reason of a failed export, or of an error of an interface.
     pub const ERROR_TYPE: &str = "error.type";
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use crate::interface::Interface;
-use crate::metrics::catalog::COUNTERS;
+use crate::metrics::catalog::{COUNTERS, DETAILS};
 use crate::metrics::points::{Counted, Ending, LinkKey, Nanos, Points, Temporality, link_key};
 
 /// Turns cumulative points into differences since the last export that arrived.
@@ -17,19 +17,21 @@ use crate::metrics::points::{Counted, Ending, LinkKey, Nanos, Points, Temporalit
 /// The totals must come from an accumulator for [`Reader::Deltas`](crate::metrics::points::Reader::Deltas).
 #[derive(Debug, Default)]
 pub struct Deltas {
-    /// By link and the time the interface was made, which a rename keeps: another interface under the same ifindex has its
-    /// own.
-    series: HashMap<(LinkKey, SystemTime), Series>,
+    series: HashMap<SeriesKey, Series>,
+    details: HashMap<SeriesKey, Series<DETAILS>>,
     round: u64,
 }
 
+/// Link and the time the interface was made, which a rename keeps: another interface under the same ifindex has its own.
+type SeriesKey = (LinkKey, SystemTime);
+
 #[derive(Debug)]
-struct Series {
-    last: Counted,
+struct Series<const N: usize = COUNTERS> {
+    last: Counted<N>,
     /// Not delivered yet.
-    pending: [u64; COUNTERS],
+    pending: [u64; N],
     /// Start times of `pending`.
-    since: [Nanos; COUNTERS],
+    since: [Nanos; N],
     round: u64,
 }
 
@@ -39,38 +41,54 @@ impl Deltas {
         self.round += 1;
         points.temporality = Temporality::Delta;
         let set_back = nanos_of(points.set_back);
-        for series in self.series.values_mut().filter(|_| set_back > 0) {
-            series.since = series.since.map(|since| since.saturating_sub(set_back));
-        }
+        self.series.values_mut().for_each(|series| series.set_back(set_back));
+        self.details.values_mut().for_each(|series| series.set_back(set_back));
+        let (round, time) = (self.round, points.time);
         for sample in &mut points.samples {
-            let Some(counted) = &mut sample.counted else { continue };
             if sample.ending == Some(Ending::NoRecordedValue) {
                 continue;
             }
-            let new = || Series::new(counted, points.time);
-            let series = self.series.entry(series_key(&sample.interface)).or_insert_with(new);
-            series.advance(*counted);
-            series.round = self.round;
-            *counted = Counted { values: series.pending, starts: series.since, complete: true };
+            let key = series_key(&sample.interface);
+            sample.counted.iter_mut().for_each(|counted| differ(&mut self.series, key, counted, round, time));
+            if let Some(counted) = points.details.counted.get_mut(&sample.interface.id) {
+                differ(&mut self.details, key, counted, round, time);
+            }
         }
-        let round = self.round;
-        // An interface that could not be read keeps its pending values for another round.
-        self.series.retain(|_, series| round - series.round <= 1);
-        self.series.shrink_to(2 * self.series.len());
+        retain_present(&mut self.series, round);
+        retain_present(&mut self.details, round);
     }
 
     /// Records delivered ranges of samples in `points`.
     pub fn delivered(&mut self, points: &Points, ranges: &[Range<usize>]) {
         for sample in ranges.iter().flat_map(|range| &points.samples[range.clone()]) {
-            if let Some(series) = self.series.get_mut(&series_key(&sample.interface)) {
-                series.pending = [0; COUNTERS];
-                series.since = [points.time; COUNTERS];
-            }
+            let key = series_key(&sample.interface);
+            self.series.get_mut(&key).into_iter().for_each(|series| series.deliver(points.time));
+            self.details.get_mut(&key).into_iter().for_each(|series| series.deliver(points.time));
         }
     }
 }
 
-fn series_key(interface: &Interface) -> (LinkKey, SystemTime) {
+/// Replaces totals by the difference.
+fn differ<const N: usize>(
+    series: &mut HashMap<SeriesKey, Series<N>>,
+    key: SeriesKey,
+    counted: &mut Counted<N>,
+    round: u64,
+    now: Nanos,
+) {
+    let series = series.entry(key).or_insert_with(|| Series::new(counted, now));
+    series.advance(*counted);
+    series.round = round;
+    *counted = Counted { values: series.pending, starts: series.since, complete: true };
+}
+
+/// An interface that could not be read keeps its pending values for another round.
+fn retain_present<const N: usize>(series: &mut HashMap<SeriesKey, Series<N>>, round: u64) {
+    series.retain(|_, series| round - series.round <= 1);
+    series.shrink_to(2 * series.len());
+}
+
+fn series_key(interface: &Interface) -> SeriesKey {
     (link_key(interface), interface.since)
 }
 
@@ -78,25 +96,34 @@ fn nanos_of(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-impl Series {
+impl<const N: usize> Series<N> {
     /// A value without duration is the base; any other value counts since its start.
-    fn new(first: &Counted, now: Nanos) -> Self {
+    fn new(first: &Counted<N>, now: Nanos) -> Self {
         let mut last = *first;
         for (value, start) in last.values.iter_mut().zip(first.starts) {
             if start != now {
                 *value = 0;
             }
         }
-        Self { last, pending: [0; COUNTERS], since: first.starts, round: 0 }
+        Self { last, pending: [0; N], since: first.starts, round: 0 }
     }
 
-    fn advance(&mut self, now: Counted) {
-        for slot in 0..COUNTERS {
+    fn advance(&mut self, now: Counted<N>) {
+        for slot in 0..N {
             let restarted = now.starts[slot] != self.last.starts[slot];
             let base = if restarted { 0 } else { self.last.values[slot] };
             self.pending[slot] += now.values[slot].saturating_sub(base);
         }
         self.last = now;
+    }
+
+    fn deliver(&mut self, now: Nanos) {
+        self.pending = [0; N];
+        self.since = [now; N];
+    }
+
+    fn set_back(&mut self, by: Nanos) {
+        self.since = self.since.map(|since| since.saturating_sub(by));
     }
 }
 

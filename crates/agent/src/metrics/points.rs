@@ -1,14 +1,19 @@
 //! Points of an export, grouped by Resource; no protocol.
 
+mod attributes;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::interface::{Container, End, Interface, Owner, Pod, Runtime};
-use iface_core::{Netns, NetnsId, Place};
+use iface_core::{InterfaceId, Netns, NetnsId, Place};
 
-use crate::metrics::catalog::{COUNTERS, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, keys};
+pub use self::attributes::Attributes;
+use crate::metrics::catalog::{
+    COUNTERS, DETAILS, Explained, INTERFACE_METRICS, InterfaceMetric, Measure, Scope, Slots,
+};
 use crate::protocol::Values;
 
 /// Nanoseconds since 1970, as OTLP counts time.
@@ -62,76 +67,6 @@ pub enum PageNames {
     Both,
 }
 
-/// Names and choice of an interface's attributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// The names `interface` and `direction` of kubeletstats in place of the conventions' names.
-    pub kubeletstats_names: bool,
-    /// The MAC address on every series, not only on the info metric.
-    pub mac: bool,
-    /// The namespace's name on every series, not only on the info metric.
-    pub netns: bool,
-    /// The CNI network's name on every series, not only on the info metric.
-    pub network: bool,
-    /// The addresses on the info metric; never on other series, which would end with each change of an address.
-    pub addresses: bool,
-}
-
-impl Attributes {
-    /// Key of the interface's name.
-    #[must_use]
-    pub fn interface_key(self) -> &'static str {
-        if self.kubeletstats_names { "interface" } else { keys::INTERFACE }
-    }
-
-    /// Key of the direction.
-    #[must_use]
-    pub fn direction_key(self) -> &'static str {
-        if self.kubeletstats_names { "direction" } else { keys::DIRECTION }
-    }
-
-    /// Attributes of the interface, without the direction.
-    pub fn of(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
-        let mac = self.mac.then(|| interface.mac.as_ref().map(dashed)).flatten();
-        let netns = (self.netns && !interface.netns.is_host()).then(|| interface.netns.place.to_string());
-        let network =
-            interface.owner.as_ref().filter(|_| self.network).and_then(|owner| owner.network().map(|name| &**name));
-        [
-            Some((self.interface_key(), interface.name.to_string())),
-            mac.map(|mac| (keys::MAC, mac)),
-            netns.map(|netns| (keys::NETNS, netns)),
-            network.map(|network| (keys::NETWORK, network.to_owned())),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
-    /// Attributes of the info metric of the interface.
-    pub fn of_info(self, interface: &Interface) -> impl Iterator<Item = (&'static str, String)> {
-        let all = Self { mac: true, netns: true, network: true, ..self };
-        let shown = self.addresses && !interface.addresses.is_empty();
-        let addresses = shown.then(|| {
-            let addresses: Vec<_> = interface.addresses.iter().map(|net| net.addr().to_string()).collect();
-            (keys::ADDRESSES, addresses.join(","))
-        });
-        let device = interface.owner.as_deref().and_then(|owner| owner.device());
-        let device = device.into_iter().flat_map(|device| {
-            [
-                (keys::CLAIM, device.claim.to_string()),
-                (keys::DEVICE_DRIVER, device.driver.to_string()),
-                (keys::DEVICE_POOL, device.pool.clone()),
-                (keys::DEVICE, device.name.clone()),
-            ]
-        });
-        all.of(interface).chain(device).chain(addresses)
-    }
-}
-
-/// `AC-DE-48-23-45-67`, as the conventions write `host.mac`.
-fn dashed(mac: &iface_core::MacAddr) -> String {
-    mac.to_string().replace(':', "-").to_uppercase()
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -150,6 +85,12 @@ impl Options {
     /// The reported metrics, in the catalog's order.
     pub fn metrics(&self) -> impl Iterator<Item = &'static InterfaceMetric> {
         INTERFACE_METRICS.iter().filter(|metric| !metric.opt_in || self.opt_in.contains(&metric.measure))
+    }
+
+    /// Whether any counter that explains errors and drops is reported.
+    #[must_use]
+    pub fn has_details(&self) -> bool {
+        self.metrics().any(|metric| matches!(metric.measure.slots(), Some(Slots::Details(_))))
     }
 
     /// The options for scrapers: the info metric is always reported, as joins replace attributes on every series.
@@ -306,11 +247,11 @@ impl<'a> SubjectKey<'a> {
 
 /// An interface's counters with the time each of them counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct Counted<const N: usize = COUNTERS> {
     /// Values in the catalog's order, each at most `i64::MAX`.
-    pub values: [u64; COUNTERS],
+    pub values: [u64; N],
     /// The moment each value counts from.
-    pub starts: [Nanos; COUNTERS],
+    pub starts: [Nanos; N],
     /// Whether the values are everything since `starts`. Where not, an interface older than the agent carried an unknown
     /// part before its first point.
     pub complete: bool,
@@ -347,6 +288,30 @@ pub struct Group {
     pub samples: Range<usize>,
 }
 
+/// Counters of interfaces that explain errors and drops; empty unless they are reported.
+#[derive(Clone, Debug, Default)]
+pub struct Details {
+    /// By interface, in the order of [`Detail::ALL`].
+    pub counted: HashMap<InterfaceId, Counted<DETAILS>>,
+    /// Number of the first details, those that the kernel has.
+    pub known: usize,
+}
+
+impl Details {
+    /// The counters of the interface with these details, as far as the kernel has them.
+    pub fn of<'a>(
+        &'a self,
+        interface: &Interface,
+        details: &'a [Explained],
+    ) -> impl Iterator<Item = (&'a Explained, &'a Counted<DETAILS>)> {
+        let counted = self.counted.get(&interface.id);
+        counted.into_iter().flat_map(move |counted| {
+            let known = details.iter().filter(|explained| explained.slot() < self.known);
+            known.map(move |explained| (explained, counted))
+        })
+    }
+}
+
 /// Points of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
@@ -362,6 +327,8 @@ pub struct Points {
     pub groups: Vec<Group>,
     /// Interfaces, group by group.
     pub samples: Vec<Sample>,
+    /// Counters that explain errors and drops.
+    pub details: Details,
     /// Counters of protocols of pods, by uid.
     pub protocols: HashMap<String, Values>,
     /// Number of series.

@@ -27,6 +27,7 @@
 //!   without the traffic of the meantime.
 //! - No point starts after its own time: when the clock is set back, every series starts anew.
 
+mod details;
 mod ended;
 mod share;
 mod state;
@@ -43,6 +44,7 @@ use crate::interface::Interface;
 use iface_core::{Counters, InterfaceId};
 use netns_scan::Reading;
 
+use self::details::Details;
 use self::ended::Ended;
 pub use self::ended::MOST_ENDED;
 pub use self::stream::SavedStream;
@@ -71,6 +73,7 @@ pub struct Accumulator {
     departures: Vec<Departed>,
     /// Interfaces that ended, until the receiver knows.
     ended: VecDeque<Ended>,
+    details: Details,
     /// Streams of the agent before.
     restored: HashMap<Link, SavedStream>,
     round: u64,
@@ -126,7 +129,9 @@ impl Accumulator {
                 sample.counted = self.count(&group.subject, &sample.interface, reading, *time);
             }
         }
-        self.skip_the_rest(&readings, *time);
+        let values = |id: &InterfaceId| readings.get(id).map(|reading| clip(&reading.counters));
+        skip_rest(&mut self.streams, self.round, *time, values);
+        self.count_details(&mut points, &readings);
         self.add_ended(&mut points);
         self.order.clear();
         // Pods come and go: keep room for twice the present number and return the rest.
@@ -144,6 +149,9 @@ impl Accumulator {
                 && let Some(stream) = self.streams.get_mut(&link_key(&sample.interface))
             {
                 stream.deliver();
+                if let Some(details) = self.details.streams.get_mut(&link_key(&sample.interface)) {
+                    details.deliver();
+                }
             }
         }
         self.delivered_ended(points, ranges);
@@ -155,11 +163,9 @@ impl Accumulator {
     pub fn set_back(&mut self, by: Duration) {
         self.synced = self.synced.map(|synced| synced.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH));
         self.set_back += by;
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // A counter of the page of metrics continues, as most pages show no start times.
-        let is_page = self.reader == Reader::Page;
-        let change = |stream: &mut Stream| if is_page { stream.forget_start() } else { stream.set_back(by) };
-        self.streams.values_mut().for_each(change);
+        let (by, reader) = (u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), self.reader);
+        self.streams.values_mut().for_each(|stream| stream.set_back(by, reader));
+        self.details.streams.values_mut().for_each(|stream| stream.set_back(by, reader));
     }
 
     /// Fills `order` with the interfaces that are old enough and within the limits, oldest first,
@@ -193,38 +199,25 @@ impl Accumulator {
     ) -> Option<Counted> {
         let identity = StreamIdentity::new(subject, interface);
         let is_new = is_new(self.synced, interface);
-        let stream = match self.streams.entry(link_key(interface)) {
-            Entry::Vacant(entry) => {
-                let stream = entry.insert(Stream::new(identity, is_new));
-                if let Some(saved) =
-                    Link::of(interface).filter(|_| !is_new).and_then(|link| self.restored.remove(&link))
-                    && let Some(reading) = reading
-                {
-                    stream.resume(&saved, &clip(&reading.counters), self.options.attributes);
-                }
-                if let Some(reading) = reading.filter(|reading| is_new && reading.base != Counters::default()) {
-                    stream.base(clip(&reading.base));
-                }
-                let values = reading.filter(|reading| reading.base == Counters::default());
-                let values = values.map(|reading| clip(&reading.counters));
-                let from = |from: &&Departed| values.is_some_and(|values| from.is_same(interface, &values));
-                if let Some(from) = self.departed.iter().find(from) {
-                    stream.arrive(from);
-                }
-                stream
+        let entry = self.streams.entry(link_key(interface));
+        let is_first = matches!(entry, Entry::Vacant(_));
+        let stream = Stream::follow(entry, identity, is_new, self.options.attributes, self.reader);
+        if is_first {
+            if let Some(saved) = Link::of(interface).filter(|_| !is_new).and_then(|link| self.restored.remove(&link))
+                && let Some(reading) = reading
+            {
+                stream.resume(&saved, &clip(&reading.counters), self.options.attributes);
             }
-            Entry::Occupied(entry) => {
-                let stream = entry.into_mut();
-                // A rename keeps the time an interface was made at; another interface under the same
-                // ifindex has its own.
-                if stream.id == interface.id || stream.since == interface.since {
-                    stream.identify(identity, self.options.attributes, self.reader);
-                } else {
-                    *stream = Stream::new(identity, is_new);
-                }
-                stream
+            if let Some(reading) = reading.filter(|reading| is_new && reading.base != Counters::default()) {
+                stream.base(clip(&reading.base));
             }
-        };
+            let values = reading.filter(|reading| reading.base == Counters::default());
+            let values = values.map(|reading| clip(&reading.counters));
+            let from = |from: &&Departed| values.is_some_and(|values| from.is_same(interface, &values));
+            if let Some(from) = self.departed.iter().find(from) {
+                stream.arrive(from);
+            }
+        }
         stream.round = self.round;
         let counted = stream.advance(clip(&reading?.counters), now);
         // Scrapers confirm nothing, and `Deltas` keep undelivered values themselves.
@@ -233,26 +226,33 @@ impl Accumulator {
         }
         Some(counted)
     }
-
-    /// Reads on where an interface exists and is not exported in this round; drops the others.
-    fn skip_the_rest(&mut self, readings: &HashMap<InterfaceId, &Reading>, now: Nanos) {
-        let round = self.round;
-        self.streams.retain(|_, stream| {
-            if stream.round == round {
-                return true;
-            }
-            let reading = readings.get(&stream.id);
-            if let Some(reading) = reading {
-                stream.skip(clip(&reading.counters), now);
-            }
-            reading.is_some()
-        });
-    }
 }
 
-/// Counters modulo 2^63, the range of OTLP's signed integers.
+/// Reads on where an interface exists and is not exported in this round; drops the others.
+fn skip_rest<const N: usize>(
+    streams: &mut HashMap<LinkKey, Stream<N>>,
+    round: u64,
+    now: Nanos,
+    values: impl Fn(&InterfaceId) -> Option<[u64; N]>,
+) {
+    streams.retain(|_, stream| {
+        if stream.round == round {
+            return true;
+        }
+        let values = values(&stream.id);
+        values.into_iter().for_each(|values| stream.skip(values, now));
+        values.is_some()
+    });
+}
+
+/// Counters in the range of OTLP's integers.
 fn clip(counters: &Counters) -> [u64; COUNTERS] {
-    values(counters).map(|value| value & i64::MAX.unsigned_abs())
+    in_range(values(counters))
+}
+
+/// Values modulo 2^63, the range of OTLP's signed integers.
+fn in_range<const N: usize>(values: [u64; N]) -> [u64; N] {
+    values.map(|value| value & i64::MAX.unsigned_abs())
 }
 
 fn is_new(synced: Option<SystemTime>, interface: &Interface) -> bool {

@@ -119,6 +119,7 @@ impl Collector {
             tracing::warn!(event.name = "clock.set_back", ?by, "the clock was set back: every series starts anew");
             self.accumulator.set_back(by);
         }
+        self.accumulator.read_details(self.shared.handle.details());
         let mut points = self.accumulator.collect(&interfaces, &self.readings, now);
         link_speed::add(&mut points, Path::new(link_speed::SYSFS));
         self.warn_of_shares(&points);

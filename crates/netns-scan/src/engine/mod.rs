@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use iface_core::{Counters, NetnsId, NsFile};
+use iface_core::{CounterDetails, Counters, NetnsId, NsFile};
 
 use self::learned::{Learned, ListError};
 pub(crate) use self::nsid::NsidEngine;
@@ -88,7 +88,13 @@ pub(crate) trait Engine: Send {
 
     /// Reads the counters of a namespace's links by ifindex, without those whose ifindex may have become
     /// another link's meanwhile, given the findings. A deleted namespace is not an error: the result is empty.
-    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>);
+    /// The other counters are added to `details`, also those of links without a row.
+    fn read_counters(
+        &mut self,
+        id: NetnsId,
+        known: &State,
+        details: Option<&mut Vec<(u32, CounterDetails)>>,
+    ) -> (Learned, Vec<(u32, Counters)>);
 }
 
 /// Result of [`Engine::open`].

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use iface_core::{Counters, NetnsId};
+use iface_core::{CounterDetails, Counters, NetnsId};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::asleep::Asleep;
@@ -312,12 +312,17 @@ impl<S: Route + 'static> Engine for SetnsEngine<S> {
         if !self.tokens.contains_key(&id) {
             return Learned::default();
         }
-        let (mut learned, rows) = self.read_counters(id, known);
+        let (mut learned, rows) = self.read_counters(id, known, None);
         learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
         learned
     }
 
-    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>) {
+    fn read_counters(
+        &mut self,
+        id: NetnsId,
+        known: &State,
+        mut details: Option<&mut Vec<(u32, CounterDetails)>>,
+    ) -> (Learned, Vec<(u32, Counters)>) {
         let (mut learned, mut rows) = (Learned::default(), Vec::new());
         if let Err(error) = self.wake(id) {
             tracing::debug!(event.name = "netlink.counters_failed", "cannot read counters: {error}");
@@ -326,8 +331,9 @@ impl<S: Route + 'static> Engine for SetnsEngine<S> {
         let Some(connection) = self.connections.get_mut(&token) else { return (learned, rows) };
         let mut notifications = Notifications::default();
         let result = connection.ask(Request::list_stats(), &mut self.buffer, &mut notifications, |body| {
-            if let Body::Stats { ifindex, counters } = body {
+            if let Body::Stats { ifindex, counters, details: raw } = body {
                 rows.push((ifindex, counters));
+                details.iter_mut().for_each(|details| details.push((ifindex, raw.read())));
             }
         });
         if let Err(RequestError::Failed(error)) = result {

@@ -12,7 +12,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use iface_core::{Counters, Direction};
+use iface_core::{CounterDetails, Counters, Direction};
 use ipnet::IpNet;
 use libc::{IFA_ADDRESS, IFA_LOCAL, RTM_DELADDR, RTM_DELLINK, RTM_DELNSID, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNSID};
 use netlink_packet_core::{
@@ -23,6 +23,7 @@ use netlink_packet_route::address::AddressHeader;
 use netlink_packet_route::nsid::NsidHeader;
 use netlink_packet_route::stats::StatsHeader;
 
+use self::attributes::Attributes;
 pub use self::link::{GoneLink, Link, LinkMessage, Pair, PairPlace};
 pub use self::request::Request;
 use super::missing::{IFLA_STATS_LINK_64, NETNSA_NSID, RTM_NEWSTATS};
@@ -74,6 +75,8 @@ pub enum Body<'a> {
         ifindex: u32,
         /// Counters without carrier changes, which the message does not carry.
         counters: Counters,
+        /// The other counters, not yet decoded.
+        details: RawDetails<'a>,
     },
     /// End of a dump or acknowledgement of a request: 0 or a negative errno.
     End(i32),
@@ -205,10 +208,10 @@ fn nsid(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
 
 fn stats(payload: &[u8]) -> Result<Body<'_>, Malformed> {
     let header = StatsHeader::parse(payload).map_err(|_| Malformed("stats cut off"))?;
-    for attribute in attributes(&payload[STATS_LEN..]) {
-        let attribute = attribute?;
-        if attribute.kind() == IFLA_STATS_LINK_64 {
-            return Ok(Body::Stats { ifindex: header.ifindex, counters: link_stats64(attribute.value())? });
+    for attribute in Attributes(&payload[STATS_LEN..]) {
+        if let (IFLA_STATS_LINK_64, value) = attribute? {
+            let details = RawDetails(value);
+            return Ok(Body::Stats { ifindex: header.ifindex, counters: link_stats64(value)?, details });
         }
     }
     Ok(Body::Other)
@@ -225,6 +228,22 @@ fn link_stats64(value: &[u8]) -> Result<Counters, Malformed> {
     let receive = Direction::new(field(2)?, field(0)?).lost(field(4)?, field(6)?);
     let transmit = Direction::new(field(3)?, field(1)?).lost(field(5)?, field(7)?);
     Ok(Counters::new(receive, transmit))
+}
+
+/// The number of counters in front of the [`CounterDetails`].
+const BASIC: usize = 8;
+
+/// `struct rtnl_link_stats64`, for its [`CounterDetails`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawDetails<'a>(&'a [u8]);
+
+impl RawDetails<'_> {
+    /// Decodes the details. A kernel older than a counter sends a shorter structure.
+    #[must_use]
+    pub fn read(&self) -> CounterDetails {
+        let (values, _) = self.0.as_chunks::<8>();
+        CounterDetails::new(values.iter().skip(BASIC).map(|value| u64::from_ne_bytes(*value)))
+    }
 }
 
 /// The attributes after a message's header, or inside a nested attribute.

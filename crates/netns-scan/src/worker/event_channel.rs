@@ -1,15 +1,15 @@
 //! Unread events, status and requests between the scanning thread and its readers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use futures_channel::oneshot;
-use iface_core::{Coalesce, Event};
+use iface_core::{Coalesce, CounterDetails, Event, InterfaceId};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::{Reading, Status, Stopped, Tallies};
@@ -30,6 +30,7 @@ pub(crate) struct EventChannel {
 struct Inner {
     unread: Coalesce,
     requests: Vec<CountersRequest>,
+    details: Arc<HashMap<InterfaceId, CounterDetails>>,
     status: Status,
     status_readers: StatusReaders,
     tallies: Tallies,
@@ -58,6 +59,7 @@ impl EventChannel {
             inner: Mutex::new(Inner {
                 unread: Coalesce::default(),
                 requests: Vec::new(),
+                details: Arc::default(),
                 status,
                 status_readers: StatusReaders::default(),
                 tallies: Tallies::default(),
@@ -106,6 +108,11 @@ impl EventChannel {
         if any {
             self.waker.wake();
         }
+    }
+
+    /// Hands over what a pass read beside the counters.
+    pub(crate) fn set_details(&self, details: HashMap<InterfaceId, CounterDetails>) {
+        self.lock().details = Arc::new(details);
     }
 
     /// The thread has come to its end.
@@ -186,6 +193,10 @@ impl EventChannel {
         }
         self.wake();
         Ok(receiver)
+    }
+
+    pub(crate) fn details(&self) -> Arc<HashMap<InterfaceId, CounterDetails>> {
+        self.lock().details.clone()
     }
 
     pub(crate) fn stop(&self) {

@@ -1,6 +1,8 @@
 //! A pass over the counters of all namespaces, for every reader that asked before its end. Pure.
 
-use iface_core::NetnsId;
+use std::collections::HashMap;
+
+use iface_core::{CounterDetails, InterfaceId, NetnsId};
 
 use crate::Reading;
 use crate::worker::event_channel::CountersRequest;
@@ -9,13 +11,14 @@ use crate::worker::event_channel::CountersRequest;
 pub(super) struct Pass {
     left: Vec<NetnsId>,
     readings: Vec<Reading>,
+    details: HashMap<InterfaceId, CounterDetails>,
     requests: Vec<CountersRequest>,
 }
 
 impl Pass {
     /// A pass over these namespaces, for nobody yet.
     pub(super) fn over(left: Vec<NetnsId>) -> Self {
-        Self { left, readings: Vec::new(), requests: Vec::new() }
+        Self { left, readings: Vec::new(), details: HashMap::new(), requests: Vec::new() }
     }
 
     /// Adds readers. The pass fills the memory of the first.
@@ -38,9 +41,18 @@ impl Pass {
         &mut self.readings
     }
 
+    pub(super) fn details(&mut self) -> &mut HashMap<InterfaceId, CounterDetails> {
+        &mut self.details
+    }
+
+    /// Whether every namespace was read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Answers the readers after the last namespace; else returns the pass.
     pub(super) fn answered(self) -> Option<Self> {
-        if !self.left.is_empty() {
+        if !self.is_complete() {
             return Some(self);
         }
         let mut requests = self.requests.into_iter();

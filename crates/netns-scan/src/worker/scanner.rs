@@ -2,6 +2,7 @@
 
 mod open;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,6 +50,7 @@ pub(crate) struct Scanner {
     /// When deleted ends of veths wait no longer for the last message of their peers.
     release: Option<Instant>,
     synced: bool,
+    reads_details: bool,
 }
 
 /// Period and time of the next listing of everything.
@@ -108,6 +110,7 @@ impl Scanner {
             poll: poll.map(|period| Poll { period, next: Instant::now().checked_add(period) }),
             release: None,
             synced: false,
+            reads_details: settings.details,
         };
         scanner.learn(learned);
         Ok(scanner)
@@ -345,13 +348,25 @@ impl Scanner {
         let Some(mut pass) = self.pass.take() else { return };
         for id in pass.next(SLICE) {
             let before: Vec<(u32, InterfaceId)> = self.state.ids(id).collect();
-            let (learned, rows) = self.engine.read_counters(id, &self.state);
+            let mut details = self.reads_details.then(Vec::new);
+            let (learned, rows) = self.engine.read_counters(id, &self.state, details.as_mut());
             self.learn(learned);
             // Counters of an ifindex that has become another interface's are dropped.
             let same = |reading: &Reading, ifindex: u32| before.binary_search(&(ifindex, reading.id)).is_ok();
+            let first = pass.readings().len();
             pass.readings().extend(rows.into_iter().filter_map(|(ifindex, counters)| {
                 self.state.reading(id, ifindex, counters).filter(|reading| same(reading, ifindex))
             }));
+            if let Some(details) = details {
+                let read: HashSet<_> = pass.readings()[first..].iter().map(|reading| reading.id).collect();
+                let of = |ifindex: u32| before.binary_search_by_key(&ifindex, |(ifindex, _)| *ifindex).ok();
+                let known =
+                    details.into_iter().filter_map(|(ifindex, details)| Some((before[of(ifindex)?].1, details)));
+                pass.details().extend(known.filter(|(id, _)| read.contains(id)));
+            }
+        }
+        if self.reads_details && pass.is_complete() {
+            self.channel.set_details(std::mem::take(pass.details()));
         }
         self.pass = pass.answered();
     }

@@ -59,7 +59,7 @@ fn own(message: &[u8]) -> Option<Content> {
         Body::DelAddress(address) => Content::Address(false, address),
         Body::NewNsid(nsid) => Content::Nsid(true, nsid),
         Body::DelNsid(nsid) => Content::Nsid(false, nsid),
-        Body::Stats { ifindex, counters } => Content::Stats(ifindex, counters),
+        Body::Stats { ifindex, counters, .. } => Content::Stats(ifindex, counters),
         Body::End(result) => Content::End(result),
         Body::Other => Content::Other,
     })

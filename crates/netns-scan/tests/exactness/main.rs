@@ -5,6 +5,7 @@ mod account;
 mod backpressure;
 mod capture;
 mod churn;
+mod details;
 mod directory;
 mod faults;
 mod identity;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     Suite::new()
         .tests(links::tests())
         .tests(account::tests())
+        .tests(details::tests())
         .tests(identity::tests())
         .tests(directory::tests())
         .tests(churn::tests())

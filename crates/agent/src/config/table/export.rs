@@ -141,10 +141,28 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: "SUFFIX",
         default: "",
         also: &[],
-        help: "Opt-in metrics to report in addition: interface.carrier.changes, interface.mtu, interface.bandwidth.limit, interface.info.",
+        help: "Opt-in metrics to report in addition: interface.carrier.changes, interface.mtu, interface.bandwidth.limit, interface.info, interface.address, interface.errors, interface.packet.multicast, interface.collisions, interface.packet.compressed, interface.packet.unhandled, interface.packet.other_host.",
         reloads: false,
         set: |config, words| {
-            config.export.options.opt_in = words.iter().map(|word| opt_in(word)).collect::<Result<_, _>>()?;
+            let chosen: Vec<_> = words.iter().map(|word| opt_in(word)).collect::<Result<_, _>>()?;
+            report(config, chosen);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "all-counters",
+        shape: Shape::One,
+        value: "true|false",
+        default: "false",
+        also: &[],
+        help: "Report every counter that the kernel has for an interface: adds interface.carrier.changes, interface.errors (by reason), interface.packet.multicast, interface.collisions, interface.packet.compressed, interface.packet.unhandled and interface.packet.other_host to --metrics.",
+        reloads: false,
+        set: |config, words| {
+            if switch(one(words))? {
+                let counters =
+                    INTERFACE_METRICS.iter().filter(|metric| metric.opt_in && metric.measure.slots().is_some());
+                report(config, counters.map(|metric| metric.measure));
+            }
             Ok(())
         },
     },
@@ -311,6 +329,17 @@ fn bounded(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, Str
         return Ok(duration);
     }
     Err(format!("{text:?} is not between {:?} and {:?}", bounds.start(), bounds.end()))
+}
+
+/// Adds these metrics, each once.
+fn report(config: &mut Config, measures: impl IntoIterator<Item = Measure>) {
+    let options = &mut config.export.options;
+    for measure in measures {
+        if !options.opt_in.contains(&measure) {
+            options.opt_in.push(measure);
+        }
+    }
+    config.scan.details = options.has_details();
 }
 
 fn opt_in(word: &str) -> Result<Measure, String> {

@@ -17,7 +17,7 @@ use prost::bytes::BytesMut;
 use prost::encoding::message;
 
 use crate::export::resource::Identity;
-use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Slots};
+use crate::metrics::catalog::{Explained, Instrument, InterfaceMetric, Measure, Slots, keys};
 use crate::metrics::own::OwnMetrics;
 use crate::metrics::points::{Attributes, Ending, Points, Sample, Subject, Temporality, nanos};
 
@@ -143,6 +143,12 @@ impl<'a> Batches<'a> {
         let interface = &sample.interface;
         let state = |value| point(value, nanos(interface.since).min(time), attributes.to_vec());
         match (metric.measure.slots(), &sample.counted) {
+            (Some(Slots::Details(details)), _) => {
+                for (explained, counted) in self.points.details.of(interface, details) {
+                    let all = self.explained(explained, attributes);
+                    to.push(point(counted.values[explained.slot()], counted.starts[explained.slot()], all));
+                }
+            }
             (Some(_), None) => {}
             (Some(Slots::Single(slot)), Some(counted)) => {
                 to.push(point(counted.values[slot], counted.starts[slot], attributes.to_vec()));
@@ -159,13 +165,23 @@ impl<'a> Batches<'a> {
                 Measure::Up => to.push(state(u64::from(interface.is_up()))),
                 Measure::Mtu => to.push(state(u64::from(interface.mtu))),
                 Measure::Bandwidth => to.extend(sample.bandwidth.map(state)),
+                Measure::Address => {
+                    let addresses = self.points.options.attributes.of_addresses(interface).map(key_values);
+                    to.extend(addresses.map(|all| point(1, nanos(interface.since).min(time), all)));
+                }
                 _ => {
-                    let attributes = self.points.options.attributes.of_info(interface);
-                    let all = attributes.map(|(key, value)| owned_key_value(key.to_owned(), value)).collect();
+                    let all = key_values(self.points.options.attributes.of_info(interface));
                     to.push(point(1, nanos(interface.since).min(time), all));
                 }
             },
         }
+    }
+
+    /// Attributes of a counter that explains errors or drops.
+    fn explained(&self, explained: &Explained, attributes: &[KeyValue]) -> Vec<KeyValue> {
+        let direction = key_value(self.points.options.attributes.direction_key(), explained.direction);
+        let error = explained.error.map(|error| key_value(keys::ERROR_TYPE, error));
+        attributes.iter().cloned().chain([direction]).chain(error).collect()
     }
 
     /// A point without a value for each series of the metric: Prometheus would answer the last value for five minutes.
@@ -188,8 +204,15 @@ impl<'a> Batches<'a> {
                 point([attributes, &[direction]].concat())
             })),
             None if metric.measure == Measure::Info => {
-                let all = self.points.options.attributes.of_info(&sample.interface);
-                to.push(point(all.map(|(key, value)| owned_key_value(key.to_owned(), value)).collect()));
+                to.push(point(key_values(self.points.options.attributes.of_info(&sample.interface))));
+            }
+            None if metric.measure == Measure::Address => {
+                let addresses = self.points.options.attributes.of_addresses(&sample.interface);
+                to.extend(addresses.map(key_values).map(point));
+            }
+            Some(Slots::Details(details)) => {
+                let details = self.points.details.of(&sample.interface, details);
+                to.extend(details.map(|(explained, _)| point(self.explained(explained, attributes))));
             }
             _ => to.push(point(attributes.to_vec())),
         }
@@ -235,8 +258,12 @@ fn owned_key_value(key: String, value: String) -> KeyValue {
     KeyValue { key, value: Some(value), ..KeyValue::default() }
 }
 
+fn key_values(pairs: impl IntoIterator<Item = (&'static str, String)>) -> Vec<KeyValue> {
+    pairs.into_iter().map(|(key, value)| owned_key_value(key.to_owned(), value)).collect()
+}
+
 fn interface_attributes(attributes: Attributes, sample: &Sample) -> Vec<KeyValue> {
-    attributes.of(&sample.interface).map(|(key, value)| owned_key_value(key.to_owned(), value)).collect()
+    key_values(attributes.of(&sample.interface))
 }
 
 fn count(message: &ResourceMetrics) -> usize {

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::{FinalCounters, IfName};
+use iface_core::{CounterDetails, Extras, FinalCounters, IfName};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint, metric, number_data_point};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, NumberDataPoint, metric, number_data_point};
+use prost::bytes::BytesMut;
 
 use super::*;
 use crate::interface::{Interface, Owner, Pod, Workload, WorkloadKind};
+use crate::metrics::catalog::Measure;
 use crate::metrics::delta::Deltas;
 use crate::metrics::points::{Nanos, Options, Reader, Temporality};
 use crate::metrics::series::Accumulator;
@@ -336,4 +339,69 @@ fn filtered_time_is_not_counted() {
     (node.seconds, node.kernel) = (120, 2_000);
     node.export(&interface, true);
     node.expect(2_000);
+}
+
+/// Errors by reason and addresses are series of their own, and end with the interface.
+#[test]
+fn details_and_addresses_have_their_attributes() {
+    let opt_in = vec![Measure::ErrorReasons, Measure::Unhandled, Measure::OtherHost, Measure::Address];
+    let mut accumulator = Accumulator::new(Options { opt_in, ..Options::default() });
+    accumulator.synced(at(0));
+    let web = changed(&pod_interface(1, "eth0", &pod("web"), at(5)), |interface| {
+        interface.addresses = ["10.1.0.2/24", "fd00::2/64"].map(|net| net.parse().unwrap()).into();
+        interface.extras = Extras::new(None, Some("uplink".into()), ["wan".into(), "net7".into()].into());
+    });
+    // A kernel before 5.19 does not count packets for other hosts.
+    let read = CounterDetails::new((1..=16).map(|value| value * 10));
+    accumulator.read_details(Arc::new([(id(1), read)].into()));
+    let points = accumulator.collect([&web], &[reading(1, 100)], at(10));
+    let of = |points: &Points| {
+        let mut body = BytesMut::new();
+        Batches::new(points, &Identity::default()).next(&mut body).unwrap();
+        let request = ExportMetricsServiceRequest::decode(body.freeze()).unwrap();
+        let metrics = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        metrics.flat_map(|scope| scope.metrics).map(|metric| (metric.name.clone(), metric)).collect::<HashMap<_, _>>()
+    };
+    let rows = |metrics: &HashMap<String, Metric>, suffix: &str| {
+        let metric = &metrics[&format!("k8s.pod.network.interface.{suffix}")];
+        let Some(metric::Data::Sum(sum)) = &metric.data else { panic!("a sum") };
+        let text = |attribute: &KeyValue| match attribute.value.as_ref().unwrap().value.as_ref().unwrap() {
+            any_value::Value::StringValue(text) => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        let row = |point: &NumberDataPoint| {
+            let attributes: Vec<_> = point.attributes.iter().map(text).collect();
+            let Some(number_data_point::Value::AsInt(value)) = point.value else { return attributes.join(" ") };
+            format!("{} {value}", attributes.join(" "))
+        };
+        sum.data_points.iter().map(row).collect::<Vec<_>>()
+    };
+    let metrics = of(&points);
+    assert_eq!(
+        rows(&metrics, "errors"),
+        [
+            "eth0 receive length 30",
+            "eth0 receive over 40",
+            "eth0 receive crc 50",
+            "eth0 receive frame 60",
+            "eth0 receive fifo 70",
+            "eth0 receive missed 80",
+            "eth0 transmit aborted 90",
+            "eth0 transmit carrier 100",
+            "eth0 transmit fifo 110",
+            "eth0 transmit heartbeat 120",
+            "eth0 transmit window 130",
+        ]
+    );
+    assert_eq!(rows(&metrics, "packet.unhandled"), ["eth0 receive 160"]);
+    assert!(!metrics.contains_key("k8s.pod.network.interface.packet.other_host"));
+    assert_eq!(rows(&metrics, "address"), ["eth0 10.1.0.2 uplink wan,net7 1", "eth0 fd00::2 uplink wan,net7 1"]);
+    accumulator.delivered(&points, &[points.all()]);
+    accumulator.end(&web, &FinalCounters::new(reading(1, 130).counters, at(12)));
+    let last = accumulator.collect([], &[], at(20));
+    assert_eq!(rows(&of(&last), "errors").len(), 11);
+    accumulator.delivered(&last, &[last.all()]);
+    let ends = of(&accumulator.collect([], &[], at(30)));
+    assert_eq!(rows(&ends, "packet.unhandled"), ["eth0 receive"]);
+    assert_eq!(rows(&ends, "address"), ["eth0 10.1.0.2 uplink wan,net7", "eth0 fd00::2 uplink wan,net7"]);
 }

@@ -21,7 +21,7 @@ pub use self::process::Process;
 pub use self::text::Format;
 use self::text::{Labels, Type, Writer};
 use crate::export::resource::{Identity, pod_attributes};
-use crate::metrics::catalog::{Instrument, InterfaceMetric, Measure, Scope, Slots};
+use crate::metrics::catalog::{Explained, Instrument, InterfaceMetric, Measure, Scope, Slots, keys};
 use crate::metrics::points::{Options, PageNames, Points, Sample, Subject};
 
 /// Key of the label that every series has.
@@ -86,7 +86,14 @@ impl Page<'_> {
             let replaced = scope == Scope::Pod && points.options.names == PageNames::Kubelet;
             let shown = |metric: &&InterfaceMetric| metric.is_of(scope) && !(replaced && kubelet::has(metric.measure));
             let metrics = points.options.metrics().filter(shown);
-            metrics.for_each(|metric| interface_metric(scope, metric, &samples, &ends, writer));
+            for metric in metrics {
+                match metric.measure.slots() {
+                    Some(Slots::Details(details)) => {
+                        detailed_metric((scope, metric), details, points, &samples, &ends, writer);
+                    }
+                    _ => interface_metric((scope, metric), points, &samples, &ends, writer),
+                }
+            }
         }
     }
 }
@@ -114,16 +121,18 @@ struct Ends {
 
 /// A sample with its labels rendered once for all metrics.
 struct Labelled<'a> {
+    subject: &'a Subject,
     sample: &'a Sample,
     labels: Labels,
     all: Option<Labels>,
 }
 
 impl<'a> Labelled<'a> {
-    fn new(subject: &Subject, sample: &'a Sample, options: &Options) -> Self {
+    fn new(subject: &'a Subject, sample: &'a Sample, options: &Options) -> Self {
         let attributes = options.attributes;
         let info = options.opt_in.contains(&Measure::Info);
         Self {
+            subject,
             sample,
             labels: labels(subject, attributes.of(&sample.interface)),
             all: info.then(|| labels(subject, attributes.of_info(&sample.interface))),
@@ -153,9 +162,32 @@ fn labels(subject: &Subject, attributes: impl Iterator<Item = (&'static str, Str
     labels
 }
 
+/// A metric of counters that explain errors or drops.
+fn detailed_metric(
+    (scope, metric): (Scope, &InterfaceMetric),
+    details: &[Explained],
+    points: &Points,
+    samples: &[Labelled<'_>],
+    Ends { directions: [into, out], .. }: &Ends,
+    writer: &mut Writer<impl Write>,
+) {
+    let (family, unit) = names::family(&[scope.prefix(), metric.suffix].concat(), metric.unit);
+    writer.family(&family, unit, Type::Counter, metric.description);
+    for Labelled { sample, labels, .. } in samples {
+        for (explained, counted) in points.details.of(&sample.interface, details) {
+            let direction = if explained.direction == "receive" { into } else { out };
+            let labels = match explained.error {
+                Some(error) => &labels.with(keys::ERROR_TYPE, error),
+                None => labels,
+            };
+            writer.counter(&family, [labels, direction], counted, explained.slot());
+        }
+    }
+}
+
 fn interface_metric(
-    scope: Scope,
-    metric: &InterfaceMetric,
+    (scope, metric): (Scope, &InterfaceMetric),
+    points: &Points,
     samples: &[Labelled<'_>],
     Ends { node, directions: [into, out] }: &Ends,
     writer: &mut Writer<impl Write>,
@@ -166,9 +198,9 @@ fn interface_metric(
         Instrument::UpDownCounter | Instrument::Histogram => (Type::Gauge, ""),
     };
     writer.family(&family, unit, kind, metric.description);
-    for Labelled { sample, labels, all } in samples {
+    for Labelled { subject, sample, labels, all } in samples {
         match (metric.measure.slots(), &sample.counted) {
-            (Some(_), None) => {}
+            (Some(Slots::Details(_)), _) | (Some(_), None) => {}
             (Some(Slots::Single(slot)), Some(counted)) => {
                 writer.counter(&family, [labels, node], counted, slot);
             }
@@ -186,6 +218,11 @@ fn interface_metric(
                         .bandwidth
                         .into_iter()
                         .for_each(|limit| writer.sample_of(&family, suffix, [labels, node], limit));
+                }
+                Measure::Address => {
+                    for address in points.options.attributes.of_addresses(&sample.interface) {
+                        writer.sample_of(&family, suffix, [&self::labels(subject, address.into_iter()), node], 1);
+                    }
                 }
                 _ => writer.sample_of(&family, suffix, [all.as_ref().unwrap_or(labels), node], 1),
             },

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::{Interface, Pod, Workload, WorkloadKind};
-use iface_core::{NetnsName, Place};
+use iface_core::{CounterDetails, Extras, NetnsName, Place};
 
 use super::*;
 use crate::metrics::points::{Attributes, PageNames, Reader};
@@ -261,4 +261,36 @@ fn page_returns_write_errors() {
         Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process: Process::default() };
     let mut room = [0; 16];
     assert_eq!(page.write(Format::Text, &mut room[..]).unwrap_err().kind(), io::ErrorKind::WriteZero);
+}
+
+/// Errors by reason, and a series for each address to be joined with flow logs.
+#[test]
+fn details_and_addresses_have_labels() {
+    let opt_in = vec![Measure::ErrorReasons, Measure::Multicast, Measure::Address];
+    let mut accumulator = Accumulator::for_reader(Reader::Page, Options { opt_in, ..Options::default() });
+    let web = changed(&pod_interface(1, "eth0", &pod("web"), at(1)), |interface| {
+        interface.addresses = ["10.1.0.2/24", "fd00::2/64"].map(|net| net.parse().unwrap()).into();
+        interface.extras = Extras::new(None, Some("to \"b\"".into()), Box::default());
+    });
+    accumulator.read_details(Arc::new([(web.id, CounterDetails::new(1..=17))].into()));
+    let points = accumulator.collect([&web], &[reading(1, 100)], at(10));
+    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    for format in [Format::Text, Format::OpenMetrics] {
+        let text = text_of(&points, &identity, format);
+        let labels = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\"";
+        for line in [
+            format!(
+                "errors_total{{{labels},error_type=\"crc\",network_io_direction=\"receive\",k8s_node_name=\"n1\"}} 5"
+            ),
+            format!(
+                "errors_total{{{labels},error_type=\"fifo\",network_io_direction=\"transmit\",k8s_node_name=\"n1\"}} 11"
+            ),
+            format!("packet_multicast_total{{{labels},network_io_direction=\"receive\",k8s_node_name=\"n1\"}} 1"),
+            format!(
+                "address{{{labels},network_interface_address=\"fd00::2\",network_interface_alias=\"to \\\"b\\\"\",k8s_node_name=\"n1\"}} 1"
+            ),
+        ] {
+            assert!(text.contains(&format!("k8s_pod_network_interface_{line}\n")), "{line}\n{text}");
+        }
+    }
 }

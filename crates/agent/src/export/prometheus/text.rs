@@ -142,7 +142,13 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes a counter of an interface, with its start where known.
-    pub(super) fn counter(&mut self, name: &str, labels: [&Labels; 2], counted: &Counted, slot: usize) {
+    pub(super) fn counter<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [&Labels; 2],
+        counted: &Counted<N>,
+        slot: usize,
+    ) {
         self.sample_of(name, "_total", labels, counted.values[slot]);
         if counted.complete {
             self.created(name, labels, counted.starts[slot]);

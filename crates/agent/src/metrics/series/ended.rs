@@ -54,6 +54,7 @@ impl Accumulator {
         };
         let (counted, time) = stream.end(clip(&counters.last), nanos(counters.ended));
         self.departures.extend(stream.departed());
+        self.end_details(interface, time);
         let sample = Sample {
             interface: interface.clone(),
             counted: Some(counted),
@@ -62,7 +63,10 @@ impl Accumulator {
         };
         self.ended.push_back(Ended { sample, taken: Instant::now() });
         let excess = self.ended.len().saturating_sub(MOST_ENDED);
-        self.ended.drain(..excess);
+        if excess > 0 {
+            self.ended.drain(..excess);
+            self.forget_ended_details();
+        }
         excess
     }
 
@@ -72,6 +76,9 @@ impl Accumulator {
         self.ended.drain(..expired);
         if self.ended.is_empty() {
             self.ended.shrink_to_fit();
+        }
+        if expired > 0 {
+            self.forget_ended_details();
         }
         expired
     }
@@ -88,6 +95,7 @@ impl Accumulator {
     /// Puts the ended interfaces beside the others of their pods. A page has each series once: of several interfaces with
     /// one name, the newest is shown.
     fn join_ended(&self, points: &mut Points) {
+        self.add_ended_details(points);
         let samples = std::mem::take(&mut points.samples);
         let name = |sample: &Sample| sample.interface.name;
         let mut shown: HashSet<_> =
@@ -121,6 +129,7 @@ impl Accumulator {
 
     /// Puts the ended interfaces before all others: a newer interface of the same series has later points.
     pub(super) fn prepend_ended(&self, points: &mut Points) {
+        self.add_ended_details(points);
         let live: HashSet<_> =
             points.samples.iter().map(|sample| (SubjectKey::of(&sample.interface), sample.interface.name)).collect();
         // A newer interface continues the series, which does not end then.
@@ -173,5 +182,11 @@ impl Accumulator {
                 Some(Ended { sample, taken })
             })
             .collect::<VecDeque<_>>();
+        self.forget_ended_details();
+    }
+
+    /// The interfaces that wait for a receiver or a scraper.
+    pub(super) fn ended_ids(&self) -> impl Iterator<Item = InterfaceId> {
+        self.ended.iter().map(|ended| ended.sample.interface.id)
     }
 }

@@ -2,6 +2,7 @@
 
 mod saved;
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use iface_core::{InterfaceId, MacAddr};
 pub(super) use self::saved::Link;
 pub use self::saved::SavedStream;
 use crate::metrics::catalog::COUNTERS;
-use crate::metrics::points::{Attributes, Counted, Nanos, Reader, Subject, nanos};
+use crate::metrics::points::{Attributes, Counted, LinkKey, Nanos, Reader, Subject, nanos};
 
 /// The attributes by which a reader identifies the streams of an interface.
 ///
@@ -53,9 +54,9 @@ enum Origin {
 
 /// Raw counters of the kernel and the time of reading.
 #[derive(Clone, Copy, Debug)]
-struct Raw {
+struct Raw<const N: usize = COUNTERS> {
     time: Nanos,
-    values: [u64; COUNTERS],
+    values: [u64; N],
 }
 
 /// An interface that left its namespace, or was deleted.
@@ -76,47 +77,26 @@ impl Departed {
     }
 }
 
-/// The streams of one interface, one for each counter.
+/// The streams of one interface, one for each of `N` counters.
 ///
 /// A point's value is the raw counter minus `bases`, counted from `starts`.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct Stream<const N: usize = COUNTERS> {
     pub(super) id: InterfaceId,
     pub(super) since: SystemTime,
     pub(super) round: u64,
     identity: StreamIdentity,
     origin: Origin,
-    starts: [Nanos; COUNTERS],
-    bases: [u64; COUNTERS],
-    last: Option<Raw>,
+    starts: [Nanos; N],
+    bases: [u64; N],
+    last: Option<Raw<N>>,
     /// The last delivered reading under the present identity.
-    delivered: Option<Raw>,
+    delivered: Option<Raw<N>>,
     /// Points were interrupted, so the stream begins anew.
     restart: bool,
 }
 
 impl Stream {
-    /// A stream that has no points yet; `is_new` where the interface was made while the agent ran.
-    pub(super) fn new(identity: StreamIdentity, is_new: bool) -> Self {
-        let interface = &identity.interface;
-        Self {
-            id: interface.id,
-            since: interface.since,
-            round: 0,
-            origin: if is_new { Origin::Known } else { Origin::Unknown },
-            starts: [nanos(interface.since); COUNTERS],
-            bases: [0; COUNTERS],
-            last: None,
-            delivered: None,
-            restart: false,
-            identity,
-        }
-    }
-
-    pub(super) fn interface(&self) -> &Interface {
-        &self.identity.interface
-    }
-
     /// The MAC address and the last reading of an interface that is gone: the same interface can appear in
     /// another namespace.
     pub(super) fn departed(&self) -> Option<Departed> {
@@ -133,30 +113,85 @@ impl Stream {
     pub(super) fn base(&mut self, counters: [u64; COUNTERS]) {
         self.bases = counters;
     }
+}
+
+impl<const N: usize> Stream<N> {
+    /// A stream that has no points yet; `is_new` where the interface was made while the agent ran.
+    pub(super) fn new(identity: StreamIdentity, is_new: bool) -> Self {
+        let interface = &identity.interface;
+        Self {
+            id: interface.id,
+            since: interface.since,
+            round: 0,
+            origin: if is_new { Origin::Known } else { Origin::Unknown },
+            starts: [nanos(interface.since); N],
+            bases: [0; N],
+            last: None,
+            delivered: None,
+            restart: false,
+            identity,
+        }
+    }
+
+    pub(super) fn interface(&self) -> &Interface {
+        &self.identity.interface
+    }
+
+    /// The last raw counters.
+    pub(super) fn last_values(&self) -> Option<[u64; N]> {
+        Some(self.last?.values)
+    }
 
     /// The last point, made of the final raw counters; no earlier than the point before.
-    pub(super) fn end(&mut self, values: [u64; COUNTERS], ended: Nanos) -> (Counted, Nanos) {
+    pub(super) fn end(&mut self, values: [u64; N], ended: Nanos) -> (Counted<N>, Nanos) {
         let time = self.last.map_or(ended, |last| last.time.max(ended));
         (self.advance(values, time), time)
     }
 
+    /// The stream of an interface at this place, with its identity in the present export; `is_new` where the interface was
+    /// made while the agent runs.
+    pub(super) fn follow<'a>(
+        entry: Entry<'a, LinkKey, Self>,
+        identity: StreamIdentity,
+        is_new: bool,
+        attributes: Attributes,
+        reader: Reader,
+    ) -> &'a mut Self {
+        let interface = &identity.interface;
+        let (id, since) = (interface.id, interface.since);
+        match entry {
+            Entry::Vacant(entry) => entry.insert(Self::new(identity, is_new)),
+            Entry::Occupied(entry) => {
+                let stream = entry.into_mut();
+                // A rename keeps the time an interface was made at; another interface under the same
+                // ifindex has its own.
+                if stream.id == id || stream.since == since {
+                    stream.identify(identity, attributes, reader);
+                } else {
+                    *stream = Self::new(identity, is_new);
+                }
+                stream
+            }
+        }
+    }
+
     /// Sets the identity in the present export.
-    pub(super) fn identify(&mut self, identity: StreamIdentity, attributes: Attributes, reader: Reader) {
+    fn identify(&mut self, identity: StreamIdentity, attributes: Attributes, reader: Reader) {
         self.id = identity.interface.id;
         self.restart |= !self.identity.is_same(&identity, attributes, reader);
         self.identity = identity;
     }
 
     /// The next point, made of the raw counters read at `now`.
-    pub(super) fn advance(&mut self, values: [u64; COUNTERS], now: Nanos) -> Counted {
+    pub(super) fn advance(&mut self, values: [u64; N], now: Nanos) -> Counted<N> {
         self.follow_resets(&values);
         if std::mem::take(&mut self.restart) {
             self.begin_anew();
         }
         self.last = Some(Raw { time: now, values });
         if self.origin == Origin::Unknown && self.delivered.is_none() {
-            self.starts = [now; COUNTERS];
-            self.bases = [0; COUNTERS];
+            self.starts = [now; N];
+            self.bases = [0; N];
         }
         // A point never starts after its own time, even when the clock was set back meanwhile.
         self.starts = self.starts.map(|start| start.min(now));
@@ -167,7 +202,7 @@ impl Stream {
 
     /// Records a reading without a point, for an interface that is not exported now. Its next stream
     /// begins at the last such reading.
-    pub(super) fn skip(&mut self, values: [u64; COUNTERS], now: Nanos) {
+    pub(super) fn skip(&mut self, values: [u64; N], now: Nanos) {
         self.follow_resets(&values);
         self.last = Some(Raw { time: now, values });
         self.delivered = self.last;
@@ -179,13 +214,13 @@ impl Stream {
         self.delivered = self.last;
     }
 
-    /// The clock was set back under a reader whose values continue: the start by the new clock is unknown.
-    pub(super) fn forget_start(&mut self) {
-        self.origin = Origin::Unknown;
-    }
-
     /// Moves every time back by as much as the clock was, and begins the stream anew.
-    pub(super) fn set_back(&mut self, by: Nanos) {
+    pub(super) fn set_back(&mut self, by: Nanos, reader: Reader) {
+        // A counter of the page of metrics continues, as most pages show no start times.
+        if reader == Reader::Page {
+            self.origin = Origin::Unknown;
+            return;
+        }
         self.starts = self.starts.map(|start| start.saturating_sub(by));
         for raw in [&mut self.last, &mut self.delivered].into_iter().flatten() {
             raw.time = raw.time.saturating_sub(by);
@@ -194,7 +229,7 @@ impl Stream {
     }
 
     /// A counter that went back, as when a driver is reset, counts from zero since its last good reading.
-    fn follow_resets(&mut self, values: &[u64; COUNTERS]) {
+    fn follow_resets(&mut self, values: &[u64; N]) {
         let Some(last) = &self.last else { return };
         for (slot, (value, before)) in values.iter().zip(last.values).enumerate() {
             if *value < before {

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use iface_core::{Counters, NetnsId};
+use iface_core::{CounterDetails, Counters, NetnsId};
 
 use self::number::{ensure_nsid, list_nsids, nsid_of};
 use super::learned::{Finding, Learned, ListError};
@@ -355,7 +355,7 @@ impl<S: Route> Engine for NsidEngine<S> {
 
     fn read_last(&mut self, id: NetnsId, counted: Counted, known: &State) -> Learned {
         let (mut learned, rows) =
-            if counted.inside { self.read_counters(id, known) } else { (Learned::default(), Vec::new()) };
+            if counted.inside { self.read_counters(id, known, None) } else { (Learned::default(), Vec::new()) };
         learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
         for ifindex in counted.by_host {
             // After its deletion, the peer's last message is in the queue.
@@ -366,7 +366,12 @@ impl<S: Route> Engine for NsidEngine<S> {
         learned
     }
 
-    fn read_counters(&mut self, id: NetnsId, known: &State) -> (Learned, Vec<(u32, Counters)>) {
+    fn read_counters(
+        &mut self,
+        id: NetnsId,
+        known: &State,
+        mut details: Option<&mut Vec<(u32, CounterDetails)>>,
+    ) -> (Learned, Vec<(u32, Counters)>) {
         let mut learned = Learned::default();
         let Some(target) = self.target(id) else { return (learned, Vec::new()) };
         let mut rows: Vec<(u32, Counters)> = Vec::new();
@@ -375,10 +380,16 @@ impl<S: Route> Engine for NsidEngine<S> {
             Some(_) => Request::list_links(target),
         };
         let result = self.requests.ask(request, &mut self.replies, |incoming| match incoming {
-            Incoming::Reply(Body::Stats { ifindex, counters }) => rows.push((ifindex, counters)),
+            Incoming::Reply(Body::Stats { ifindex, counters, details: raw }) => {
+                rows.push((ifindex, counters));
+                details.iter_mut().for_each(|details| details.push((ifindex, raw.read())));
+            }
             Incoming::Reply(Body::NewLink(message)) => {
                 let counters = message.counters().ok().flatten();
                 rows.extend(counters.map(|counters| (message.ifindex, counters)));
+                if let Some(details) = &mut details {
+                    details.extend(message.details().map(|read| (message.ifindex, read)));
+                }
             }
             _ => {}
         });

@@ -167,9 +167,9 @@ fn a_cut_message_concerns_its_namespace() {
 #[test]
 fn a_release_voids_counters() {
     let mut node = Node::with_pod();
-    let (_, rows) = node.engine.read_counters(POD, &node.state);
+    let (_, rows) = node.engine.read_counters(POD, &node.state, None);
     assert_eq!(rows.iter().map(|(ifindex, _)| *ifindex).collect::<Vec<_>>(), [1, 2]);
     node.events.notify("host", "ends");
-    let (learned, rows) = node.engine.read_counters(POD, &node.state);
+    let (learned, rows) = node.engine.read_counters(POD, &node.state, None);
     assert_eq!((learned.dead, rows), (vec![POD], vec![]));
 }

@@ -1,6 +1,6 @@
 //! `RTM_NEWLINK` and `RTM_DELLINK`.
 
-use iface_core::{Counters, IfName, Kind, Lower, LowerPlace, MacAddr, NetnsId, OperState};
+use iface_core::{CounterDetails, Counters, IfName, Kind, Lower, LowerPlace, MacAddr, NetnsId, OperState};
 use libc::{
     IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
     IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE,
@@ -10,7 +10,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
 
 use super::attributes::Attributes;
-use super::{Body, Malformed, i32_of, link_stats64, text, u32_of};
+use super::{Body, Malformed, RawDetails, i32_of, link_stats64, text, u32_of};
 
 /// `struct ifinfomsg`.
 pub(super) const LINK_LEN: usize = size_of::<LinkMessageBuffer>();
@@ -270,6 +270,16 @@ impl LinkMessage<'_> {
             }
         }
         Ok(counters.map(|counters| counters.with_carrier_changes(carrier_changes)))
+    }
+
+    /// The counters beyond [`counters`](Self::counters), where the message carries them.
+    #[must_use]
+    pub fn details(&self) -> Option<CounterDetails> {
+        let stats = Attributes(self.attributes).find_map(|attribute| match attribute {
+            Ok((IFLA_STATS64, value)) => Some(value),
+            _ => None,
+        });
+        stats.map(|value| RawDetails(value).read())
     }
 
     /// Whether the "hardware address" of the device is an IP address of its tunnel.

@@ -185,7 +185,10 @@ fn links_and_stats_carry_equal_counters() {
     let mut fixed = [0; STATS_LEN];
     fixed[4] = 2;
     let stats = message(RTM_NEWSTATS, &fixed, &[(IFLA_STATS_LINK_64, &values)]);
-    assert_eq!(single(&stats), Body::Stats { ifindex: 2, counters: expected });
+    let Body::Stats { ifindex: 2, counters, details } = single(&stats) else { panic!("no counters of link 2") };
+    assert_eq!(counters, expected);
+    assert_eq!(details.read(), CounterDetails::new(9..=25));
+    assert_eq!(link.details(), Some(details.read()));
 }
 
 #[test]
