@@ -20,6 +20,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{InitFlags, Inotify, WatchDescriptor};
 use nix::time::{ClockId, clock_gettime};
 
+use self::mounted::Table;
 use self::report::unreadable;
 use self::watch::{Touched, identity};
 use crate::discovery::faults::{Faults, Subject};
@@ -56,6 +57,7 @@ pub(crate) struct Directories {
     sweep: Option<Instant>,
     /// Pause before the next sweep.
     pause: Duration,
+    table: Table,
     /// Names that are symbolic links to a namespace, and when they are looked at again.
     links: BTreeSet<Name>,
     links_due: Option<Instant>,
@@ -99,6 +101,7 @@ impl Directories {
             processes: None,
             sweep: None,
             pause: SWEEP_AFTER,
+            table: Table::new(Instant::now()),
             links: BTreeSet::new(),
             links_due: None,
             links_seen: false,
@@ -158,7 +161,8 @@ impl Directories {
     /// Time at which [`catch_up`](Self::catch_up) has work, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let processes = self.processes.as_ref().map(Processes::due);
-        let due = [self.sweep, self.plain.deadline(), self.links_due, self.faults.deadline(), processes];
+        let due =
+            [self.sweep, self.table.due(), self.plain.deadline(), self.links_due, self.faults.deadline(), processes];
         due.into_iter().flatten().min()
     }
 
@@ -225,6 +229,9 @@ impl Directories {
         for name in self.plain.youngest() {
             self.look_at(name, &mut changes);
         }
+        if self.find_mounted && self.table.changed() <= now {
+            self.read_table(now, &mut changes);
+        }
         changes
     }
 
@@ -232,7 +239,10 @@ impl Directories {
     pub(crate) fn catch_up(&mut self, now: Instant) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.sweep.is_some_and(|due| due <= now) {
-            self.sweep(&mut changes);
+            self.sweep(now, &mut changes);
+        }
+        if self.table.due().is_some_and(|due| due <= now) {
+            self.read_table(now, &mut changes);
         }
         if self.links_due.is_some_and(|due| due <= now) {
             self.links_due = Some(now + LINKS_EVERY);
@@ -256,7 +266,7 @@ impl Directories {
     }
 
     /// Looks at every name again.
-    fn sweep(&mut self, changes: &mut Vec<Change>) {
+    fn sweep(&mut self, now: Instant, changes: &mut Vec<Change>) {
         let start = cpu_time();
         self.sweep = None;
         for index in 0..self.all.len() {
@@ -271,7 +281,7 @@ impl Directories {
         for name in names {
             self.look_at(name, changes);
         }
-        self.follow_mounted(changes);
+        self.read_table(now, changes);
         self.pause = (cpu_time().saturating_sub(start) * SWEEP_SHARE).clamp(SWEEP_AFTER, SWEEP_WITHIN);
     }
 

@@ -54,8 +54,9 @@ impl NamelessPeers {
             subject: "network namespaces without a name".into(),
             error: format!(
                 "the peers of {lasting} of the host's veths are in network namespaces that no name leads to, and this \
-                 engine follows names only; use the nsid engine (it needs NET_ADMIN and NET_BROADCAST), or leave such \
-                 namespaces out with --find-unnamed false"
+                 engine follows names and processes only; use the nsid engine (it needs NET_ADMIN and NET_BROADCAST), \
+                 follow their processes with --proc /proc (it needs SYS_PTRACE), or leave such namespaces out with \
+                 --find-unnamed false"
             ),
         });
     }

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         several_directories_are_one_view,
         other_types_of_namespaces_are_refused,
         mounted_namespaces_are_found_anywhere,
+        first_namespace_of_runtime_is_found_at_once,
     ]
 }
 
@@ -153,7 +154,7 @@ fn mounted_namespaces_are_found_anywhere(subject: Subject) {
         let later = NetnsDir::at(path);
         fs::write(later.path().join("plain"), "").unwrap();
         let alias = later.alias("again", first.path());
-        // The next sweep finds the directory, and inotify the names in a known directory.
+        // A look at the mounts finds the directory, and inotify the names in a known directory.
         let second = later.add("second");
         observer.until("the second is found", 5 * EXACT, |replay| replay.find("second", "lo").is_some());
         let third = later.add("third");
@@ -169,4 +170,26 @@ fn mounted_namespaces_are_found_anywhere(subject: Subject) {
     }
     first.delete();
     observer.until("all are gone", EXACT, |replay| replay.interfaces().count() == 1);
+}
+
+/// Docker makes its directory with the first container: the name is there before anything else shows the namespace.
+fn first_namespace_of_runtime_is_found_at_once(subject: Subject) {
+    let standard = NetnsDir::standard();
+    let mut observer = subject.start_with(vec![standard.path().into()], |options| options.find_mounted = true);
+    observer.synced();
+    let mut delays = Vec::new();
+    for path in ["/run/docker/netns", "/run/other/netns", "/run/third/netns"] {
+        // Mounts of other programs come before, as those of a container's files.
+        let rootfs = NetnsDir::at("/run/rootfs");
+        _ = rootfs.add("noise");
+        let start = Instant::now();
+        let dir = NetnsDir::at(path);
+        let first = dir.add("first");
+        observer.until("it is found", EXACT, |replay| replay.find("first", "lo").is_some());
+        delays.push(start.elapsed());
+        drop(first);
+        observer.until("it is gone", EXACT, |replay| replay.interfaces().count() == 1);
+    }
+    delays.sort_unstable();
+    assert!(delays[1] < Duration::from_millis(100), "most take longer than 100 ms: {delays:?}");
 }

@@ -5,16 +5,52 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use iface_core::NetnsName;
 
 use super::watch::identity;
-use super::{Directories, Directory, Origin};
+use super::{Directories, Directory, Origin, SWEEP_SHARE, SWEEP_WITHIN, cpu_time};
 use crate::discovery::mounts::namespaces;
 use crate::discovery::names::{Change, Name};
 
 /// Path of a directory that is followed no longer.
 const NOWHERE: &str = "/proc/nowhere";
+
+/// Pause between two looks at the table of mounts, if the looks are cheap.
+const TABLE_AFTER: Duration = Duration::from_millis(20);
+
+/// Times of the looks at the table of mounts. Pure.
+///
+/// The first namespace of a runtime brings a new directory, which only the table tells; inotify tells of the next
+/// ones. The kernel writes the whole table for each look, so the pause grows with the cost.
+#[derive(Debug)]
+pub(super) struct Table {
+    due: Option<Instant>,
+    rests_until: Instant,
+}
+
+impl Table {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { due: None, rests_until: now }
+    }
+
+    /// Notes a change of mounts; returns the time of the look.
+    pub(super) fn changed(&mut self) -> Instant {
+        *self.due.get_or_insert(self.rests_until)
+    }
+
+    /// Time of the next look, if there was a change.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Notes a look and its processor time.
+    fn seen(&mut self, now: Instant, spent: Duration) {
+        self.due = None;
+        self.rests_until = now + (spent * SWEEP_SHARE).clamp(TABLE_AFTER, SWEEP_WITHIN);
+    }
+}
 
 impl Directory {
     pub(super) fn new(path: PathBuf, origin: Origin) -> Self {
@@ -23,6 +59,13 @@ impl Directory {
 }
 
 impl Directories {
+    /// Looks at the table of mounts for other directories.
+    pub(super) fn read_table(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        let start = cpu_time();
+        self.follow_mounted(changes);
+        self.table.seen(now, cpu_time().saturating_sub(start));
+    }
+
     /// Follows every directory in which a namespace is mounted, and no longer the directories in which
     /// none is.
     pub(super) fn follow_mounted(&mut self, changes: &mut Vec<Change>) {
@@ -118,4 +161,27 @@ fn by_directory(mountinfo: &[u8]) -> BTreeMap<PathBuf, Vec<NetnsName>> {
 /// followed without a namespace.
 fn is_dedicated(path: &Path) -> bool {
     path.ends_with("netns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change after a rest is looked at at once, others together after the pause, which grows with the cost.
+    #[test]
+    fn looks_at_table_are_paced() {
+        let start = Instant::now();
+        let mut table = Table::new(start);
+        assert_eq!((table.due(), table.changed(), table.due()), (None, start, Some(start)));
+        table.seen(start, Duration::ZERO);
+        assert_eq!(table.due(), None);
+        for _ in 0..2 {
+            assert_eq!(table.changed(), start + TABLE_AFTER);
+        }
+        let later = start + Duration::from_secs(1);
+        table.seen(later, Duration::from_millis(10));
+        assert_eq!(table.changed(), later + Duration::from_millis(500));
+        table.seen(later, Duration::from_secs(9));
+        assert_eq!(table.changed(), later + SWEEP_WITHIN);
+    }
 }
