@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A container of a real podman: the agent must name it as the owner of its interface within 100 ms of the record.
+# Containers of a real podman and of a real Docker, and a task of a real containerd: the agent must name them as the owners
+# of their interfaces within 100 ms.
 #
 #   tests/containers.sh [PROGRAM]   PROGRAM is netns-agent, by default target/debug/netns-agent
 #
-# podman, runc, conmon, CNI plugins and busybox are Debian's packages, unpacked beside the system into a directory that is
-# removed at the end. Needs root, Debian (or Ubuntu) with apt-get, and a kernel with veth. The container has no image: its root
-# is a directory with busybox. Does not run Docker: dockerd is tested by recorded files only.
+# podman, Docker, containerd, runc, conmon, CNI plugins and busybox are Debian's packages, unpacked beside the system into a
+# directory that is removed at the end. Needs root, Debian (or Ubuntu) with apt-get, and a kernel with veth and bridge. The
+# only image has busybox. Docker and containerd run in namespaces of their own; see tests/containers/docker.sh.
 set -euo pipefail
 
 program=$(realpath "${1:-$(dirname "${BASH_SOURCE[0]}")/../target/debug/netns-agent}")
@@ -23,12 +24,13 @@ podman() {
 finish() {
   [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
   podman rm -f -t 0 web >/dev/null 2>&1 || true
+  find /sys/fs/cgroup -depth -type d -path '*/netns-agent-test*' -exec rmdir {} + 2>/dev/null || true
   umount -R "$work/storage/vfs-containers" "$work/storage" 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
 
-(cd "$work" && apt-get download -qq podman conmon runc containernetworking-plugins busybox-static >/dev/null 2>"$work/apt.log") ||
+(cd "$work" && apt-get download -qq podman conmon docker.io containerd runc tini containernetworking-plugins busybox-static >/dev/null 2>"$work/apt.log") ||
   fail "cannot run: apt-get download failed: $(tail -1 "$work/apt.log")"
 for package in "$work"/*.deb; do dpkg -x "$package" "$work"; done
 mkdir -p "$work/root/bin" "$work/cni" "$work/storage/vfs-containers"
@@ -80,4 +82,9 @@ podman rm -f -t 0 web >/dev/null
 until_event 10 '"Deleted"'
 last=$(grep '"Deleted"' "$work/events" | tail -1)
 grep -q '"name":"web"' <<<"$last" || fail "the deleted interface lost its container: $last"
+kill "$agent"; wait "$agent" 2>/dev/null || true
+agent=
+# The death of the first process in the PID namespace ends the daemons and all containers.
+timeout 180 unshare --mount --net --pid --fork --kill-child --mount-proc \
+  "$(dirname "${BASH_SOURCE[0]}")/containers/docker.sh" "$work" "$program" || fail "the Docker part failed"
 echo "containers.sh: passed"
