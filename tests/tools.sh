@@ -5,6 +5,7 @@
 #   tests/tools.sh cluster    also the parts of a local cluster (containerd, runc, CNI plugins, etcd)
 #   tests/tools.sh image      also buildah
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
+#   tests/tools.sh runtimes   also grpcio, for the CRI of container runtimes
 #   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
 #   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
 #   tests/tools.sh npm        also Node.js and npm, for the types of Grafana's dashboards
@@ -139,6 +140,7 @@ helm_and_kubectl
 [ "${1-}" != image ] || debian buildah=buildah
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
+[ "${1-}" != runtimes ] || "$tools/venv/bin/python" -c 'import grpc' 2>/dev/null || "$tools/venv/bin/pip" install -q 'grpcio>=1.70'
 [ "${1-}" != openapi ] || openapi
 [ "${1-}" != page ] || debian chromium=chromium unshare=util-linux
 case ${1-} in page | npm | drawing) command -v npm >/dev/null || debian npm=npm node=nodejs ;; esac

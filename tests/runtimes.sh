@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Pods of real container runtimes, asked for through the CRI as a kubelet does: the agent must list every interface with its
+# pod and network, see it end, and hold nothing.
+#
+#   tests/runtimes.sh                    containerd 1.7 (Debian trixie) and 2.1 (Debian sid)
+#   tests/runtimes.sh sid                the runtime of one suite
+#   NETNS_AGENT_BINARY=… tests/runtimes.sh   the program to test, by default target/debug/netns-agent
+#
+# containerd, runc and the CNI plugins are unpacked beside the system into
+# ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/runtimes, and run in namespaces of their own. Needs root on amd64. Prints
+# rows for the table in docs/requirements.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+fail() { echo "runtimes.sh: $*" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || fail "needs root: the runtimes make cgroups and mounts"
+tests/tools.sh runtimes
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools
+export PATH=$cache/bin:$PATH:/usr/sbin:/sbin
+[ -n "${NETNS_AGENT_BINARY-}" ] || cargo build -q --locked -p netns-agent
+AGENT=$(realpath "${NETNS_AGENT_BINARY:-target/debug/netns-agent}")
+export AGENT
+[ $# != 0 ] || set -- trixie sid
+failed=0
+for suite in "$@"; do
+  root=$cache/runtimes/$suite
+  tests/debian/unpack.sh "$root" "$suite" amd64 containerd runc containernetworking-plugins busybox-static iptables
+  # The names of the pods' namespaces, their processes and the node's links end with this call.
+  unshare --mount --net --pid --ipc --fork --kill-child --mount-proc tests/runtimes/inside.sh "$root" || failed=1
+done
+exit $failed
