@@ -39,8 +39,8 @@ pub(crate) enum Finding {
     Nsid(NetnsId, i32),
     /// The reply to a request for the peer of a link.
     Reply(NetnsId, Link),
-    /// The namespace of a link's peer.
-    Peer(LinkId, NetnsId),
+    /// The namespace of a link's peer, which has this nsid in the link's namespace.
+    Peer { link: LinkId, nsid: i32, netns: NetnsId },
     /// The peer of a link is in no followed namespace, or has moved.
     NoPeer(LinkId),
     /// Counters of a link.

@@ -22,7 +22,7 @@ use super::{Engine, Opened, Sockets, TURN, Wanted, most_queued};
 use crate::discovery::nsfs::{self, OWN};
 use crate::engine::netns_thread::NetnsThread;
 use crate::netlink::dump::Change;
-use crate::netlink::message::{Body, Link, Pair, Request, parse};
+use crate::netlink::message::{Body, Link, Request, parse};
 use crate::netlink::socket::{BUFFER_LEN, Groups, Received, RequestError, Route, RouteSocket};
 use crate::state::{Counted, State};
 
@@ -173,8 +173,7 @@ impl<S: Route + 'static> SetnsEngine<S> {
             if let Change::Link(link) = &mut change {
                 let unplaced = connection.locate(self.host, link);
                 // Once is enough: a peer unknown now is found when the peer appears.
-                let claim = |pair: Option<Pair>| pair.map(|pair| pair.ifindex);
-                if claim(known.pair(id, link.ifindex)) != claim(link.pair) {
+                if !known.pair(id, link.ifindex).zip(link.pair).is_some_and(|(known, now)| known.names_as(now)) {
                     self.unplaced.extend(unplaced);
                 }
             }

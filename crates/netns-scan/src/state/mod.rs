@@ -174,7 +174,7 @@ impl State {
             Finding::Listing(id, listing) => self.list(id, listing),
             Finding::Nsid(id, nsid) => _ = self.nsids.insert(nsid, id),
             Finding::Reply(id, link) => self.complete_pair(id, &link),
-            Finding::Peer((id, ifindex), netns) => self.place_pair(id, ifindex, netns),
+            Finding::Peer { link, nsid, netns } => self.place_pair(link, nsid, netns),
             Finding::NoPeer((id, ifindex)) => self.doubt_unplaced(id, ifindex),
             Finding::Counters((id, ifindex), counters) => _ = self.reading(id, ifindex, counters),
         }

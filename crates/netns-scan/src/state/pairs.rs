@@ -50,7 +50,7 @@ impl State {
     pub(super) fn doubt_unplaced(&mut self, id: NetnsId, ifindex: u32) {
         let key = (id, ifindex);
         let pair = self.known(key).and_then(|known| known.pair);
-        if pair.is_some_and(|pair| pair.place == PairPlace::Elsewhere) && self.other_end(key).is_none() {
+        if pair.is_some_and(|pair| matches!(pair.place, PairPlace::Elsewhere { .. })) && self.other_end(key).is_none() {
             self.doubtful.push(key);
         }
     }
@@ -76,8 +76,9 @@ impl State {
         let claims: Vec<LinkId> = self.claims.range(gone).flat_map(|(_, claims)| claims).copied().collect();
         for claim in claims {
             // The namespace of the peer was found out for the link that is gone.
-            if let Some(pair @ Pair { place: PairPlace::In(_), .. }) = self.known(claim).and_then(|known| known.pair) {
-                self.claim(claim, Some(Pair { place: PairPlace::Elsewhere, ..pair }));
+            let pair = self.known(claim).and_then(|known| known.pair);
+            if let Some(Pair { ifindex, place: PairPlace::In { nsid, .. } }) = pair {
+                self.claim(claim, Some(Pair { ifindex, place: PairPlace::Elsewhere { nsid } }));
             }
             self.doubtful.push(claim);
         }
@@ -108,17 +109,20 @@ impl State {
     /// Namespaces with a link that could be the peer, according to both ends.
     pub(crate) fn candidates(&self, id: NetnsId, ifindex: u32) -> Vec<NetnsId> {
         let key = (id, ifindex);
-        let Some(Pair { ifindex: other, place: PairPlace::Elsewhere }) = self.known(key).and_then(|known| known.pair)
+        let Some(Pair { ifindex: other, place: PairPlace::Elsewhere { .. } }) =
+            self.known(key).and_then(|known| known.pair)
         else {
             return Vec::new();
         };
         self.namespaces().filter(|netns| self.is_mutual(key, (*netns, other))).collect()
     }
 
-    /// Sets the namespace of a link's peer.
-    pub(super) fn place_pair(&mut self, id: NetnsId, ifindex: u32, netns: NetnsId) {
-        let pair = self.known((id, ifindex)).and_then(|known| known.pair);
-        self.set_pair((id, ifindex), pair.map(|pair| Pair { place: PairPlace::In(netns), ..pair }));
+    /// Sets the namespace of a link's peer, unless the link names another nsid by now.
+    pub(super) fn place_pair(&mut self, key: LinkId, nsid: i32, netns: NetnsId) {
+        let pair = self.known(key).and_then(|known| known.pair);
+        if let Some(pair) = pair.filter(|pair| pair.place == PairPlace::Elsewhere { nsid }) {
+            self.set_pair(key, Some(Pair { place: PairPlace::In { netns, nsid }, ..pair }));
+        }
     }
 
     /// Changes a link's claim about its peer.
@@ -126,8 +130,8 @@ impl State {
         let Some(known) = self.known_mut(key) else { return };
         // A namespace that was found out stays valid until the link there is gone or the claim changes.
         if let (Some(before), Some(now)) = (known.pair, pair)
-            && matches!((before.place, now.place), (PairPlace::In(_), PairPlace::Elsewhere))
-            && before.ifindex == now.ifindex
+            && matches!((before.place, now.place), (PairPlace::In { .. }, PairPlace::Elsewhere { .. }))
+            && before.names_as(now)
         {
             return;
         }
@@ -173,8 +177,8 @@ impl State {
         let netns = match pair.place {
             PairPlace::Here => key.0,
             PairPlace::Host => self.host,
-            PairPlace::In(netns) => netns,
-            PairPlace::Nsid(_) | PairPlace::Elsewhere => return None,
+            PairPlace::In { netns, .. } => netns,
+            PairPlace::Nsid(_) | PairPlace::Elsewhere { .. } => return None,
         };
         Some((netns, pair.ifindex))
     }
@@ -217,7 +221,7 @@ impl State {
     /// The only link that the claim may mean and that may claim this link.
     fn named_end(&self, key: LinkId) -> Option<LinkId> {
         let pair = self.known(key)?.pair?;
-        if pair.place == PairPlace::Elsewhere {
+        if matches!(pair.place, PairPlace::Elsewhere { .. }) {
             return self.only_claim(key);
         }
         self.named_link(key, pair).filter(|other| self.is_mutual(key, *other))
@@ -236,7 +240,7 @@ impl State {
     fn may_name(&self, key: LinkId, other: LinkId) -> bool {
         let Some(pair) = self.known(key).and_then(|known| known.pair) else { return false };
         match pair.place {
-            PairPlace::Elsewhere => other.0 != key.0 && pair.ifindex == other.1,
+            PairPlace::Elsewhere { .. } => other.0 != key.0 && pair.ifindex == other.1,
             _ => self.named_link(key, pair) == Some(other),
         }
     }

@@ -137,7 +137,7 @@ fn a_claim_finds_the_peer() {
     state.open(named(7, "blue"));
     put(&mut state, netns(7), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     said(&mut state);
-    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
+    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere { nsid: 0 } }));
     assert_eq!(said(&mut state), ["Added host/veth9", "Updated blue/eth0 peer"]);
 }
 
@@ -168,7 +168,7 @@ fn two_claims_give_no_peer() {
         state.open(named(inode, &inode.to_string()));
         put(&mut state, netns(inode), link(2, "eth0"), Some(Pair { ifindex: 9, place: PairPlace::Host }));
     }
-    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere }));
+    put(&mut state, HOST, link(9, "veth9"), Some(Pair { ifindex: 2, place: PairPlace::Elsewhere { nsid: 0 } }));
     let mut events = state.take_events();
     let veth = std::iter::from_fn(|| events.pop()).filter_map(|event| event.interface().cloned()).last().unwrap();
     assert_eq!((veth.name.to_string(), veth.peer.clone()), ("veth9".into(), None));
@@ -216,10 +216,10 @@ fn claims_about_a_closed_namespace_are_doubtful() {
     for inode in [7, 8, 9] {
         state.open(named(inode, &inode.to_string()));
     }
-    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere });
+    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere { nsid: 0 } });
     put(&mut state, netns(7), end(2, "a", 3), elsewhere(3));
     put(&mut state, netns(8), end(3, "b", 2), elsewhere(2));
-    state.place_pair(netns(7), 2, netns(8));
+    state.place_pair((netns(7), 2), 0, netns(8));
     put(&mut state, netns(9), end(3, "b", 2), elsewhere(2));
     assert_eq!(state.candidates(netns(9), 3), [], "the claim of the other end is found out");
     state.take_doubtful();
@@ -235,13 +235,35 @@ fn found_namespace_outlives_a_notification() {
     for inode in [7, 8] {
         state.open(named(inode, &inode.to_string()));
     }
-    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere });
+    let elsewhere = |ifindex| Some(Pair { ifindex, place: PairPlace::Elsewhere { nsid: 0 } });
     put(&mut state, netns(7), link(2, "a"), elsewhere(3));
     put(&mut state, netns(8), link(3, "b"), elsewhere(2));
-    state.place_pair(netns(7), 2, netns(8));
+    state.place_pair((netns(7), 2), 0, netns(8));
     put(&mut state, netns(7), Link { mtu: 1_300, ..link(2, "a") }, elsewhere(3));
     assert_eq!(state.other_end((netns(7), 2)), Some((netns(8), 3)));
     assert_eq!(state.other_end((netns(8), 3)), Some((netns(7), 2)));
+}
+
+/// A poller reads of a move and of a new link under the old ifindex at once: only the nsid of the claim differs.
+#[test]
+fn another_nsid_is_another_namespace() {
+    let mut state = State::new(HOST);
+    for inode in [7, 8, 9] {
+        state.open(named(inode, &inode.to_string()));
+    }
+    let pair = |ifindex, nsid| Some(Pair { ifindex, place: PairPlace::Elsewhere { nsid } });
+    put(&mut state, netns(7), link(2, "a"), pair(3, 0));
+    put(&mut state, netns(8), link(3, "b"), pair(2, 0));
+    state.place_pair((netns(7), 2), 0, netns(8));
+    // Another link takes the place of `b`, which is in the third namespace now.
+    put(&mut state, netns(7), link(2, "a"), pair(3, 1));
+    put(&mut state, netns(8), link(3, "b"), pair(5, 1));
+    put(&mut state, netns(9), link(3, "b"), pair(2, 0));
+    assert_eq!(state.candidates(netns(7), 2), [netns(9)]);
+    state.place_pair((netns(7), 2), 0, netns(8));
+    assert_eq!(state.other_end((netns(7), 2)), None, "found out for the claim before");
+    state.place_pair((netns(7), 2), 1, netns(9));
+    assert_eq!(state.other_end((netns(7), 2)), Some((netns(9), 3)));
 }
 
 /// A dump from before a move is applied after the notification of the move.
@@ -297,8 +319,8 @@ fn pair_in(inode: u64, (peer_netns, ifindex): (u64, u32)) -> Pair {
         same if same == inode => PairPlace::Here,
         1 => PairPlace::Host,
         // As in the setns engine: the host's end does not know the namespace of its peer.
-        _ if inode == 1 => PairPlace::Elsewhere,
-        3 => PairPlace::In(netns(3)),
+        other if inode == 1 => PairPlace::Elsewhere { nsid: other as i32 },
+        3 => PairPlace::In { netns: netns(3), nsid: 3 },
         other => PairPlace::Nsid(other as i32),
     };
     Pair { ifindex, place }

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_deleted_link_is_deleted_once,
         the_ends_of_a_veth_name_each_other_up_or_not,
         a_moved_end_and_its_peer_name_each_other,
+        a_link_takes_the_place_of_a_moved_peer,
         master_alias_and_alternative_names_are_updates,
         a_macvlan_names_the_link_below,
         counters_are_those_of_the_interface,
@@ -216,6 +217,35 @@ fn a_moved_end_and_its_peer_name_each_other(subject: Subject) {
     moved(a.rtnl(), "eth0", b.path(), ["c", "b"]);
     assert_exact(&mut observer, [&a, &b, &c]);
     c.rtnl().delete("host0");
+}
+
+/// Between two readings a peer leaves its namespace and another link arrives there, with its name and ifindex.
+fn a_link_takes_the_place_of_a_moved_peer(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let a = dir.add("a");
+    let places = ["b", "c", "d"].map(|name| dir.add(name));
+    for (near, netns) in ["one", "two"].into_iter().zip(&places) {
+        a.rtnl().add_veth(near, "far", Some(netns.path()));
+    }
+    let index = |place: usize| places[place].rtnl().index_of("far");
+    assert_eq!(index(0), index(1), "fresh namespaces count alike");
+    let mut observer = subject.synced();
+    // The place of the far end of each.
+    let mut far = [0, 1];
+    for round in 0..6 {
+        let (leaving, arriving) = (round % 2, 1 - round % 2);
+        let free = 3 - far[0] - far[1];
+        let left = std::mem::replace(&mut far[leaving], free);
+        places[left].rtnl().set("far", LinkChange::Netns(places[free].path()));
+        let from = std::mem::replace(&mut far[arriving], left);
+        places[from].rtnl().set("far", LinkChange::Netns(places[left].path()));
+        assert_eq!(index(far[0]), index(far[1]), "the kernel keeps a free ifindex");
+        observer.until(&format!("both ends have met, round {round}"), EXACT, |replay| {
+            let has_met = |(near, far): (&str, usize)| met(replay, ("a", near), (["b", "c", "d"][far], "far"));
+            ["one", "two"].into_iter().zip(far).all(has_met)
+        });
+    }
+    assert_exact(&mut observer, [&a, &places[0], &places[1], &places[2]]);
 }
 
 /// Whether two ends, each in its place, name each other.

@@ -100,22 +100,22 @@ fn seed() -> u64 {
 
 fn run(history: &[Step]) {
     let mut model = Model { dir: NetnsDir::standard(), netns: Vec::new(), links: Vec::new(), made: 0 };
-    let mut observers = Subject::ALL.map(Subject::start);
+    let mut observers = Subject::ALL.map(|subject| (subject, subject.start()));
     for step in history {
         match step {
-            Step::Read => observers.iter_mut().for_each(|observer| _ = observer.read_for(Duration::ZERO)),
+            Step::Read => observers.iter_mut().for_each(|(_, observer)| _ = observer.read_for(Duration::ZERO)),
             step => model.take(*step),
         }
     }
-    for observer in &mut observers {
+    for (subject, observer) in &mut observers {
         observer.synced();
         assert_exact(observer, &model.netns);
         if !observer.is_within(EXACT, |replay| model.strangers(replay).is_empty()) {
-            panic!("ends without their peer: {:#?}", model.strangers(observer.replay()));
+            panic!("{subject}: ends without their peer: {:#?}", model.strangers(observer.replay()));
         }
     }
     model.clear();
-    for observer in &mut observers {
+    for (_, observer) in &mut observers {
         observer.until("everything is gone", 2 * EXACT, |replay| replay.interfaces().count() == 1);
     }
 }

@@ -91,7 +91,7 @@ impl<S: Route> Connection<S> {
         link.locate(self.host_nsid);
         let Some(pair @ Pair { place: PairPlace::Nsid(nsid), .. }) = link.pair else { return None };
         // An nsid is valid only in the namespace that assigned the nsid: the peer's own link tells.
-        link.pair = Some(Pair { place: PairPlace::Elsewhere, ..pair });
+        link.pair = Some(Pair { place: PairPlace::Elsewhere { nsid }, ..pair });
         let id = self.wanted.id;
         (id != host).then_some(((id, link.ifindex), Unplaced { nsid, is_asked: false }))
     }

@@ -34,7 +34,7 @@ impl<S: Route + 'static> SetnsEngine<S> {
             let nsid = connection.nsid_of(&file, &mut self.buffer, &mut notifications);
             drop(file);
             if nsid == Some(unplaced.nsid) {
-                learned.findings.push(Finding::Peer((id, ifindex), candidate));
+                learned.findings.push(Finding::Peer { link: (id, ifindex), nsid: unplaced.nsid, netns: candidate });
             }
             self.take_in(token, notifications, known, learned);
         }

@@ -3,7 +3,7 @@
 use iface_core::{Netns, NetnsName, NsFile, Place};
 
 use super::*;
-use crate::netlink::message::PairPlace;
+use crate::netlink::message::{Pair, PairPlace};
 use crate::netlink::replayed::{Queued, Replayed, apply, events};
 
 const HOST: NetnsId = NetnsId(1);
@@ -100,5 +100,5 @@ fn an_unknown_nsid_leaves_the_peer_open() {
     assert!(connection.locate(HOST, &mut to_host).is_none());
     assert_eq!(to_host.pair.unwrap().place, PairPlace::Host);
     let (link, unplaced) = connection.locate(HOST, &mut elsewhere).unwrap();
-    assert_eq!((link, unplaced.nsid, elsewhere.pair.unwrap().place), ((POD, 2), 7, PairPlace::Elsewhere));
+    assert_eq!((link, unplaced.nsid, elsewhere.pair.unwrap().place), ((POD, 2), 7, PairPlace::Elsewhere { nsid: 7 }));
 }

@@ -132,6 +132,18 @@ pub struct Pair {
     pub place: PairPlace,
 }
 
+impl Pair {
+    /// Whether both are what one message says of the peer: the place may have been found out since.
+    #[must_use]
+    pub fn names_as(self, other: Self) -> bool {
+        let place = |pair: Self| match pair.place {
+            PairPlace::In { nsid, .. } => PairPlace::Elsewhere { nsid },
+            place => place,
+        };
+        (self.ifindex, place(self)) == (other.ifindex, place(other))
+    }
+}
+
 /// Namespace of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairPlace {
@@ -142,10 +154,18 @@ pub enum PairPlace {
     /// The namespace with this nsid: in a message, seen from the namespace of the message; later, seen
     /// from the host's namespace.
     Nsid(i32),
-    /// This namespace.
-    In(NetnsId),
-    /// An unknown namespace, known to the peer only.
-    Elsewhere,
+    /// The namespace with this nsid, seen from the namespace of the link: `netns`, as the engine has found out.
+    In {
+        /// Stays the namespace for as long as it exists and the link names the nsid.
+        netns: NetnsId,
+        /// The nsid.
+        nsid: i32,
+    },
+    /// The namespace with this nsid, seen from the namespace of the link; known to the peer only.
+    Elsewhere {
+        /// The nsid.
+        nsid: i32,
+    },
 }
 
 pub(super) fn read(kind: u16, payload: &[u8]) -> Result<Body<'_>, Malformed> {
