@@ -42,7 +42,7 @@ fn encode(points: &Points, identity: &Identity, buffer: &mut BytesMut) -> usize 
 
 fn export(criterion: &mut Criterion) {
     let (interfaces, readings) = node();
-    let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "node-1".into(), ..Identity::default() };
     let mut accumulator = Accumulator::default();
     let mut buffer = BytesMut::new();
     let mut group = criterion.benchmark_group("1000 pods x 2 interfaces");

@@ -22,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::admin::ServerFiles;
 use crate::causes::chain;
+use crate::export::entity::Entities;
 use crate::metrics::points::{Options, PageNames, Temporality};
 use crate::printable::Printable;
 
@@ -130,6 +131,8 @@ pub struct Export {
     pub state_dir: Option<PathBuf>,
     /// Export interface events as logs.
     pub events: bool,
+    /// Use of entities.
+    pub entities: Entities,
     /// OTLP destinations.
     pub otlp: Otlp,
 }
@@ -298,6 +301,7 @@ impl Config {
                 keep_ended: Duration::MAX,
                 state_dir: None,
                 events: false,
+                entities: Entities::Off,
                 otlp: Otlp::default(),
             },
             admin_address: None,

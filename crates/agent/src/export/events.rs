@@ -1,5 +1,6 @@
 //! Interface events as OTLP log records.
 
+mod entities;
 mod lives;
 
 use std::collections::HashMap;
@@ -16,7 +17,9 @@ use prost::bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::entities::Living;
 use self::lives::{Account, Ended, Lives};
+use crate::export::entity::Entities;
 use crate::export::otlp::{Exporter, Failure, Report, SCHEMA_URL, key_value, resource, scope};
 use crate::export::resource::Identity;
 use crate::interface::{Event, Interface};
@@ -38,6 +41,8 @@ struct Queued {
     limited: bool,
     /// Accounts that the event completes.
     ended: Ended,
+    /// Events of entities.
+    entities: Vec<LogRecord>,
 }
 
 /// Takes events without waiting.
@@ -47,6 +52,7 @@ pub struct EventSender {
     waiting: Arc<AtomicUsize>,
     synced: bool,
     lives: Lives,
+    entities: Option<Living>,
 }
 
 impl EventSender {
@@ -59,11 +65,13 @@ impl EventSender {
         let limited = self.synced;
         // Before an event may be dropped: the account of a pod has all its interfaces.
         let ended = self.lives.follow(event, self.synced);
+        let at = nanos(at);
+        let entities = self.entities.as_mut().map(|living| living.follow(event, at)).unwrap_or_default();
         if limited && self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        self.queue.send(Queued { event: event.clone(), at: nanos(at), limited, ended }).is_ok()
+        self.queue.send(Queued { event: event.clone(), at, limited, ended, entities }).is_ok()
     }
 }
 
@@ -80,8 +88,10 @@ pub struct EventExporter {
 pub fn channel(exporter: Exporter) -> (EventSender, EventExporter) {
     let (queue, events) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
+    let identity = exporter.identity().clone();
+    let entities = (identity.entities != Entities::Off).then(|| Living::new(identity));
     (
-        EventSender { queue, waiting: waiting.clone(), synced: false, lives: Lives::default() },
+        EventSender { queue, waiting: waiting.clone(), synced: false, lives: Lives::default(), entities },
         EventExporter { events, waiting, exporter },
     )
 }
@@ -138,6 +148,11 @@ fn encode(batch: &[Queued], identity: &Identity) -> Bytes {
         });
         groups[number].1.push(record(event, interface, *at, ended.interface.as_ref()));
         groups[number].1.extend(ended.pod.as_ref().map(|account| end_of_pod(*at, account)));
+    }
+    let entities: Vec<_> = batch.iter().flat_map(|queued| queued.entities.iter().cloned()).collect();
+    if !entities.is_empty() {
+        // The agent tells of them, whomever they belong to.
+        groups.push((Subject::Node, entities));
     }
     let mut body = BytesMut::new();
     for (subject, log_records) in groups {
@@ -243,8 +258,10 @@ mod tests {
             Event::Added(eth0(1, at(1))),
             Event::Updated(web, Changes::MAC.union(Changes::MTU)),
         ];
-        let batch: Vec<_> =
-            events.into_iter().map(|event| Queued { event, at: 5, limited: true, ended: Ended::default() }).collect();
+        let batch: Vec<_> = events
+            .into_iter()
+            .map(|event| Queued { event, at: 5, limited: true, ended: Ended::default(), entities: Vec::new() })
+            .collect();
         let request = ExportLogsServiceRequest::decode(encode(&batch, &Identity::default())).unwrap();
         let names = request.resource_logs.iter().map(|logs| {
             let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
@@ -266,7 +283,13 @@ mod tests {
         let mut lives = Lives::default();
         let batch: Vec<_> = [Event::Added(web), ended]
             .into_iter()
-            .map(|event| Queued { ended: lives.follow(&event, true), event, at: 5, limited: true })
+            .map(|event| Queued {
+                ended: lives.follow(&event, true),
+                event,
+                at: 5,
+                limited: true,
+                entities: Vec::new(),
+            })
             .collect();
         let request = ExportLogsServiceRequest::decode(encode(&batch, &Identity::default())).unwrap();
         let records = &request.resource_logs[0].scope_logs[0].log_records;
@@ -292,6 +315,30 @@ mod tests {
             assert_eq!(value("start"), Some(any_value::Value::StringValue("1970-01-01T00:00:01Z".to_owned())));
             assert_eq!(value("end"), Some(any_value::Value::StringValue("1970-01-01T00:01:01Z".to_owned())));
         }
+    }
+
+    /// Events of entities have the Resource of the agent that tells of them, beside the records of interfaces.
+    #[test]
+    fn entities_have_events_on_request() {
+        let identity = Arc::new(Identity { node: "n1".into(), entities: Entities::Beside, ..Identity::default() });
+        let exporter = Exporter::new(Signal::Logs, settings("http://127.0.0.1:1"), identity.clone()).unwrap();
+        let (mut sender, mut exporter) = channel(exporter);
+        let web = pod_interface(2, "eth0", &pod("web"), at(1));
+        sender.push(&Event::Added(web.clone()), at(2));
+        sender.push(&Event::Deleted(web, None), at(3));
+        let batch: Vec<_> = std::iter::from_fn(|| exporter.events.try_recv().ok()).collect();
+        let request = ExportLogsServiceRequest::decode(encode(&batch, &identity)).unwrap();
+        let names = request.resource_logs.iter().map(|logs| {
+            let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
+            let kinds = logs.resource.iter().flat_map(|resource| &resource.entity_refs).map(|entity| &*entity.r#type);
+            (kinds.collect::<Vec<_>>(), records.map(|record| record.event_name.as_str()).collect::<Vec<_>>())
+        });
+        let records = vec!["k8s.pod.network.interface.added", "k8s.pod.network.interface.deleted"];
+        let entities = vec!["entity.state", "entity.state", "entity.delete", "entity.delete"];
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [(vec!["k8s.pod", "k8s.namespace", "k8s.node"], records), (vec!["k8s.node"], entities)]
+        );
     }
 
     /// 5,000 interfaces existed before the receiver could be reached.

@@ -1,6 +1,7 @@
 //! Exports measurements and events: OTLP and the Prometheus page.
 
 pub mod document;
+pub mod entity;
 pub mod events;
 pub mod gzip;
 pub mod otlp;

@@ -2,6 +2,7 @@
 
 use crate::interface::{Container, Pod, WorkloadKind};
 
+use super::entity::Entities;
 use crate::metrics::points::Subject;
 
 /// Attributes of the agent on every Resource.
@@ -11,13 +12,16 @@ pub struct Identity {
     pub node: String,
     /// From `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
     pub attributes: Vec<(String, String)>,
+    /// Use of entities.
+    pub entities: Entities,
 }
 
 impl Identity {
     /// The attributes of the subject's Resource, each key once.
     ///
     /// `service.instance.id` differs between Resources for receivers that keep only the `service.*`
-    /// attributes on a series, as Prometheus does: a pod's is its uid.
+    /// attributes on a series, as Prometheus does: a pod's is its uid. For receivers that know entities, it can be the
+    /// agent's.
     #[must_use]
     pub fn resource(&self, subject: &Subject) -> Vec<(String, String)> {
         let mut attributes = Vec::new();
@@ -32,7 +36,8 @@ impl Identity {
             Subject::Container(container) => container_attributes(container).for_each(|(key, value)| put(key, value)),
             Subject::Netns(netns) => put("netns.name", &netns.place.to_string()),
         }
-        let others = self.attributes.iter().filter(|(key, _)| matches!(subject, Subject::Node) || is_shared(key));
+        let is_of_all = |key: &str| is_shared(key) || (self.names_agent() && key == "service.instance.id");
+        let others = self.attributes.iter().filter(|(key, _)| matches!(subject, Subject::Node) || is_of_all(key));
         others.for_each(|(key, value)| put(key, value));
         put("service.name", env!("CARGO_PKG_NAME"));
         put("service.version", env!("CARGO_PKG_VERSION"));
@@ -48,8 +53,14 @@ impl Identity {
         named.map_or(&self.node, |(_, value)| value)
     }
 
+    /// Whether `service.instance.id` is the agent's on every Resource.
+    fn names_agent(&self) -> bool {
+        self.entities == Entities::Instead
+    }
+
     fn instance(&self, subject: &Subject) -> String {
         match subject {
+            _ if self.names_agent() => self.node.clone(),
             Subject::Node => self.node.clone(),
             Subject::Pod(pod) => pod.uid.clone().unwrap_or_else(|| format!("{}/{}", pod.namespace, pod.name)),
             Subject::Container(container) => format!("{}/{container}", self.node),
@@ -137,6 +148,7 @@ mod tests {
         let identity = Identity {
             node: "n1".into(),
             attributes: own.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+            ..Identity::default()
         };
         let mut web = Pod::clone(&pod("web"));
         web.workload = Some(Workload { kind: WorkloadKind::Deployment, name: "web".into() });
@@ -160,10 +172,25 @@ mod tests {
         assert_eq!((get(&own, "k8s.pod.name"), get(&own, "service.instance.id")), (Some("agent-x"), Some("n1")));
     }
 
+    /// Where entities identify a Resource, a thousand pods are not a thousand instances of the agent.
+    #[test]
+    fn instance_can_be_the_agents() {
+        let web = Subject::Pod(pod("web"));
+        for (entities, instance) in [(Entities::Beside, "uid-web"), (Entities::Instead, "n1")] {
+            let identity = Identity { node: "n1".into(), entities, ..Identity::default() };
+            assert_eq!(get(&identity.resource(&web), "service.instance.id"), Some(instance));
+        }
+        let attributes = vec![("service.instance.id".to_owned(), "agent-7".to_owned())];
+        let mut identity = Identity { node: "n1".into(), attributes, entities: Entities::Instead };
+        assert_eq!(get(&identity.resource(&web), "service.instance.id"), Some("agent-7"));
+        identity.entities = Entities::Off;
+        assert_eq!(get(&identity.resource(&web), "service.instance.id"), Some("uid-web"));
+    }
+
     #[test]
     fn container_resource_is_keyed_by_name() {
         let web = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
-        let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+        let identity = Identity { node: "n1".into(), ..Identity::default() };
         let attributes = identity.resource(&Subject::of(&web));
         for (key, value) in [
             ("container.name", Some("web")),

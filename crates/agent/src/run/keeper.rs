@@ -27,7 +27,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(dir: StateDir, identity: &Identity) -> Self {
         let mut hasher = DefaultHasher::new();
-        (&identity.node, &identity.attributes, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+        (&identity.node, &identity.attributes, identity.entities, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
         Self { dir, agent: format!("{:016x}", hasher.finish()), left: Vec::new(), is_failing: false }
     }
 

@@ -105,7 +105,11 @@ fn shared(config: &Config, pipeline: &Pipeline, synced: watch::Receiver<Option<S
         metrics_filter: pipeline.metrics_filter().clone(),
         own: Arc::new(OwnMetrics::new(handlers::observer(pipeline, count.subscribe(), feed.clone()), untagged)),
         settled: Settled::new(synced, pipeline.owners().clone()),
-        identity: Arc::new(Identity { node, attributes: config.export.otlp.attributes.clone() }),
+        identity: Arc::new(Identity {
+            node,
+            attributes: config.export.otlp.attributes.clone(),
+            entities: config.export.entities,
+        }),
         count,
         feed,
     }

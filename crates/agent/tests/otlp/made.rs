@@ -26,7 +26,7 @@ pub(crate) fn settings(signal: Signal, variables: &[(&str, &str)]) -> OtlpSettin
 
 /// An exporter of metrics.
 pub(crate) fn exporter(variables: &[(&str, &str)]) -> Exporter {
-    let identity = Arc::new(Identity { node: "node-1".into(), attributes: Vec::new() });
+    let identity = Arc::new(Identity { node: "node-1".into(), ..Identity::default() });
     Exporter::new(Signal::Metrics, settings(Signal::Metrics, variables), identity).expect("an exporter")
 }
 

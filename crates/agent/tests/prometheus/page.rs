@@ -67,7 +67,7 @@ impl Node {
         let links = points.samples.iter_mut().filter(|sample| sample.interface.netns.is_host());
         links.for_each(|link| link.bandwidth = Some(125_000_000));
         self.work();
-        let identity = Identity { node: "node-1".into(), attributes: Vec::new() };
+        let identity = Identity { node: "node-1".into(), ..Identity::default() };
         let own = otlp::own_metrics(&self.own, &identity);
         let process = Process {
             cpu: Some(Duration::from_millis(20 * self.pages)),

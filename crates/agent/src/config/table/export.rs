@@ -7,6 +7,7 @@ use super::{absolute, choice, one, some};
 use crate::config::kind::{Env, Setting, Shape, Unit};
 use crate::config::value::{duration, switch};
 use crate::config::{Config, Prometheus};
+use crate::export::entity::Entities;
 use crate::metrics::catalog::{INTERFACE_METRICS, Measure, keys};
 use crate::metrics::points::{Attributes, PageNames};
 
@@ -134,6 +135,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Export added, updated and deleted interfaces as OTLP logs.",
         reloads: false,
         set: |config, words| switch(one(words)).map(|on| config.export.events = on),
+    },
+    Setting {
+        key: "entities",
+        shape: Shape::One,
+        value: "off|beside|instead",
+        default: "off",
+        also: &[],
+        help: "Entities of OpenTelemetry's data model: beside names those of each Resource (entity_refs) and, with --export-events, exports entity.state and entity.delete of interfaces and pods; instead, in addition, leaves service.instance.id to the agent, for receivers that identify Resources by their entities.",
+        reloads: false,
+        set: |config, words| {
+            config.export.entities = match one(words) {
+                "off" => Entities::Off,
+                "beside" => Entities::Beside,
+                "instead" => Entities::Instead,
+                other => return Err(choice(other, "off, beside or instead")),
+            };
+            Ok(())
+        },
     },
     Setting {
         key: "metrics",

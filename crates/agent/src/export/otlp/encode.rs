@@ -16,6 +16,7 @@ use prost::Message;
 use prost::bytes::BytesMut;
 use prost::encoding::message;
 
+use crate::export::entity::{self, Entities};
 use crate::export::resource::Identity;
 use crate::metrics::catalog::{Explained, Instrument, InterfaceMetric, Measure, Slots, keys};
 use crate::metrics::own::OwnMetrics;
@@ -233,8 +234,12 @@ pub fn resource_metrics(identity: &Identity, subject: &Subject, metrics: Vec<Met
 #[must_use]
 pub fn resource(identity: &Identity, subject: &Subject) -> Resource {
     let attributes = identity.resource(subject);
+    let entity_refs = match identity.entities {
+        Entities::Off => Vec::new(),
+        Entities::Beside | Entities::Instead => entity::refs(identity, subject, &attributes),
+    };
     let attributes = attributes.into_iter().map(|(key, value)| owned_key_value(key, value)).collect();
-    Resource { attributes, ..Resource::default() }
+    Resource { attributes, entity_refs, ..Resource::default() }
 }
 
 /// The instrumentation scope: this program.

@@ -4,19 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::{CounterDetails, Extras, FinalCounters, IfName};
+use iface_core::{CounterDetails, Extras, FinalCounters, IfName, NetnsName, Place};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, NumberDataPoint, metric, number_data_point};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::bytes::BytesMut;
 
 use super::*;
+use crate::export::entity::Entities;
+use crate::export::resource::Identity;
 use crate::interface::{Interface, Owner, Pod, Workload, WorkloadKind};
 use crate::metrics::catalog::Measure;
 use crate::metrics::delta::Deltas;
 use crate::metrics::points::{Nanos, Options, Reader, Temporality};
 use crate::metrics::series::Accumulator;
-use crate::testing::{at, changed, eth0, id, pod, pod_interface, reading};
+use crate::testing::{at, changed, container_interface, eth0, id, interface, pod, pod_interface, reading};
 
 /// Adds up what `eth0` received, by streams.
 #[derive(Default)]
@@ -404,4 +407,51 @@ fn details_and_addresses_have_their_attributes() {
     let ends = of(&accumulator.collect([], &[], at(30)));
     assert_eq!(rows(&ends, "packet.unhandled"), ["eth0 receive"]);
     assert_eq!(rows(&ends, "address"), ["eth0 10.1.0.2 uplink wan,net7", "eth0 fd00::2 uplink wan,net7"]);
+}
+
+/// Only where asked for; each key that an entity names is an attribute of the Resource.
+#[test]
+fn resources_refer_to_entities() {
+    let mut described = Pod::clone(&pod("web"));
+    described.attributes = vec![("k8s.pod.label.app".into(), "shop".into())];
+    let web = pod_interface(2, "eth0", &Arc::new(described), at(1));
+    let container = container_interface(4, "eth0", "db", "0a1b");
+    let blue = Arc::new(interface(5, "tun0", Place::Named(NetnsName::new("blue")), at(1)));
+    let mut accumulator = Accumulator::default();
+    let interfaces = [eth0(1, at(1)), web, container, blue];
+    let readings = [1, 2, 4, 5].map(|number| reading(number, 100));
+    let points = accumulator.collect(&interfaces, &readings, at(10));
+    let of = |identity: &Identity| {
+        let mut body = BytesMut::new();
+        Batches::new(&points, identity).next(&mut body).unwrap();
+        let request = ExportMetricsServiceRequest::decode(body.freeze()).unwrap();
+        let resources = request.resource_metrics.into_iter().map(|metrics| metrics.resource.unwrap());
+        resources.map(|resource| referred(&resource)).collect::<Vec<_>>()
+    };
+    let mut identity = Identity { node: "n1".into(), ..Identity::default() };
+    assert!(of(&identity).iter().all(Vec::is_empty));
+    identity.entities = Entities::Beside;
+    let node = "k8s.node k8s.node.name ()";
+    let container =
+        "container container.id (container.name container.runtime container.image.name container.image.tags)";
+    let expected = [
+        &[node][..],
+        &["k8s.pod k8s.pod.uid (k8s.pod.name k8s.pod.label.app)", "k8s.namespace k8s.namespace.name ()", node],
+        &[container, node],
+        &["network.namespace k8s.node.name netns.name ()", node],
+    ];
+    assert_eq!(of(&identity), expected);
+    identity.attributes = vec![("k8s.node.uid".into(), "uid-n1".into())];
+    assert_eq!(of(&identity)[0], ["k8s.node k8s.node.uid (k8s.node.name)"]);
+}
+
+/// The entities of a Resource: type, identifying and describing keys.
+fn referred(resource: &Resource) -> Vec<String> {
+    let has = |key: &String| resource.attributes.iter().any(|attribute| attribute.key == *key);
+    let refs = resource.entity_refs.iter().map(|entity| {
+        assert!(entity.id_keys.iter().chain(&entity.description_keys).all(has), "{entity:?}");
+        assert_eq!(entity.schema_url, SCHEMA_URL);
+        format!("{} {} ({})", entity.r#type, entity.id_keys.join(" "), entity.description_keys.join(" "))
+    });
+    refs.collect()
 }

@@ -20,7 +20,7 @@ fn page(options: Options, format: Format) -> String {
     let mut accumulator = Accumulator::new(options);
     let readings = [1, 2, 3, 4].map(|number| reading(number, number * 1000));
     let points = accumulator.collect(&interfaces, &readings, at(10));
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     text_of(&points, &identity, format)
 }
 
@@ -74,7 +74,11 @@ fn info_series_have_workload_and_addresses() {
     let options = Options { attributes, ..Options::default() }.for_page(PageNames::Native);
     let points = Accumulator::for_reader(Reader::Page, options).collect(&interfaces, &[reading(1, 1)], at(10));
     // The attribute takes precedence, as on the Resources.
-    let identity = Identity { node: "host".into(), attributes: vec![("k8s.node.name".into(), "n1".into())] };
+    let identity = Identity {
+        node: "host".into(),
+        attributes: vec![("k8s.node.name".into(), "n1".into())],
+        ..Identity::default()
+    };
     let text = text_of(&points, &identity, Format::Text);
     let pod = "k8s_namespace_name=\"default\",k8s_pod_name=\"db-0\",k8s_pod_uid=\"uid-db-0\"";
     for expected in [
@@ -98,7 +102,7 @@ fn info_series_have_workload_and_addresses() {
 fn labels_from_outside_break_no_line() {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
     let attributes = pairs(&[("team_name", "b"), ("team.name", "a"), ("__name__", "x"), ("", "y"), ("team-name", "b")]);
-    let identity = Identity { node: "n1".into(), attributes };
+    let identity = Identity { node: "n1".into(), attributes, ..Identity::default() };
     let labels = [("k8s.pod.label.ops-managed", "a"), ("k8s.pod.label.ops_managed", "b")];
     let odd = Arc::new(Pod { attributes: pairs(&labels), ..Pod::clone(&pod("odd")) });
     // Made again under its name, with another uid.
@@ -139,7 +143,7 @@ fn page_of(interfaces: &[Arc<Interface>], names: PageNames) -> String {
     let readings: Vec<_> = interfaces.iter().map(|interface| reading(interface.id.0.get(), 100)).collect();
     let options = Options::default().for_page(names);
     let points = Accumulator::for_reader(Reader::Page, options).collect(interfaces, &readings, at(10));
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     text_of(&points, &identity, Format::Text)
 }
 
@@ -175,7 +179,7 @@ fn kubelet_names_show_newest_pod() {
 
 #[test]
 fn build_and_process_are_shown() {
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     let process = Process { cpu: Some(Duration::from_millis(1500)), start: Some(1_500_000_000), ..Process::default() };
     let page = Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process };
     let mut text = Vec::new();
@@ -199,7 +203,7 @@ fn protocols_of_pods_are_shown() {
     let mut points = Accumulator::default().collect(&interfaces, &[], at(10));
     let values = std::array::from_fn(|number| (number != 10).then_some(number as u64));
     points.protocols.insert("uid-web".into(), values);
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     let text = text_of(&points, &identity, Format::Text);
     let web = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\"";
     for expected in [
@@ -228,7 +232,7 @@ fn created_needs_a_known_start() {
     accumulator.synced(at(5));
     let mut page = |now, format| {
         let points = accumulator.collect(&interfaces, &readings, now);
-        let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+        let identity = Identity { node: "n1".into(), ..Identity::default() };
         let text = text_of(&points, &identity, format);
         // The clock is set back between two pages.
         accumulator.set_back(Duration::from_secs(5));
@@ -256,7 +260,7 @@ fn both_names_count_as_series() {
 
 #[test]
 fn page_returns_write_errors() {
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     let page =
         Page { points: None, identity: &identity, own: &ResourceMetrics::default(), process: Process::default() };
     let mut room = [0; 16];
@@ -274,7 +278,7 @@ fn details_and_addresses_have_labels() {
     });
     accumulator.read_details(Arc::new([(web.id, CounterDetails::new(1..=17))].into()));
     let points = accumulator.collect([&web], &[reading(1, 100)], at(10));
-    let identity = Identity { node: "n1".into(), attributes: Vec::new() };
+    let identity = Identity { node: "n1".into(), ..Identity::default() };
     for format in [Format::Text, Format::OpenMetrics] {
         let text = text_of(&points, &identity, format);
         let labels = "k8s_namespace_name=\"default\",k8s_pod_name=\"web\",k8s_pod_uid=\"uid-web\",network_interface_name=\"eth0\"";
