@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::interface::{Container, ContainerOwner, End, Interface, Owner, Pod, PodOwner, Runtime, Source};
-use iface_core::{Counters, Direction, IfName, InterfaceId, Kind, Netns, NetnsId, NetnsName, NsFile, OperState, Place};
+use iface_core::{
+    Counters, Direction, Extras, IfName, InterfaceId, Kind, Lower, LowerPlace, Netns, NetnsId, NetnsName, NsFile,
+    OperState, Parent, Place, Underlay,
+};
 use netns_scan::Reading;
 
 /// So many seconds after 1970.
@@ -81,6 +84,18 @@ pub fn pod_interface(number: u64, name: impl AsRef<[u8]>, pod: &Arc<Pod>, since:
     };
     let owner = Owner::Pod(owner);
     changed(&interface(number, name, place, since), |interface| interface.owner = Some(Arc::new(owner)))
+}
+
+/// Every property that few interfaces have.
+#[must_use]
+pub fn extras() -> Option<Box<Extras>> {
+    let mut parent = Parent::new("pci", "0000:3b:02.1");
+    parent.physical_function = Some("0000:3b:00.0".into());
+    let mut extras = Extras::default();
+    extras.lower = Some(Lower::new(3, LowerPlace::Host));
+    extras.underlay = Some(Box::new(Underlay::new(Some([192, 0, 2, 1].into()), None)));
+    extras.parent = Some(Box::new(parent));
+    extras.boxed()
 }
 
 /// An interface of a Docker container with this name, in a namespace named `netns`.

@@ -137,10 +137,15 @@ impl Changes {
     /// The alternative names.
     pub const ALT_NAMES: Self = Self(1 << 10);
 
-    /// All properties.
-    pub const ALL: Self = Self((1 << 11) - 1);
+    /// The ends of a tunnel.
+    pub const UNDERLAY: Self = Self(1 << 11);
+    /// The hardware behind the interface.
+    pub const PARENT: Self = Self(1 << 12);
 
-    const NAMES: [(Self, &'static str); 11] = [
+    /// All properties.
+    pub const ALL: Self = Self((1 << 13) - 1);
+
+    const NAMES: [(Self, &'static str); 13] = [
         (Self::MAC, "mac"),
         (Self::MTU, "mtu"),
         (Self::OPER_STATE, "oper_state"),
@@ -152,6 +157,8 @@ impl Changes {
         (Self::LOWER, "lower"),
         (Self::ALIAS, "alias"),
         (Self::ALT_NAMES, "alt_names"),
+        (Self::UNDERLAY, "underlay"),
+        (Self::PARENT, "parent"),
     ];
 
     /// Union of both sets.

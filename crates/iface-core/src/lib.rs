@@ -73,7 +73,9 @@ pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError, FilterErrors, HostEnds, NetnsPattern, OwnerName};
 pub use informer::Informer;
-pub use interface::{Extras, Interface, InterfaceId, InterfaceKey, Kind, Lower, LowerPlace, OperState, Peer};
+pub use interface::{
+    Extras, Interface, InterfaceId, InterfaceKey, Kind, Lower, LowerPlace, OperState, Parent, Peer, Underlay,
+};
 pub use lookup::preferred::{Preferred, PreferredError};
 pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};

@@ -36,11 +36,15 @@ pub struct LinkTruth {
     pub alias: Option<String>,
     /// Alternative names.
     pub alt_names: Vec<String>,
+    /// Own and far address of a tunnel.
+    pub underlay: [Option<IpAddr>; 2],
+    /// Bus and device of hardware.
+    pub parent: Option<(String, String)>,
 }
 
 impl LinkTruth {
     /// Whether an interface agrees with the link, with or without the tentative addresses. The kernel announces a new
-    /// alias or alternative name only while the link is up.
+    /// alias, alternative name or far end only while the link is up.
     #[must_use]
     pub fn allows(&self, told: &Self) -> bool {
         let (extra, sure): (Vec<_>, Vec<_>) = told.addresses.iter().partition(|net| !self.addresses.contains(net));
@@ -48,6 +52,7 @@ impl LinkTruth {
         if !self.admin_up {
             same.alias.clone_from(&self.alias);
             same.alt_names.clone_from(&self.alt_names);
+            same.underlay = self.underlay;
         }
         same == *self && extra.iter().all(|net| self.tentative.contains(net))
     }
@@ -68,6 +73,8 @@ impl From<&Interface> for LinkTruth {
             lower: interface.lower().map(|lower| (lower.ifindex, lower.place != LowerPlace::Same)),
             alias: interface.alias().map(Into::into),
             alt_names: interface.alt_names().map(Into::into).collect(),
+            underlay: interface.underlay().map_or([None; 2], |underlay| [underlay.local, underlay.remote]),
+            parent: interface.parent().map(|parent| (parent.bus.to_string(), parent.device.to_string())),
         }
     }
 }
@@ -105,14 +112,33 @@ struct Link {
     link: Option<String>,
     /// Index of the lower link in another namespace.
     link_index: Option<u32>,
+    /// Where the lower link is in another namespace.
+    link_netnsid: Option<i32>,
+    parentbus: Option<String>,
+    parentdev: Option<String>,
     ifalias: Option<String>,
     #[serde(default)]
     altnames: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct LinkInfo {
     info_kind: Option<String>,
+    #[serde(default)]
+    info_data: InfoData,
+}
+
+/// Of a tunnel; other kinds have none of these fields.
+#[derive(Default, Deserialize)]
+struct InfoData {
+    local: Option<String>,
+    local6: Option<String>,
+    remote: Option<String>,
+    remote6: Option<String>,
+    group: Option<String>,
+    group6: Option<String>,
+    /// The name that the index of the lower link has here, or `if` and the index; of a VXLAN.
+    link: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -137,10 +163,23 @@ impl Link {
             nets
         };
         let (addresses, tentative) = (sorted(false), sorted(true));
-        let kind = link.linkinfo.and_then(|info| info.info_kind);
+        let LinkInfo { info_kind: kind, info_data: data } = link.linkinfo.unwrap_or_default();
+        // `any` stands for no address.
+        let end = |texts: [&Option<String>; 4]| texts.into_iter().flatten().find_map(|text| text.parse().ok());
+        let ends = [
+            end([&data.local, &data.local6, &None, &None]),
+            end([&data.remote, &data.remote6, &data.group, &data.group6]),
+        ];
         let is_paired = kind.as_deref().is_some_and(|kind| PAIRED.contains(&kind));
         let index = |name: Option<String>| name.and_then(|name| indices.get(&name).copied());
-        let below = link.link_index.map(|index| (index, true)).or_else(|| Some((index(link.link)?, false)));
+        let below = if kind.as_deref() == Some("vxlan") {
+            // Its IFLA_LINK is its own index.
+            let numbered = |name: &str| name.strip_prefix("if")?.parse().ok();
+            let under = data.link.and_then(|name| indices.get(&name).copied().or_else(|| numbered(&name)));
+            under.map(|index| (index, link.link_netnsid.is_some()))
+        } else {
+            link.link_index.map(|index| (index, true)).or_else(|| Some((index(link.link)?, false)))
+        };
         LinkTruth {
             name: link.ifname,
             mac: link.address,
@@ -149,6 +188,8 @@ impl Link {
             lower: below.filter(|_| !is_paired),
             alias: link.ifalias,
             alt_names: link.altnames,
+            underlay: ends,
+            parent: link.parentbus.zip(link.parentdev),
             oper_state: link.operstate.to_lowercase(),
             admin_up: link.flags.iter().any(|flag| flag == "UP"),
             mtu: link.mtu,

@@ -35,11 +35,19 @@ pub enum LinkChange<'a> {
     Master(u32),
     /// Another alias; an empty text removes the alias.
     Alias(&'a str),
+    /// Another far end of a VXLAN.
+    Remote([u8; 4]),
 }
 
 const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
+/// Attributes of `IFLA_INFO_DATA` of a VXLAN: `IFLA_VXLAN_*` of `linux/if_link.h`.
+const VXLAN_ID: u16 = 1;
+const VXLAN_GROUP: u16 = 2;
+const VXLAN_LINK: u16 = 3;
+const VXLAN_LOCAL: u16 = 4;
+const VXLAN_PORT: u16 = 15;
 /// `NETNSA_FD` of `linux/net_namespace.h`.
 const NETNSA_FD: u16 = 3;
 /// `RTM_NEWLINKPROP` of `linux/rtnetlink.h`.
@@ -133,6 +141,26 @@ impl Rtnl {
         }
         request.nest(libc::IFLA_LINKINFO, |info| info.attribute(libc::IFLA_INFO_KIND, b"macvlan"));
         self.must(request, format_args!("add the macvlan {name} on {lower}"));
+    }
+
+    /// Creates a VXLAN from `ends[0]` to `ends[1]`, on the link with this index unless it is 0.
+    #[track_caller]
+    pub fn add_vxlan(&self, name: &str, id: u32, ends: [[u8; 4]; 2], lower: u32) {
+        let mut request = link_request(libc::RTM_NEWLINK, NEW, 0);
+        request.name(name);
+        request.nest(libc::IFLA_LINKINFO, |info| {
+            info.attribute(libc::IFLA_INFO_KIND, b"vxlan");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.attribute(VXLAN_ID, &id.to_ne_bytes());
+                data.attribute(VXLAN_LOCAL, &ends[0]);
+                data.attribute(VXLAN_GROUP, &ends[1]);
+                data.attribute(VXLAN_PORT, &4789_u16.to_be_bytes());
+                if lower != 0 {
+                    data.attribute(VXLAN_LINK, &lower.to_ne_bytes());
+                }
+            });
+        });
+        self.must(request, format_args!("add the VXLAN {name} on {lower}"));
     }
 
     /// Gives a link an alternative name.
@@ -331,6 +359,10 @@ fn change_request(index: u32, change: LinkChange<'_>) -> (Request, Option<File>)
             request.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
         }
         LinkChange::Alias(alias) => request.attribute(libc::IFLA_IFALIAS, &[alias.as_bytes(), b"\0"].concat()),
+        LinkChange::Remote(remote) => request.nest(libc::IFLA_LINKINFO, |info| {
+            info.attribute(libc::IFLA_INFO_KIND, b"vxlan");
+            info.nest(libc::IFLA_INFO_DATA, |data| data.attribute(VXLAN_GROUP, &remote));
+        }),
         LinkChange::Master(master) => request.attribute(libc::IFLA_MASTER, &master.to_ne_bytes()),
     }
     (request, file)

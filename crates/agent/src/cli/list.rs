@@ -104,7 +104,7 @@ type Field = fn(&Interface) -> Cell;
 const NARROW: [(Column, Field); 6] =
     [(NETNS, netns), (INTERFACE, interface), (STATE, state), (MAC, mac), (POD, pod), (NETWORK, network)];
 
-const WIDE: [(Column, Field); 16] = [
+const WIDE: [(Column, Field); 18] = [
     (NETNS, netns),
     (INDEX, |i| Cell::new(&i.ifindex.to_string())),
     (INTERFACE, interface),
@@ -116,6 +116,8 @@ const WIDE: [(Column, Field); 16] = [
     (PEER, |i| optional(i.peer.as_ref().map(|peer| format!("{}/{}", peer.netns.place, peer.name)))),
     (MASTER, |i| optional(i.master.map(|master| master.to_string()))),
     (LOWER, |i| optional(i.lower().map(lower))),
+    (UNDERLAY, |i| optional(i.underlay().map(|underlay| underlay.to_string()))),
+    (PARENT, |i| optional(i.parent().map(ToString::to_string))),
     (ALIASES, aliases),
     (POD, pod),
     (NETWORK, network),
@@ -135,6 +137,8 @@ const ADDRESSES: Column = Column { heading: "ADDRESSES", shrinks_to: None };
 const PEER: Column = Column { heading: "PEER", shrinks_to: None };
 const MASTER: Column = Column { heading: "MASTER", shrinks_to: None };
 const LOWER: Column = Column { heading: "LOWER", shrinks_to: None };
+const UNDERLAY: Column = Column { heading: "UNDERLAY", shrinks_to: None };
+const PARENT: Column = Column { heading: "PARENT", shrinks_to: None };
 const ALIASES: Column = Column { heading: "ALIASES", shrinks_to: None };
 const POD: Column = Column { heading: "POD", shrinks_to: Some(12) };
 const NETWORK: Column = Column { heading: "NETWORK", shrinks_to: Some(7) };

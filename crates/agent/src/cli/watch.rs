@@ -114,7 +114,7 @@ fn changed(interface: &Interface, changes: Changes) -> String {
         if all.is_empty() { "none".to_owned() } else { all.join(",") }
     };
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-    let says: [(Changes, &dyn Fn() -> String); 11] = [
+    let says: [(Changes, &dyn Fn() -> String); 13] = [
         (Changes::MAC, &|| format!("mac={}", interface.mac.map_or("none".to_owned(), |mac| mac.to_string()))),
         (Changes::MTU, &|| format!("mtu={}", interface.mtu)),
         (Changes::OPER_STATE, &|| format!("state={}", interface.oper_state)),
@@ -126,6 +126,8 @@ fn changed(interface: &Interface, changes: Changes) -> String {
         (Changes::LOWER, &|| format!("lower={}", or_none(interface.lower().map(|lower| lower.ifindex.to_string())))),
         (Changes::ALIAS, &|| format!("alias={}", or_none(interface.alias().map(ToOwned::to_owned)))),
         (Changes::ALT_NAMES, &|| format!("alt_names={}", interface.alt_names().collect::<Vec<_>>().join(","))),
+        (Changes::UNDERLAY, &|| format!("underlay={}", or_none(interface.underlay().map(|it| it.to_string())))),
+        (Changes::PARENT, &|| format!("parent={}", or_none(interface.parent().map(ToString::to_string)))),
     ];
     let parts: Vec<_> = says.iter().filter(|(change, _)| changes.contains(*change)).map(|(_, say)| say()).collect();
     parts.join(" ")

@@ -1,8 +1,9 @@
 //! An interface with its namespace, peer and pod.
 
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 
-use iface_core::{IfName, Lower, LowerPlace, MacAddr, Netns, NetnsName, Peer, Place};
+use iface_core::{IfName, Lower, LowerPlace, MacAddr, Netns, NetnsName, Parent, Peer, Place, Underlay};
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -27,6 +28,8 @@ pub struct InterfaceView<'a> {
     lower: Option<LowerView<'a>>,
     alias: Option<&'a str>,
     alt_names: Vec<&'a str>,
+    underlay: Option<UnderlayView>,
+    parent: Option<ParentView<'a>>,
     pod: Option<PodView<'a>>,
     container: Option<ContainerView<'a>>,
     network: Option<&'a str>,
@@ -59,6 +62,21 @@ struct PeerView<'a> {
 struct LowerView<'a> {
     netns: Option<Text<&'a Place>>,
     ifindex: u32,
+}
+
+/// The ends of a tunnel in the network below; `None` for any address.
+#[derive(Clone, Debug, Serialize)]
+struct UnderlayView {
+    local: Option<IpAddr>,
+    remote: Option<IpAddr>,
+}
+
+/// The hardware behind an interface.
+#[derive(Clone, Debug, Serialize)]
+struct ParentView<'a> {
+    bus: &'a str,
+    device: &'a str,
+    physical_function: Option<&'a str>,
 }
 
 /// The pod that owns an interface; `end` is `host` for the peer outside of the pod's namespace.
@@ -117,6 +135,8 @@ impl<'a> From<&'a Interface> for InterfaceView<'a> {
             lower: interface.lower().map(|lower| LowerView::new(interface, lower)),
             alias: interface.alias(),
             alt_names: interface.alt_names().collect(),
+            underlay: interface.underlay().map(|Underlay { local, remote, .. }| UnderlayView { local, remote }),
+            parent: interface.parent().map(ParentView::from),
             pod: match owner {
                 Some(Owner::Pod(owner)) => Some(owner.into()),
                 _ => None,
@@ -149,6 +169,12 @@ impl<'a> From<&'a Netns> for NetnsView<'a> {
 impl<'a> From<&'a Peer> for PeerView<'a> {
     fn from(peer: &'a Peer) -> Self {
         Self { netns: Text(&peer.netns.place), ifindex: peer.ifindex, name: Text(peer.name) }
+    }
+}
+
+impl<'a> From<&'a Parent> for ParentView<'a> {
+    fn from(parent: &'a Parent) -> Self {
+        Self { bus: &parent.bus, device: &parent.device, physical_function: parent.physical_function.as_deref() }
     }
 }
 

@@ -77,6 +77,7 @@ fn interface_of_a_pod_has_all_fields() {
             "addresses": ["10.244.0.5/24"],
             "peer": {"netns": "host", "ifindex": 9, "name": "veth3f"},
             "master": null, "lower": null, "alias": null, "alt_names": [],
+            "underlay": null, "parent": null,
             "pod": {"namespace": "default", "name": "web-0", "uid": "6f", "source": "cni-cache", "end": "pod", "leaked": false,
                     "workload": {"kind": "StatefulSet", "name": "web"}},
             "container": null,
@@ -129,7 +130,20 @@ fn container_has_all_fields() {
 #[test]
 fn absent_values_are_null() {
     let view = shown(InterfaceView::from(&bare()));
-    for field in ["mac", "kind", "peer", "master", "lower", "alias", "pod", "container", "network", "device"] {
+    for field in [
+        "mac",
+        "kind",
+        "peer",
+        "master",
+        "lower",
+        "alias",
+        "underlay",
+        "parent",
+        "pod",
+        "container",
+        "network",
+        "device",
+    ] {
         assert_eq!(view.get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(
@@ -150,6 +164,16 @@ fn lower_interface_names_its_namespace() {
         assert_eq!(view["lower"], json!({"netns": netns, "ifindex": 3}));
         assert_eq!((&view["alias"], &view["alt_names"]), (&json!("uplink"), &json!(["wan"])));
     }
+}
+
+#[test]
+fn tunnel_and_hardware_have_all_fields() {
+    let mut interface = bare();
+    interface.extras = crate::testing::extras();
+    let view = shown(InterfaceView::from(&interface));
+    assert_eq!(view["underlay"], json!({"local": "192.0.2.1", "remote": null}));
+    let parent = json!({"bus": "pci", "device": "0000:3b:02.1", "physical_function": "0000:3b:00.0"});
+    assert_eq!(view["parent"], parent);
 }
 
 #[test]
@@ -199,7 +223,7 @@ fn paths(value: &Value, prefix: &str) -> Vec<String> {
 fn tables_name_every_field() {
     let interface = Arc::new(of_a_pod());
     let mut upper = of_a_pod();
-    upper.extras = Extras::new(Some(Lower::new(3, LowerPlace::Host)), None, Box::default());
+    upper.extras = crate::testing::extras();
     upper.owner = with_device().owner;
     let container = crate::testing::container_interface(1, "eth0", "web", "0a1b2c3d4e5f");
     // No interface belongs to a pod and a container.

@@ -50,6 +50,8 @@ export interface Interface {
   lower: { netns: string | null; ifindex: number } | null;
   alias: string | null;
   alt_names: string[];
+  underlay: { local: string | null; remote: string | null } | null;
+  parent: { bus: string; device: string; physical_function: string | null } | null;
   pod: Pod | null;
   container: Container | null;
   device: Device | null;

@@ -54,6 +54,9 @@ export function Details({ of, isGone, links, rates, select }: Props) {
         <Field name="MAC">{of.mac}</Field>
         <Field name="Netns">{place(of.netns)}, inode {of.netns.inode}</Field>
         <Field name="Index, MTU">{of.ifindex}, {of.mtu}</Field>
+        <Field name="Tunnel">{of.underlay && `${of.underlay.local ?? "any"} → ${of.underlay.remote ?? "any"}`}</Field>
+        <Field name="Hardware">{of.parent && `${of.parent.bus} ${of.parent.device}`}</Field>
+        <Field name="Function of">{of.parent?.physical_function}</Field>
         <Field name="Alias">{of.alias}</Field>
         <Field name="Other names">{of.alt_names.join(" ")}</Field>
         <Field name="Since">{dateAndTime(of.since)}</Field>

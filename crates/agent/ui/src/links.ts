@@ -14,9 +14,14 @@ export class Links {
   private byKey = new Map<string, Interface>();
   private members = new Map<string, Interface[]>();
   private uppers = new Map<number, Interface[]>();
+  /** The host's PCI devices. */
+  private functions = new Map<string, Interface>();
 
   constructor(readonly interfaces: Iterable<Interface>) {
-    for (const one of interfaces) this.byKey.set(key(place(one.netns), one.ifindex), one);
+    for (const one of interfaces) {
+      this.byKey.set(key(place(one.netns), one.ifindex), one);
+      if (one.netns.host && one.parent?.bus === "pci") this.functions.set(one.parent.device, one);
+    }
     for (const one of interfaces) {
       const lower = this.lower(one);
       if (lower) this.uppers.set(lower.id, [...(this.uppers.get(lower.id) ?? []), one]);
@@ -36,8 +41,11 @@ export class Links {
     return of.master === null ? undefined : this.byKey.get(key(place(of.netns), of.master));
   }
 
+  /** The interface below, for a virtual function in another namespace the NIC that it is a part of. */
   lower(of: Interface): Interface | undefined {
-    return of.lower?.netns != null ? this.byKey.get(key(of.lower.netns, of.lower.ifindex)) : undefined;
+    if (of.lower?.netns != null) return this.byKey.get(key(of.lower.netns, of.lower.ifindex));
+    const physical = of.parent?.physical_function;
+    return physical && !of.netns.host ? this.functions.get(physical) : undefined;
   }
 
   ports(of: Interface): Interface[] {

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod link;
+mod link_info;
 mod request;
 #[cfg(test)]
 mod tests;

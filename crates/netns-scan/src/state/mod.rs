@@ -10,7 +10,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use iface_core::{Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, NsFile, Place};
+use iface_core::{
+    Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, NsFile, Parent, Place,
+};
 use ipnet::IpNet;
 
 pub(crate) use self::account::Counted;
@@ -49,6 +51,8 @@ pub(crate) struct State {
     moved: VecDeque<Moved>,
     last_id: u64,
     interfaces: usize,
+    /// The physical function of a PCI device that is a virtual one: not in any message of rtnetlink.
+    pub(crate) physical_function: fn(&str) -> Option<Box<str>>,
     /// Time of present changes.
     pub(crate) now: SystemTime,
     /// Counts of repaired losses.
@@ -110,6 +114,7 @@ impl State {
             moved: VecDeque::new(),
             last_id: 0,
             interfaces: 0,
+            physical_function: |_| None,
             now: SystemTime::now(),
             tallies: Tallies::default(),
         };
@@ -295,6 +300,7 @@ impl State {
             self.doubt_peer(key);
             self.remove(id, &GoneLink::unannounced(link.ifindex));
         }
+        let function = self.physical_function;
         let Some(known) = self.known_mut(key) else {
             let base = self.arrival(link, !matches!(addresses, Addresses::Unchanged));
             self.release(|old| old.netns.id == id && (old.ifindex == link.ifindex || old.name == link.name));
@@ -305,8 +311,9 @@ impl State {
         let addresses = addresses.all();
         let nets = addresses.as_deref().map(nets);
         known.addresses = addresses.unwrap_or_else(|| std::mem::take(&mut known.addresses));
+        let parent = with_function(link, known.interface.parent(), function);
         let write = |interface: &mut Interface| {
-            describe(interface, link);
+            describe(interface, link, parent);
             if let Some(nets) = nets {
                 interface.addresses = nets;
             }
@@ -323,11 +330,12 @@ impl State {
     fn add(&mut self, id: NetnsId, link: &Link, addresses: Vec<Address>, base: Option<Counters>) {
         let interface_id = self.next_id();
         let since = self.now;
+        let parent = with_function(link, None, self.physical_function);
         let Some(namespace) = self.namespaces.get_mut(&id) else { return };
         let mut interface = Interface::new(interface_id, namespace.netns.clone(), link.ifindex, link.name);
         interface.addresses = nets(&addresses);
         interface.since = since;
-        describe(&mut interface, link);
+        describe(&mut interface, link, parent);
         let interface = Arc::new(interface);
         let (account, carrier_changes) = (Account::with_base(base), link.carrier_changes);
         let known = Known { interface: interface.clone(), addresses, carrier_changes, pair: None, account };
@@ -417,7 +425,7 @@ fn nets(addresses: &[Address]) -> Box<[IpNet]> {
     nets.into()
 }
 
-fn describe(interface: &mut Interface, link: &Link) {
+fn describe(interface: &mut Interface, link: &Link, parent: Option<Box<Parent>>) {
     interface.name = link.name;
     interface.mac = link.mac;
     interface.kind = link.kind.clone();
@@ -425,5 +433,22 @@ fn describe(interface: &mut Interface, link: &Link) {
     interface.admin_up = link.admin_up;
     interface.mtu = link.mtu;
     interface.master = link.master;
-    interface.extras = Extras::new(link.lower, link.alias.clone(), link.alt_names.clone());
+    let mut extras = Extras::default();
+    extras.lower = link.lower;
+    extras.alias.clone_from(&link.alias);
+    extras.alt_names.clone_from(&link.alt_names);
+    extras.underlay.clone_from(&link.underlay);
+    extras.parent = parent;
+    interface.extras = extras.boxed();
+}
+
+/// The hardware of a link with its physical function, which never changes for a device and is looked up once.
+fn with_function(link: &Link, known: Option<&Parent>, function: fn(&str) -> Option<Box<str>>) -> Option<Box<Parent>> {
+    let mut parent = link.parent.clone()?;
+    parent.physical_function = match known {
+        Some(known) if known.bus == parent.bus && known.device == parent.device => known.physical_function.clone(),
+        _ if &*parent.bus == "pci" => function(&parent.device),
+        _ => None,
+    };
+    Some(parent)
 }

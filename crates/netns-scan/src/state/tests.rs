@@ -79,6 +79,22 @@ fn only_what_differs_is_an_update() {
 }
 
 #[test]
+fn virtual_function_is_looked_up_once() {
+    let mut state = State::new(HOST);
+    state.physical_function = |device| (device == "0000:3b:02.1").then(|| "0000:3b:00.0".into());
+    let on = |bus, device| Some(Box::new(Parent::new(bus, device)));
+    let nic = || Link { parent: on("pci", "0000:3b:02.1"), kind: None, ..link(2, "eth0") };
+    put(&mut state, HOST, nic(), None);
+    put(&mut state, HOST, Link { parent: on("virtio", "0000:3b:02.1"), kind: None, ..link(3, "eth1") }, None);
+    said(&mut state);
+    let functions: Vec<_> = state.links(HOST).map(|it| it.parent().unwrap().physical_function.clone()).collect();
+    assert_eq!(functions, [Some("0000:3b:00.0".into()), None]);
+    state.physical_function = |device| panic!("{device} is looked up again");
+    put(&mut state, HOST, Link { mtu: 9000, ..nic() }, None);
+    assert_eq!(said(&mut state), ["Updated host/eth0 mtu"]);
+}
+
+#[test]
 fn another_kind_is_another_existence() {
     let mut state = State::new(HOST);
     put(&mut state, HOST, link(2, "eth0"), None);

@@ -5,4 +5,5 @@ mod nameless_peers;
 mod pass;
 mod roster;
 pub(crate) mod scanner;
+mod sysfs;
 mod unnamed;

@@ -20,6 +20,7 @@ use crate::worker::event_channel::EventChannel;
 use crate::worker::nameless_peers::NamelessPeers;
 use crate::worker::pass::Pass;
 use crate::worker::roster::Roster;
+use crate::worker::sysfs;
 use crate::worker::unnamed::Unnamed;
 use crate::{EngineKind, Error, Fault, FaultKind, Reading, Status, WatchOptions};
 
@@ -82,6 +83,7 @@ impl Scanner {
         };
         let names = Names::new(host);
         let mut state = State::new(NetnsId::HOST);
+        state.physical_function = sysfs::physical_function;
         let directories = Directories::new(&settings.dirs, settings.find_mounted, names);
         let directories = directories.map_err(resource("follow directories"))?.with_processes(settings.proc.clone());
         directories.netns(state.host()).into_iter().for_each(|host| state.open(host));

@@ -5,12 +5,13 @@
 use std::net::IpAddr;
 use std::panic::catch_unwind;
 
-use iface_core::{Counters, Direction, IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
+use iface_core::{Counters, Direction, IfName, Kind, Lower, LowerPlace, MacAddr, OperState, Parent, Underlay};
 use ipnet::IpNet;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage as ReferenceLink, Prop, Stats64,
+    InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoVti, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage as ReferenceLink, Prop, Stats64,
 };
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::stats::{StatsAttribute, StatsMessage};
@@ -99,6 +100,7 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
     let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
     let (mut oper_state, mut below, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
     let (mut master, mut alias, mut alt_names) = (None, None, Box::default());
+    let (mut bus, mut device, mut ends) = (None, None, Ends::default());
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(IfName::new(text(value))?),
@@ -111,11 +113,15 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
             LinkAttribute::PropList(props) => alt_names = props.iter().filter_map(alt_name).take(16).collect(),
             LinkAttribute::LinkNetNsId(value) => nsid = Some(*value),
             LinkAttribute::CarrierChanges(value) => carrier_changes = *value,
-            LinkAttribute::LinkInfo(infos) => kind = infos.iter().find_map(info_kind),
+            LinkAttribute::LinkInfo(infos) => (kind, ends) = (infos.iter().find_map(info_kind), tunnel_ends(infos)),
+            LinkAttribute::ParentDevName(value) => device = Some(text(value)),
+            LinkAttribute::ParentDevBusName(value) => bus = Some(text(value)),
             _ => {}
         }
     }
     let (Some(name), Some(mtu)) = (name, mtu) else { return Some(None) };
+    let has_no_link = |kind: &Kind| ["vxlan", "geneve", "wireguard", "bareudp", "gtp", "ppp"].contains(&kind.as_str());
+    let below = if kind.as_ref().is_some_and(has_no_link) { ends.link } else { below };
     let paired = kind.as_ref().is_some_and(|kind: &Kind| ["veth", "netkit", "vxcan"].contains(&kind.as_str()));
     Some(Some(Link {
         ifindex: message.header.index,
@@ -133,6 +139,8 @@ fn read_link(message: &ReferenceLink) -> Option<Option<Link>> {
         lower_nsid: nsid.filter(|_| !paired && below != 0),
         alias,
         alt_names,
+        underlay: ends.underlay(),
+        parent: bus.zip(device).map(|(bus, device)| Box::new(Parent::new(bus, device))),
         carrier_changes,
         counters: counters(message),
     }))
@@ -161,6 +169,66 @@ fn read_gone(message: &ReferenceLink) -> GoneLink {
 fn info_kind(info: &LinkInfo) -> Option<Kind> {
     let LinkInfo::Kind(kind) = info else { return None };
     Some(Kind::new(text(&kind.to_string())))
+}
+
+/// The underlay of a tunnel, with addresses of zeros.
+#[derive(Default)]
+struct Ends {
+    local: Option<IpAddr>,
+    remote: Option<IpAddr>,
+    link: u32,
+}
+
+impl Ends {
+    fn underlay(&self) -> Option<Box<Underlay>> {
+        let [local, remote] =
+            [self.local, self.remote].map(|address| address.filter(|address| !address.is_unspecified()));
+        (local.is_some() || remote.is_some()).then(|| Box::new(Underlay::new(local, remote)))
+    }
+}
+
+fn tunnel_ends(infos: &[LinkInfo]) -> Ends {
+    let mut ends = Ends::default();
+    let data = infos.iter().find_map(|info| if let LinkInfo::Data(data) = info { Some(data) } else { None });
+    match data {
+        Some(InfoData::Vxlan(data)) => data.iter().for_each(|one| match one {
+            InfoVxlan::Local(address) => ends.local = Some((*address).into()),
+            InfoVxlan::Local6(address) => ends.local = Some((*address).into()),
+            InfoVxlan::Group(address) => ends.remote = Some((*address).into()),
+            InfoVxlan::Group6(address) => ends.remote = Some((*address).into()),
+            InfoVxlan::Link(link) => ends.link = *link,
+            _ => {}
+        }),
+        Some(InfoData::Geneve(data)) => data.iter().for_each(|one| match one {
+            InfoGeneve::Local(address) => ends.local = Some((*address).into()),
+            InfoGeneve::Local6(address) => ends.local = Some((*address).into()),
+            InfoGeneve::Remote(address) => ends.remote = Some((*address).into()),
+            InfoGeneve::Remote6(address) => ends.remote = Some((*address).into()),
+            _ => {}
+        }),
+        Some(InfoData::GreTun(data) | InfoData::GreTap(data)) => data.iter().for_each(|one| match one {
+            InfoGre::Local(address) => ends.local = Some((*address).into()),
+            InfoGre::Remote(address) => ends.remote = Some((*address).into()),
+            _ => {}
+        }),
+        Some(InfoData::GreTun6(data) | InfoData::GreTap6(data)) => data.iter().for_each(|one| match one {
+            InfoGre6::Local(address) => ends.local = Some((*address).into()),
+            InfoGre6::Remote(address) => ends.remote = Some((*address).into()),
+            _ => {}
+        }),
+        Some(InfoData::IpTunnel(data)) => data.iter().for_each(|one| match one {
+            InfoIpTunnel::Local(address) => ends.local = Some(*address),
+            InfoIpTunnel::Remote(address) => ends.remote = Some(*address),
+            _ => {}
+        }),
+        Some(InfoData::Vti(data)) => data.iter().for_each(|one| match one {
+            InfoVti::Local(address) => ends.local = Some(*address),
+            InfoVti::Remote(address) => ends.remote = Some(*address),
+            _ => {}
+        }),
+        _ => {}
+    }
+    ends
 }
 
 fn text(value: &str) -> &str {

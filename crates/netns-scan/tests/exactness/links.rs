@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace};
+use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace, Underlay};
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Observer, Rtnl, Test, Tun, Veth, tests};
 
 use crate::subject::{EXACT, Informer, Subject, assert_exact};
@@ -21,6 +21,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_link_takes_the_place_of_a_moved_peer,
         master_alias_and_alternative_names_are_updates,
         a_macvlan_names_the_link_below,
+        a_tunnel_names_its_underlay,
         counters_are_those_of_the_interface,
         addresses_and_names_are_found_in_any_namespace,
     ]
@@ -290,6 +291,46 @@ fn master_alias_and_alternative_names_are_updates(subject: Subject) {
         replay.find("host", "host0").is_some_and(|found| found.master.is_none() && found.alias().is_none())
     });
     assert_exact(&mut observer, [&pod]);
+}
+
+/// The underlay stays where the tunnel was made; a new far end is an update.
+fn a_tunnel_names_its_underlay(subject: Subject) {
+    let dir = NetnsDir::standard();
+    let pod = dir.add("pod");
+    let veth = Veth::up("host0", &pod, "eth0");
+    let (rtnl, index) = (Rtnl::new(), Rtnl::new().index_of("host0").unwrap());
+    let (own, far, other) = ([192, 0, 2, 1], [192, 0, 2, 9], [192, 0, 2, 7]);
+    rtnl.add_vxlan("before", 1, [own, far], index);
+    let mut observer = subject.synced();
+    rtnl.add_vxlan("later", 2, [own, far], 0);
+    rtnl.add_vxlan("moved", 3, [own, far], index);
+    rtnl.set("moved", LinkChange::Netns(pod.path()));
+    let under = |place: &str, name: &str, lower, far: [u8; 4]| {
+        let (place, name) = (place.to_owned(), name.to_owned());
+        let underlay = Underlay::new(Some(own.into()), Some(far.into()));
+        move |replay: &netns_testbed::Replay| {
+            let found = replay.find(&place, &name);
+            found.is_some_and(|found| found.lower() == lower && found.underlay() == Some(underlay))
+        }
+    };
+    let on = |place| Some(Lower::new(index, place));
+    observer.until("before", EXACT, under("host", "before", on(LowerPlace::Same), far));
+    observer.until("later", EXACT, under("host", "later", None, far));
+    observer.until("moved", EXACT, under("pod", "moved", on(LowerPlace::Host), far));
+    rtnl.up(&["later"]);
+    rtnl.set("later", LinkChange::Remote(other));
+    observer.until("another far end", EXACT, under("host", "later", None, other));
+    let is_told = |event: &Event| match event {
+        Event::Updated(interface, changes) => interface.name == "later" && changes.contains(Changes::UNDERLAY),
+        _ => false,
+    };
+    assert!(observer.replay().history().iter().any(is_told));
+    assert_exact(&mut observer, [&pod]);
+    drop(veth);
+    observer.until("tunnels go with the link below", EXACT, |replay| {
+        replay.find("host", "before").is_none() && replay.find("pod", "moved").is_none()
+    });
+    rtnl.delete("later");
 }
 
 /// The link below may be in the same namespace, in the host's or in a third.

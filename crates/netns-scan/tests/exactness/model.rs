@@ -30,6 +30,9 @@ enum Step {
     /// A veth between two places.
     AddVeth(u8, u8),
     AddBridge(u8),
+    AddTunnel(u8),
+    /// Another far end of a tunnel.
+    Remote(u8, u8),
     DeleteLink(u8),
     Up(u8, bool),
     Mtu(u8, u16),
@@ -53,6 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Step::DeleteNetns),
         6 => any::<(u8, u8)>().prop_map(|(a, b)| Step::AddVeth(a, b)),
         2 => any::<u8>().prop_map(Step::AddBridge),
+        2 => any::<u8>().prop_map(Step::AddTunnel),
+        2 => any::<(u8, u8)>().prop_map(|(link, end)| Step::Remote(link, end)),
         2 => any::<u8>().prop_map(Step::DeleteLink),
         4 => any::<(u8, bool)>().prop_map(|(link, up)| Step::Up(link, up)),
         3 => (any::<u8>(), 1_280..1_500_u16).prop_map(|(link, mtu)| Step::Mtu(link, mtu)),
@@ -137,7 +142,16 @@ struct Link {
     pair: usize,
     /// Addresses with their peers.
     peers: BTreeSet<(u8, u8)>,
-    is_bridge: bool,
+    kind: LinkKind,
+    /// The namespace whose end is a tunnel's end, too: where the tunnel was made.
+    home: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkKind {
+    Veth,
+    Bridge,
+    Tunnel,
 }
 
 impl Model {
@@ -158,7 +172,19 @@ impl Model {
                 let name = format!("br{}", self.made);
                 let place = self.place(at);
                 self.rtnl(place.as_deref()).add_link("bridge", &name);
-                self.links.push(Link { name, place, pair: self.made, is_bridge: true, peers: BTreeSet::new() });
+                self.push(name, place, LinkKind::Bridge);
+            }
+            Step::AddTunnel(at) => {
+                let (name, id) = (format!("vx{}", self.made), self.made as u32);
+                let place = self.place(at);
+                self.rtnl(place.as_deref()).add_vxlan(&name, id, [[192, 0, 2, 1], [192, 0, 2, 2]], 0);
+                self.push(name, place, LinkKind::Tunnel);
+            }
+            Step::Remote(n, end) => {
+                let tunnels = || self.links.iter().filter(|link| link.kind == LinkKind::Tunnel);
+                if let Some(link) = tunnels().nth(usize::from(n) % tunnels().count().max(1)) {
+                    self.rtnl(link.place.as_deref()).set(&link.name, LinkChange::Remote([192, 0, 2, end.max(1)]));
+                }
             }
             Step::DeleteLink(n) => {
                 if let Some(link) = self.link(n) {
@@ -194,6 +220,11 @@ impl Model {
         }
     }
 
+    fn push(&mut self, name: String, place: Option<String>, kind: LinkKind) {
+        let home = place.clone().filter(|_| kind == LinkKind::Tunnel);
+        self.links.push(Link { name, place, pair: self.made, peers: BTreeSet::new(), kind, home });
+    }
+
     /// Ends of veths whose peer is not told, each with the other end.
     fn strangers(&self, replay: &Replay) -> Vec<String> {
         let place = |link: &Link| link.place.clone().unwrap_or_else(|| "host".to_owned());
@@ -216,8 +247,9 @@ impl Model {
 
     /// A bridge cannot be a port of a bridge.
     fn join(&self, n: u8, bridge: u8) {
-        let Some(link) = self.link(n).filter(|link| !link.is_bridge) else { return };
-        let bridges: Vec<_> = self.links.iter().filter(|other| other.is_bridge && other.place == link.place).collect();
+        let Some(link) = self.link(n).filter(|link| link.kind != LinkKind::Bridge) else { return };
+        let is_bridge = |other: &&Link| other.kind == LinkKind::Bridge && other.place == link.place;
+        let bridges: Vec<_> = self.links.iter().filter(is_bridge).collect();
         let Some(bridge) = bridges.get(usize::from(bridge) % bridges.len().max(1)) else { return };
         let rtnl = self.rtnl(link.place.as_deref());
         let index = rtnl.index_of(&bridge.name).unwrap();
@@ -229,7 +261,7 @@ impl Model {
             return;
         }
         let netns = self.netns.remove(usize::from(n) % self.netns.len());
-        let inside = |link: &Link| link.place.as_deref() == Some(netns.name());
+        let inside = |link: &Link| [&link.place, &link.home].iter().any(|at| at.as_deref() == Some(netns.name()));
         let gone: Vec<usize> = self.links.iter().filter(|link| inside(link)).map(|link| link.pair).collect();
         self.links.retain(|link| !gone.contains(&link.pair));
         netns.delete();
@@ -240,17 +272,14 @@ impl Model {
         let names = [format!("a{}", self.made), format!("b{}", self.made)];
         let target = other.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));
         self.rtnl(one.as_deref()).add_veth(&names[0], &names[1], Some(&target));
-        let ends = names.into_iter().zip([one, other]);
-        let peers = BTreeSet::new;
-        let end = |(name, place)| Link { name, place, pair: self.made, is_bridge: false, peers: peers() };
-        self.links.extend(ends.map(end));
+        names.into_iter().zip([one, other]).for_each(|(name, place)| self.push(name, place, LinkKind::Veth));
     }
 
     /// Bridges stay where they are: the kernel refuses to move them.
     fn move_link(&mut self, n: u8, to: u8) {
         let (Some(index), to) = (self.choose(n), self.place(to)) else { return };
         let link = self.links[index].clone();
-        if link.place == to || self.links.iter().filter(|other| other.pair == link.pair).count() == 1 {
+        if link.place == to || link.kind == LinkKind::Bridge {
             return;
         }
         let target = to.as_ref().map_or("/proc/self/ns/net".into(), |name| self.dir.path().join(name));

@@ -64,6 +64,8 @@ struct Neighbours<'a> {
     interfaces: &'a [Arc<Interface>],
     by_key: BTreeMap<Key, usize>,
     members: BTreeMap<Key, Vec<usize>>,
+    /// The host's PCI devices, by their address.
+    functions: BTreeMap<&'a str, usize>,
     host: Option<NetnsId>,
 }
 
@@ -171,7 +173,10 @@ impl<'a> Neighbours<'a> {
             }
         }
         let host = interfaces.iter().find(|interface| interface.netns.is_host()).map(|interface| interface.netns.id);
-        Self { interfaces, by_key, members, host }
+        let on_pci = |interface: &'a Interface| interface.parent().filter(|parent| &*parent.bus == "pci");
+        let of_host = each().filter(|(_, interface)| interface.netns.is_host());
+        let functions = of_host.filter_map(|(at, interface)| Some((&*on_pci(interface)?.device, at))).collect();
+        Self { interfaces, by_key, members, functions, host }
     }
 
     /// The interfaces one step nearer to the network, the first of them as parent.
@@ -181,7 +186,7 @@ impl<'a> Neighbours<'a> {
         if let Some(peer) = peer.filter(|_| self.is_inner_end(at)) {
             return (Relation::Peer, vec![peer]);
         }
-        if let Some(lower) = self.lower(interface) {
+        if let Some(lower) = self.lower(interface).or_else(|| self.physical_function(interface)) {
             return (Relation::Upper, vec![lower]);
         }
         let master = interface.master.and_then(|master| self.by_key.get(&(interface.netns.id, master)).copied());
@@ -212,6 +217,12 @@ impl<'a> Neighbours<'a> {
     fn is_uplink(&self, at: usize) -> bool {
         let kind = self.interfaces[at].kind.as_ref();
         self.is_inner_end(at) || kind.is_none_or(|kind| !PORTS.contains(&kind.as_str()))
+    }
+
+    /// The NIC that a virtual function in another namespace is a part of.
+    fn physical_function(&self, interface: &Interface) -> Option<usize> {
+        let function = interface.parent()?.physical_function.as_deref()?;
+        self.functions.get(function).copied().filter(|_| !interface.netns.is_host())
     }
 
     fn lower(&self, interface: &Interface) -> Option<usize> {

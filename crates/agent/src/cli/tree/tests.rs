@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iface_core::{Extras, IfName, Kind, Lower, LowerPlace, NetnsName, OperState, Peer, Place};
+use iface_core::{Extras, IfName, Kind, Lower, LowerPlace, NetnsName, OperState, Parent, Peer, Place};
 
 use super::graph::{Relation, Tree};
 use super::render::{self, Lines};
@@ -100,6 +100,29 @@ eth0 up
     let mut tree = Tree::new(&node());
     tree.keep(|interface| args.chooses(interface));
     assert!(tree.roots.is_empty());
+}
+
+#[test]
+fn virtual_function_hangs_on_its_nic() {
+    let with_parent = |interface: &mut Interface, device: &str, function: Option<&str>| {
+        let mut parent = Parent::new("pci", device);
+        parent.physical_function = function.map(Into::into);
+        let mut extras = Extras::default();
+        extras.parent = Some(Box::new(parent));
+        interface.extras = extras.boxed();
+    };
+    let mut nic = host(1, "eth0", None);
+    with_parent(&mut nic, "0000:3b:00.0", None);
+    // A second function stays with the host, beside the NIC.
+    let mut spare = host(2, "eth0v1", None);
+    with_parent(&mut spare, "0000:3b:02.2", Some("0000:3b:00.0"));
+    let inner = changed(&pod_interface(30, "net1", &pod("lb-0"), at(1)), |inner| {
+        with_parent(inner, "0000:3b:02.1", Some("0000:3b:00.0"));
+    });
+    let tree = Tree::new(&[Arc::new(nic), Arc::new(spare), inner]);
+    let below = tree.walk().find(|node| node.interface.name == "net1").unwrap();
+    assert_eq!(tree.parent(below).map(|node| node.interface.name.to_string()), Some("eth0".to_owned()));
+    assert_eq!(tree.roots.len(), 2);
 }
 
 /// Every interface is in the tree once, whatever the interfaces claim about each other.

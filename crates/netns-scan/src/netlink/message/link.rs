@@ -1,15 +1,18 @@
 //! `RTM_NEWLINK` and `RTM_DELLINK`.
 
-use iface_core::{CounterDetails, Counters, IfName, Kind, Lower, LowerPlace, MacAddr, NetnsId, OperState};
+use iface_core::{
+    CounterDetails, Counters, IfName, Kind, Lower, LowerPlace, MacAddr, NetnsId, OperState, Parent, Underlay,
+};
 use libc::{
-    IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
-    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE,
-    IFLA_PROP_LIST, IFLA_STATS64, RTM_DELLINK,
+    IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_CARRIER_CHANGES, IFLA_IFALIAS, IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID,
+    IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_PARENT_DEV_BUS_NAME,
+    IFLA_PARENT_DEV_NAME, IFLA_PROP_LIST, IFLA_STATS64, RTM_DELLINK,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, LinkMessageBuffer};
 
 use super::attributes::Attributes;
+use super::link_info::{self, Info};
 use super::{Body, Malformed, RawDetails, i32_of, link_stats64, text, u32_of};
 
 /// `struct ifinfomsg`.
@@ -60,6 +63,10 @@ pub struct Link {
     pub alias: Option<Box<str>>,
     /// The first alternative names; other bytes than UTF-8 are replaced.
     pub alt_names: Box<[Box<str>]>,
+    /// The ends of a tunnel.
+    pub underlay: Option<Box<Underlay>>,
+    /// The hardware, not yet with the physical function.
+    pub parent: Option<Box<Parent>>,
     /// Number of carrier changes since the link was created.
     pub carrier_changes: u32,
     /// Counters at the time of the message, where the message carries them.
@@ -84,6 +91,8 @@ impl Link {
             lower_nsid: None,
             alias: None,
             alt_names: Box::default(),
+            underlay: None,
+            parent: None,
             carrier_changes: 0,
             counters: None,
         }
@@ -231,9 +240,10 @@ impl LinkMessage<'_> {
     ///
     /// When an attribute is cut off or too short for its type.
     pub fn link(&self) -> Result<Option<Link>, Malformed> {
-        let (mut name, mut mtu, mut mac, mut kind) = (None, None, None, None);
+        let (mut name, mut mtu, mut mac, mut info) = (None, None, None, Info::default());
         let (mut oper_state, mut below, mut nsid, mut carrier_changes) = (OperState::Unknown, 0, None, 0);
         let (mut master, mut alias, mut alt_names, mut counters) = (None, None, Box::default(), None);
+        let (mut bus, mut device) = (None, None);
         for attribute in Attributes(self.attributes) {
             let (attribute_type, value) = attribute?;
             match attribute_type {
@@ -244,14 +254,18 @@ impl LinkMessage<'_> {
                 IFLA_LINK => below = u32_of(value)?,
                 IFLA_LINK_NETNSID => nsid = Some(i32_of(value)?),
                 IFLA_CARRIER_CHANGES => carrier_changes = u32_of(value)?,
-                IFLA_LINKINFO => kind = info_kind(value)?,
+                IFLA_LINKINFO => info = link_info::read(value)?,
                 IFLA_MASTER => master = Some(u32_of(value)?).filter(|ifindex| *ifindex != 0),
                 IFLA_IFALIAS => alias = Some(lossy(value)).filter(|alias| !alias.is_empty()),
                 IFLA_PROP_LIST => alt_names = alternative_names(value)?,
                 IFLA_STATS64 => counters = Some(link_stats64(value)?),
+                IFLA_PARENT_DEV_NAME => device = Some(value),
+                IFLA_PARENT_DEV_BUS_NAME => bus = Some(value),
                 _ => {}
             }
         }
+        let Info { kind, underlay, link } = info;
+        let below = link.unwrap_or(below);
         let (Some(name), Some(mtu)) = (name, mtu) else { return Ok(None) };
         let paired = kind.as_ref().is_some_and(comes_in_pairs);
         Ok(Some(Link {
@@ -270,6 +284,8 @@ impl LinkMessage<'_> {
             lower_nsid: nsid.filter(|_| !paired && below != 0),
             alias,
             alt_names,
+            underlay,
+            parent: bus.zip(device).map(|(bus, device)| Box::new(Parent::new(&lossy(bus), &lossy(device)))),
             carrier_changes,
             counters: counters.map(|counters| counters.with_carrier_changes(carrier_changes)),
         }))
@@ -320,13 +336,4 @@ fn alternative_names(nested: &[u8]) -> Result<Box<[Box<str>]>, Malformed> {
         Err(malformed) => Some(Err(malformed)),
     };
     Attributes(nested).filter_map(name).take(ALT_NAMES).collect()
-}
-
-fn info_kind(nested: &[u8]) -> Result<Option<Kind>, Malformed> {
-    for attribute in Attributes(nested) {
-        if let (IFLA_INFO_KIND, value) = attribute? {
-            return Ok(std::str::from_utf8(text(value)).ok().map(Kind::new));
-        }
-    }
-    Ok(None)
 }

@@ -1,4 +1,4 @@
-use iface_core::{IfName, Kind, Lower, LowerPlace, MacAddr, OperState};
+use iface_core::{IfName, Kind, Lower, LowerPlace, MacAddr, OperState, Parent, Underlay};
 use libc::{
     AF_INET, AF_INET6, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_CARRIER_CHANGES, IFLA_IFNAME, IFLA_LINK,
     IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MTU, IFLA_NEW_IFINDEX, IFLA_NEW_NETNSID, IFLA_OPERSTATE, IFLA_STATS64,
@@ -81,6 +81,8 @@ fn veth_names_its_peer() {
         lower_nsid: None,
         alias: None,
         alt_names: Box::default(),
+        underlay: None,
+        parent: None,
         carrier_changes: 7,
         counters: None,
     };
@@ -110,6 +112,87 @@ fn link_has_master_lower_and_aliases() {
     assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Elsewhere)));
     link.locate(Some(0));
     assert_eq!(link.lower, Some(Lower::new(3, LowerPlace::Host)));
+}
+
+/// `IFLA_LINKINFO` of a kind with `IFLA_INFO_DATA`.
+fn link_info(kind: &str, data: &[(u16, &[u8])]) -> Vec<u8> {
+    let data: Vec<u8> = data.iter().flat_map(|(kind, value)| attribute(*kind, value)).collect();
+    let kind = [kind.as_bytes(), b"\0"].concat();
+    [attribute(libc::IFLA_INFO_KIND, &kind), attribute(libc::IFLA_INFO_DATA | 0x8000, &data)].concat()
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = [(value.len() as u16 + 4).to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[test]
+fn tunnel_has_its_underlay() {
+    let (own, far, any) = ([192, 0, 2, 1], [192, 0, 2, 9], [0; 4]);
+    let far6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let lower = 5_u32.to_ne_bytes();
+    let (v4, v6) = (Underlay::new(Some(own.into()), Some(far.into())), Underlay::new(None, Some(far6.into())));
+    for (kind, data, underlay, below) in [
+        ("vxlan", &[(3, &lower[..]), (4, &own[..]), (2, &far[..])][..], Some(v4), 5),
+        ("vxlan", &[(16, &far6)], Some(v6), 0),
+        ("geneve", &[(1, &lower), (7, &far6)], Some(v6), 0),
+        ("gretap", &[(6, &own), (7, &far)], Some(v4), 0),
+        ("ip6gre", &[(6, &[0; 16]), (7, &far6)], Some(v6), 0),
+        ("ipip", &[(2, &own), (3, &far)], Some(v4), 0),
+        ("vti", &[(4, &own), (5, &far)], Some(v4), 0),
+        // A tunnel of all peers, and a kind with other attributes under the same types.
+        ("sit", &[(2, &any), (3, &any)], None, 0),
+        ("vlan", &[(2, &own), (3, &far)], None, 0),
+    ] {
+        let info = link_info(kind, data);
+        let bytes = message(
+            RTM_NEWLINK,
+            &link_fixed(AF_UNSPEC, 1, 2),
+            &[(IFLA_IFNAME, b"t0\0"), MTU, (IFLA_LINKINFO | 0x8000, &info)],
+        );
+        let link = single_link(&bytes).unwrap();
+        assert_eq!(link.underlay.as_deref().copied(), underlay, "{kind}");
+        assert_eq!(link.lower, (below != 0).then(|| Lower::new(below, LowerPlace::Same)), "{kind}");
+    }
+}
+
+/// A tunnel in another namespace than the one of its packets names itself, with the nsid of that namespace.
+#[test]
+fn tunnel_is_not_below_itself() {
+    let (itself, nsid, lower) = (2_u32.to_ne_bytes(), 0_i32.to_ne_bytes(), 7_u32.to_ne_bytes());
+    for (kind, data, below) in [
+        ("wireguard", &[][..], None),
+        ("geneve", &[], None),
+        ("vxlan", &[], None),
+        ("vxlan", &[(3, &lower[..])], Some(7)),
+        ("macvlan", &[], Some(2)),
+    ] {
+        let info = link_info(kind, data);
+        let attributes = [
+            (IFLA_IFNAME, b"t0\0".as_slice()),
+            MTU,
+            (IFLA_LINK, &itself),
+            (IFLA_LINK_NETNSID, &nsid),
+            (IFLA_LINKINFO, &info),
+        ];
+        let mut link = single_link(&message(RTM_NEWLINK, &link_fixed(AF_UNSPEC, 1, 2), &attributes)).unwrap();
+        link.locate(Some(0));
+        assert_eq!(link.lower, below.map(|index| Lower::new(index, LowerPlace::Host)), "{kind}");
+    }
+}
+
+#[test]
+fn hardware_has_bus_and_device() {
+    let fixed = link_fixed(AF_UNSPEC, 1, 2);
+    let (bus, device) = (b"pci\0".as_slice(), b"0000:3b:02.1\0".as_slice());
+    let named = (IFLA_IFNAME, b"eth0\0".as_slice());
+    let both = [named, MTU, (libc::IFLA_PARENT_DEV_NAME, device), (libc::IFLA_PARENT_DEV_BUS_NAME, bus)];
+    let link = single_link(&message(RTM_NEWLINK, &fixed, &both)).unwrap();
+    assert_eq!(link.parent.as_deref(), Some(&Parent::new("pci", "0000:3b:02.1")));
+    // A device of a class of its own, without a bus.
+    assert_eq!(single_link(&message(RTM_NEWLINK, &fixed, &both[..3])).unwrap().parent, None);
 }
 
 /// A pod may give an interface thousands of alternative names.
