@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Pods of real container runtimes, asked for through the CRI as a kubelet does: the agent must list every interface with its
-# pod and network, see it end, and hold nothing.
+# Pods and containers of today's runtimes: the agent must list every interface with its owner, see it end, and hold nothing.
 #
-#   tests/runtimes.sh                    containerd 1.7 (Debian trixie) and 2.1 (Debian sid)
-#   tests/runtimes.sh sid                the runtime of one suite
+#   tests/runtimes.sh                    containerd 1.7 and podman 5.4 (Debian trixie), containerd 2.1 and podman 5.8 (sid)
+#   tests/runtimes.sh sid                the runtimes of one suite
 #   NETNS_AGENT_BINARY=… tests/runtimes.sh   the program to test, by default target/debug/netns-agent
 #
-# containerd, runc and the CNI plugins are unpacked beside the system into
+# Pods of containerd are asked for through the CRI, as a kubelet does. Runtimes, runc and the CNI plugins are unpacked beside the system into
 # ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/runtimes, and run in namespaces of their own. Needs root on amd64. Prints
 # rows for the table in docs/requirements.md.
 set -euo pipefail
@@ -22,9 +21,15 @@ export AGENT
 [ $# != 0 ] || set -- trixie sid
 failed=0
 for suite in "$@"; do
-  root=$cache/runtimes/$suite
-  tests/debian/unpack.sh "$root" "$suite" amd64 containerd runc containernetworking-plugins busybox-static iptables
-  # The names of the pods' namespaces, their processes and the node's links end with this call.
-  unshare --mount --net --pid --ipc --fork --kill-child --mount-proc tests/runtimes/inside.sh "$root" || failed=1
+  for runtime in containerd podman; do
+    root=$cache/runtimes/$suite-$runtime
+    case $runtime in
+      containerd) packages=(containerd containernetworking-plugins iptables) ;;
+      podman) packages=(podman netavark catatonit) ;;
+    esac
+    tests/debian/unpack.sh "$root" "$suite" amd64 "${packages[@]}" runc busybox-static
+    # The names of the pods' namespaces, their processes and the node's links end with this call.
+    unshare --mount --net --pid --ipc --fork --kill-child --mount-proc tests/runtimes/inside.sh "$root" $runtime || failed=1
+  done
 done
 exit $failed

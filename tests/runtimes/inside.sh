@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# inside.sh ROOT: makes a node of namespaces of the caller's own, and tests the containerd in ROOT. The runtime changes its
+# inside.sh ROOT RUNTIME: makes a node of namespaces of the caller's own, and tests the runtime in ROOT. The runtime changes its
 # root to ROOT, and shares /run with the agent, as a runtime of the host does.
 set -euo pipefail
 root=$1
@@ -7,20 +7,18 @@ mount --make-rprivate /
 # runc remounts the root of the runtime, so the root is a mount.
 mount --bind "$root" "$root"
 mount -t tmpfs node /run
-mkdir -p /run/netns "$root"/{run,proc,sys,dev,tmp,var/lib/containerd,etc/cni/net.d}
+mkdir -p /run/netns "$root"/{run,proc,sys,dev,tmp,box,etc/cni/net.d,etc/containers}
 mount --make-rshared /run
 mount --rbind /run "$root/run"
 for dir in proc sys dev; do mount --rbind "/$dir" "$root/$dir"; done
 # A script of a package makes the link, and none ran.
 [ -L "$root/var/run" ] || { rm -rf "$root/var/run"; ln -s /run "$root/var/run"; }
 # What the last run left.
-mount -t tmpfs node "$root/var/lib"
-mount -t tmpfs node "$root/tmp"
-mount -t tmpfs node "$root/etc/cni/net.d"
+for dir in var/lib tmp box etc/cni/net.d etc/containers; do mount -t tmpfs node "$root/$dir"; done
 # containerd copies both files for each pod.
 touch "$root"/etc/{hosts,resolv.conf}
 ip link set lo up
 ip link add nic type veth peer name switch
 ip link set nic up
 ip link set switch up
-exec python -u "$(dirname "$0")/main.py" "$root"
+exec python -u "$(dirname "$0")/$2.py" "$root"

@@ -1,24 +1,15 @@
-"""Tests the agent beside a containerd, in the namespaces that inside.sh made; the argument is the root of the runtime."""
+"""Tests the agent beside a containerd; the argument is the root of the runtime."""
 import json, os, pathlib, signal, subprocess, sys, time
 
 import grpc
 
+from agent import Agent, host_ends, names, row, until, version
 from cri import Runtime
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
 PAUSE, STATE, SOCKET = "local/pause:1", "/run/containerd", "/run/containerd/containerd.sock"
 RESULTS = ROOT / "var/lib/cni/results"
 INTERFACES = {"eth0": "bridged", "eth1": "routed", "eth2": "shared"}
-LIMIT = 30
-
-
-def until(what, look, limit=LIMIT):
-    end = time.monotonic() + limit
-    while not (answer := look()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {limit} s: {what}")
-        time.sleep(0.05)
-    return answer
 
 
 def networks(version):
@@ -74,54 +65,15 @@ class Containerd:
         self.cri.channel.close()
 
 
-class Agent:
-    """`netns-agent watch`, and what its events say of the interfaces inside pods. It finds the directories of namespaces by
-    itself."""
-
-    def __init__(self):
-        self.sources = ["--watch-pods", "false", "--cni-cache-dir", RESULTS]
-        self.events = open("/run/events", "w+")
-        self.process = subprocess.Popen([os.environ["AGENT"], "watch", "-o", "json", *self.sources], stdout=self.events,
-                                        stderr=open("/run/agent.log", "a"), env=os.environ | {"NETNS_AGENT_LOG_LEVEL": "warn"})
-        until("watch has listed every interface", lambda: any(event["event"] == "Synced" for event in self.read()))
-
-    def read(self):
-        self.events.seek(0)
-        whole, _, _incomplete = self.events.read().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def inside(self):
-        """Interfaces inside pods by the events so far."""
-        state = {}
-        for event in self.read():
-            if interface := event.get("interface"):
-                state[interface["id"]] = interface
-                if event["event"] == "Deleted":
-                    del state[interface["id"]]
-        return inside(state.values())
-
-    def list(self):
-        out = subprocess.run([os.environ["AGENT"], "list", "-o", "json", *self.sources], capture_output=True, text=True, check=True).stdout
-        return inside(json.loads(out))
-
-    def stop(self):
-        self.process.terminate()
-        assert self.process.wait(20) == -signal.SIGTERM, open("/run/agent.log").read()
-
-
 def inside(interfaces):
     """(pod, name of the namespace, interface, network) of each interface inside a pod, but for lo."""
     return {(i["pod"]["name"], i["netns"]["name"], i["name"], i["network"]) for i in interfaces
             if i["pod"] and i["pod"]["end"] == "pod" and i["name"] != "lo"}
 
 
-def names(directory):
-    return {path.name for path in pathlib.Path(directory).glob("*")}
-
-
 def owned(agent, pods):
     """Whether each pod has its three interfaces with their networks, in one namespace, and nothing else is owned."""
-    found = agent.inside()
+    found = inside(agent.watched())
     places = {(pod, netns) for pod, netns, *_ in found}
     complete = {(*place, *interface) for place in places for interface in INTERFACES.items()}
     return found == complete and sorted(pod for pod, _ in places) == sorted(pods)
@@ -133,32 +85,26 @@ def sandboxes_come_and_go(containerd, agent, directory):
     ids = {pod: containerd.cri.run_sandbox("shop", pod, uid) for pod, uid in pods.items()}
     until("every interface has its pod and network", lambda: owned(agent, pods))
     assert len(names(directory)) == len(pods), names(directory)
-    before = agent.inside()
-    assert agent.list() == before, "list and watch differ"
+    before = inside(agent.watched())
+    assert inside(agent.listed()) == before, "list and watch differ"
 
     containerd.kill()
     containerd.start()
-    assert agent.inside() == before, "a restart of the runtime changes owners"
+    assert inside(agent.watched()) == before, "a restart of the runtime changes owners"
 
     # A kubelet makes a sandbox again under the same uid when the first one died.
     containerd.cri.end_sandbox(ids["web-0"])
     until("the interfaces of an ended sandbox are gone", lambda: owned(agent, set(pods) - {"web-0"}))
     ids["web-0"] = containerd.cri.run_sandbox("shop", "web-0", pods["web-0"], attempt=1)
     until("the sandbox made again has its pod", lambda: owned(agent, pods))
-    again, first = ({netns for pod, netns, *_ in found if pod == "web-0"} for found in (agent.inside(), before))
+    again, first = ({netns for pod, netns, *_ in found if pod == "web-0"} for found in (inside(agent.watched()), before))
     assert not again & first, "the namespace is another one"
 
     for sandbox in ids.values():
         containerd.cri.end_sandbox(sandbox)
-    until("no interface is left", lambda: not agent.inside())
+    until("no interface is left", lambda: not inside(agent.watched()))
     assert not names(directory), names(directory)
     until("the kernel destroys every namespace", lambda: not host_ends())
-
-
-def host_ends():
-    """The host's ends of the pods' links: they go with the namespace of the other end, which only holds out if it is held."""
-    links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
-    return [link["ifname"] for link in links if link["ifname"].startswith("veth")]
 
 
 def users_of_their_own(containerd, agent, directory):
@@ -166,21 +112,21 @@ def users_of_their_own(containerd, agent, directory):
     sandbox = containerd.cri.run_sandbox("shop", "db-0", "5b1f0a00-0000-4000-8000-000000000100", own_users=True)
     until("the pod's interfaces have their owner", lambda: owned(agent, {"db-0"}))
     containerd.cri.end_sandbox(sandbox)
-    until("no interface is left", lambda: not agent.inside())
+    until("no interface is left", lambda: not inside(agent.watched()))
 
 
 def run(major, names_below_state):
     containerd = Containerd(major, names_below_state)
     subprocess.run(["chroot", ROOT, "ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "/tmp/pause.tar"], check=True, stdout=subprocess.DEVNULL)
     directory = f"{STATE}/io.containerd.grpc.v1.cri/netns" if names_below_state else "/run/netns"
-    agent, done = Agent(), []
+    agent, done = Agent("--cni-cache-dir", RESULTS), []
     try:
         for test in (sandboxes_come_and_go, users_of_their_own):
             test(containerd, agent, directory)
             done.append(test.__name__)
         agent.stop()
     except BaseException:
-        sys.stderr.write(open("/run/agent.log").read()[-2000:] + open("/run/containerd.log").read()[-3000:])
+        sys.stderr.write(agent.log() + open("/run/containerd.log").read()[-3000:])
         raise
     finally:
         containerd.kill()
@@ -188,19 +134,18 @@ def run(major, names_below_state):
 
 
 def main():
-    version = subprocess.run(["chroot", ROOT, "containerd", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    runc = subprocess.run(["chroot", ROOT, "runc", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    major = int(version.split(".")[0])
+    major = int(version("chroot", ROOT, "containerd", "--version").split(".")[0])
     subprocess.run([sys.executable, HERE / "image.py", ROOT / "bin/busybox", PAUSE, ROOT / "tmp/pause.tar"], check=True)
     # The newest version that the suite's plugins know.
-    supported = json.loads(subprocess.run(["chroot", ROOT, "/usr/lib/cni/bridge"], env=os.environ | {"CNI_COMMAND": "VERSION"}, input="{\"cniVersion\":\"1.0.0\"}",
-                                          capture_output=True, text=True, check=True).stdout)["supportedVersions"]
-    networks(supported[-1])
+    answer = subprocess.run(["chroot", ROOT, "/usr/lib/cni/bridge"], env=os.environ | {"CNI_COMMAND": "VERSION"},
+                            input='{"cniVersion": "1.0.0"}', capture_output=True, text=True, check=True).stdout
+    newest = json.loads(answer)["supportedVersions"][-1]
+    networks(newest)
+    runtime = f"containerd {version('chroot', ROOT, 'containerd', '--version')}, runc {version('chroot', ROOT, 'runc', '--version')}, CNI {newest}"
     for names_below_state in (False, True) if major == 2 else (False,):
         began = time.monotonic()
         done = run(major, names_below_state)
-        place = "names below the state directory" if names_below_state else "names in /run/netns"
-        print(f"| {os.uname().release} | containerd {version}, runc {runc}, CNI {supported[-1]} | {place} | {', '.join(done)} | passed in {time.monotonic() - began:.0f} s |")
+        row(runtime, "names below the state directory" if names_below_state else "names in /run/netns", done, began)
 
 
 main()

@@ -1,0 +1,69 @@
+"""The agent beside a runtime, in the namespaces that inside.sh made."""
+import json, os, pathlib, signal, subprocess, time
+
+LIMIT = 30
+
+
+def until(what, look, limit=LIMIT):
+    end = time.monotonic() + limit
+    while not (answer := look()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit} s: {what}")
+        time.sleep(0.05)
+    return answer
+
+
+class Agent:
+    """`netns-agent watch`, and what its events say. It finds the directories of namespaces by itself."""
+
+    def __init__(self, *sources):
+        self.sources = ["--watch-pods", "false", *map(str, sources)]
+        self.events = open("/run/events", "w+")
+        self.process = subprocess.Popen([os.environ["AGENT"], "watch", "-o", "json", *self.sources], stdout=self.events,
+                                        stderr=open("/run/agent.log", "a"), env=os.environ | {"NETNS_AGENT_LOG_LEVEL": "warn"})
+        until("watch has listed every interface", lambda: any(event["event"] == "Synced" for event in self.read()))
+
+    def read(self):
+        self.events.seek(0)
+        whole, _, _incomplete = self.events.read().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def watched(self):
+        """Every interface by the events so far."""
+        state = {}
+        for event in self.read():
+            if interface := event.get("interface"):
+                state[interface["id"]] = interface
+                if event["event"] == "Deleted":
+                    del state[interface["id"]]
+        return state.values()
+
+    def listed(self):
+        out = subprocess.run([os.environ["AGENT"], "list", "-o", "json", *self.sources], capture_output=True, text=True, check=True)
+        return json.loads(out.stdout)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(20) == -signal.SIGTERM, self.log()
+
+    def log(self):
+        return pathlib.Path("/run/agent.log").read_text()[-2000:]
+
+
+def names(directory):
+    return {path.name for path in pathlib.Path(directory).glob("*")}
+
+
+def host_ends():
+    """The host's ends of the runtime's links: they go with the namespace of the other end, which only stays if it is held."""
+    links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
+    return [link["ifname"] for link in links if link["ifname"].startswith("veth")]
+
+
+def version(*command):
+    """The third word of a program's version."""
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout.split()[2].rstrip(",")
+
+
+def row(runtime, variant, tests, began):
+    print(f"| {os.uname().release} | {runtime} | {variant} | {', '.join(tests)} | passed in {time.monotonic() - began:.0f} s |")

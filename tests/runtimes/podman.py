@@ -1,0 +1,85 @@
+"""Tests the agent beside a podman run by root; the argument is the root of the runtime."""
+import pathlib, subprocess, sys, time
+
+from agent import Agent, host_ends, names, row, until, version
+
+ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
+RECORDS = ROOT / "var/lib/containers/storage/vfs-containers"
+SETTINGS = """
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[network]
+firewall_driver = "none"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
+
+
+def podman(*words):
+    """Runs in a mount namespace of its own, as if the root of the runtime was the machine's."""
+    inside = ["unshare", "--mount", "--propagation", "unchanged", HERE / "root.sh", ROOT, "podman", "--storage-driver", "vfs"]
+    done = subprocess.run([*inside, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def run(name, *words):
+    podman("run", "-d", "--name", name, *words, "--rootfs", "/box", "/busybox", "sleep", "1000000")
+
+
+def owners(interfaces):
+    """(runtime, name, end) of each interface of a container, but for lo."""
+    found = [i["container"] | {"interface": i["name"]} for i in interfaces if i["container"] and i["name"] != "lo"]
+    return sorted((c["runtime"], c["name"], c["end"]) for c in found)
+
+
+def both_ends(*containers):
+    return sorted(("podman", name, end) for name in containers for end in ("container", "host"))
+
+
+def containers_come_and_go(agent):
+    run("web", "--network", "demo")
+    run("db", "--network", "demo")
+    run("open", "--network", "host")
+    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends("web", "db"))
+    assert owners(agent.listed()) == both_ends("web", "db"), agent.listed()
+    podman("restart", "-t", "0", "web")
+    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends("web", "db"))
+    for name in ("web", "db", "open"):
+        podman("rm", "-f", "-t", "0", name)
+    until("no interface is left", lambda: not owners(agent.watched()))
+
+
+def members_of_a_pod_share_an_owner(agent):
+    """The namespace is the infra container's, and the members claim nothing."""
+    podman("pod", "create", "--name", "shop", "--network", "demo", "--infra-name", "shop-infra")
+    run("cart", "--pod", "shop")
+    until("the pod's interface has its owner", lambda: owners(agent.watched()) == both_ends("shop-infra"))
+    podman("pod", "rm", "-f", "-t", "0", "shop")
+    until("no interface is left", lambda: not owners(agent.watched()))
+
+
+def main():
+    (ROOT / "box/busybox").write_bytes((ROOT / "bin/busybox").read_bytes())
+    (ROOT / "box/busybox").chmod(0o755)
+    (ROOT / "etc/containers/containers.conf").write_text(SETTINGS)
+    # podman 5.4 builds the image of a pod's first container.
+    (ROOT / "etc/containers/policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    RECORDS.mkdir(parents=True)
+    podman("network", "create", "--disable-dns", "--subnet", "198.51.100.0/24", "demo")
+    agent, began, done = Agent("--container-dir", RECORDS), time.monotonic(), []
+    try:
+        for test in (containers_come_and_go, members_of_a_pod_share_an_owner):
+            test(agent)
+            done.append(test.__name__)
+        until("the kernel destroys every namespace", lambda: not host_ends() and not names("/run/netns"))
+        agent.stop()
+    except BaseException:
+        sys.stderr.write(agent.log())
+        raise
+    row(f"podman {version('chroot', ROOT, 'podman', '--version')}, netavark, run by root", "names in /run/netns", done, began)
+
+
+main()
