@@ -5,8 +5,9 @@
 //! or memory: no notification announces their return.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::ReadDir;
+use std::fs::{File, ReadDir};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use crate::inotify::Watches;
-use crate::owner::cni::file::{FileReader, Spaces};
+use crate::owner::cni::file::{FileReader, Target};
+use crate::owner::cni::left_over::Spaces;
 use crate::owner::cni::result::{Attachment, Refusal};
 use crate::owner::kube::Selection;
 
@@ -108,6 +111,8 @@ pub struct CniDir {
 #[derive(Debug)]
 struct Listing {
     entries: Option<ReadDir>,
+    /// The directory. A directory that takes its place in between is listed again.
+    dir: Option<File>,
     unnamed: BTreeSet<Arc<Path>>,
     /// The namespaces at the begin of the list; a file about a later namespace is announced by inotify.
     spaces: Spaces,
@@ -115,7 +120,7 @@ struct Listing {
 
 impl Listing {
     fn new(entries: Option<ReadDir>, unnamed: BTreeSet<Arc<Path>>) -> Self {
-        Self { entries, unnamed, spaces: Spaces::default() }
+        Self { entries, dir: None, unnamed, spaces: Spaces::default() }
     }
 }
 
@@ -204,19 +209,20 @@ impl CniDir {
     fn list(&mut self) {
         self.retry = None;
         self.to_read.clear();
-        let entries = match self.watched.map(|_| std::fs::read_dir(&self.dir)).transpose() {
-            Ok(entries) => entries,
+        let open = || Ok((std::fs::read_dir(&self.dir)?, File::open(&self.dir)?));
+        let (entries, dir) = match self.watched.map(|_| open()).transpose() {
+            Ok(opened) => opened.unzip(),
             Err(error) => return self.listing_failed(&error),
         };
-        self.listing = Some(Listing::new(entries, self.known.clone()));
+        self.listing = Some(Listing { dir, ..Listing::new(entries, self.known.clone()) });
     }
 
     /// Reads the next files of the list, until one of them has an effect.
     fn read_listed(&mut self) -> Option<CniChange> {
         let mut left_over = 0;
         for _ in 0..BATCH {
-            let Some(path) = self.next_listed() else { break };
-            match self.read(path.into()) {
+            let Some((path, is_regular)) = self.next_listed() else { break };
+            match self.read(path.into(), Some(is_regular)) {
                 Some(CniChange::Refused(path, refusal @ Refusal::LeftOver(_))) => {
                     let file = path.display();
                     debug!(event.name = "cni_cache.left_over", %file, "CNI cache file {file} {refusal}");
@@ -232,14 +238,15 @@ impl CniDir {
         (left_over > 0).then_some(CniChange::LeftOver(left_over))
     }
 
-    /// The next file of the list; at its end, the missing files and the end are reported.
-    fn next_listed(&mut self) -> Option<PathBuf> {
+    /// The next file of the list, and whether the file is a regular one; at the end of the list, the missing files and
+    /// the end are reported.
+    fn next_listed(&mut self) -> Option<(PathBuf, bool)> {
         let listing = self.listing.as_mut()?;
         match listing.entries.as_mut().and_then(Iterator::next) {
             Some(Ok(entry)) => {
                 let path = entry.path();
                 listing.unnamed.remove(&*path);
-                return Some(path);
+                return Some((path, entry.file_type().is_ok_and(|kind| kind.is_file())));
             }
             Some(Err(error)) => {
                 self.listing_failed(&error);
@@ -308,12 +315,19 @@ impl CniDir {
         }
     }
 
-    fn read(&mut self, path: Arc<Path>) -> Option<CniChange> {
-        // Outside a list, each namespace is looked for.
-        let spaces = self.listing.as_mut().map(|listing| &mut listing.spaces);
+    /// Reads a file that was announced, or one of the list that is a regular file or not.
+    fn read(&mut self, path: Arc<Path>, listed: Option<bool>) -> Option<CniChange> {
         let skips = self.skip_left_over && !self.known.contains(&path);
         let mut now = Spaces::default();
-        match self.reader.read(&path, skips.then_some(spaces.unwrap_or(&mut now))) {
+        let (target, spaces) = match (listed, self.listing.as_mut()) {
+            (Some(is_regular), Some(Listing { dir: Some(dir), spaces, .. })) => {
+                let name = path.file_name().map_or(&*path, Path::new);
+                (Target { dir: File::as_fd(dir), path: name, is_regular }, spaces)
+            }
+            // Outside a list, each namespace is looked for.
+            _ => (Target { dir: AT_FDCWD, path: &path, is_regular: false }, &mut now),
+        };
+        match self.reader.read(target, skips.then_some(spaces)) {
             Ok(mut attachment) => {
                 attachment.select(&self.selection);
                 self.known.insert(path.clone());
@@ -343,7 +357,7 @@ impl Stream for CniDir {
                 return Poll::Ready(Some(change));
             }
             if let Some(path) = self.to_read.pop_front() {
-                match self.read(path) {
+                match self.read(path, None) {
                     Some(change) => return Poll::Ready(Some(change)),
                     None => continue,
                 }

@@ -4,5 +4,6 @@ pub(crate) mod attachments;
 pub(crate) mod clues;
 pub mod dir;
 pub(crate) mod file;
+mod left_over;
 pub(crate) mod network;
 pub mod result;

@@ -237,45 +237,11 @@ pub fn parse(content: &[u8]) -> Result<Attachment, Refusal> {
     parse_existing(content, |_| true)
 }
 
-/// The paths of a file's namespace, without a copy of anything.
-#[derive(Deserialize)]
-struct SpacesOnly<'a> {
-    #[serde(borrow, default)]
-    netns: Option<&'a str>,
-    #[serde(borrow, default)]
-    result: Option<ResultSpaces<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ResultSpaces<'a> {
-    #[serde(borrow, default)]
-    interfaces: Option<Vec<Sandbox<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Sandbox<'a> {
-    #[serde(borrow, default)]
-    sandbox: &'a str,
-}
-
-/// The name of the namespace of a file, if one of the paths of the namespace does not exist. A text with escaped
-/// characters is left to the whole parser.
-fn left_over(content: &[u8], mut exists: impl FnMut(&Path) -> bool) -> Option<NetnsName> {
-    let file: SpacesOnly<'_> = serde_json::from_slice(content).ok()?;
-    let interfaces = file.result.and_then(|result| result.interfaces).unwrap_or_default();
-    let paths = file.netns.into_iter().chain(interfaces.iter().map(|one| one.sandbox));
-    let mut named = paths.filter_map(|path| Some((path, netns_name(path)?)));
-    named.find(|(path, _)| !exists(Path::new(path))).map(|(_, name)| name)
-}
-
 /// Reads the whole content of one file, unless the path of the namespace does not exist.
 pub(in crate::owner) fn parse_existing(
     content: &[u8],
     mut exists: impl FnMut(&Path) -> bool,
 ) -> Result<Attachment, Refusal> {
-    if let Some(name) = left_over(content, &mut exists) {
-        return Err(Refusal::LeftOver(name));
-    }
     let info: CachedInfo = serde_json::from_slice(content).map_err(|error| match error.classify() {
         Category::Eof => Refusal::CutOff,
         _ => Refusal::Malformed(error),
@@ -381,7 +347,7 @@ fn paths<'a>(field: Option<&'a str>, interfaces: &'a [CniInterface]) -> impl Ite
 /// The last part of a namespace's path.
 ///
 /// `/proc/PID/ns/net` is not a lasting name, and some plugins write `0` or a bare word.
-fn netns_name(path: &str) -> Option<NetnsName> {
+pub(super) fn netns_name(path: &str) -> Option<NetnsName> {
     let path = Path::new(path);
     if !path.is_absolute() || path.starts_with("/proc") {
         return None;
