@@ -26,6 +26,8 @@ pub(super) struct Leaks {
     /// Namespaces whose pod the API server does not know, and since when.
     orphans: BTreeMap<NetnsId, Instant>,
     told: BTreeSet<NetnsId>,
+    /// Whether the last request to the API server failed: a new pod is not known yet.
+    is_failing: bool,
 }
 
 /// Result of a comparison.
@@ -35,12 +37,25 @@ pub(super) struct Found {
     pub(super) new: Vec<NetnsId>,
     /// Leaked namespaces.
     pub(super) all: BTreeSet<NetnsId>,
+    /// Namespaces whose pod the API server has never known, with no evidence of a pod but a CNI result without uid.
+    pub(super) strangers: BTreeSet<NetnsId>,
 }
 
 impl Leaks {
     /// A list of pods is complete.
     pub(super) fn listed(&mut self) {
         self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now())));
+    }
+
+    /// A request to the API server failed: the grace begins anew once the API server answers.
+    pub(super) fn failed(&mut self) {
+        self.is_failing = true;
+        self.orphans.retain(|id, _| self.told.contains(id));
+    }
+
+    /// The API server answers.
+    pub(super) fn answered(&mut self) {
+        self.is_failing = false;
     }
 
     /// Ready after each comparison.
@@ -51,13 +66,13 @@ impl Leaks {
         timer.as_mut().reset(now + PERIOD);
         let orphans = tagger.orphans();
         self.orphans.retain(|id, _| orphans.contains(id));
-        for id in orphans {
+        for id in orphans.into_iter().filter(|_| !self.is_failing) {
             self.orphans.entry(id).or_insert(now);
         }
-        let leaked: BTreeSet<_> =
-            self.orphans.iter().filter(|(_, since)| now - **since >= GRACE).map(|(id, _)| *id).collect();
+        let past_grace = self.orphans.iter().filter(|(_, since)| now - **since >= GRACE).map(|(id, _)| *id);
+        let (strangers, leaked): (BTreeSet<_>, BTreeSet<_>) = past_grace.partition(|id| tagger.is_strange(*id));
         let new = leaked.difference(&self.told).copied().collect();
         self.told = leaked;
-        Poll::Ready(Found { new, all: self.told.clone() })
+        Poll::Ready(Found { new, all: self.told.clone(), strangers })
     }
 }

@@ -1,6 +1,6 @@
 //! An informer whose interfaces carry their owners.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::interface::Event;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
-use iface_core::Informer;
+use iface_core::{Informer, NetnsId};
 use nix::errno::Errno;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -243,6 +243,7 @@ impl<I: Informer> WithOwners<I> {
                     self.leaks.listed();
                     self.node.listed();
                 }
+                self.leaks.answered();
                 self.tagger.pod(change);
                 if self.leaks_at_once {
                     self.tagger.mark_leaked(self.tagger.orphans());
@@ -255,13 +256,16 @@ impl<I: Informer> WithOwners<I> {
                     recovered
                 });
             }
-            PodEvent::Fault(fault) => self.status.send_modify(|status| {
-                status.tallies.pod_faults += 1;
-                if status.pod_fault.as_ref() != Some(&fault) {
-                    warn!(event.name = "pods.fault", "{fault}; what is known of pods stays in use");
-                    status.pod_fault = Some(fault);
-                }
-            }),
+            PodEvent::Fault(fault) => {
+                self.leaks.failed();
+                self.status.send_modify(|status| {
+                    status.tallies.pod_faults += 1;
+                    if status.pod_fault.as_ref() != Some(&fault) {
+                        warn!(event.name = "pods.fault", "{fault}; what is known of pods stays in use");
+                        status.pod_fault = Some(fault);
+                    }
+                });
+            }
         }
     }
 
@@ -294,6 +298,7 @@ impl<I: Informer> WithOwners<I> {
             self.status.send_modify(|status| status.foreign_pods = foreign);
         }
         while let Poll::Ready(found) = self.leaks.poll(cx, &self.tagger) {
+            self.disown(found.strangers);
             for id in found.new {
                 let Some((netns, pod)) = self.tagger.named_pod(id) else { continue };
                 let (namespace, name) = (&pod.namespace, &pod.name);
@@ -312,6 +317,22 @@ impl<I: Informer> WithOwners<I> {
             }
             self.status.send_if_modified(|status| std::mem::replace(&mut status.tallies.leaked, leaked) != leaked);
         }
+    }
+
+    /// Takes back the pods of CNI results that are no pods' in all likelihood.
+    fn disown(&mut self, strangers: BTreeSet<NetnsId>) {
+        for id in &strangers {
+            let Some((netns, pod)) = self.tagger.named_pod(*id) else { continue };
+            let (netns, namespace, name) = (netns.place.to_string(), &pod.namespace, &pod.name);
+            info!(
+                event.name = "cni_cache.stranger",
+                netns,
+                "the CNI result of network namespace {netns} names pod {namespace}/{name} without a uid, and the API \
+                 server has not known this pod for 5 minutes: the container is another program's, or the pod is gone; \
+                 the namespace has no pod until the API server knows the pod"
+            );
+        }
+        self.tagger.disown(strangers);
     }
 
     /// Publishes the results of the inputs: events, log lines, tallies.

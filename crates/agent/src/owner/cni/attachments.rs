@@ -221,6 +221,18 @@ impl Attachments {
         }
     }
 
+    /// The namespace of these files has come back under another id and, maybe, another name.
+    pub(in crate::owner) fn rebind(&mut self, earlier: NetnsId, now: Bound, name: Option<&NetnsName>) {
+        for (path, file) in &mut self.files {
+            if file.bound.is_some_and(|bound| bound.id == earlier) {
+                file.bound = Some(now);
+                if file.attachment.netns.as_ref() != name || name.is_none() {
+                    self.found.entry(now.id).or_default().insert(path.clone());
+                }
+            }
+        }
+    }
+
     pub(in crate::owner) fn proven(&self) -> usize {
         self.proven
     }
@@ -260,6 +272,12 @@ impl<'a> Testimony<'a> {
             }
         }
         Ok(Some(first))
+    }
+
+    /// Drops the files of some pods.
+    pub(in crate::owner) fn retain(&mut self, keep: impl Fn(&Pod) -> bool) {
+        self.proven.retain(|attachment| keep(&attachment.pod));
+        self.unproven.retain(|attachment| keep(&attachment.pod));
     }
 
     /// Another pod than `pod` in a file with this namespace's name, with or without proof.

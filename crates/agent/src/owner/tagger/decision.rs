@@ -16,6 +16,8 @@ pub(in crate::owner) struct Decision {
     /// The pod with the additions of the API server.
     pub(in crate::owner) pod: Arc<Pod>,
     pub(in crate::owner) source: Source,
+    /// Whether the API server has ever known the pod, by uid or by namespace and name.
+    pub(in crate::owner) registered: bool,
 }
 
 /// All evidence about one namespace.

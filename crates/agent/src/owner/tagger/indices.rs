@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::interface::{Interface, Source};
+use crate::interface::Interface;
 use iface_core::{InterfaceId, Netns, NetnsId, NetnsName, Place};
 use ipnet::IpNet;
 
-use super::{LEFT, Space, Tagger};
+use super::{Space, Tagger};
 use crate::owner::index::remove_value;
 use crate::owner::pod::PodName;
 use crate::owner::tagger::decision::Decision;
@@ -21,7 +21,8 @@ impl Tagger {
         let mut concerned = BTreeSet::new();
         if !self.spaces.contains_key(&id) {
             concerned.insert(id);
-            concerned.extend(self.found(&interface.netns, interface.since));
+            self.found(&interface.netns, interface.since);
+            concerned.extend(self.recognize(id));
         }
         let Some(space) = self.spaces.get_mut(&id) else { return concerned };
         space.interfaces.insert(interface.id);
@@ -33,22 +34,11 @@ impl Tagger {
         if let Place::Named(name) = &interface.netns.place {
             self.by_name.entry(name.clone()).or_default().insert(id);
         }
+        concerned.extend(self.identify(&interface.netns));
         concerned
     }
 
-    /// Adds a namespace; returns the namespaces to decide again. A namespace whose names were gone for a while is
-    /// another namespace to the informer, but has the same cookie, and so the same pod.
-    fn found(&mut self, netns: &Netns, since: SystemTime) -> BTreeSet<NetnsId> {
-        let id = netns.id;
-        let known = netns.cookie.and_then(|cookie| self.left.remove(&cookie));
-        let mut concerned = BTreeSet::new();
-        if let Some(known) = &known {
-            self.tagged.entry(PodName::from(known.pod.as_ref())).or_default().insert(id);
-            match known.source {
-                Source::CniCache | Source::RuntimeRecord => concerned = self.place(&known.named, id),
-                Source::PodIp => known.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
-            }
-        }
+    fn found(&mut self, netns: &Netns, since: SystemTime) {
         let space = Space {
             place: netns.place.clone(),
             file: netns.file,
@@ -56,11 +46,10 @@ impl Tagger {
             found: self.complete.then_some(since),
             interfaces: BTreeSet::new(),
             decision: None,
-            known,
+            known: None,
             said: VecDeque::new(),
         };
-        self.spaces.insert(id, space);
-        concerned
+        self.spaces.insert(netns.id, space);
     }
 
     /// Removes an interface from its namespace; returns the name of a namespace without further interfaces.
@@ -83,17 +72,12 @@ impl Tagger {
                 self.addresses.ended_unclaimed(&pod);
             }
         }
-        if let Some(known) = space.known {
+        if let Some(known) = space.known.clone() {
             unindex_pod(&mut self.tagged, &known, id);
             if let Some(uid) = known.pod.uid.as_deref().filter(|_| !self.addresses.is_placed(&known.named)) {
                 self.addresses.pass(uid, id);
             }
-            if let Some(cookie) = space.cookie {
-                self.left.insert(cookie, known);
-            }
-            if self.left.len() > LEFT {
-                self.left.pop_first();
-            }
+            self.returned.leave(id, &space, known);
         }
         let Place::Named(name) = space.place else { return None };
         self.files.release(id, &name, space.file);

@@ -13,6 +13,8 @@ mod nameless;
 pub(super) mod node;
 pub(super) mod pod_ip;
 mod proofs;
+mod returned;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,8 @@ use iface_core::{FinalCounters, InterfaceId, NetnsId, NetnsName, NsFile, Place};
 use self::emit::{is_led_elsewhere, with_owner};
 use self::indices::unindex_pod;
 use self::nameless::Traces;
+use self::returned::Returned;
+use self::strangers::Strangers;
 use crate::owner::claim::{ClaimChange, Claims};
 use crate::owner::cni::attachments::Attachments;
 use crate::owner::cni::result::Attachment;
@@ -41,9 +45,6 @@ use crate::owner::tagger::pod_ip::PodIps;
 /// Number of remembered contradictions per namespace: a pod with the addresses of many others contradicts
 /// each.
 const SAID: usize = 64;
-
-/// Number of remembered namespaces without a name.
-const LEFT: usize = 512;
 
 /// Decides the owners of interfaces.
 ///
@@ -59,8 +60,7 @@ pub struct Tagger {
     host_ends: BTreeMap<(NetnsId, u32), BTreeSet<InterfaceId>>,
     /// Namespaces by their present or last pod.
     tagged: BTreeMap<PodName, BTreeSet<NetnsId>>,
-    /// The pods of namespaces that have left, by cookie; the oldest cookie is the least.
-    left: BTreeMap<NonZeroU64, Decision>,
+    returned: Returned,
     files: Attachments,
     containers: ContainerClaims,
     traces: Traces,
@@ -69,6 +69,7 @@ pub struct Tagger {
     claims: Claims,
     /// Namespaces that have outlived their pods.
     leaked: BTreeSet<NetnsId>,
+    strangers: Strangers,
     /// Whether all interfaces that existed at the start are known: until then an address may also be
     /// in an unknown namespace.
     complete: bool,
@@ -206,6 +207,7 @@ impl Tagger {
         let mut concerned = self.enter(now);
         concerned.extend(self.move_addresses(id, before.as_deref(), Some(now)));
         self.move_host_end(before.as_deref(), Some(now));
+        concerned.extend(self.recognize_by(before.as_deref(), now));
         self.by_index.insert((id, now.ifindex), now.id);
         let carried = before.as_ref().filter(|before| !is_led_elsewhere(before, now));
         let carried = carried.and_then(|before| before.owner.clone());
@@ -232,6 +234,7 @@ impl Tagger {
             self.by_index.remove(&(id, last.ifindex));
         }
         self.move_host_end(Some(&last), None);
+        self.returned.forget(interface);
         let mut concerned = self.move_addresses(id, Some(&last), None);
         let moved = self.moves_networks(Some(&last), None);
         let left = self.leave(id, interface);
@@ -253,6 +256,9 @@ impl Tagger {
             return;
         }
         let mut concerned = self.addresses.holders_for(&record.uid);
+        if self.strangers.remove(&record.pod) {
+            concerned.extend(self.spaces.keys());
+        }
         self.addresses.claim(&record, repeated);
         concerned.extend(self.addresses.holders_for(&record.uid));
         concerned.extend(self.tagged.get(&PodName::from(record.pod.as_ref())).into_iter().flatten());
@@ -303,7 +309,9 @@ impl Tagger {
     fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Decision> {
         let space = self.spaces.get(&id)?;
         let Place::Named(name) = &space.place else { return None };
-        let files = self.files.about(id, name);
+        let mut files = self.files.about(id, name);
+        files.retain(|pod| !self.strangers.contains(pod));
+        let known = space.known.as_ref().filter(|known| !self.strangers.contains(&known.pod));
         let answer = if self.complete {
             let interfaces = space.interfaces.iter().filter_map(|interface| self.interfaces.get(interface));
             let addresses: BTreeSet<IpAddr> =
@@ -320,14 +328,14 @@ impl Tagger {
             files: &files,
             by_address: answer.pods.iter().filter_map(record).collect(),
             shared: answer.shared.iter().filter_map(record).collect(),
-            known: space.known.as_ref(),
+            known,
         };
         let (named, source) = decide(&evidence, conflicts)?;
         if source == Source::PodIp && self.addresses.is_placed(&named) {
             conflicts.push(Conflict::KnownElsewhere(named));
             return None;
         }
-        let known = space.known.as_ref().filter(|known| same_pod(&known.named, &named));
+        let known = known.filter(|known| same_pod(&known.named, &named));
         let known_uid = known.and_then(|known| known.pod.uid.as_deref());
         let pod = match self.pods.named_by(&named, known_uid, &files.addresses()) {
             Some(record) => record.pod.clone(),
@@ -337,7 +345,8 @@ impl Tagger {
                 None => named.clone(),
             },
         };
-        Some(Decision { named, pod, source })
+        let registered = known.is_some_and(|known| known.registered) || self.pods.same(&named).next().is_some();
+        Some(Decision { named, pod, source, registered })
     }
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {

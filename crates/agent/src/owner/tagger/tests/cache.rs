@@ -91,6 +91,52 @@ fn returned_cookie_keeps_its_pod() {
     }
 }
 
+/// Without cookies, a host end that outlasts the names proves that the namespace is the same. A namespace that is
+/// followed by its nsid in between has its inode only with the name.
+#[test]
+fn returned_host_end_keeps_its_pod() {
+    let with_inode = |id: u64, inode: u64| {
+        let file = NsFile { dev: 4, inode };
+        interface(2, &Arc::new(Netns::clone(&netns(id, "a")).with_file(file)), "eth0", 7, "10.0.0.1/24")
+    };
+    let leads_to = |end: u64, inside: Option<&Arc<Interface>>| {
+        let mut one = interface(end, &host(), "veth7", 0, "");
+        Arc::make_mut(&mut one).peer =
+            inside.map(|inside| Peer::new(inside.netns.clone(), inside.ifindex, inside.name).into());
+        Input::Event(Event::Updated(one, iface_core::Changes::PEER))
+    };
+    let (before, other_inode, next) = (with_inode(1, 8), with_inode(2, 9), with_inode(4, 8));
+    let mut same = with_inode(3, 8);
+    Arc::make_mut(&mut same).id = InterfaceId(NonZeroU64::new(3).unwrap());
+    let mut nameless = interface(4, &Arc::new(Netns::new(same.netns.id, Place::Nsid(7))), "eth0", 7, "10.0.0.1/24");
+    Arc::make_mut(&mut nameless).ifindex = 2;
+    let lo = interface(5, &nameless.netns, "lo", 0, "");
+    let file = Input::File("f", file("a", &pod("web", Some("u1")), 7, "podnet"));
+    let ended = Input::Event(Event::Deleted(interface(50, &host(), "veth7", 0, ""), None));
+    for (proof, source) in [(applied(record("web", "u1", "10.0.0.1")), Source::PodIp), (file, Source::CniCache)] {
+        let begin = [synced(), added(&before), leads_to(50, Some(&before)), proof];
+        let lost = [deleted(&before), leads_to(50, None)];
+        let begin = [&begin[..], &lost[..]].concat();
+        let detour = [added(&lo), added(&nameless), leads_to(50, Some(&nameless)), deleted(&nameless)];
+        for back in [
+            vec![added(&same), leads_to(50, Some(&same))],
+            vec![leads_to(50, Some(&same)), added(&same)],
+            [&detour[..], &[added(&same), leads_to(50, Some(&same))]].concat(),
+        ] {
+            let (mut tagger, mut reader) = after([begin.clone(), back].concat());
+            assert_eq!(reader.owner(&same), by("u1", source));
+            assert_eq!(reader.network(&same), (source == Source::CniCache).then(|| "podnet".into()));
+            for input in [deleted(&same), ended.clone(), added(&next), leads_to(51, Some(&next))] {
+                give(&mut tagger, input);
+            }
+            reader.read(&mut tagger);
+            assert_eq!(reader.owner(&next), None, "another namespace with the inode, the name and the addresses");
+        }
+        let (_, reader) = after([begin, vec![added(&other_inode), leads_to(50, Some(&other_inode))]].concat());
+        assert_eq!(reader.owner(&other_inode), None, "the link was moved to another namespace");
+    }
+}
+
 #[test]
 fn contradictory_files_name_no_owner() {
     let a = netns(1, "cni-a");

@@ -67,9 +67,10 @@ impl Node {
     pub(super) fn second_name(&mut self, pod: usize) {
         let (number, Some(real)) = (self.tick(), self.running(pod)) else { return };
         real.altered = true;
-        let (id, cookie) = (real.netns.id, real.netns.cookie);
         let place = Place::Named(NetnsName::new(format!("debug-{number}")));
-        let netns = Arc::new(Netns::new(id, place).with_cookie(cookie));
+        let mut netns = Netns::clone(&real.netns);
+        netns.place = place;
+        let netns = Arc::new(netns);
         real.netns = netns.clone();
         for which in 0..real.interfaces.len() {
             self.alter(pod, which, |one| match one.peer.as_deref() {
@@ -81,29 +82,45 @@ impl Node {
         }
     }
 
-    /// The informer gives the namespace another id; the cookie is the same.
+    /// The informer gives the namespace another id. Its host end stays, and leads nowhere for a while.
     pub(super) fn lose_name(&mut self, pod: usize) {
-        let Some(real) = self.pods.get(pod).filter(|pod| pod.stage <= Stage::Completed) else { return };
-        let mut real = real.clone();
         let number = self.tick();
-        let cookie = real.netns.cookie;
-        let id = NetnsId(100 + number);
-        self.namespaces.insert(id, real.uid.clone());
-        real.netns = Arc::new(Netns::new(id, real.netns.place.clone()).with_cookie(cookie));
-        self.kernel.extend(real.interfaces.iter().cloned().map(|interface| Event::Deleted(interface, None)));
-        for interface in &mut real.interfaces {
-            let number = self.tick() * 10;
-            let changed = Arc::make_mut(interface);
-            changed.id = InterfaceId(NonZeroU64::new(number).unwrap());
-            if changed.netns.is_host() {
-                let peer = changed.peer.as_ref().unwrap();
-                changed.peer = Some(Peer::new(real.netns.clone(), peer.ifindex, peer.name).into());
-            } else {
-                changed.netns = real.netns.clone();
-            }
+        let Some(real) = self.running(pod) else { return };
+        let (before, place) = (real.interfaces.clone(), real.netns.place.clone());
+        let inside: Vec<_> = before.iter().filter(|one| !one.netns.is_host()).cloned().collect();
+        let lost = inside.iter().cloned().map(|interface| Event::Deleted(interface, None));
+        self.kernel.extend(lost);
+        self.alter(pod, END, |end| end.peer = None);
+        // The engine may follow the namespace by its nsid, and learns inode and cookie with the name.
+        let nameless = number.is_multiple_of(3);
+        if nameless {
+            self.move_to(pod, Arc::new(Netns::new(NetnsId(100 + number), Place::Nsid(number as i32))));
         }
-        self.kernel.extend(real.interfaces.iter().cloned().map(Event::Added));
-        self.pods[pod] = real;
+        let mut named = Netns::clone(&before[ETH0].netns);
+        (named.id, named.place) = (NetnsId(100 + number), place);
+        self.move_to(pod, Arc::new(named));
+    }
+
+    /// The interfaces inside get the namespace, and the host end leads to it.
+    fn move_to(&mut self, pod: usize, netns: Arc<Netns>) {
+        let is_known = self.namespaces.insert(netns.id, self.pods[pod].uid.clone()).is_some();
+        self.pods[pod].netns = netns.clone();
+        for which in 0..self.pods[pod].interfaces.len() {
+            let number = self.tick() * 10;
+            let one = &mut self.pods[pod].interfaces[which];
+            if one.netns.is_host() {
+                continue;
+            }
+            let before = one.clone();
+            let now = Arc::make_mut(one);
+            (now.id, now.netns) = (InterfaceId(NonZeroU64::new(number).unwrap()), netns.clone());
+            let now = one.clone();
+            self.kernel.extend(is_known.then_some(Event::Deleted(before, None)));
+            self.kernel.push_back(Event::Added(now));
+        }
+        let eth0 = &self.pods[pod].interfaces[ETH0];
+        let peer = Peer::new(netns, eth0.ifindex, eth0.name);
+        self.alter(pod, END, |end| end.peer = Some(peer.into()));
     }
 
     /// While the agent is away, pods that nothing but an address names get their addresses back: otherwise the

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::interface::{Interface, Pod, Source};
-use iface_core::{IfName, InterfaceId, Kind, MacAddr, Netns, NetnsId, NetnsName, Peer, Place};
+use iface_core::{IfName, InterfaceId, Kind, MacAddr, Netns, NetnsId, NetnsName, NsFile, Peer, Place};
 use ipnet::IpNet;
 
 use crate::owner::cni::result::Attachment;
@@ -18,6 +18,11 @@ pub(super) fn netns_name(number: u64, random: bool) -> Place {
     } else {
         format!("cni-{number}")
     }))
+}
+
+/// A namespace as a kernel with or without cookies shows it.
+pub(super) fn netns(id: NetnsId, place: Place, inode: u64, cookie: Option<NonZeroU64>) -> Arc<Netns> {
+    Arc::new(Netns::new(id, place).with_file(NsFile { dev: 4, inode }).with_cookie(cookie))
 }
 
 /// A result as of a bridge, or as Calico writes it, without the namespace.

@@ -9,6 +9,7 @@
 //! Otherwise an address alone could not distinguish a pod from its predecessor; see
 //! `docs/identity.md`.
 
+mod boxes;
 mod changes;
 mod made;
 mod node;
@@ -34,6 +35,10 @@ enum Step {
         nameless: bool,
         netns: NetnsNaming,
     },
+    /// A program other than Kubernetes starts a container, with a CNI result that looks like a pod's.
+    StartBox(NetnsNaming),
+    /// The API server has not known the pods of some results for longer than the grace.
+    GracePasses,
     /// A pod's containers exit.
     Complete(usize),
     /// A user deletes a pod.
@@ -98,9 +103,12 @@ fn step() -> impl Strategy<Value = Step> {
     let any_pod = 0usize..8;
     let file = prop_oneof![3 => Just(FileTime::Now), 2 => Just(FileTime::Late), 2 => Just(FileTime::Never)];
     let netns = prop_oneof![Just(NetnsNaming::Reused), Just(NetnsNaming::New), Just(NetnsNaming::Random)];
+    let netns_of_box = netns.clone();
     prop_oneof![
         4 => (0..NAMES, file, any::<bool>(), netns)
             .prop_map(|(name, file, nameless, netns)| Step::Start { name, file, nameless, netns }),
+        1 => netns_of_box.prop_map(Step::StartBox),
+        1 => Just(Step::GracePasses),
         2 => any_pod.clone().prop_map(Step::Complete),
         2 => any_pod.clone().prop_map(Step::Delete),
         4 => (any_pod.clone(), any::<bool>()).prop_map(|(pod, keep_file)| Step::TearDown { pod, keep_file }),
@@ -130,13 +138,28 @@ fn step() -> impl Strategy<Value = Step> {
 impl Node {
     fn check(&self, interface: &Interface) {
         let Some(owner) = &interface.owner else { return };
-        let netns = interface.peer.as_ref().map_or(interface.netns.id, |peer| peer.netns.id);
+        let netns = match &interface.peer {
+            Some(peer) => peer.netns.id,
+            // A host end keeps its pod while the names of the namespace are gone.
+            None if interface.netns.is_host() => {
+                let has_end = |pod: &&Real| pod.interfaces.iter().any(|one| one.id == interface.id);
+                let Some(pod) = self.pods.iter().find(has_end) else { return };
+                pod.netns.id
+            }
+            None => interface.netns.id,
+        };
         if owner.container().is_some() {
             let pod = self.tagger.spaces.get(&netns).and_then(|space| space.decision.as_ref());
             assert_eq!(pod, None, "a pod wins over the container of a record");
             return;
         }
         let uid = &self.namespaces[&netns];
+        if let Some(real) = self.boxes.get(uid) {
+            let pod = owner.pod().map(|pod| (pod.uid.as_deref(), pod.name.as_str()));
+            assert_eq!(pod, Some((None, &**uid)), "{} of {netns:?}", interface.name);
+            assert!(!real.is_disowned, "{} of {netns:?} is nobody's", interface.name);
+            return;
+        }
         assert_eq!(owner.pod().and_then(|pod| pod.uid.as_deref()), Some(&**uid), "{} of {netns:?}", interface.name);
         assert_eq!(owner.end(), if interface.netns.is_host() { End::Host } else { End::Pod });
     }
@@ -151,6 +174,9 @@ impl Node {
     fn check_all_tagged(&self) {
         for pod in self.pods.iter().filter(|pod| pod.stage == Stage::Running) {
             if pod.file_time != FileTime::Now && self.is_uncertain(pod) || pod.altered || !pod.lost.is_empty() {
+                continue;
+            }
+            if self.boxes.contains_key(&pod.uid) {
                 continue;
             }
             for interface in &pod.interfaces {
@@ -177,8 +203,9 @@ proptest! {
     #[test]
     fn no_history_yields_a_wrong_owner(
         steps in prop::collection::vec(step(), 1..150),
+        cookies in any::<bool>(),
     ) {
-        let mut node = Node::new();
+        let mut node = Node::new(cookies);
         for step in steps {
             node.step(step);
         }

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::interface::{Event, Interface};
-use iface_core::{InterfaceId, Netns, NetnsId};
+use iface_core::{InterfaceId, Netns, NetnsId, Place};
 use ipnet::IpNet;
 
-use super::made::{attachment, interface, interfaces, ips, named, netns_name};
+use super::boxes::Container;
+use super::made::{attachment, interface, interfaces, ips, named, netns, netns_name};
 use super::{FileTime, NetnsNaming, Step};
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Life, PodChange, PodRecord};
@@ -25,9 +26,9 @@ pub(super) struct Real {
     pub(super) uid: Arc<str>,
     pub(super) name: String,
     pub(super) address: u8,
-    file: Option<Attachment>,
+    pub(super) file: Option<Attachment>,
     /// Present or future path of the file.
-    path: Arc<Path>,
+    pub(super) path: Arc<Path>,
     pub(super) file_time: FileTime,
     pub(super) netns: Arc<Netns>,
     pub(super) interfaces: Vec<Arc<Interface>>,
@@ -52,7 +53,7 @@ pub(super) enum Stage {
     Dead,
 }
 
-enum FileEvent {
+pub(super) enum FileEvent {
     Written(Arc<Path>, Box<Attachment>),
     Removed(Arc<Path>),
 }
@@ -60,26 +61,30 @@ enum FileEvent {
 #[derive(Default)]
 pub(super) struct Node {
     clock: u64,
+    /// Whether the kernel tells cookies of namespaces.
+    cookies: bool,
     pub(super) pods: Vec<Real>,
     /// The uid of the pod of every namespace that ever existed.
     pub(super) namespaces: BTreeMap<NetnsId, Arc<str>>,
     pub(super) files: BTreeMap<Arc<Path>, Attachment>,
     /// Updates under way: from the kubelet to the API server, from the API server to the agent, and so on.
-    unreported: VecDeque<PodChange>,
+    pub(super) unreported: VecDeque<PodChange>,
     api: BTreeMap<Arc<str>, PodRecord>,
     untold: VecDeque<PodChange>,
-    api_away: bool,
+    pub(super) api_away: bool,
     pub(super) kernel: VecDeque<Event>,
-    unread: VecDeque<FileEvent>,
+    pub(super) unread: VecDeque<FileEvent>,
     pub(super) tagger: Tagger,
     pub(super) said: BTreeMap<InterfaceId, Arc<Interface>>,
+    /// Containers of other programs, by their names.
+    pub(super) boxes: BTreeMap<Arc<str>, Container>,
     /// Addresses of deleted namespaces without a known pod.
     pub(super) haunted: BTreeSet<IpAddr>,
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
-        let mut node = Self::default();
+    pub(super) fn new(cookies: bool) -> Self {
+        let mut node = Self { cookies, ..Self::default() };
         node.tagger.event(Event::Synced);
         node
     }
@@ -89,9 +94,21 @@ impl Node {
         self.clock
     }
 
+    /// A new namespace. The kernel hands out the lowest free inode.
+    fn new_netns(&mut self, number: u64, place: Place) -> Arc<Netns> {
+        let is_used = |inode: &u64| {
+            let mut alive = self.pods.iter().filter(|pod| pod.stage != Stage::Dead);
+            alive.any(|pod| pod.netns.inode() == Some(*inode))
+        };
+        let inode = (1..).find(|inode| !is_used(inode)).unwrap();
+        netns(NetnsId(100 + number), place, inode, NonZeroU64::new(number).filter(|_| self.cookies))
+    }
+
     pub(super) fn step(&mut self, step: Step) {
         match step {
             Step::Start { name, file, nameless, netns } => self.start(name, file, nameless, netns),
+            Step::StartBox(netns) => self.start_box(netns),
+            Step::GracePasses => self.grace_passes(),
             Step::Complete(pod) => {
                 self.change(pod, |pod| (pod.stage == Stage::Running).then(|| pod.stage = Stage::Completed).is_some())
             }
@@ -119,7 +136,7 @@ impl Node {
         }
     }
 
-    fn start(&mut self, name: usize, file_time: FileTime, nameless: bool, name_of: NetnsNaming) {
+    pub(super) fn start(&mut self, name: usize, file_time: FileTime, nameless: bool, name_of: NetnsNaming) {
         let taken: Vec<u8> =
             self.pods.iter().filter(|pod| pod.stage < Stage::TornDown).map(|pod| pod.address).collect();
         let Some(address) = (1..=ADDRESSES).find(|address| !taken.contains(address)) else { return };
@@ -133,8 +150,7 @@ impl Node {
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead && !pod.random).map(|pod| &pod.netns.place);
         let reused = dead.filter(|_| name_of == NetnsNaming::Reused).cloned();
         let place = reused.unwrap_or_else(|| netns_name(number, random));
-        let id = NetnsId(100 + number);
-        let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
+        let netns = self.new_netns(number, place);
         let uid: Arc<str> = format!("uid-{number}").into();
         self.namespaces.insert(netns.id, uid.clone());
         let interfaces = interfaces(&netns, number, address);
@@ -188,6 +204,9 @@ impl Node {
     fn report(&mut self, pod: usize) {
         let version = self.tick();
         let pod = &self.pods[pod];
+        if self.boxes.contains_key(&pod.uid) {
+            return;
+        }
         self.unreported.push_back(PodChange::Applied(record(pod, version)));
     }
 
@@ -200,7 +219,7 @@ impl Node {
             self.unread.push_back(FileEvent::Removed(path));
         }
         self.report(pod);
-        if ending {
+        if ending && !self.boxes.contains_key(&self.pods[pod].uid) {
             self.unreported.push_back(PodChange::Deleted(self.pods[pod].uid.clone()));
         }
     }
@@ -213,16 +232,16 @@ impl Node {
 
     /// The file of the first sandbox stays; the second has a file if the first had.
     fn make_again(&mut self, pod: usize) {
-        let honest = |pod: &&Real| pod.stage == Stage::Running && !pod.stolen && !pod.ending;
+        let is_box = |pod: &Real| self.boxes.contains_key(&pod.uid);
+        let honest = |pod: &&Real| pod.stage == Stage::Running && !pod.stolen && !pod.ending && !is_box(pod);
         if self.api_away || self.pods.get(pod).filter(honest).is_none() {
             return;
         }
         self.all_from_kernel();
         self.tell_all();
         let number = self.tick();
-        let id = NetnsId(100 + number);
         let place = netns_name(number, self.pods[pod].random);
-        let netns = Arc::new(Netns::new(id, place).with_cookie(NonZeroU64::new(number)));
+        let netns = self.new_netns(number, place);
         let real = &mut self.pods[pod];
         self.namespaces.insert(netns.id, real.uid.clone());
         let before = std::mem::replace(&mut real.interfaces, interfaces(&netns, number, real.address));
@@ -243,7 +262,7 @@ impl Node {
         self.tell_all();
     }
 
-    fn tell_all(&mut self) {
+    pub(super) fn tell_all(&mut self) {
         while !(self.unreported.is_empty() && self.untold.is_empty()) {
             self.kubelet_reports();
             self.api_server_tells();
@@ -253,7 +272,9 @@ impl Node {
     /// Only pods in the CNI cache: otherwise a thief is indistinguishable from its victim.
     fn steal(&mut self, thief: usize, victim: usize) {
         let Some(address) = self.pods.get(victim).filter(|_| thief != victim).map(|pod| pod.address) else { return };
-        let honest = |pod: &&mut Real| pod.stage == Stage::Running && pod.file_time == FileTime::Now && !pod.stolen;
+        let boxes = &self.boxes;
+        let is_pod = |pod: &Real| pod.stage == Stage::Running && !boxes.contains_key(&pod.uid);
+        let honest = |pod: &&mut Real| is_pod(pod) && pod.file_time == FileTime::Now && !pod.stolen;
         let Some(pod) = self.pods.get_mut(thief).filter(honest) else { return };
         pod.stolen = true;
         let number = self.tick();
@@ -331,6 +352,7 @@ impl Node {
             self.kubelet_reports();
         }
         self.tagger = Tagger::default();
+        self.boxes.values_mut().for_each(|one| one.is_disowned = false);
         self.said.clear();
         self.kernel.clear();
         self.unread =
