@@ -22,9 +22,9 @@ impl Node {
         self.read();
     }
 
-    /// A record names only a namespace with a random name.
+    /// A record names only a namespace with a random name, and only a pod's.
     pub(super) fn record_sandbox(&mut self, pod: usize) {
-        let Some(pod) = self.pods.get(pod) else { return };
+        let Some(pod) = self.pods.get(pod).filter(|pod| !self.boxes.contains_key(&pod.uid)) else { return };
         let Place::Named(netns) = pod.netns.place.clone() else { return };
         if !is_random_uuid(&netns) {
             return;
