@@ -115,13 +115,28 @@ def users_of_their_own(containerd, agent, directory):
     until("no interface is left", lambda: not inside(agent.watched()))
 
 
+def records_name_the_pods(containerd, _agent, _directory):
+    """Without CNI results, containerd's own records name pod, uid and namespace."""
+    pods = {f"web-{n}": f"5b1f0a00-0000-4000-8000-{n + 200:012d}" for n in range(3)}
+    ids = [containerd.cri.run_sandbox("shop", pod, uid) for pod, uid in pods.items()]
+    tasks = f"{STATE}/io.containerd.runtime.v2.task/k8s.io"
+    command = [os.environ["AGENT"], "list", "-o", "json", "--watch-pods", "false", "--cni-cache-dir=", "--container-dir", tasks]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = {(i["pod"]["namespace"], i["pod"]["name"], i["pod"]["uid"], i["name"], i["pod"]["source"])
+             for i in listed if i["pod"] and i["pod"]["end"] == "pod" and i["name"] != "lo"}
+    assert found == {("shop", *pod, name, "runtime-record") for pod in pods.items() for name in INTERFACES}, listed
+    for sandbox in ids:
+        containerd.cri.end_sandbox(sandbox)
+    until("the kernel destroys every namespace", lambda: not host_ends())
+
+
 def run(major, names_below_state):
     containerd = Containerd(major, names_below_state)
     subprocess.run(["chroot", ROOT, "ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "/tmp/pause.tar"], check=True, stdout=subprocess.DEVNULL)
     directory = f"{STATE}/io.containerd.grpc.v1.cri/netns" if names_below_state else "/run/netns"
     agent, done = Agent("--cni-cache-dir", RESULTS), []
     try:
-        for test in (sandboxes_come_and_go, users_of_their_own):
+        for test in (sandboxes_come_and_go, records_name_the_pods, users_of_their_own):
             test(containerd, agent, directory)
             done.append(test.__name__)
         agent.stop()

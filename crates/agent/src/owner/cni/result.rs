@@ -80,8 +80,9 @@ impl Attachment {
     /// Properties of interfaces that can prove the file without the name of a namespace, or where the name alone
     /// proves nothing and the addresses inside may be gone.
     pub(in crate::owner) fn clues(&self) -> impl Iterator<Item = Clue> {
-        let nameless = self.netns.is_none();
-        let ends = self.ends.iter().filter(|_| !self.is_proven_by_name()).map(|end| Clue::End(*end));
+        // A path that leads nowhere from here can be a name in a directory that is not mounted here.
+        let nameless = self.netns.is_none() || (self.space.is_none() && self.path.is_some());
+        let ends = self.ends.iter().filter(move |_| nameless || !self.is_proven_by_name()).map(|end| Clue::End(*end));
         let macs = self.macs.iter().filter(move |_| nameless).map(|mac| Clue::Mac(*mac));
         ends.chain(macs).chain(self.addresses.iter().filter(move |_| nameless).map(|address| Clue::Address(*address)))
     }
@@ -381,15 +382,17 @@ pub(in crate::owner) fn is_short_id(name: &NetnsName) -> bool {
     name.len() == 12 && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Random names of containerd and CRI-O, one per sandbox, never reused.
+/// Random names of sandboxes, never reused: a UUID of version 4 (CRI-O), or 16 random bytes that are written like a UUID
+/// after `cni-` (containerd) or `netns-` (podman).
 pub(in crate::owner) fn is_random_uuid(name: &NetnsName) -> bool {
-    let name = name.to_string();
-    let uuid = name.strip_prefix("cni-").or_else(|| name.strip_prefix("netns-")).unwrap_or(&name).as_bytes();
+    let name = name.as_bytes();
+    let prefixed = name.strip_prefix(b"cni-").or_else(|| name.strip_prefix(b"netns-"));
+    let uuid = prefixed.unwrap_or(name);
     uuid.len() == 36
         && uuid.iter().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => *byte == b'-',
-            14 => *byte == b'4',
-            19 => matches!(byte, b'8' | b'9' | b'a' | b'b'),
+            14 if prefixed.is_none() => *byte == b'4',
+            19 if prefixed.is_none() => matches!(byte, b'8' | b'9' | b'a' | b'b'),
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         })
 }

@@ -209,19 +209,8 @@ pub fn machine(name: &str, content: &[u8]) -> Result<Record, Unclaimed> {
 pub(super) fn sandbox(path: Option<&str>) -> Result<Claim, Unclaimed> {
     let path = path.map(Path::new).filter(|path| path.is_absolute() && !path.starts_with("/proc"));
     let name = path.and_then(Path::file_name).map(|name| NetnsName::new(name.as_encoded_bytes()));
-    let random = name.filter(|name| is_random_uuid(name) || is_short_id(name) || is_of_podman(name));
+    let random = name.filter(|name| is_random_uuid(name) || is_short_id(name));
     random.map(Claim::Name).ok_or(Unclaimed::NoNetns)
-}
-
-/// podman draws 16 random bytes and writes them like a UUID, without the version of one.
-fn is_of_podman(name: &NetnsName) -> bool {
-    name.as_bytes().strip_prefix(b"netns-").is_some_and(|uuid| {
-        let fits = |(at, byte): (usize, &u8)| match at {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-        };
-        uuid.len() == 36 && uuid.iter().enumerate().all(fits)
-    })
 }
 
 /// A text that fits into attributes and tables.

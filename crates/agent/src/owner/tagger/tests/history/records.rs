@@ -22,11 +22,12 @@ impl Node {
         self.read();
     }
 
-    /// A record names only a namespace with a random name, and only a pod's.
+    /// A record names only a namespace with a random name.
     pub(super) fn record_sandbox(&mut self, pod: usize) {
-        let Some(pod) = self.pods.get(pod).filter(|pod| !self.boxes.contains_key(&pod.uid)) else { return };
+        let Some(pod) = self.pods.get(pod) else { return };
         let Place::Named(netns) = pod.netns.place.clone() else { return };
-        if !is_random_uuid(&netns) {
+        // The records of other programs name no pod.
+        if !is_random_uuid(&netns) || self.boxes.contains_key(&pod.uid) {
             return;
         }
         let path = PathBuf::from(format!("sandbox-{}", pod.uid));
