@@ -89,13 +89,13 @@ impl OwnerSources {
         Ok(self)
     }
 
-    /// Adds a directory with records of containers that are no pods; a missing directory is not a fault.
+    /// Adds a directory with records of container runtimes; a missing directory is not a fault.
     ///
     /// # Errors
     /// See [`ContainerDir::new`].
-    pub fn container_dir(mut self, dir: impl Into<PathBuf>) -> io::Result<Self> {
+    pub fn container_dir(&mut self, dir: impl Into<PathBuf>) -> io::Result<()> {
         self.containers.push(ContainerDir::new(dir)?);
-        Ok(self)
+        Ok(())
     }
 
     /// Adds the pods of the API server.

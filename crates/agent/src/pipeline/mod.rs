@@ -243,7 +243,15 @@ async fn sources(
         sources = followed.with_context(|| format!("cannot follow {}", dir.display()))?;
     }
     for dir in &config.container_dirs {
-        sources = sources.container_dir(dir).with_context(|| format!("cannot follow {}", dir.display()))?;
+        // Without these records, some namespaces have no owner, and everything else is as good.
+        if let Err(error) = sources.container_dir(dir) {
+            let dir = dir.display();
+            tracing::warn!(
+                event.name = "container_records.unfollowed",
+                "the records of containers in {dir} cannot be followed ({error}), so their interfaces have no owner; raise \
+                 fs.inotify.max_user_instances and the limit on open files, or leave the directory out of --container-dir"
+            );
+        }
     }
     if !config.watch_pods {
         return Ok(sources);
