@@ -7,11 +7,6 @@ use serde_json::{Map, Value, json};
 use super::lookup::BATCH;
 use crate::json::document::{COUNTERS, EVENT, FAULT, Field, INTERFACE, LINE, LOOKUP, NODE};
 
-/// The text of a link-layer address of 1 to 20 bytes, as `MacAddr` reads it.
-const MAC: &str = "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){0,19}$";
-/// The same, or an empty text for no address.
-const MAC_OR_EMPTY: &str = "^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){0,19})?$";
-
 /// The document.
 pub(super) fn document() -> Value {
     json!({
@@ -110,7 +105,7 @@ fn queries() -> Vec<Value> {
     ifindex["required"] = true.into();
     vec![
         ifindex,
-        parameter("mac", "MAC address", json!({"type": "string", "pattern": MAC_OR_EMPTY})),
+        parameter("mac", "MAC address", json!({"type": "string"})),
         parameter("netns", "network namespace: name, host, nsid:7, inode or cookie", json!({"type": "string"})),
     ]
 }
@@ -140,7 +135,7 @@ fn schemas() -> Value {
         "additionalProperties": false,
         "properties": {
             "ifindex": {"type": "integer", "minimum": 0, "maximum": u32::MAX},
-            "mac": {"type": ["string", "null"], "pattern": MAC_OR_EMPTY},
+            "mac": {"type": ["string", "null"]},
             "netns": {"type": ["string", "null"]},
         },
     });
@@ -172,9 +167,6 @@ fn object(fields: &[Field], prefix: &str, is_required: fn(&str) -> bool) -> Valu
         };
         if field.path != "interface" {
             schema["type"] = types(field.kind);
-        }
-        if field.path == "mac" {
-            schema["pattern"] = MAC.into();
         }
         schema["description"] = field.meaning.into();
         schema

@@ -11,6 +11,7 @@ mod run;
 mod scene;
 mod terminal;
 mod tree;
+mod unnamed;
 mod usage;
 mod watch;
 
@@ -22,5 +23,11 @@ fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
     let suite = suite.tests(client::tests()).tests(tree::tests());
     let suite = suite.tests(account::tests());
-    suite.tests(run::tests()).tests(usage::tests()).tests(terminal::tests()).tests(protocols::tests()).main()
+    suite
+        .tests(unnamed::tests())
+        .tests(run::tests())
+        .tests(usage::tests())
+        .tests(terminal::tests())
+        .tests(protocols::tests())
+        .main()
 }

@@ -11,11 +11,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::scene::Scene;
+use crate::unnamed::Unnamed;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         terminal_colours_and_no_color,
         a_wide_terminal_shows_names_whole,
+        top_shows_unnamed_places_and_owners,
         q_restores_the_terminal,
         signal_restores_the_terminal,
     ]
@@ -113,6 +115,21 @@ fn top() -> Terminal {
     let mut terminal = Terminal::start("top", 100, &[]);
     terminal.until("netns-agent top:");
     terminal
+}
+
+fn top_shows_unnamed_places_and_owners() {
+    let scene = Unnamed::new();
+    let cni = format!("top --cni-cache-dir {}", scene.cni.display());
+    let mut terminal = Terminal::start(&cni, 120, &[]);
+    for text in [&scene.pod.place(), "default/web-0", &scene.container.place(), "systemd-nspawn/web"] {
+        terminal.until(text);
+    }
+    // By pod.
+    terminal.seen.clear();
+    terminal.keyboard.write_all(b"g").unwrap();
+    terminal.until("systemd-nspawn/web");
+    terminal.keyboard.write_all(b"q").unwrap();
+    assert!(terminal.ended().contains("code=0"));
 }
 
 fn assert_given_back(shown: &str) {

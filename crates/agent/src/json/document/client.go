@@ -20,38 +20,50 @@ type Line struct {
 	}
 }
 
-func main() {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", os.Args[1])
+// follow reads one connection and returns the number to go on from; 0 starts again.
+func follow(agent *http.Client, seq uint64, interfaces map[uint64]string) uint64 {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	silence := time.AfterFunc(time.Minute, cancel) // heartbeats come every 15 seconds
+	request, _ := http.NewRequestWithContext(ctx, "GET", "http://localhost/v1/watch", nil)
+	if seq != 0 {
+		request.URL.RawQuery = fmt.Sprint("resume=", seq)
 	}
-	agent := &http.Client{Transport: &http.Transport{DialContext: dial, ResponseHeaderTimeout: time.Minute}}
-	seq, interfaces := uint64(0), map[uint64]string{}
-	for ; ; time.Sleep(time.Second) {
-		address := "http://localhost/v1/watch"
-		if seq != 0 {
-			address += fmt.Sprint("?resume=", seq)
+	answer, err := agent.Do(request)
+	if err != nil {
+		return seq
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusGone {
+		return 0
+	}
+	for lines := json.NewDecoder(answer.Body); answer.StatusCode == http.StatusOK; silence.Reset(time.Minute) {
+		var line Line
+		if lines.Decode(&line) != nil {
+			break
 		}
-		answer, err := agent.Get(address)
-		if err != nil {
-			continue
+		switch line.Event {
+		case "Added", "Updated":
+			interfaces[line.Interface.ID] = line.Interface.Name
+		case "Deleted":
+			delete(interfaces, line.Interface.ID)
+		case "Restart":
+			return 0
 		}
-		silence := time.AfterFunc(time.Minute, func() { answer.Body.Close() }) // heartbeats come every 15 seconds
-		lines, ok := json.NewDecoder(answer.Body), answer.StatusCode == http.StatusOK
-		for line := new(Line); ok && lines.Decode(line) == nil; line = new(Line) {
-			silence.Reset(time.Minute)
-			switch seq = line.Seq; line.Event {
-			case "Added", "Updated":
-				interfaces[line.Interface.ID] = line.Interface.Name
-			case "Deleted":
-				delete(interfaces, line.Interface.ID)
-			case "Restart":
-				seq, ok = 0, false
-			}
-			fmt.Println(len(interfaces), line.Event, line.Interface.Name)
-		}
-		answer.Body.Close()
-		if seq == 0 || answer.StatusCode == http.StatusGone {
-			seq, interfaces = 0, map[uint64]string{} // from the start
+		seq = line.Seq
+		fmt.Println(len(interfaces), line.Event, line.Interface.Name)
+	}
+	return seq
+}
+
+func main() {
+	agent := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", os.Args[1])
+	}}}
+	interfaces := map[uint64]string{}
+	for seq := uint64(0); ; time.Sleep(time.Second) {
+		if seq = follow(agent, seq, interfaces); seq == 0 {
+			interfaces = map[uint64]string{}
 		}
 	}
 }

@@ -134,11 +134,12 @@ impl Attachments {
         self.files.get(path)
     }
 
-    /// Binds a file to the namespace that its clues have proven; returns the pod.
-    pub(in crate::owner) fn bind(&mut self, path: &Arc<Path>, netns: Bound) -> Option<Arc<Pod>> {
+    /// Binds a file to the namespace that its clues have proven, and that has or lacks the name in the file; returns the
+    /// pod.
+    pub(in crate::owner) fn bind(&mut self, path: &Arc<Path>, netns: Bound, has_name: bool) -> Option<Arc<Pod>> {
         let file = self.files.get_mut(path)?;
         self.proven += file.bind(netns);
-        if file.attachment.netns.is_none() {
+        if !has_name {
             self.found.entry(netns.id).or_default().insert(path.clone());
         }
         Some(file.attachment.pod.clone())
@@ -180,10 +181,10 @@ impl Attachments {
         seen
     }
 
-    /// All evidence of the files about the namespace with this name.
-    pub(in crate::owner) fn about(&self, id: NetnsId, name: &NetnsName) -> Testimony<'_> {
+    /// All evidence of the files about a namespace, with or without a name.
+    pub(in crate::owner) fn about(&self, id: NetnsId, name: Option<&NetnsName>) -> Testimony<'_> {
         let mut testimony = Testimony::default();
-        for path in self.by_netns.get(name).into_iter().flatten() {
+        for path in name.and_then(|name| self.by_netns.get(name)).into_iter().flatten() {
             let Some(file) = self.files.get(path) else { continue };
             match file.bound {
                 Some(bound) if bound.id == id => testimony.proven.push(&file.attachment),
@@ -192,7 +193,8 @@ impl Attachments {
             }
         }
         let found = self.found.get(&id).into_iter().flatten().filter_map(|path| self.files.get(path));
-        let found: Vec<_> = found.map(|file| &file.attachment).collect();
+        let is_elsewhere = |file: &&File| name.is_none() || file.attachment.netns.as_ref() != name;
+        let found: Vec<_> = found.filter(is_elsewhere).map(|file| &file.attachment).collect();
         // Of two pods with the same host end and address, the earlier is gone and has left a file over.
         let newest = found.iter().max_by_key(|one| one.written);
         let is_newest = |one: &&Attachment| newest.is_some_and(|newest| is_of_newest(one, newest));

@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::interface::{Device, End, Event, Interface, Owner, PodOwner};
-use iface_core::{InterfaceId, MacAddr, NetnsId, Place};
+use iface_core::{InterfaceId, MacAddr, NetnsId};
 
 use crate::owner::cni::network::Network;
 use crate::owner::kube::multus;
 use crate::owner::pod::same_pod;
-use crate::owner::tagger::Tagger;
 use crate::owner::tagger::decision::Decision;
+use crate::owner::tagger::{Tagger, name_of};
 
 impl Tagger {
     /// Emits changed owners of all interfaces of a namespace and of their peers.
@@ -88,7 +88,7 @@ impl Tagger {
     }
 
     fn network(&self, decision: &Decision, interface: &Interface) -> Network {
-        let (id, Some(name)) = (interface.netns.id, interface.netns.name()) else { return Network::Unknown };
+        let (id, name) = (interface.netns.id, interface.netns.name());
         let carriers = |mac: MacAddr| self.carriers(id, mac);
         let by_file = self.files.about(id, name).network(&decision.named, interface, carriers);
         if by_file != Network::Unknown {
@@ -114,12 +114,10 @@ impl Tagger {
         if mac(before) == mac(now) {
             return false;
         }
-        let Some((id, Place::Named(name))) = now.or(before).map(|one| (one.netns.id, &space.place)) else {
-            return false;
-        };
+        let Some(id) = now.or(before).map(|one| one.netns.id) else { return false };
         let pod = space.decision.as_ref().and_then(|known| known.pod.uid.as_deref());
         let record = pod.and_then(|uid| self.pods.get(uid));
-        let files = self.files.about(id, name);
+        let files = self.files.about(id, name_of(&space.place));
         [mac(before), mac(now)].into_iter().flatten().any(|mac| {
             pod.is_some_and(|uid| self.claims.mentions(uid, mac))
                 || files.mentions(mac)

@@ -308,8 +308,10 @@ impl Tagger {
 
     fn weigh(&self, id: NetnsId, conflicts: &mut Vec<Conflict>) -> Option<Decision> {
         let space = self.spaces.get(&id)?;
-        let Place::Named(name) = &space.place else { return None };
-        let mut files = self.files.about(id, name);
+        if space.place == Place::Host {
+            return None;
+        }
+        let mut files = self.files.about(id, name_of(&space.place));
         files.retain(|pod| !self.strangers.contains(pod));
         let known = space.known.as_ref().filter(|known| !self.strangers.contains(&known.pod));
         let answer = if self.complete {
@@ -357,6 +359,14 @@ impl Tagger {
             space.said.pop_front();
         }
         self.new_conflicts.push(NewConflict { netns: id, name: space.place.to_string(), conflict });
+    }
+}
+
+/// The name of a namespace, if it has one.
+fn name_of(place: &Place) -> Option<&NetnsName> {
+    match place {
+        Place::Named(name) => Some(name),
+        _ => None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Namespaces of CNI files that name none: Calico, Azure and cri-dockerd, and any plugin before libcni 1.2 whose
-//! result has no sandbox.
+//! result has no sandbox. So are files with a name that is not visible to the agent, and namespaces without a name.
 //!
 //! Such a file is about the only namespace with its link-layer address, its address, or the peer of its host
 //! end. Old files are left over on many nodes, so whatever the file and the namespace both have must agree, and a
@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::interface::Interface;
 use iface_core::{IfName, InterfaceId, MacAddr, NetnsId, Place};
 
-use super::Tagger;
+use super::{Tagger, name_of};
 use crate::owner::cni::attachments::{Bound, File};
 use crate::owner::cni::clues::Clue;
 use crate::owner::cni::result::{Attachment, has_parents_mac, is_evidence};
@@ -60,7 +60,10 @@ impl Tagger {
             return BTreeSet::new();
         }
         // A loss counts as well: the other carrier of an address may be the only one now.
-        self.files.clues().about([before, now].into_iter().flatten().flat_map(clues_of))
+        // The host end may have come first.
+        let ends = now.and_then(|now| self.host_ends.get(&(now.netns.id, now.ifindex))).into_iter().flatten();
+        let ends = ends.filter_map(|end| Some(Clue::End(self.interfaces.get(end)?.name)));
+        self.files.clues().about([before, now].into_iter().flatten().flat_map(clues_of).chain(ends))
     }
 
     /// Looks for the namespaces of files; returns the namespaces to decide again.
@@ -69,8 +72,11 @@ impl Tagger {
         // Until all interfaces are known, another namespace may have the same clue.
         let paths = if self.complete { paths } else { BTreeSet::new() };
         for path in paths {
-            let found = self.files.get(&path).and_then(|file| self.namespace_of(file));
-            if let Some((found, pod)) = found.and_then(|found| Some((found, self.files.bind(&path, found)?))) {
+            let Some(file) = self.files.get(&path) else { continue };
+            let Some(found) = self.namespace_of(file) else { continue };
+            let place = self.spaces.get(&found.id).map(|space| &space.place);
+            let has_name = file.attachment.netns.is_some() && file.attachment.netns.as_ref() == place.and_then(name_of);
+            if let Some(pod) = self.files.bind(&path, found, has_name) {
                 concerned.insert(found.id);
                 concerned.extend(self.place(&pod, found.id));
             }
@@ -92,16 +98,21 @@ impl Tagger {
 
     fn candidates(&self, file: &File) -> BTreeSet<NetnsId> {
         let attachment = &file.attachment;
+        let place = |id: &NetnsId| self.spaces.get(id).map(|space| &space.place);
         let host = attachment.ends.iter().filter_map(|end| self.traces.by_name.get(end)).flatten();
         let peers = host.filter_map(|id| Some(self.interfaces.get(id)?.peer.as_ref()?.netns.id));
         let mut candidates: BTreeSet<_> = peers.collect();
-        if let Some(name) = &attachment.netns {
-            candidates.retain(|id| self.spaces.get(id).is_some_and(|space| space.place == Place::Named(name.clone())));
+        if let Some(name) = attachment.netns.as_ref().filter(|name| self.by_name.contains_key(*name)) {
+            candidates.retain(|id| place(id).and_then(name_of) == Some(name));
             return candidates;
         }
         let inside = attachment.macs.iter().filter_map(|mac| self.traces.by_mac.get(mac)).flatten();
         candidates.extend(inside.filter_map(|id| Some(self.interfaces.get(id)?.netns.id)));
         candidates.extend(attachment.addresses.iter().flat_map(|address| self.addresses.holders(*address)));
+        // The directory of the name is not followed, as in a container without a mount of it: the namespace has no name.
+        if attachment.netns.is_some() {
+            candidates.retain(|id| place(id).is_some_and(|place| name_of(place).is_none()));
+        }
         candidates
     }
 

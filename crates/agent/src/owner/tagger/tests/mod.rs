@@ -7,6 +7,7 @@ mod joins;
 mod matrix;
 mod node;
 mod records;
+mod unnamed;
 
 use std::num::NonZeroU64;
 use std::time::UNIX_EPOCH;

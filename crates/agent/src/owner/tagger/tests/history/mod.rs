@@ -97,13 +97,16 @@ enum NetnsNaming {
     New,
     /// A random UUID.
     Random,
+    /// No name that is visible to the agent.
+    Hidden,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let any_pod = 0usize..8;
     let file = prop_oneof![3 => Just(FileTime::Now), 2 => Just(FileTime::Late), 2 => Just(FileTime::Never)];
-    let netns = prop_oneof![Just(NetnsNaming::Reused), Just(NetnsNaming::New), Just(NetnsNaming::Random)];
-    let netns_of_box = netns.clone();
+    let named = [NetnsNaming::Reused, NetnsNaming::New, NetnsNaming::Random];
+    let netns_of_box = prop::sample::select(named.to_vec());
+    let netns = prop::sample::select([&named[..], &[NetnsNaming::Hidden]].concat());
     prop_oneof![
         4 => (0..NAMES, file, any::<bool>(), netns)
             .prop_map(|(name, file, nameless, netns)| Step::Start { name, file, nameless, netns }),

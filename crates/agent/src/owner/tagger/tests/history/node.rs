@@ -149,12 +149,19 @@ impl Node {
         let random = name_of == NetnsNaming::Random;
         let dead = self.pods.iter().find(|pod| pod.stage == Stage::Dead && !pod.random).map(|pod| &pod.netns.place);
         let reused = dead.filter(|_| name_of == NetnsNaming::Reused).cloned();
-        let place = reused.unwrap_or_else(|| netns_name(number, random));
+        let named = reused.unwrap_or_else(|| netns_name(number, random));
+        let place = if name_of == NetnsNaming::Hidden { Place::Nsid(number as i32) } else { named.clone() };
         let netns = self.new_netns(number, place);
         let uid: Arc<str> = format!("uid-{number}").into();
         self.namespaces.insert(netns.id, uid.clone());
         let interfaces = interfaces(&netns, number, address);
-        let file = attachment(&uid, &name, &interfaces, nameless);
+        let mut file = attachment(&uid, &name, &interfaces, nameless);
+        if let Place::Named(name) = named
+            && name_of == NetnsNaming::Hidden
+            && !nameless
+        {
+            (file.netns, file.path) = (Some(name), Some(Path::new("/run/hidden").into()));
+        }
         let pod = Real {
             path: Path::new(&format!("podnet-{number}-eth0")).into(),
             file: (file_time != FileTime::Never).then_some(file),
