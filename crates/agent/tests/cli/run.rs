@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         hanging_receiver_is_given_up_with_success,
         hostile_pod_cannot_fill_the_log,
         secrets_are_not_printed,
+        two_inotify_instances_are_enough,
     ]
     .into()
 }
@@ -285,4 +286,17 @@ fn secrets_are_not_printed() {
         lines.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
     }
     assert!(lines.iter().all(|line| !line.contains("TOKEN")), "{lines:#?}");
+}
+
+/// All programs of root on a node share `fs.inotify.max_user_instances`.
+fn two_inotify_instances_are_enough() {
+    let scene = Scene::new();
+    let file = "/run/netns-agent.yaml";
+    fs::write(file, "exclude-interfaces: [lo]\n").unwrap();
+    let directories = ["/run/more-results", "/run/containers"];
+    let running =
+        run(&scene, &["--config", file, "--cni-cache-dir", directories[0], "--container-dir", directories[1]]);
+    let files = fs::read_dir(format!("/proc/{}/fd", running.id())).unwrap();
+    let links = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+    assert_eq!(links.filter(|link| link.to_str() == Some("anon_inode:inotify")).count(), 2);
 }
