@@ -1,5 +1,5 @@
 """The agent beside a runtime, in the namespaces that inside.sh made."""
-import json, os, pathlib, signal, subprocess, time
+import datetime, json, os, pathlib, signal, subprocess, time
 
 LIMIT = 30
 
@@ -39,8 +39,21 @@ class Agent:
         return state.values()
 
     def listed(self):
-        out = subprocess.run([os.environ["AGENT"], "list", "-o", "json", *self.sources], capture_output=True, text=True, check=True)
-        return json.loads(out.stdout)
+        done = subprocess.run([os.environ["AGENT"], "list", "-o", "json", *self.sources], capture_output=True, text=True)
+        assert done.returncode == 0, f"list: exit code {done.returncode}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def named_after(self, name, began):
+        """Milliseconds from a time, seconds since 1970, to the events that name a container at both ends of its veth."""
+        first = {}
+        for event in self.read():
+            container = event.get("interface", {}).get("container")
+            if container and container["name"] == name:
+                first.setdefault(container["end"], seconds(event["time"]))
+        delay = (max(first.values()) - began) * 1000
+        # Some 10 ms; a machine with other work takes longer.
+        assert delay < 1000 and len(first) == 2, f"{name} was named {delay:.1f} ms after its record, at the ends {sorted(first)}"
+        return delay
 
     def stop(self):
         self.process.terminate()
@@ -48,6 +61,10 @@ class Agent:
 
     def log(self):
         return pathlib.Path("/run/agent.log").read_text()[-2000:]
+
+
+def seconds(rfc3339):
+    return datetime.datetime.fromisoformat(rfc3339[:26].rstrip("Z") + "+00:00").timestamp()
 
 
 def names(directory):
@@ -60,10 +77,22 @@ def host_ends():
     return [link["ifname"] for link in links if link["ifname"].startswith("veth")]
 
 
+def owners(interfaces):
+    """(runtime, name, end) of each interface of a container, but for lo."""
+    found = [i["container"] for i in interfaces if i["container"] and i["name"] != "lo"]
+    return sorted((container["runtime"], container["name"], container["end"]) for container in found)
+
+
+def both_ends(runtime, *containers):
+    """The owners of one veth for each container."""
+    return sorted((runtime, name, end) for name in containers for end in ("container", "host"))
+
+
 def version(*command):
     """The third word of a program's version."""
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout.split()[2].rstrip(",")
 
 
 def row(runtime, variant, tests, began):
+    """A row of the table: `tests` are names, or measurements."""
     print(f"| {os.uname().release} | {runtime} | {variant} | {', '.join(tests)} | passed in {time.monotonic() - began:.0f} s |")

@@ -1,7 +1,7 @@
 """Tests the agent beside a podman run by root; the argument is the root of the runtime."""
 import pathlib, subprocess, sys, time
 
-from agent import Agent, host_ends, names, row, until, version
+from agent import Agent, both_ends, host_ends, names, owners, row, until, version
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
 RECORDS = ROOT / "var/lib/containers/storage/vfs-containers"
@@ -29,36 +29,30 @@ def run(name, *words):
     podman("run", "-d", "--name", name, *words, "--rootfs", "/box", "/busybox", "sleep", "1000000")
 
 
-def owners(interfaces):
-    """(runtime, name, end) of each interface of a container, but for lo."""
-    found = [i["container"] | {"interface": i["name"]} for i in interfaces if i["container"] and i["name"] != "lo"]
-    return sorted((c["runtime"], c["name"], c["end"]) for c in found)
-
-
-def both_ends(*containers):
-    return sorted(("podman", name, end) for name in containers for end in ("container", "host"))
-
-
 def containers_come_and_go(agent):
     run("web", "--network", "demo")
     run("db", "--network", "demo")
     run("open", "--network", "host")
-    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends("web", "db"))
-    assert owners(agent.listed()) == both_ends("web", "db"), agent.listed()
+    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends("podman", "web", "db"))
+    assert owners(agent.listed()) == both_ends("podman", "web", "db"), agent.listed()
+    record = RECORDS / podman("inspect", "-f", "{{.Id}}", "web").strip() / "userdata/config.json"
+    delay = agent.named_after("web", record.stat().st_mtime)
     podman("restart", "-t", "0", "web")
-    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends("web", "db"))
+    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends("podman", "web", "db"))
     for name in ("web", "db", "open"):
         podman("rm", "-f", "-t", "0", name)
     until("no interface is left", lambda: not owners(agent.watched()))
+    return f"named {delay:.0f} ms after its record"
 
 
 def members_of_a_pod_share_an_owner(agent):
     """The namespace is the infra container's, and the members claim nothing."""
     podman("pod", "create", "--name", "shop", "--network", "demo", "--infra-name", "shop-infra")
     run("cart", "--pod", "shop")
-    until("the pod's interface has its owner", lambda: owners(agent.watched()) == both_ends("shop-infra"))
+    until("the pod's interface has its owner", lambda: owners(agent.watched()) == both_ends("podman", "shop-infra"))
     podman("pod", "rm", "-f", "-t", "0", "shop")
     until("no interface is left", lambda: not owners(agent.watched()))
+    return members_of_a_pod_share_an_owner.__name__
 
 
 def main():
@@ -69,11 +63,9 @@ def main():
     (ROOT / "etc/containers/policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     RECORDS.mkdir(parents=True)
     podman("network", "create", "--disable-dns", "--subnet", "198.51.100.0/24", "demo")
-    agent, began, done = Agent("--container-dir", RECORDS), time.monotonic(), []
+    agent, began = Agent("--container-dir", RECORDS), time.monotonic()
     try:
-        for test in (containers_come_and_go, members_of_a_pod_share_an_owner):
-            test(agent)
-            done.append(test.__name__)
+        done = [test(agent) for test in (containers_come_and_go, members_of_a_pod_share_an_owner)]
         until("the kernel destroys every namespace", lambda: not host_ends() and not names("/run/netns"))
         agent.stop()
     except BaseException:
