@@ -84,7 +84,8 @@ impl Tagger {
         Some(name)
     }
 
-    /// Updates the holders of addresses; returns the namespaces to decide again.
+    /// Updates the holders of addresses; returns the namespaces to decide again. The host's addresses count nothing: pods
+    /// in the host's namespace claim none, and some plugins give the host a copy of a pod's address.
     pub(super) fn move_addresses(
         &mut self,
         id: NetnsId,
@@ -93,10 +94,10 @@ impl Tagger {
     ) -> BTreeSet<NetnsId> {
         let (before, now) = (before.map_or(NONE, |one| &one.addresses), now.map_or(NONE, |one| &one.addresses));
         let mut concerned = BTreeSet::new();
-        if before == now {
+        let Some(space) = self.spaces.get(&id).filter(|space| space.place != Place::Host && before != now) else {
             return concerned;
-        }
-        let known = self.spaces.get(&id).is_some_and(|space| space.place == Place::Host || space.known.is_some());
+        };
+        let known = space.known.is_some();
         for gone in missing_from(now, before) {
             concerned.extend(self.addresses.concerned(gone));
             self.addresses.release(gone, id, known);

@@ -42,6 +42,8 @@ struct Address {
     /// Namespaces that lost the address before any claim: as many future claims concern no present holder
     /// of the address.
     released_unclaimed: BTreeSet<NetnsId>,
+    /// Holders beside which a namespace lost the address before any claim: a first claim can concern either.
+    doubtful: BTreeSet<NetnsId>,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ impl PodIps {
             return;
         }
         entry.holders.remove(&netns);
+        entry.doubtful.remove(&netns);
         if !known {
             self.ended_unknown(address, netns);
         }
@@ -110,7 +113,16 @@ impl PodIps {
     pub(in crate::owner) fn awaits(&self, pod: &str) -> bool {
         let addresses = self.by_pod.get(pod).into_iter().flatten();
         let claims = addresses.filter_map(|address| self.by_address.get(address)).flat_map(|entry| &entry.claims);
-        claims.filter(|claim| &*claim.pod == pod).any(|claim| claim.bound == Bound::Past)
+        claims.filter(|claim| &*claim.pod == pod).any(|claim| claim.bound == Bound::Past) || self.is_doubted(pod)
+    }
+
+    /// Whether a claim of the pod waits for a repetition, as holders of the address are doubtful.
+    fn is_doubted(&self, pod: &str) -> bool {
+        let addresses = self.by_pod.get(pod).into_iter().flatten();
+        let doubted =
+            addresses.filter_map(|address| self.by_address.get(address)).filter(|one| !one.doubtful.is_empty());
+        let mut claims = doubted.flat_map(|entry| &entry.claims);
+        claims.any(|claim| &*claim.pod == pod && claim.bound == Bound::No)
     }
 
     /// Replaces the claims of a pod; unchanged claims stay bound, unless past and repeated by the API server.
@@ -137,6 +149,9 @@ impl PodIps {
                 let again = repeated && record.life == Life::Live && !entry.holders.is_empty();
                 if claim.bound == Bound::Past && again {
                     claim.bound = new();
+                }
+                if claim.bound == Bound::No && again {
+                    entry.doubtful.clear();
                 }
                 continue;
             }
@@ -254,7 +269,9 @@ impl PodIps {
         let mut answer = IpAnswer::default();
         for address in addresses {
             let Some(entry) = self.by_address.get(address) else { continue };
+            let is_doubtful = entry.doubtful.contains(&netns);
             let claims = entry.claims.iter().filter(|claim| claim.speaks_of(netns));
+            let claims = claims.filter(|claim| !is_doubtful || claim.bound != Bound::No);
             let (own, shared): (Vec<_>, Vec<_>) =
                 claims.partition(|claim| self.holders_for(&claim.pod).iter().all(|holder| *holder == netns));
             answer.shared.extend(shared.iter().map(|claim| claim.pod.clone()));
@@ -276,6 +293,7 @@ impl PodIps {
         if spent == 1 && entry.holders.is_empty() {
             return;
         }
+        entry.doubtful.extend(entry.holders.keys());
         entry.released_unclaimed.insert(netns);
         self.released_unclaimed.push_back((address, netns));
         if self.released_unclaimed.len() > MOST_RELEASED

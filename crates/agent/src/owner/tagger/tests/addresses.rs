@@ -167,6 +167,42 @@ fn one_address_in_two_namespaces_tags_neither() {
 }
 
 #[test]
+fn copy_on_the_host_is_ignored() {
+    let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let copy = interface(2, &host(), "eni0", 8, "10.0.0.1/24");
+    let pods = applied(record("web", "u1", "10.0.0.1"));
+    for inputs in permutations(&[added(&eth0), added(&copy), pods, synced()]) {
+        let (mut tagger, mut reader) = after(inputs);
+        assert_eq!((reader.owner(&eth0), reader.owner(&copy)), (by("u1", Source::PodIp), None));
+        give(&mut tagger, deleted(&copy));
+        reader.read(&mut tagger);
+        assert_eq!(reader.owner(&eth0), by("u1", Source::PodIp));
+    }
+}
+
+/// One of two namespaces loses the address before any claim: of two claims, either can concern the other namespace. A
+/// later version of a pod that states the address again concerns a namespace with the address.
+#[test]
+fn first_claims_beside_a_loss_are_doubtful() {
+    let one = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
+    let two = interface(2, &netns(2, "b"), "eth0", 8, "10.0.0.1/24");
+    let lost = interface(2, &two.netns, "eth0", 8, "");
+    let lost = Input::Event(Event::Updated(lost, iface_core::Changes::ADDRESSES));
+    let of = |uid: &str, version| PodRecord { version: Some(version), ..record(uid, uid, "10.0.0.1") };
+    for loss in [lost, deleted(&two)] {
+        for uids in [&["u1", "u2"][..], &["u2"]] {
+            let claims = uids.iter().map(|uid| applied(of(uid, 1)));
+            let (mut tagger, mut reader) =
+                after([synced(), added(&one), added(&two), loss.clone()].into_iter().chain(claims));
+            assert_eq!(reader.owner(&one), None, "{uids:?}");
+            give(&mut tagger, applied(of("u2", 2)));
+            reader.read(&mut tagger);
+            assert_eq!(reader.owner(&one), by("u2", Source::PodIp), "{uids:?}");
+        }
+    }
+}
+
+#[test]
 fn newer_claim_wins_and_counts() {
     let eth0 = interface(1, &netns(1, "a"), "eth0", 7, "10.0.0.1/24");
     let newer = PodRecord { created: 5, ..record("new", "u2", "10.0.0.1") };

@@ -216,3 +216,16 @@ proptest! {
         node.check_all_tagged();
     }
 }
+
+/// Two pods had an address in turn, and the second takes it away before the API server tells of either: the namespace
+/// that is left over of the first is not the second's.
+#[test]
+fn left_over_namespace_keeps_its_pod() {
+    let start = |name, file| Step::Start { name, file, nameless: false, netns: NetnsNaming::New };
+    let first = [start(0, FileTime::Late), Step::Complete(0), Step::TearDown { pod: 0, keep_file: false }];
+    let second = [start(1, FileTime::Late), Step::FlapAddress(1), Step::MakeAgain(1)];
+    let mut node = Node::new(false);
+    first.into_iter().chain(second).for_each(|step| node.step(step));
+    node.settle();
+    node.check_all_tagged();
+}
