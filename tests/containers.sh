@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Containers of a real podman and of a real Docker, and a task of a real containerd: the agent must name them as the owners
+# Containers of a real podman, a real Docker and a real LXC, and a task of a real containerd: the agent must name them as the owners
 # of their interfaces within 100 ms.
 #
 #   tests/containers.sh [PROGRAM]   PROGRAM is netns-agent, by default target/debug/netns-agent
 #
-# podman, Docker, containerd, runc, conmon, CNI plugins and busybox are Debian's packages, unpacked beside the system into a
+# podman, Docker, LXC, containerd, runc, conmon, CNI plugins and busybox are Debian's packages, unpacked beside the system into a
 # directory that is removed at the end. Needs root, Debian (or Ubuntu) with apt-get, and a kernel with veth and bridge. The
 # only image has busybox. Docker and containerd run in namespaces of their own; see tests/containers/docker.sh.
 set -euo pipefail
@@ -24,13 +24,13 @@ podman() {
 finish() {
   [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
   podman rm -f -t 0 web >/dev/null 2>&1 || true
-  find /sys/fs/cgroup -depth -type d -path '*/netns-agent-test*' -exec rmdir {} + 2>/dev/null || true
+  find /sys/fs/cgroup -depth -type d \( -path '*/netns-agent-test*' -o -path '*/lxc.*.netns-agent-test*' \) -exec rmdir {} + 2>/dev/null || true
   umount -R "$work/storage/vfs-containers" "$work/storage" 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
 
-(cd "$work" && apt-get download -qq podman conmon docker.io containerd runc tini containernetworking-plugins busybox-static >/dev/null 2>"$work/apt.log") ||
+(cd "$work" && apt-get download -qq podman conmon docker.io containerd runc tini lxc liblxc1 containernetworking-plugins busybox-static >/dev/null 2>"$work/apt.log") ||
   fail "cannot run: apt-get download failed: $(tail -1 "$work/apt.log")"
 for package in "$work"/*.deb; do dpkg -x "$package" "$work"; done
 mkdir -p "$work/root/bin" "$work/cni" "$work/storage/vfs-containers"

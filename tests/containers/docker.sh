@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Containers of a real Docker, and the task of a real containerd with the annotations of a pod's sandbox. Run by
+# Containers of a real Docker and a real LXC, and the task of a real containerd with the annotations of a pod's sandbox. Run by
 # tests/containers.sh in mount, network and PID namespaces of their own, so that nothing of the machine is touched:
 #
 #   tests/containers/docker.sh ROOT PROGRAM   ROOT has the unpacked packages, PROGRAM is netns-agent
@@ -90,4 +90,40 @@ pod = named[-1]["interface"]["pod"]
 print(f"containerd's pod was named {delay:.1f} ms after its record")
 sys.exit(delay > 100 or (pod["namespace"], pod["uid"]) != ("shop", "6f1e"))
 END
+
+# LXC names the link in the configuration, and the namespace has no name.
+name=netns-agent-test
+mkdir -p "/var/lib/lxc/$name" /var/lib/rootfs /run/image/{proc,sys,dev,etc,tmp}
+# lxc NAME COMMAND...: the packages' programs, with their library.
+lxc() { LD_LIBRARY_PATH=$(dirname "$(find "$root/usr/lib" -name 'liblxc.so.1')") timeout 60 "$root/usr/bin/lxc-$1" -P /var/lib/lxc -n "$name" "${@:2}"; }
+cat >"/var/lib/lxc/$name/config" <<END
+lxc.uts.name = box
+lxc.rootfs.path = dir:/run/image
+lxc.rootfs.mount = /var/lib/rootfs
+lxc.init.cmd = /bin/busybox sleep 600
+lxc.net.0.type = veth
+lxc.net.0.flags = up
+lxc.net.0.hwaddr = 00:16:3e:12:34:56
+lxc.net.0.veth.pair = lxcweb0
+END
+lxc start || fail "LXC could not run a container"
+wait_for 10 has '"runtime":"lxc"' '"end":"host"' || fail "LXC's container has no name: $(tail -1 /run/events)"
+lxc stop -k || fail "LXC could not stop a container"
+wait_for 10 has '"Deleted"' '"name":"lxcweb0".*"runtime":"lxc"' || fail "the deleted host end lost LXC's container: $(tail -2 /run/events)"
+
+# A thousand namespaces without a name, seen by a user with two capabilities and without any directory.
+for number in $(seq 1000); do
+  unshare --net sleep 600 &
+  inside=$!
+  until [ "$(readlink "/proc/$inside/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do :; done
+  ip link add "un$number" type veth peer name eth0 netns "$inside"
+done
+cp "$program" /run/netns-agent
+two=+net_admin,+net_broadcast
+setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set "-all,$two" --inh-caps "-all,$two" --ambient-caps "-all,$two" \
+  /run/netns-agent list --watch-pods false --netns-dir /run/nowhere --cni-cache-dir= --container-dir= -o name >/run/list ||
+  fail "a user with two capabilities gets no list"
+found=$(grep -c '^nsid:[0-9]*/eth0$' /run/list)
+[ "$found" -ge 1000 ] || fail "uid 65534 sees $found of 1,000 namespaces without a name"
+echo "uid 65534 sees $found namespaces without a name, with two capabilities"
 echo "docker.sh: passed"

@@ -80,6 +80,8 @@ pub enum Runtime {
     Nspawn,
     /// LXC of libvirt.
     LibvirtLxc,
+    /// LXC.
+    Lxc,
 }
 
 /// The attributes of a pod for its interfaces.
@@ -240,6 +242,7 @@ impl Runtime {
             Self::Podman => "podman",
             Self::Nspawn => "systemd-nspawn",
             Self::LibvirtLxc => "libvirt-lxc",
+            Self::Lxc => "lxc",
         }
     }
 }

@@ -30,7 +30,7 @@ fn checks(dirs: impl Iterator<Item = (String, io::Result<usize>)>) -> Vec<Check>
     match checks.is_empty() {
         true => vec![Check::off(
             SUBJECT,
-            "no records of Docker, podman, CRI-O, containerd or systemd-machined here (--container-dir)",
+            "no records of Docker, podman, CRI-O, containerd, LXC or systemd-machined here (--container-dir)",
         )],
         false => checks,
     }

@@ -28,10 +28,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         key: "container-dir",
         shape: Shape::List,
         value: "DIR",
-        default: "/var/lib/docker/containers,/var/lib/containers/storage/overlay-containers,/run/systemd/machines,\
+        default: "/var/lib/docker/containers,/var/lib/containers/storage/overlay-containers,/run/systemd/machines,/var/lib/lxc,\
                   /run/containerd/io.containerd.runtime.v2.task/k8s.io",
         also: &[],
-        help: "Directory with records of containers: of Docker, podman, CRI-O, systemd-machined, or containerd's tasks; \
+        help: "Directory with records of containers: of Docker, podman, CRI-O, systemd-machined, LXC, or containerd's tasks; \
                they name containers that are no pods, and pods without a CNI result. May be repeated, and need not \
                exist. Empty: not used.",
         reloads: false,

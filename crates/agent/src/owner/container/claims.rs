@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use iface_core::{MacAddr, NetnsName};
 
-use crate::interface::Container;
-use crate::owner::container::record::{Claim, Record};
+use crate::interface::{Container, Interface};
+use crate::owner::container::record::{Claim, Link, Record};
 use crate::owner::index::remove_value;
 
 /// Key of a claim.
@@ -15,6 +15,17 @@ use crate::owner::index::remove_value;
 pub(in crate::owner) enum Key {
     Name(NetnsName),
     HostEnd(u32),
+    Link(Link),
+}
+
+impl Key {
+    /// The keys of claims to which an interface can belong: of a host end, or of an interface inside.
+    pub(in crate::owner) fn of(interface: &Interface) -> Vec<Self> {
+        if interface.netns.is_host() {
+            return vec![Self::HostEnd(interface.ifindex), Self::Link(Link::End(interface.name))];
+        }
+        interface.mac.map(|mac| Self::Link(Link::Mac(mac))).into_iter().collect()
+    }
 }
 
 /// Records by file, and their joined claims.
@@ -80,7 +91,9 @@ impl Claims {
         for key in touched {
             let paths = self.by_key.get(key).into_iter().flatten();
             let records: BTreeSet<&Record> = paths.filter_map(|path| self.records.get(path)).collect();
-            let Some(first) = records.first() else {
+            // Containers with the same name or address in their configurations can be one or the other.
+            let ambiguous = matches!(key, Key::Link(_)) && records.len() > 1;
+            let Some(first) = records.first().filter(|_| !ambiguous) else {
                 self.joined.remove(key);
                 continue;
             };
@@ -97,9 +110,10 @@ impl Claims {
 }
 
 fn keys(record: &Record) -> impl Iterator<Item = Key> + use<> {
-    let (name, ends) = match &record.claim {
-        Claim::Name(name) => (Some(Key::Name(name.clone())), Vec::new()),
-        Claim::HostEnds(ends) => (None, ends.clone()),
+    let keys: Vec<Key> = match &record.claim {
+        Claim::Name(name) => vec![Key::Name(name.clone())],
+        Claim::HostEnds(ends) => ends.iter().copied().map(Key::HostEnd).collect(),
+        Claim::Links(links) => links.iter().cloned().map(Key::Link).collect(),
     };
-    name.into_iter().chain(ends.into_iter().map(Key::HostEnd))
+    keys.into_iter()
 }

@@ -166,6 +166,8 @@ impl ContainerDir {
             oci::userdata(id, &self.names, &content)
         } else if let Some(content) = read(&path.join("config.json")) {
             oci::task(&content)
+        } else if let Some(content) = read(&path.join("config")) {
+            record::lxc(id, &content).map(Subject::Container)
         } else if entry != NAMES {
             let machine = |content: Vec<u8>| record::machine(id, &content).map(Subject::Container);
             read(path).map_or(Err(Unclaimed::NoNetns), machine)

@@ -109,7 +109,7 @@ fn parse(content: &[u8]) -> Result<(Option<Pod>, Option<String>), Unclaimed> {
 fn of_pod(pod: Pod, claim: Claim) -> Result<Subject, Unclaimed> {
     match claim {
         Claim::Name(netns) => Ok(Subject::Pod(Sandbox { pod: Arc::new(pod), netns })),
-        Claim::HostEnds(_) => Err(Unclaimed::NoNetns),
+        Claim::HostEnds(_) | Claim::Links(_) => Err(Unclaimed::NoNetns),
     }
 }
 

@@ -3,13 +3,14 @@
 //! Docker: `containers/ID/config.v2.json`. The file has the container's environment as well, so only the fields below
 //! are read, and no error quotes the content. podman and CRI-O: the OCI configuration in
 //! `overlay-containers/ID/userdata/config.json`, with podman's names in `overlay-containers/containers.json`; containerd:
-//! the OCI configuration of a task, see [`oci`](super::oci). systemd-machined: `machines/NAME`, see `sd-login(3)`.
+//! the OCI configuration of a task, see [`oci`](super::oci). systemd-machined: `machines/NAME`, see `sd-login(3)`. LXC:
+//! `lxc/NAME/config`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use iface_core::{MacAddr, NetnsName};
+use iface_core::{IfName, MacAddr, NetnsName};
 use serde::Deserialize;
 
 use crate::interface::{Pod, Runtime};
@@ -17,6 +18,9 @@ use crate::owner::cni::result::{is_random_uuid, is_short_id};
 
 /// Size limit of a record, bytes; real records have a few thousand.
 pub const MAX_RECORD: u64 = 1 << 20;
+
+/// Largest number of links of a container in use.
+const MAX_LINKS: usize = 64;
 
 /// Size limit of a name, an id or an image, bytes.
 const MAX_TEXT: usize = 255;
@@ -45,6 +49,8 @@ pub enum Claim {
     Name(NetnsName),
     /// By the ifindexes of the host's ends of links.
     HostEnds(Vec<u32>),
+    /// By the links in a configuration.
+    Links(Vec<Link>),
 }
 
 /// The pod of a sandbox, and the sandbox's namespace.
@@ -63,6 +69,15 @@ pub enum Subject {
     Container(Record),
     /// A pod, in the record of its sandbox or of one of its containers.
     Pod(Sandbox),
+}
+
+/// A link of a container that its configuration describes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    /// By the address inside, which no other namespace may have.
+    Mac(MacAddr),
+    /// By the name of the host's end, where no address is set.
+    End(IfName),
 }
 
 /// Reason for a record without a claim.
@@ -204,6 +219,37 @@ pub fn machine(name: &str, content: &[u8]) -> Result<Record, Unclaimed> {
     Ok(Record { runtime, name, id, image: None, claim: Claim::HostEnds(ends), networks: Vec::new() })
 }
 
+/// Reads the configuration of LXC's container `name` (`lxc.container.conf(5)`), in the words since LXC 2.1.
+///
+/// LXC has no record of a running container, but its interfaces have the link-layer addresses, or the names of the
+/// host's ends, that the configuration sets; `lxc-create` sets an address.
+///
+/// # Errors
+/// Where the record claims no namespace.
+pub fn lxc(name: &str, content: &[u8]) -> Result<Record, Unclaimed> {
+    let content = std::str::from_utf8(content).map_err(|_| Unclaimed::Malformed)?;
+    let mut links: BTreeMap<u32, (Option<MacAddr>, Option<IfName>)> = BTreeMap::new();
+    for line in content.lines() {
+        let setting = line.trim().strip_prefix("lxc.net.").and_then(|line| line.split_once('='));
+        let Some((number, key)) = setting.and_then(|(key, _)| key.trim().split_once('.')) else { continue };
+        let (Ok(number), value) = (number.parse(), setting.map_or("", |(_, value)| value.trim())) else { continue };
+        let (mac, end) = links.entry(number).or_default();
+        match key {
+            "hwaddr" => *mac = value.parse().ok().filter(|mac: &MacAddr| mac.as_bytes().len() == 6),
+            "veth.pair" => *end = IfName::new(value).filter(|name| !name.as_bytes().is_empty()),
+            _ => {}
+        }
+    }
+    let link = |(mac, end): (Option<MacAddr>, Option<IfName>)| mac.map(Link::Mac).or_else(|| end.map(Link::End));
+    let links: Vec<Link> = links.into_values().filter_map(link).take(MAX_LINKS).collect();
+    if links.is_empty() {
+        return Err(Unclaimed::NoNetns);
+    }
+    let name = text(name).ok_or(Unclaimed::Malformed)?;
+    let (id, claim) = (name.clone(), Claim::Links(links));
+    Ok(Record { runtime: Runtime::Lxc, name, id, image: None, claim, networks: Vec::new() })
+}
+
 /// Only random names prove a namespace: other names, as of `podman run --network ns:PATH`, are somebody else's, and
 /// records stay after their containers. `/proc/PID/ns/net` is another container's.
 pub(super) fn sandbox(path: Option<&str>) -> Result<Claim, Unclaimed> {
@@ -278,6 +324,28 @@ mod tests {
         {
             assert_eq!(machine("vm", other.as_bytes()), Err(Unclaimed::NoNetns), "{other}");
         }
+    }
+
+    #[test]
+    fn lxc_configuration_claims_its_links() {
+        let config = "# Template used: download\nlxc.include = /usr/share/lxc/config/common.conf\nlxc.arch = linux64\n\
+            lxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.flags = up\nlxc.net.0.hwaddr = 00:16:3e:12:34:56\n\
+            lxc.net.0.veth.pair = web0\nlxc.net.1.veth.pair=web1\nlxc.net.2.type = veth\n\
+            lxc.environment = TOKEN=secret\n";
+        let record = lxc("web", config.as_bytes()).unwrap();
+        assert_eq!((record.runtime, record.name.as_str(), record.id.as_str()), (Runtime::Lxc, "web", "web"));
+        let links = [Link::Mac([0, 0x16, 0x3e, 0x12, 0x34, 0x56].into()), Link::End(IfName::new("web1").unwrap())];
+        assert_eq!(record.claim, Claim::Links(links.to_vec()));
+        assert!(!format!("{record:?}").contains("secret"));
+        for none in [
+            "",
+            "lxc.net.0.type = none",
+            "lxc.net.0.hwaddr = 00:16:3e:xx:xx:xx",
+            "lxc.net.x.hwaddr = 00:16:3e:12:34:56",
+        ] {
+            assert_eq!(lxc("web", none.as_bytes()), Err(Unclaimed::NoNetns), "{none}");
+        }
+        assert_eq!(lxc("web", b"\xff"), Err(Unclaimed::Malformed));
     }
 
     #[test]

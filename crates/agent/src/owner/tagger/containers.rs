@@ -9,7 +9,7 @@ use iface_core::{NetnsId, Place};
 use super::Tagger;
 use crate::interface::{ContainerOwner, End, Interface, Owner};
 use crate::owner::container::claims::{Claimed, Key};
-use crate::owner::container::record::{Record, Sandbox};
+use crate::owner::container::record::{Link, Record, Sandbox};
 
 impl Tagger {
     /// Applies the record of a container.
@@ -47,15 +47,19 @@ impl Tagger {
                 let peers = ends.filter_map(|end| Some(self.interfaces.get(end)?.peer.as_ref()?.netns.id));
                 peers.collect()
             }
+            Key::Link(Link::End(name)) => self.behind(*name),
+            Key::Link(Link::Mac(mac)) => self.with_mac(*mac),
         }
     }
 
-    /// Emits the namespace behind a new or changed host end that a record names.
-    pub(super) fn refresh_claimed(&mut self, now: &Interface) {
-        let Some(peer) = now.peer.as_ref().filter(|_| now.netns.is_host()) else { return };
-        if self.containers.of(&Key::HostEnd(now.ifindex)).is_some() {
-            self.refresh(peer.netns.id);
+    /// Emits the namespaces that a record may name by a new, changed or deleted interface.
+    pub(super) fn refresh_claimed(&mut self, before: Option<&Interface>, now: Option<&Interface>) {
+        if self.containers.is_empty() {
+            return;
         }
+        let keys: BTreeSet<Key> = [before, now].into_iter().flatten().flat_map(Key::of).collect();
+        let claimed: BTreeSet<Key> = keys.into_iter().filter(|key| self.containers.of(key).is_some()).collect();
+        self.claims_changed(&claimed);
     }
 
     /// The owner of an interface in, or leading to, a namespace without a pod.
@@ -76,8 +80,20 @@ impl Tagger {
         };
         by_name.or_else(|| {
             let ends = self.host_ends.range((id, 0)..=(id, u32::MAX)).flat_map(|(_, ends)| ends);
-            let mut indexes = ends.filter_map(|end| Some(self.interfaces.get(end)?.ifindex));
-            indexes.find_map(|ifindex| self.containers.of(&Key::HostEnd(ifindex)))
+            let inside = self.spaces.get(&id).into_iter().flat_map(|space| &space.interfaces);
+            let keys = ends.chain(inside).filter_map(|one| self.interfaces.get(one)).flat_map(|one| Key::of(one));
+            let mut claimed = keys.filter(|key| self.is_only_place(key, id)).filter_map(|key| self.containers.of(&key));
+            let first = claimed.next()?;
+            // The links of two containers in one namespace are nobody's.
+            claimed.all(|other| other.container == first.container).then_some(first)
         })
+    }
+
+    /// Whether a key leads to this namespace alone.
+    fn is_only_place(&self, key: &Key, id: NetnsId) -> bool {
+        match key {
+            Key::Link(Link::Mac(mac)) => self.with_mac(*mac).iter().eq([&id]),
+            Key::Link(Link::End(_)) | Key::HostEnd(_) | Key::Name(_) => true,
+        }
     }
 }

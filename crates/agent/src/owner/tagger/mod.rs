@@ -222,7 +222,7 @@ impl Tagger {
         }
         self.emit(now.id, before.as_ref());
         self.refresh_host_ends(id, now.ifindex..=now.ifindex);
-        self.refresh_claimed(now);
+        self.refresh_claimed(before.as_deref(), Some(now));
         changed.into_iter().for_each(|id| self.refresh(id));
     }
 
@@ -248,6 +248,7 @@ impl Tagger {
         if moved {
             self.refresh(id);
         }
+        self.refresh_claimed(Some(&last), None);
     }
 
     fn pod_applied(&mut self, record: PodRecord) {

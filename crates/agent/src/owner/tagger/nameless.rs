@@ -66,6 +66,18 @@ impl Tagger {
         self.files.clues().about([before, now].into_iter().flatten().flat_map(clues_of).chain(ends))
     }
 
+    /// The namespaces behind the host's interfaces with this name.
+    pub(super) fn behind(&self, name: IfName) -> BTreeSet<NetnsId> {
+        let ends = self.traces.by_name.get(&name).into_iter().flatten();
+        ends.filter_map(|end| Some(self.interfaces.get(end)?.peer.as_ref()?.netns.id)).collect()
+    }
+
+    /// The namespaces with this link-layer address inside.
+    pub(super) fn with_mac(&self, mac: MacAddr) -> BTreeSet<NetnsId> {
+        let inside = self.traces.by_mac.get(&mac).into_iter().flatten();
+        inside.filter_map(|one| Some(self.interfaces.get(one)?.netns.id)).collect()
+    }
+
     /// Looks for the namespaces of files; returns the namespaces to decide again.
     pub(super) fn find_namespaces(&mut self, paths: BTreeSet<Arc<Path>>) -> BTreeSet<NetnsId> {
         let mut concerned = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::interface::Runtime;
-use crate::owner::container::record::{Claim, Record};
+use crate::owner::container::record::{Claim, Link, Record};
 
 /// A name of the kind that Docker draws for each sandbox.
 const SANDBOX: &str = "0a1b2c3d4e5f";
@@ -53,6 +53,50 @@ fn host_end_names_the_container() {
         for (interface, at) in [(&eth0, End::Pod), (&end, End::Host)] {
             assert_eq!(owner(&reader, interface), owned("docker/web", &["id-web"], at));
         }
+    }
+}
+
+/// LXC's configurations name the address inside, or the host's end.
+#[test]
+fn link_names_the_container() {
+    let (eth0, end) = pair(&netns(1, "blue"));
+    let mac = Link::Mac(eth0.mac.unwrap());
+    for link in [mac, Link::End(end.name)] {
+        let record = Input::Container("web".into(), container("web", Claim::Links(vec![link])));
+        for inputs in permutations(&[record, added(&eth0), added(&end), synced()]) {
+            let (mut tagger, mut reader) = after(inputs);
+            for (interface, at) in [(&eth0, End::Pod), (&end, End::Host)] {
+                assert_eq!(owner(&reader, interface), owned("docker/web", &["id-web"], at));
+            }
+            give(&mut tagger, Input::ContainerGone("web".into()));
+            reader.read(&mut tagger);
+            assert_eq!((owner(&reader, &eth0), owner(&reader, &end)), (None, None));
+        }
+    }
+}
+
+/// Two namespaces with the address, two containers with it, or links of two containers: nobody's.
+#[test]
+fn ambiguous_links_name_no_container() {
+    let (eth0, _) = pair(&netns(1, "blue"));
+    let (mac, other_mac) = (Link::Mac(eth0.mac.unwrap()), Link::Mac([2, 0, 0, 0, 0, 9].into()));
+    let claim =
+        |name: &str, link: &Link| Input::Container(name.into(), container(name, Claim::Links(vec![link.clone()])));
+    let copy = interface(20, &netns(2, "green"), "eth0", 1, "");
+    for inputs in permutations(&[claim("web", &mac), added(&eth0), added(&copy), synced()]) {
+        let (mut tagger, mut reader) = after(inputs);
+        assert_eq!((owner(&reader, &eth0), owner(&reader, &copy)), (None, None));
+        give(&mut tagger, deleted(&copy));
+        reader.read(&mut tagger);
+        assert!(owner(&reader, &eth0).is_some(), "the address is the namespace's alone");
+    }
+    for inputs in permutations(&[claim("web", &mac), claim("db", &mac), added(&eth0), synced()]) {
+        assert_eq!(owner(&after(inputs).1, &eth0), None);
+    }
+    let second = interface(21, &eth0.netns, "eth1", 9, "");
+    for inputs in permutations(&[claim("web", &mac), claim("db", &other_mac), added(&eth0), added(&second)]) {
+        let (_, reader) = after(inputs);
+        assert_eq!((owner(&reader, &eth0), owner(&reader, &second)), (None, None));
     }
 }
 
