@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -69,8 +70,9 @@ impl Life {
         (received * u64::from(TURNS), transmitted * u64::from(TURNS))
     }
 
-    fn live(self, dir: &NetnsDir, results: &Path) {
+    fn live(self, dir: &NetnsDir, results: &Path, gate: &Gate) {
         let name = self.name();
+        let begins = gate.read().unwrap();
         let netns = dir.add(&name);
         let host = format!("host{}", self.number);
         let veth = QuietVeth::up(&host, &netns, "eth0", self.number + 256);
@@ -79,6 +81,7 @@ impl Life {
         netns.rtnl().set("eth0", LinkChange::Mac(mac));
         let address = format!("10.{high}.{low}.2/24");
         let result = write_cni_result(results, &name, &netns, &host, mac, &address);
+        drop(begins);
         let (received, transmitted) = self.each();
         for _ in 0..TURNS {
             #[expect(clippy::disallowed_methods, reason = "the length of the life is the condition of the test")]
@@ -86,6 +89,7 @@ impl Life {
             veth.send_in(received);
             veth.send_out(&netns, transmitted);
         }
+        let _ends = gate.read().unwrap();
         match self.end() {
             End::Namespace => {}
             End::Inside => netns.rtnl().delete("eth0"),
@@ -103,8 +107,12 @@ pub(crate) fn lives(of: u16) -> impl Iterator<Item = Life> {
     (0..of).map(move |number| Life { number, of })
 }
 
+/// While it is closed, that is written, no pod begins or ends; living pods go on to send.
+pub(crate) type Gate = RwLock<()>;
+
 /// Lives all these pods, some at a time; `half` runs once half of them have ended.
-pub(crate) fn live_all(of: u16, results: &Path, half: impl FnOnce() + Send) {
+pub(crate) fn live_all(of: u16, results: &Path, half: impl FnOnce(&Gate) + Send) {
+    let gate = Gate::default();
     let dir = NetnsDir::standard();
     let lives: Vec<Life> = lives(of).collect();
     let (next, half_at) = (AtomicUsize::new(0), lives.len() / 2);
@@ -112,10 +120,10 @@ pub(crate) fn live_all(of: u16, results: &Path, half: impl FnOnce() + Send) {
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             let reached = reached.clone();
-            let (dir, next, lives) = (&dir, &next, &lives);
+            let (dir, next, lives, gate) = (&dir, &next, &lives, &gate);
             scope.spawn(move || {
                 while let Some(life) = lives.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    life.live(dir, results);
+                    life.live(dir, results, gate);
                     if next.load(Ordering::Relaxed) >= half_at {
                         let _ = reached.send(());
                     }
@@ -124,6 +132,6 @@ pub(crate) fn live_all(of: u16, results: &Path, half: impl FnOnce() + Send) {
         }
         drop(reached);
         let _ = waits.recv();
-        half();
+        half(&gate);
     });
 }

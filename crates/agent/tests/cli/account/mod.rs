@@ -6,6 +6,7 @@ mod restart;
 
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +24,12 @@ const PODS_VARIABLE: &str = "ACCOUNT_PODS";
 const ENGINES: [&str; 2] = ["nsid", "setns"];
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
-    let tests = tests![ENGINES; totals_are_exact, differences_are_exact, totals_survive_an_outage];
+    let tests = tests![ENGINES;
+        totals_are_exact,
+        differences_are_exact,
+        totals_survive_an_outage,
+        totals_survive_sigkill,
+    ];
     let tests = tests.chain(tests![restart::state_survives_sigkill]);
     tests.map(|test| test.limit(Duration::from_secs(120) + Duration::from_millis(400) * u32::from(pods())))
 }
@@ -42,7 +48,11 @@ fn results() -> PathBuf {
 
 /// The agent with an export every second.
 fn agent(engine: &str, receiver: &Rotel, more: &[&str]) -> Running {
-    let endpoint = format!("http://{}", receiver.grpc);
+    agent_for(engine, receiver.grpc, more)
+}
+
+fn agent_for(engine: &str, grpc: SocketAddr, more: &[&str]) -> Running {
+    let endpoint = format!("http://{grpc}");
     let arguments = [
         &["run", "--log-format", "json", "--cni-cache-dir", "/run/cni-results", "--node-name", "node-1"][..],
         &["--engine", engine, "--export-interval", "1s", "--otlp-protocol", "grpc", "--otlp-endpoint", &endpoint],
@@ -78,7 +88,7 @@ fn totals_are_exact(engine: &str) {
     let receiver = Rotel::start(Verbosity::Detailed);
     let agent = agent(engine, &receiver, &[]);
     let mut ledger = Ledger::new(Temporality::Totals);
-    live_all(pods(), &results, || {});
+    live_all(pods(), &results, |_| {});
     settle(&mut ledger, &receiver, agent, engine);
 }
 
@@ -87,7 +97,7 @@ fn differences_are_exact(engine: &str) {
     let receiver = Rotel::start(Verbosity::Detailed);
     let agent = agent(engine, &receiver, &["--otlp-temporality-preference", "delta"]);
     let mut ledger = Ledger::new(Temporality::Differences);
-    live_all(pods(), &results, || {});
+    live_all(pods(), &results, |_| {});
     settle(&mut ledger, &receiver, agent, engine);
 }
 
@@ -99,10 +109,38 @@ fn totals_survive_an_outage(engine: &str) {
     let mut ledger = Ledger::new(Temporality::Totals);
     let (grpc, http) = (receiver.grpc, receiver.http);
     let mut present = Some(receiver);
-    live_all(pods(), &results, || {
+    live_all(pods(), &results, |_| {
         let receiver = present.take().unwrap();
         ledger.read_all(&receiver);
     });
     let receiver = Rotel::start_at(Verbosity::Detailed, grpc, http);
     settle(&mut ledger, &receiver, agent, engine);
+}
+
+/// SIGKILL in the middle of lives, with a state directory. What begins or ends while no agent runs is beyond any agent:
+/// nothing does, but every living pod goes on to receive and transmit.
+fn totals_survive_sigkill(engine: &str) {
+    let results = results();
+    let receiver = Rotel::start(Verbosity::Detailed);
+    let grpc = receiver.grpc;
+    let start = || agent_for(engine, grpc, &["--state-dir", restart::STATE, "--log-level", "debug"]);
+    let mut running = Some(start());
+    live_all(pods(), &results, |gate| {
+        let closed = gate.write().unwrap();
+        let first = running.take().unwrap();
+        // Of the states to come, one can be of an export that began before, and two of pods that ended before.
+        first.said().for_each(drop);
+        for _ in 0..4 {
+            first.until(restart::is_saved);
+        }
+        first.signal(Signal::SIGKILL);
+        assert_eq!(first.ended(), None);
+        let second = start();
+        // The pods of the agent before are taken up by the first export.
+        second.until(restart::is_saved);
+        running = Some(second);
+        drop(closed);
+    });
+    let mut ledger = Ledger::new(Temporality::Totals);
+    settle(&mut ledger, &receiver, running.unwrap(), engine);
 }

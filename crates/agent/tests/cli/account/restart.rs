@@ -8,7 +8,12 @@ use nix::sys::signal::Signal;
 use super::ledger::{Ledger, Temporality};
 use super::{agent, results};
 
-const STATE: &str = "/run/netns-agent-state";
+pub(super) const STATE: &str = "/run/netns-agent-state";
+
+/// A line of the log at the level debug: what was exported so far survives the agent.
+pub(super) fn is_saved(line: &str) -> bool {
+    line.contains("state.saved")
+}
 
 fn start(receiver: &Rotel) -> Running {
     agent("nsid", receiver, &["--state-dir", STATE, "--log-level", "debug"])
@@ -46,7 +51,7 @@ pub(super) fn state_survives_sigkill() {
     short.delete();
     to_short.pair.leave();
     // Nothing arrives, so the last points are in the state.
-    first.until(|line| line.contains("state.saved") && !line.contains("\"requests\":0"));
+    first.until(|line| is_saved(line) && !line.contains("\"requests\":0"));
     first.signal(Signal::SIGKILL);
     assert_eq!(first.ended(), None);
     to_long.send_in(6);
