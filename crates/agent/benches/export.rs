@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use iface_core::FinalCounters;
 use netns_agent::export::gzip::Compressed;
 use netns_agent::export::otlp::Batches;
 use netns_agent::export::prometheus::{Format, Page, Process};
@@ -20,15 +21,27 @@ use netns_scan::Reading;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use prost::bytes::BytesMut;
 
-fn node() -> (Vec<Arc<Interface>>, Vec<Reading>) {
-    let pods: Vec<_> = (0..1_000).map(|number| pod(&format!("web-{number}"))).collect();
-    let numbered = pods.iter().zip((1..).step_by(2));
+fn node(name: &str, first: u64) -> (Vec<Arc<Interface>>, Vec<Reading>) {
+    let pods: Vec<_> = (0..1_000).map(|number| pod(&format!("{name}-{number}"))).collect();
+    let numbered = pods.iter().zip((first..).step_by(2));
     let two = |(pod, number)| {
         [("eth0", number), ("net1", number + 1)].map(|(name, number)| pod_interface(number, name, pod, at(1)))
     };
     let interfaces: Vec<_> = numbered.flat_map(two).collect();
     let readings = interfaces.iter().map(|interface| reading(interface.id.0.get(), 1 << 40)).collect();
     (interfaces, readings)
+}
+
+/// After the end of 1,000 other pods of 2 interfaces, while the receiver is away.
+fn ended() -> Accumulator {
+    let mut accumulator = Accumulator::default();
+    accumulator.synced(at(0));
+    let (interfaces, readings) = node("gone", 10_001);
+    accumulator.collect(&interfaces, &readings, at(30));
+    for (interface, reading) in interfaces.iter().zip(&readings) {
+        accumulator.end(interface, &FinalCounters::new(reading.counters, at(40)));
+    }
+    accumulator
 }
 
 fn encode(points: &Points, identity: &Identity, buffer: &mut BytesMut) -> usize {
@@ -41,7 +54,7 @@ fn encode(points: &Points, identity: &Identity, buffer: &mut BytesMut) -> usize 
 }
 
 fn export(criterion: &mut Criterion) {
-    let (interfaces, readings) = node();
+    let (interfaces, readings) = node("web", 1);
     let identity = Identity { node: "node-1".into(), ..Identity::default() };
     let mut accumulator = Accumulator::default();
     let mut buffer = BytesMut::new();
@@ -62,6 +75,10 @@ fn export(criterion: &mut Criterion) {
             deltas.convert(&mut points);
             encode(&points, &identity, &mut buffer)
         });
+    });
+    let mut away = ended();
+    group.bench_function("build and encode with 1,000 ended pods", |bencher| {
+        bencher.iter(|| encode(&away.collect(&interfaces, &readings, at(60)), &identity, &mut buffer));
     });
     let own = ResourceMetrics::default();
     let page = Page { points: Some(&points), identity: &identity, own: &own, process: Process::default() };

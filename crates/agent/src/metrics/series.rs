@@ -133,6 +133,7 @@ impl Accumulator {
         skip_rest(&mut self.streams, self.round, *time, values);
         self.count_details(&mut points, &readings);
         self.add_ended(&mut points);
+        self.departed = Vec::new();
         self.order.clear();
         // Pods come and go: keep room for twice the present number and return the rest.
         self.streams.shrink_to(2 * self.streams.len());

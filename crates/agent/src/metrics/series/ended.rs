@@ -1,25 +1,72 @@
 //! Series of interfaces that ended: exported once more with the final counters, then ended for the receiver.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use iface_core::{FinalCounters, InterfaceId};
+use iface_core::{FinalCounters, IfName, InterfaceId};
 
 use super::stream::{Stream, StreamIdentity};
 use super::{Accumulator, clip, is_new};
 use crate::interface::Interface;
-use crate::metrics::points::{Ending, Group, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos};
+use crate::metrics::catalog::COUNTERS;
+use crate::metrics::points::{
+    Counted, Ending, Group, Nanos, Points, Reader, Sample, Subject, SubjectKey, link_key, nanos,
+};
 
 /// Most ended interfaces that wait for a receiver or a scraper; the oldest are dropped first.
 pub const MOST_ENDED: usize = 10_000;
 
-/// An ended interface, until the last points have arrived.
+/// An ended interface, until the last points have arrived: 10,000 of them may wait.
 #[derive(Debug)]
 pub(super) struct Ended {
-    sample: Sample,
+    interface: Arc<Interface>,
+    values: [u64; COUNTERS],
+    starts: Starts,
+    complete: bool,
+    ending: Ending,
     taken: Instant,
+}
+
+/// The moment each value counts from: the same for all, unless a driver was reset.
+#[derive(Debug)]
+enum Starts {
+    Same(Nanos),
+    Each(Box<[Nanos; COUNTERS]>),
+}
+
+impl Ended {
+    fn new(interface: &Arc<Interface>, counted: &Counted, ended: Nanos) -> Self {
+        let Counted { values, starts, complete } = *counted;
+        let is_same = starts.iter().all(|start| *start == starts[0]);
+        Self {
+            interface: interface.clone(),
+            values,
+            starts: if is_same { Starts::Same(starts[0]) } else { Starts::Each(Box::new(starts)) },
+            complete,
+            ending: Ending::Final(ended),
+            taken: Instant::now(),
+        }
+    }
+
+    fn sample(&self) -> Sample {
+        let starts = match &self.starts {
+            Starts::Same(start) => [*start; COUNTERS],
+            Starts::Each(starts) => **starts,
+        };
+        Sample {
+            interface: self.interface.clone(),
+            counted: Some(Counted { values: self.values, starts, complete: self.complete }),
+            bandwidth: None,
+            ending: Some(self.ending),
+        }
+    }
+
+    /// Identifies the series of an owner.
+    fn series(&self) -> (SubjectKey<'_>, IfName) {
+        (SubjectKey::of(&self.interface), self.interface.name)
+    }
 }
 
 impl Accumulator {
@@ -55,13 +102,7 @@ impl Accumulator {
         let (counted, time) = stream.end(clip(&counters.last), nanos(counters.ended));
         self.departures.extend(stream.departed());
         self.end_details(interface, time);
-        let sample = Sample {
-            interface: interface.clone(),
-            counted: Some(counted),
-            bandwidth: None,
-            ending: Some(Ending::Final(time)),
-        };
-        self.ended.push_back(Ended { sample, taken: Instant::now() });
+        self.ended.push_back(Ended::new(interface, &counted, time));
         let excess = self.ended.len().saturating_sub(MOST_ENDED);
         if excess > 0 {
             self.ended.drain(..excess);
@@ -100,26 +141,24 @@ impl Accumulator {
         let name = |sample: &Sample| sample.interface.name;
         let mut shown: HashSet<_> =
             samples.iter().map(|sample| (SubjectKey::of(&sample.interface), name(sample))).collect();
-        let mut ended: HashMap<SubjectKey<'_>, Vec<&Sample>> = HashMap::new();
-        for Ended { sample, .. } in self.ended.iter().rev() {
-            let key = SubjectKey::of(&sample.interface);
-            if shown.insert((key, name(sample))) {
-                ended.entry(key).or_default().push(sample);
-            }
+        let mut ended: HashMap<SubjectKey<'_>, Vec<&Ended>> = HashMap::new();
+        for one in self.ended.iter().rev().filter(|one| shown.insert(one.series())) {
+            ended.entry(one.series().0).or_default().push(one);
         }
         let mut groups = Vec::with_capacity(points.groups.len() + ended.len());
         for group in std::mem::take(&mut points.groups) {
             let live = &samples[group.samples];
             let more = live.first().and_then(|first| ended.remove(&SubjectKey::of(&first.interface)));
-            let members: Vec<Sample> = live.iter().chain(more.into_iter().flatten()).cloned().collect();
+            let more = more.into_iter().flatten().map(Ended::sample);
+            let members: Vec<Sample> = live.iter().cloned().chain(more).collect();
             groups.push((group.subject, members));
         }
         // Groups are in the order of their oldest interface, and whoever has ended is older than the living.
         let mut gone: Vec<_> = ended.into_iter().collect();
         gone.sort_unstable_by_key(|(key, _)| *key);
-        let gone = gone
-            .into_iter()
-            .map(|(_, members)| (Subject::of(&members[0].interface), members.into_iter().cloned().collect::<Vec<_>>()));
+        let gone = gone.into_iter().map(|(_, members)| {
+            (Subject::of(&members[0].interface), members.into_iter().map(Ended::sample).collect::<Vec<_>>())
+        });
         for (subject, members) in gone.chain(groups) {
             let start = points.samples.len();
             points.samples.extend(members);
@@ -133,12 +172,8 @@ impl Accumulator {
         let live: HashSet<_> =
             points.samples.iter().map(|sample| (SubjectKey::of(&sample.interface), sample.interface.name)).collect();
         // A newer interface continues the series, which does not end then.
-        let continues = |sample: &Sample| {
-            sample.ending == Some(Ending::NoRecordedValue)
-                && live.contains(&(SubjectKey::of(&sample.interface), sample.interface.name))
-        };
-        let ended = self.ended.iter().map(|ended| &ended.sample).filter(|sample| !continues(sample));
-        let mut samples: Vec<Sample> = ended.cloned().collect();
+        let continues = |ended: &&Ended| ended.ending == Ending::NoRecordedValue && live.contains(&ended.series());
+        let mut samples: Vec<Sample> = self.ended.iter().filter(|ended| !continues(ended)).map(Ended::sample).collect();
         drop(live);
         samples.sort_by(|a, b| SubjectKey::of(&a.interface).cmp(&SubjectKey::of(&b.interface)));
         let same = |a: &Sample, b: &Sample| SubjectKey::of(&a.interface) == SubjectKey::of(&b.interface);
@@ -166,27 +201,27 @@ impl Accumulator {
         let sent: HashSet<InterfaceId> =
             points.samples.iter().filter(|sample| sample.ending.is_some()).map(|sample| sample.interface.id).collect();
         let is_page = self.reader == Reader::Page;
-        self.ended = std::mem::take(&mut self.ended)
-            .into_iter()
-            .filter_map(|Ended { mut sample, taken }| {
-                let ending = sample.ending?;
-                let has_arrived = delivered.contains(&(sample.interface.id, ending));
-                match ending {
-                    // A series that a newer interface continues is not sent, and needs no end.
-                    Ending::NoRecordedValue if has_arrived || !sent.contains(&sample.interface.id) => return None,
-                    // A page without the series ends it for scrapers.
-                    Ending::Final(_) if has_arrived && is_page => return None,
-                    Ending::Final(_) if has_arrived => sample.ending = Some(Ending::NoRecordedValue),
-                    _ => {}
-                }
-                Some(Ended { sample, taken })
-            })
-            .collect::<VecDeque<_>>();
+        self.ended.retain_mut(|ended| {
+            let id = ended.interface.id;
+            let has_arrived = delivered.contains(&(id, ended.ending));
+            match ended.ending {
+                // A series that a newer interface continues is not sent, and needs no end.
+                Ending::NoRecordedValue => return !has_arrived && sent.contains(&id),
+                // A page without the series ends it for scrapers.
+                Ending::Final(_) if has_arrived && is_page => return false,
+                Ending::Final(_) if has_arrived => ended.ending = Ending::NoRecordedValue,
+                Ending::Final(_) => {}
+            }
+            true
+        });
+        if self.ended.is_empty() {
+            self.ended.shrink_to_fit();
+        }
         self.forget_ended_details();
     }
 
     /// The interfaces that wait for a receiver or a scraper.
     pub(super) fn ended_ids(&self) -> impl Iterator<Item = InterfaceId> {
-        self.ended.iter().map(|ended| ended.sample.interface.id)
+        self.ended.iter().map(|ended| ended.interface.id)
     }
 }
