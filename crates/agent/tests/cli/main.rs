@@ -7,6 +7,7 @@ mod list;
 mod program;
 mod protocols;
 mod receiver;
+mod returned;
 mod run;
 mod scene;
 mod terminal;
@@ -22,7 +23,7 @@ use netns_testbed::Suite;
 fn main() -> ExitCode {
     let suite = Suite::new().tests(list::tests()).tests(watch::tests());
     let suite = suite.tests(client::tests()).tests(tree::tests());
-    let suite = suite.tests(account::tests());
+    let suite = suite.tests(account::tests()).tests(returned::tests());
     suite
         .tests(unnamed::tests())
         .tests(run::tests())
