@@ -4,6 +4,7 @@ pub(crate) mod attachments;
 pub(crate) mod clues;
 pub mod dir;
 pub(crate) mod file;
+mod format;
 mod left_over;
 pub(crate) mod network;
 pub mod result;

@@ -1,7 +1,6 @@
 //! Reads one file of the CNI result cache: from bytes to an [`Attachment`] or a [`Refusal`].
 //!
-//! The format is libcni's `cachedInfo` (`libcni/api.go` of containernetworking/cni), kind
-//! `cniCacheV1`. containerd and CRI-O write a file at the end of each CNI ADD and remove the file
+//! containerd and CRI-O write a file at the end of each CNI ADD and remove the file
 //! at CNI DEL. libcni writes `netns` since 1.2; before, only the result's `interfaces[].sandbox`
 //! names the namespace.
 
@@ -13,12 +12,12 @@ use std::time::SystemTime;
 
 use crate::interface::{Interface, Pod, Source};
 use crate::owner::cni::clues::Clue;
+use crate::owner::cni::format::{CachedInfo, CapabilityArgs, CniInterface, CniResult};
 use crate::owner::kube::annotations::Annotations;
 use crate::owner::kube::multus::NetworkStatus;
 use crate::owner::kube::selection::Selection;
 use iface_core::{IfName, MacAddr, NetnsName, NsFile};
 use ipnet::IpNet;
-use serde::Deserialize;
 use serde_json::error::Category;
 
 /// Size limit of a file, bytes; real files have a few thousand.
@@ -168,65 +167,6 @@ pub enum Refusal {
     /// The interface's name is empty or longer than the kernel allows.
     #[error("has the interface name {0:?}, which no interface can have")]
     BadInterfaceName(String),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CachedInfo {
-    kind: String,
-    #[serde(default)]
-    if_name: String,
-    #[serde(default)]
-    network_name: String,
-    #[serde(default)]
-    cni_args: Option<Vec<(String, String)>>,
-    #[serde(default)]
-    netns: Option<String>,
-    #[serde(default)]
-    capability_args: Option<CapabilityArgs>,
-    #[serde(default)]
-    result: Option<CniResult>,
-}
-
-/// Arguments that containerd adds for plugins.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CapabilityArgs {
-    #[serde(default)]
-    cgroup_path: Option<serde_json::Value>,
-    #[serde(default, rename = "io.kubernetes.cri.pod-annotations")]
-    annotations: Option<serde_json::Value>,
-}
-
-/// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.
-#[derive(Default, Deserialize)]
-struct CniResult {
-    #[serde(default)]
-    interfaces: Option<Vec<CniInterface>>,
-    #[serde(default)]
-    ips: Option<Vec<CniIp>>,
-    ip4: Option<OldIp>,
-    ip6: Option<OldIp>,
-}
-
-#[derive(Deserialize)]
-struct CniInterface {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    mac: String,
-    #[serde(default)]
-    sandbox: String,
-}
-
-#[derive(Deserialize)]
-struct CniIp {
-    address: String,
-}
-
-#[derive(Deserialize)]
-struct OldIp {
-    ip: String,
 }
 
 /// Reads the whole content of one file.

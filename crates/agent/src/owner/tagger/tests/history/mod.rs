@@ -9,6 +9,7 @@
 //! Otherwise an address alone could not distinguish a pod from its predecessor; see
 //! `docs/identity.md`.
 
+mod agent;
 mod boxes;
 mod changes;
 mod made;

@@ -69,8 +69,8 @@ pub(super) struct Node {
     pub(super) files: BTreeMap<Arc<Path>, Attachment>,
     /// Updates under way: from the kubelet to the API server, from the API server to the agent, and so on.
     pub(super) unreported: VecDeque<PodChange>,
-    api: BTreeMap<Arc<str>, PodRecord>,
-    untold: VecDeque<PodChange>,
+    pub(super) api: BTreeMap<Arc<str>, PodRecord>,
+    pub(super) untold: VecDeque<PodChange>,
     pub(super) api_away: bool,
     pub(super) kernel: VecDeque<Event>,
     pub(super) unread: VecDeque<FileEvent>,
@@ -217,7 +217,7 @@ impl Node {
         self.unreported.push_back(PodChange::Applied(record(pod, version)));
     }
 
-    fn tear_down(&mut self, pod: usize, keep_file: bool) {
+    pub(super) fn tear_down(&mut self, pod: usize, keep_file: bool) {
         let ended = |pod: &&mut Real| pod.stage == Stage::Completed || (pod.ending && pod.stage < Stage::TornDown);
         let Some(real) = self.pods.get_mut(pod).filter(|pod| ended(pod)) else { return };
         real.stage = Stage::TornDown;
@@ -231,7 +231,7 @@ impl Node {
         }
     }
 
-    fn die(&mut self, pod: usize) {
+    pub(super) fn die(&mut self, pod: usize) {
         let Some(real) = self.pods.get_mut(pod).filter(|pod| pod.stage == Stage::TornDown) else { return };
         real.stage = Stage::Dead;
         self.kernel.extend(real.interfaces.drain(..).map(|interface| Event::Deleted(interface, None)));
@@ -291,7 +291,7 @@ impl Node {
         self.kernel.push_back(Event::Added(taken));
     }
 
-    fn kubelet_reports(&mut self) {
+    pub(super) fn kubelet_reports(&mut self) {
         let Some(change) = self.unreported.pop_front() else { return };
         match &change {
             PodChange::Applied(record) => drop(self.api.insert(record.uid.clone(), record.clone())),
@@ -312,105 +312,11 @@ impl Node {
         self.read();
     }
 
-    fn api_server_comes(&mut self) {
+    pub(super) fn api_server_comes(&mut self) {
         if std::mem::take(&mut self.api_away) {
             self.untold.clear();
             self.untold.push_back(PodChange::Listed(self.api.values().cloned().collect()));
         }
-    }
-
-    fn kernel_tells(&mut self) {
-        let Some(event) = self.kernel.pop_front() else { return };
-        if let Event::Deleted(last, _) | Event::Updated(last, _) = &event
-            && let Some(said) =
-                self.said.get(&last.id).filter(|said| said.owner.as_ref().is_none_or(|owner| owner.pod().is_none()))
-        {
-            self.haunted.extend(said.addresses.iter().map(|net| net.addr()));
-        }
-        self.tagger.event(event);
-        self.read();
-    }
-
-    fn all_from_kernel(&mut self) {
-        while !self.kernel.is_empty() {
-            self.kernel_tells();
-        }
-    }
-
-    fn all_files(&mut self) {
-        while !self.unread.is_empty() {
-            self.file_is_read();
-        }
-    }
-
-    fn file_is_read(&mut self) {
-        match self.unread.pop_front() {
-            Some(FileEvent::Written(path, file)) => self.tagger.file(&path, *file),
-            Some(FileEvent::Removed(path)) => self.tagger.file_gone(&path),
-            None => {}
-        }
-        self.read();
-    }
-
-    /// A restart of the agent, with the sources in any order.
-    fn agent_restarts(&mut self, order: u64) {
-        self.restore_addresses();
-        while !self.unreported.is_empty() {
-            self.kubelet_reports();
-        }
-        self.tagger = Tagger::default();
-        self.boxes.values_mut().for_each(|one| one.is_disowned = false);
-        self.said.clear();
-        self.kernel.clear();
-        self.unread =
-            self.files.iter().map(|(path, file)| FileEvent::Written(path.clone(), file.clone().into())).collect();
-        self.all_files();
-        self.api_away = false;
-        self.untold = [PodChange::Listed(self.api.values().cloned().collect())].into();
-        let mut interfaces: VecDeque<_> =
-            self.pods.iter().flat_map(|pod| pod.interfaces.iter().cloned().map(Event::Added)).collect();
-        let by = (order % 7) as usize % interfaces.len().max(1);
-        interfaces.rotate_left(by);
-        interfaces.push_back(Event::Synced);
-        // Pods before, between or after.
-        let mut pods = self.untold.pop_front();
-        for (at, event) in interfaces.into_iter().enumerate() {
-            if at as u64 == order % 11
-                && let Some(change) = pods.take()
-            {
-                self.tagger.pod(change);
-            }
-            self.tagger.event(event);
-            self.read();
-        }
-        self.untold.extend(pods);
-    }
-
-    /// Follows the events of the tagger, and compares each with the truth.
-    pub(super) fn read(&mut self) {
-        let events: Vec<Event> = self.tagger.events().collect();
-        for event in events {
-            match event {
-                Event::Added(now) | Event::Updated(now, _) => {
-                    self.check(&now);
-                    self.said.insert(now.id, now);
-                }
-                Event::Deleted(last, _) => drop(self.said.remove(&last.id)),
-                Event::Synced => {}
-            }
-        }
-    }
-
-    /// Delivers all updates under way, without new changes.
-    pub(super) fn settle(&mut self) {
-        for pod in 0..self.pods.len() {
-            self.tear_down(pod, false);
-            self.die(pod);
-        }
-        self.all_from_kernel();
-        self.all_files();
-        self.api_server_comes();
-        self.tell_all();
     }
 }
 
