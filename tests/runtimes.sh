@@ -18,6 +18,7 @@ export PATH=$cache/bin:$PATH:/usr/sbin:/sbin
 [ -n "${NETNS_AGENT_BINARY-}" ] || cargo build -q --locked -p netns-agent
 AGENT=$(realpath "${NETNS_AGENT_BINARY:-target/debug/netns-agent}")
 export AGENT
+unset NETNS_AGENT_BINARY
 [ $# != 0 ] || set -- trixie sid
 failed=0
 for suite in "$@"; do
