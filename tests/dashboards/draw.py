@@ -84,7 +84,9 @@ def ranges(server, panel, end):
     for target in panel["targets"]:
         for series in server.ask("query_range", target["expr"], start=end - LENGTH, end=end, step=1):
             points = [(float(time) - end, float(value)) for time, value in series["values"]]
-            yield legend(target, series["metric"]), points
+            # No export within a window has no quantile: a gap.
+            if points := [(time, value) for time, value in points if math.isfinite(value)]:
+                yield legend(target, series["metric"]), points
 
 
 def timeseries(canvas, server, panel, end):
@@ -113,7 +115,7 @@ def timeseries(canvas, server, panel, end):
         more = f"   and {len(found) - lines} more" if number == lines - 1 and len(found) > lines else ""
         below.plot([0.005, 0.02], [y, y], color=colour, linewidth=2)
         below.text(0.027, y, (name or "value")[:70] + more, color=TEXT, fontsize=7, va="center", clip_on=True)
-        values = [value for _, value in points if not math.isnan(value)] or [math.nan]
+        values = [value for _, value in points]
         text = f"last {shown(values[-1], unit)}"
         if place["w"] >= 12:
             text = f"mean {shown(sum(values) / len(values), unit)}   max {shown(max(values), unit)}   {text}"

@@ -1,12 +1,12 @@
-"""Draws the dashboards into docs/dashboards: a node with pods and traffic, an agent, and a Prometheus that scrapes the
-agent. Runs in namespaces of its own; started by tests/dashboards.sh."""
+"""Draws the dashboards into docs/dashboards: a node with pods and traffic, an agent, an OTLP receiver, and a Prometheus that
+scrapes the agent. Runs in namespaces of its own; started by tests/dashboards.sh."""
 import http.server, itertools, json, math, os, pathlib, socket, subprocess, tempfile, threading, time, urllib.request
 
 from draw import LENGTH, draw
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NODE_SH = ROOT / "tests/page/node.sh"
-API, PROMETHEUS, PAGE = "127.0.0.1:6443", "127.0.0.1:9090", "127.0.0.1:9465"
+API, PROMETHEUS, PAGE, RECEIVER = "127.0.0.1:6443", "127.0.0.1:9090", "127.0.0.1:9465", "127.0.0.1:4318"
 # Number, namespace and name of each pod, its workload, and its share of the traffic.
 PODS = [
     (0, "shop", "web-6b5f7c9d8f-q9z4m", ("ReplicaSet", "web-6b5f7c9d8f"), 6),
@@ -73,8 +73,14 @@ def start_agent(folder):
     config.write_text(json.dumps({
         "netns-dir": ["/run/netns"], "cni-cache-dir": ["/run/cni"], "kubeconfig": str(kubeconfig(folder)), "node-name": "node-1",
         "pod-labels": ["team"], "protocol-stats": True, "exclude-interfaces": ["lo"], "admin-address": PAGE,
+        "otlp-endpoint": f"http://{RECEIVER}", "export-interval": "5s", "export-events": True, "prometheus-interfaces": "on",
         "metrics": ["interface.bandwidth.limit", "interface.carrier.changes"]}))
     return subprocess.Popen([os.environ["AGENT"], "run", "--config", config], stderr=open(folder / "agent.log", "w"))
+
+
+def start_receiver(folder):
+    return subprocess.Popen(["rotel-agent", "start", "--exporter", "blackhole", "--otlp-http-endpoint", RECEIVER,
+                             "--otlp-grpc-endpoint", "127.0.0.1:4317"], stdout=open(folder / "receiver.log", "w"), stderr=subprocess.STDOUT)
 
 
 def start_prometheus(folder):
@@ -118,7 +124,8 @@ def connect(number, connections):
 
 
 def traffic(seconds):
-    """Packets to and from each pod, more and less of them; frames that a pod drops; a link that flaps."""
+    """Packets to and from each pod, more and less of them; frames that a pod drops; links of a pod and of the node that
+    flap."""
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     began, connections = time.monotonic(), []
     last = began
@@ -140,6 +147,8 @@ def traffic(seconds):
         if turn % 20 in (8, 14):
             ip = ["ip", "-n", "cni-5b1f0a00-0000-4000-8000-000000000900", "link", "set", "net1"]
             subprocess.run([*ip, "down" if turn % 20 == 8 else "up"], check=True)
+        if turn % 40 in (20, 24):
+            subprocess.run(["ip", "link", "set", "br-lab", "down" if turn % 40 == 20 else "up"], check=True)
         time.sleep(1)
 
 
@@ -153,7 +162,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         started = [start_server(number) for number, *_ in PODS]
-        started += [start_agent(folder), start_prometheus(folder)]
+        started += [start_receiver(folder), start_agent(folder), start_prometheus(folder)]
         try:
             until_ready(f"http://{PAGE}/readyz", f"http://{PROMETHEUS}/-/ready")
             traffic(LENGTH + 10)
