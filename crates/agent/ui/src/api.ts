@@ -2,6 +2,7 @@
 
 export interface Netns {
   name: string | null;
+  place: string;
   dev: number;
   inode: number;
   generation: number;
@@ -85,9 +86,9 @@ export interface Counters {
   interfaces: Reading[];
 }
 
-/** Name of the namespace in `peer.netns` and `lower.netns`. */
+/** Name of the namespace in `peer.netns` and `lower.netns`; a namespace without a name has its nsid. */
 export function place(netns: Netns): string {
-  return netns.host ? "host" : (netns.name ?? "");
+  return netns.place;
 }
 
 /** Identifies a namespace in one run of the agent. */
@@ -109,7 +110,7 @@ export function groupOf(of: Interface): string | null {
 export function ownerText(of: Interface): string {
   if (of.pod) return `${of.pod.namespace}/${of.pod.name}`;
   if (of.container) return `${of.container.runtime}/${of.container.name}`;
-  return of.netns.host ? "host" : (of.netns.name ?? "unnamed");
+  return place(of.netns);
 }
 
 /** Whether traffic can flow: drivers without a state, like tun's, stay `unknown`. */

@@ -2,7 +2,7 @@
 
 import { cluster, hierarchy, type HierarchyPointNode } from "d3-hierarchy";
 
-import { groupOf, type Interface, isInside, netnsKey, ownerText } from "./api";
+import { groupOf, type Interface, isInside, netnsKey, ownerText, place } from "./api";
 import type { Links } from "./links";
 
 export const ROW = 26;
@@ -62,16 +62,17 @@ interface Node {
 
 function laneOf(of: Interface, links: Links): Lane {
   if (!of.netns.host) return "netns";
-  if (isNic(of)) return "nic";
+  if (isNic(of, links)) return "nic";
   return PAIRS.has(of.kind ?? "") && !links.peer(of)?.netns.host ? "end" : "bridge";
 }
 
 const PAIRS = new Set(["veth", "netkit"]);
 
-/** Hardware; a node that is a container itself has a veth with an address instead. */
-function isNic(of: Interface): boolean {
+/** Hardware; a node that is a container itself has a veth with an address instead, into a namespace without a name. */
+function isNic(of: Interface, links: Links): boolean {
   const isAddressed = of.addresses.some((address) => !address.startsWith("fe80:"));
-  return of.kind === null || (PAIRS.has(of.kind) && of.netns.host && !of.peer && of.master === null && isAddressed);
+  const leadsOut = !of.peer || links.peer(of)?.netns.name === null;
+  return of.kind === null || (PAIRS.has(of.kind) && of.netns.host && leadsOut && of.master === null && isAddressed);
 }
 
 function boxes(shown: Interface[]): Box[] {
@@ -81,7 +82,7 @@ function boxes(shown: Interface[]): Box[] {
     const key = netnsKey(one.netns);
     let box = found.get(key);
     if (!box) {
-      box = { key, title: ownerText(one), netns: one.netns.name ?? "", heading: null, rows: [], top: 0, height: 0 };
+      box = { key, title: ownerText(one), netns: place(one.netns), heading: null, rows: [], top: 0, height: 0 };
       found.set(key, box);
     }
     if (isInside(one)) box.title = ownerText(one);
@@ -166,10 +167,10 @@ class Builder {
 }
 
 /** NICs first, then devices that carry something, loopback last, boxes by owner. */
-function order(a: Node, b: Node): number {
+function order(a: Node, b: Node, lane: (of: Interface) => Lane): number {
   const rank = (node: Node) => {
     if (node.of?.name === "lo") return 4;
-    if (node.of && isNic(node.of)) return 0;
+    if (node.of && lane(node.of) === "nic") return 0;
     if (node.box) return 3;
     return node.children.length > 0 ? 1 : 2;
   };
@@ -196,7 +197,7 @@ export function layout(shown: Interface[], links: Links): Layout {
   const all = boxes(shown);
   const builder = new Builder(links, shown);
   builder.build(all);
-  const tree = hierarchy<Node>(builder.root).sort((a, b) => order(a.data, b.data));
+  const tree = hierarchy<Node>(builder.root).sort((a, b) => order(a.data, b.data, (of) => builder.lane(of)));
   headings(tree.leaves().map((leaf) => leaf.data));
   const apart = (a: HierarchyPointNode<Node>, b: HierarchyPointNode<Node>) => (a.data.size + b.data.size) / 2;
   const points = cluster<Node>().nodeSize([1, 1]).separation(apart)(tree);

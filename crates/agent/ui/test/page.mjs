@@ -108,6 +108,13 @@ test("lanes show the way of a pod", async () => {
   const xs = [await at("cni0 of host"), await at("veth902 of kube-system/coredns-7d9f"), await at("eth0 of kube-system/coredns-7d9f")];
   assert.deepEqual(xs, xs.toSorted((a, b) => a - b));
   assert.equal(await page.locator("h1").innerText(), "worker-1");
+  // The node's NIC is a veth into a namespace without a name, as of a node that is a container.
+  await page.getByRole("button", { name: "Clear" }).click();
+  assert.match(await item(page, "eth0 of host").getAttribute("class"), /\bnic\b/);
+  const [nic, tunnel] = [await at("eth0 of host"), await at("flannel.1 of host")];
+  assert.ok(nic < tunnel, "a VXLAN is beyond the NIC below");
+  await item(page, "flannel.1 of host").click();
+  await page.locator(".around").getByText("on eth0").waitFor();
   await close();
 });
 
