@@ -91,6 +91,15 @@ print(f"containerd's pod was named {delay:.1f} ms after its record")
 sys.exit(delay > 100 or (pod["namespace"], pod["uid"]) != ("shop", "6f1e"))
 END
 
+# A task as nerdctl makes it: runc makes a namespace without a name, and a hook moves a veth into it.
+ctr run -d --rootfs --cgroup "$parent/nerdctl-box" --annotation nerdctl/name=shop --annotation nerdctl/namespace=default \
+  /run/image nerdctl-box /bin/busybox sleep 600 || fail "containerd could not run nerdctl's task"
+process=$(cat /run/containerd/io.containerd.runtime.v2.task/default/nerdctl-box/init.pid)
+ip link add nerd0 type veth peer name eth0 netns "$process"
+"$program" list --watch-pods false --proc /proc --include-owner nerdctl/shop -o name >/run/list || fail "list has faults"
+printf '%s/eth0\nhost/nerd0\n' "$(readlink "/proc/$process/ns/net")" | sort | diff - <(sort /run/list) ||
+  fail "nerdctl's container has no name"
+
 # LXC names the link in the configuration, and the namespace has no name.
 name=netns-agent-test
 mkdir -p "/var/lib/lxc/$name" /var/lib/rootfs /run/image/{proc,sys,dev,etc,tmp}

@@ -129,7 +129,7 @@ pub const INTERFACE: &[Field] = &[
     field("pod.workload.kind", "string", "`Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `CronJob`"),
     field("pod.workload.name", "string", "the controller's name"),
     field("container", "object or null", "the container outside Kubernetes that owns the interface"),
-    field("container.runtime", "string", "`docker`, `podman`, `systemd-nspawn`, `libvirt-lxc` or `lxc`"),
+    field("container.runtime", "string", "`docker`, `podman`, `systemd-nspawn`, `libvirt-lxc`, `lxc` or `nerdctl`"),
     field("container.name", "string", "the container's name"),
     field(
         "container.ids",

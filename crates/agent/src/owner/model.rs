@@ -82,6 +82,8 @@ pub enum Runtime {
     LibvirtLxc,
     /// LXC.
     Lxc,
+    /// nerdctl, with containerd.
+    Nerdctl,
 }
 
 /// The attributes of a pod for its interfaces.
@@ -243,6 +245,7 @@ impl Runtime {
             Self::Nspawn => "systemd-nspawn",
             Self::LibvirtLxc => "libvirt-lxc",
             Self::Lxc => "lxc",
+            Self::Nerdctl => "nerdctl",
         }
     }
 }

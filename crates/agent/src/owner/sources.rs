@@ -21,6 +21,7 @@ pub struct OwnerSources {
     pub(super) containers: SelectAll<ContainerDir>,
     pub(super) pods: Option<BoxStream<'static, PodEvent>>,
     pub(super) claims: Option<BoxStream<'static, ClaimEvent>>,
+    proc: Option<PathBuf>,
     skip_left_over: bool,
     pub(super) leaks_at_once: bool,
     selection: Selection,
@@ -89,12 +90,19 @@ impl OwnerSources {
         Ok(self)
     }
 
+    /// Lets directories of records that are added later find namespaces by processes in this `/proc`.
+    #[must_use]
+    pub fn processes(mut self, proc: Option<PathBuf>) -> Self {
+        self.proc = proc;
+        self
+    }
+
     /// Adds a directory with records of container runtimes; a missing directory is not a fault.
     ///
     /// # Errors
     /// See [`ContainerDir::new`].
     pub fn container_dir(&mut self, dir: impl Into<PathBuf>) -> io::Result<()> {
-        self.containers.push(ContainerDir::new(dir)?);
+        self.containers.push(ContainerDir::new(dir)?.processes(self.proc.clone()));
         Ok(())
     }
 

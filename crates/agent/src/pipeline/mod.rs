@@ -233,7 +233,7 @@ async fn sources(
     owners: OwnerSources,
     selected: watch::Receiver<Selection>,
 ) -> anyhow::Result<OwnerSources> {
-    let mut sources = owners.skip_left_over().select(selected.borrow().clone());
+    let mut sources = owners.skip_left_over().select(selected.borrow().clone()).processes(config.scan.proc.clone());
     for (dir, kind) in cache_dirs(&config.cni_cache_dirs) {
         let followed = match kind {
             CacheKind::Given => sources.cni_dir(&dir),

@@ -29,7 +29,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         shape: Shape::List,
         value: "DIR",
         default: "/var/lib/docker/containers,/var/lib/containers/storage/overlay-containers,/run/systemd/machines,/var/lib/lxc,\
-                  /run/containerd/io.containerd.runtime.v2.task/k8s.io",
+                  /run/containerd/io.containerd.runtime.v2.task/k8s.io,\
+                  /run/containerd/io.containerd.runtime.v2.task/default",
         also: &[],
         help: "Directory with records of containers: of Docker, podman, CRI-O, systemd-machined, LXC, or containerd's tasks; \
                they name containers that are no pods, and pods without a CNI result. May be repeated, and need not \

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use iface_core::{MacAddr, NetnsName};
+use iface_core::{MacAddr, NetnsName, NsFile};
 
 use crate::interface::{Container, Interface};
 use crate::owner::container::record::{Claim, Link, Record};
@@ -15,6 +15,7 @@ use crate::owner::index::remove_value;
 pub(in crate::owner) enum Key {
     Name(NetnsName),
     HostEnd(u32),
+    Space(NsFile),
     Link(Link),
 }
 
@@ -24,7 +25,8 @@ impl Key {
         if interface.netns.is_host() {
             return vec![Self::HostEnd(interface.ifindex), Self::Link(Link::End(interface.name))];
         }
-        interface.mac.map(|mac| Self::Link(Link::Mac(mac))).into_iter().collect()
+        let space = interface.netns.file.map(Self::Space);
+        interface.mac.map(|mac| Self::Link(Link::Mac(mac))).into_iter().chain(space).collect()
     }
 }
 
@@ -75,6 +77,14 @@ impl Claims {
         self.joined.get(key)
     }
 
+    /// The namespace of a claim has ended: the kernel gives its inode to another.
+    pub(in crate::owner) fn end(&mut self, space: NsFile) {
+        let key = Key::Space(space);
+        if self.by_key.remove(&key).is_some() {
+            self.joined.remove(&key);
+        }
+    }
+
     pub(in crate::owner) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
@@ -113,6 +123,7 @@ fn keys(record: &Record) -> impl Iterator<Item = Key> + use<> {
     let keys: Vec<Key> = match &record.claim {
         Claim::Name(name) => vec![Key::Name(name.clone())],
         Claim::HostEnds(ends) => ends.iter().copied().map(Key::HostEnd).collect(),
+        Claim::Space(space) => vec![Key::Space(*space)],
         Claim::Links(links) => links.iter().cloned().map(Key::Link).collect(),
     };
     keys.into_iter()

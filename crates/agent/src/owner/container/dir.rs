@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use iface_core::NsFile;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
@@ -46,6 +47,8 @@ const SELF: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF.union(AddWatchFlags::IN_
 #[derive(Debug)]
 pub struct ContainerDir {
     dir: PathBuf,
+    /// The `/proc` of the containers' processes, if the agent may read it.
+    proc: Option<PathBuf>,
     inotify: Watches,
     /// The containers of the watched directories; `None` for the directory itself and for its parents.
     watches: BTreeMap<WatchDescriptor, Option<OsString>>,
@@ -65,6 +68,7 @@ impl ContainerDir {
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let mut this = Self {
             dir: dir.into(),
+            proc: None,
             inotify: Watches::new()?,
             watches: BTreeMap::new(),
             root: None,
@@ -76,6 +80,25 @@ impl ContainerDir {
         };
         this.arm();
         Ok(this)
+    }
+
+    /// Finds namespaces by the first processes of containers in this `/proc`.
+    #[must_use]
+    pub fn processes(mut self, proc: Option<PathBuf>) -> Self {
+        self.proc = proc;
+        self
+    }
+
+    /// The network namespace of the first process of a containerd task. The process may have ended, and its PID may be
+    /// another's: only a process in the container's cgroup counts.
+    fn space_of_task(&self, id: &str, task: &Path) -> Option<NsFile> {
+        let pid: u32 = String::from_utf8(read(&task.join("init.pid"))?).ok()?.trim().parse().ok()?;
+        let process = self.proc.as_ref()?.join(pid.to_string());
+        if !fs::read_to_string(process.join("cgroup")).ok()?.contains(id) {
+            return None;
+        }
+        let netns = fs::metadata(process.join("ns/net")).ok()?;
+        Some(NsFile { dev: netns.dev(), inode: netns.ino() })
     }
 
     /// Watches the directory, or its nearest existing parent, and begins to read all records.
@@ -165,7 +188,7 @@ impl ContainerDir {
         } else if let Some(content) = read(&path.join("userdata/config.json")) {
             oci::userdata(id, &self.names, &content)
         } else if let Some(content) = read(&path.join("config.json")) {
-            oci::task(&content)
+            oci::task(id, &content, || self.space_of_task(id, path))
         } else if let Some(content) = read(&path.join("config")) {
             record::lxc(id, &content).map(Subject::Container)
         } else if entry != NAMES {
@@ -344,5 +367,29 @@ mod tests {
         fs::write(file("large"), large).unwrap();
         let mut dir = ContainerDir::new(temp.path()).unwrap();
         assert!(dir.next().now_or_never().is_none());
+    }
+
+    /// A task of nerdctl is claimed once its process runs in the container's cgroup.
+    #[tokio::test]
+    async fn process_of_task_claims_its_namespace() {
+        let (temp, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (task, process) = (temp.path().join("aa"), proc.path().join("77"));
+        fs::create_dir_all(&task).unwrap();
+        fs::create_dir_all(process.join("ns")).unwrap();
+        fs::write(process.join("ns/net"), "").unwrap();
+        fs::write(process.join("cgroup"), "0::/other").unwrap();
+        let config =
+            serde_json::json!({"annotations": {"nerdctl/name": "web"}, "linux": {"namespaces": [{"type": "network"}]}});
+        fs::write(task.join("config.json"), config.to_string()).unwrap();
+        let mut dir = ContainerDir::new(temp.path()).unwrap().processes(Some(proc.path().into()));
+        assert!(dir.next().now_or_never().is_none());
+        write(&task.join("init.pid"), "77");
+        assert!(dir.next().now_or_never().is_none());
+        fs::write(process.join("cgroup"), "0::/system.slice/nerdctl-aa.scope").unwrap();
+        write(&task.join("init.pid"), "77\n");
+        let ContainerChange::Read(_, subject) = next(&mut dir).await else { unreachable!("no record") };
+        let inside = fs::metadata(process.join("ns/net")).unwrap();
+        let claim = record::Claim::Space(NsFile { dev: inside.dev(), inode: inside.ino() });
+        assert!(matches!(*subject, Subject::Container(record) if record.claim == claim));
     }
 }

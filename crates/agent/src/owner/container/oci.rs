@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::interface::{Pod, Runtime, Source};
 use crate::owner::cni::result::{Attachment, is_dns_name};
 use crate::owner::container::record::{Claim, Names, Record, Sandbox, Subject, Unclaimed, sandbox, text};
-use iface_core::IfName;
+use iface_core::{IfName, NsFile};
 
 #[derive(Deserialize)]
 struct Oci {
@@ -36,6 +36,8 @@ struct Annotations {
     cri_name: Option<String>,
     #[serde(rename = "io.kubernetes.cri.sandbox-uid")]
     cri_uid: Option<String>,
+    #[serde(rename = "nerdctl/name")]
+    nerdctl: Option<String>,
 }
 
 impl Annotations {
@@ -76,8 +78,8 @@ struct Namespace {
 /// # Errors
 /// Where the record claims no namespace.
 pub fn userdata(id: &str, names: &Names, content: &[u8]) -> Result<Subject, Unclaimed> {
-    let (pod, path) = parse(content)?;
-    let claim = sandbox(path.as_deref())?;
+    let Parsed { pod, network, .. } = parse(content)?;
+    let claim = sandbox(network.and_then(|network| network.path).as_deref())?;
     if let Some(pod) = pod {
         return of_pod(pod, claim);
     }
@@ -86,30 +88,45 @@ pub fn userdata(id: &str, names: &Names, content: &[u8]) -> Result<Subject, Uncl
     Ok(Subject::Container(Record { runtime: Runtime::Podman, name, id, image, claim, networks: Vec::new() }))
 }
 
-/// Reads `config.json` of a containerd task.
+/// Reads `config.json` of the containerd task `id`. `space` finds the network namespace of the task's first process.
+///
+/// nerdctl writes its labels as annotations (`pkg/labels`), and leaves it to the OCI runtime to make the namespace, which
+/// has no name.
 ///
 /// # Errors
-/// Where the record claims no namespace, as for every container that is not the sandbox of a pod.
-pub fn task(content: &[u8]) -> Result<Subject, Unclaimed> {
-    match parse(content)? {
-        (Some(pod), path) => of_pod(pod, sandbox(path.as_deref())?),
-        (None, _) => Err(Unclaimed::NoNetns),
+/// Where the record claims no namespace, as for a pod's container that is not the sandbox.
+pub fn task(id: &str, content: &[u8], space: impl FnOnce() -> Option<NsFile>) -> Result<Subject, Unclaimed> {
+    let Parsed { pod, nerdctl, network } = parse(content)?;
+    let network = network.ok_or(Unclaimed::NoNetns)?;
+    if let Some(pod) = pod {
+        return of_pod(pod, sandbox(network.path.as_deref())?);
     }
+    let name = nerdctl.as_deref().and_then(text).filter(|_| network.path.is_none()).ok_or(Unclaimed::NoNetns)?;
+    let id = text(id).ok_or(Unclaimed::Malformed)?;
+    let claim = Claim::Space(space().ok_or(Unclaimed::NoNetns)?);
+    Ok(Subject::Container(Record { runtime: Runtime::Nerdctl, name, id, image: None, claim, networks: Vec::new() }))
 }
 
-/// The pod, and the path of the network namespace.
-fn parse(content: &[u8]) -> Result<(Option<Pod>, Option<String>), Unclaimed> {
+struct Parsed {
+    pod: Option<Pod>,
+    nerdctl: Option<String>,
+    /// The network namespace; `None` for the host's.
+    network: Option<Namespace>,
+}
+
+fn parse(content: &[u8]) -> Result<Parsed, Unclaimed> {
     let oci: Oci = serde_json::from_slice(content).map_err(|_| Unclaimed::Malformed)?;
-    let pod = oci.annotations.unwrap_or_default().pod()?;
+    let mut annotations = oci.annotations.unwrap_or_default();
+    let nerdctl = annotations.nerdctl.take();
     let namespaces = oci.linux.and_then(|linux| linux.namespaces).unwrap_or_default();
     let network = namespaces.into_iter().find(|namespace| namespace.kind == "network");
-    Ok((pod, network.and_then(|network| network.path)))
+    Ok(Parsed { pod: annotations.pod()?, nerdctl, network })
 }
 
 fn of_pod(pod: Pod, claim: Claim) -> Result<Subject, Unclaimed> {
     match claim {
         Claim::Name(netns) => Ok(Subject::Pod(Sandbox { pod: Arc::new(pod), netns })),
-        Claim::HostEnds(_) | Claim::Links(_) => Err(Unclaimed::NoNetns),
+        Claim::HostEnds(_) | Claim::Links(_) | Claim::Space(_) => Err(Unclaimed::NoNetns),
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use iface_core::{IfName, MacAddr, NetnsName};
+use iface_core::{IfName, MacAddr, NetnsName, NsFile};
 use serde::Deserialize;
 
 use crate::interface::{Pod, Runtime};
@@ -49,6 +49,8 @@ pub enum Claim {
     Name(NetnsName),
     /// By the ifindexes of the host's ends of links.
     HostEnds(Vec<u32>),
+    /// By the first process of the container, which is in the namespace.
+    Space(NsFile),
     /// By the links in a configuration.
     Links(Vec<Link>),
 }

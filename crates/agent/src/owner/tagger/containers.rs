@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use iface_core::{NetnsId, Place};
 
-use super::Tagger;
+use super::{Space, Tagger};
 use crate::interface::{ContainerOwner, End, Interface, Owner};
 use crate::owner::container::claims::{Claimed, Key};
 use crate::owner::container::record::{Link, Record, Sandbox};
@@ -46,6 +46,14 @@ impl Tagger {
                 let ends = hosts.filter_map(|(id, _)| self.by_index.get(&(*id, *ifindex)));
                 let peers = ends.filter_map(|end| Some(self.interfaces.get(end)?.peer.as_ref()?.netns.id));
                 peers.collect()
+            }
+            Key::Space(space) => {
+                let inside = |space: &Space| space.interfaces.first().and_then(|one| self.interfaces.get(one));
+                let at = self
+                    .spaces
+                    .iter()
+                    .filter(|(_, there)| inside(there).is_some_and(|one| one.netns.file == Some(*space)));
+                at.map(|(id, _)| *id).collect()
             }
             Key::Link(Link::End(name)) => self.behind(*name),
             Key::Link(Link::Mac(mac)) => self.with_mac(*mac),
@@ -93,7 +101,7 @@ impl Tagger {
     fn is_only_place(&self, key: &Key, id: NetnsId) -> bool {
         match key {
             Key::Link(Link::Mac(mac)) => self.with_mac(*mac).iter().eq([&id]),
-            Key::Link(Link::End(_)) | Key::HostEnd(_) | Key::Name(_) => true,
+            Key::Link(Link::End(_)) | Key::HostEnd(_) | Key::Space(_) | Key::Name(_) => true,
         }
     }
 }

@@ -249,6 +249,9 @@ impl Tagger {
             self.refresh(id);
         }
         self.refresh_claimed(Some(&last), None);
+        if let Some(file) = last.netns.file.filter(|_| !self.spaces.contains_key(&id)) {
+            self.containers.end(file);
+        }
     }
 
     fn pod_applied(&mut self, record: PodRecord) {

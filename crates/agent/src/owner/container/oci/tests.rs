@@ -7,6 +7,8 @@ const NETNS: &str = "/run/netns/netns-ad7b51f9-ed6c-0af3-bee9-dad3a49df55a";
 const UUID: &str = "/var/run/netns/26a5a60e-766c-44c4-8125-5b68aecf097d";
 const CNI: &str = "/var/run/netns/cni-26a5a60e-766c-44c4-8125-5b68aecf097d";
 
+const SPACE: NsFile = NsFile { dev: 4, inode: 7 };
+
 /// A file with a secret among its environment and annotations.
 fn file(path: &str, annotations: &[(&str, &str)]) -> Vec<u8> {
     let mut all = serde_json::Map::new();
@@ -70,7 +72,7 @@ fn podman_record_claims_its_sandbox() {
 
 #[test]
 fn sandboxes_name_their_pods() {
-    let read = task(&file(CNI, &CONTAINERD));
+    let read = task(ID, &file(CNI, &CONTAINERD), || None);
     assert!(!format!("{read:?}").contains("secret"));
     assert_eq!(read, web("cni-26a5a60e-766c-44c4-8125-5b68aecf097d"));
     let read = userdata(ID, &Names::default(), &file(UUID, &CRI_O));
@@ -80,7 +82,7 @@ fn sandboxes_name_their_pods() {
 /// containerd 1.5 writes no uid.
 #[test]
 fn uid_of_pod_may_be_missing() {
-    let Ok(Subject::Pod(sandbox)) = task(&file(CNI, &CONTAINERD[..4])) else { unreachable!("no pod") };
+    let Ok(Subject::Pod(sandbox)) = task(ID, &file(CNI, &CONTAINERD[..4]), || None) else { unreachable!("no pod") };
     assert_eq!((sandbox.pod.name.as_str(), &sandbox.pod.uid), ("web-0", &None));
 }
 
@@ -90,11 +92,11 @@ fn foreign_namespaces_are_not_claimed() {
     for path in ["/proc/77/ns/net", "/run/netns/blue", "/proc/0a1b2c3d4e5f", "26a5a60e-766c-44c4-8125-5b68aecf097d"] {
         assert_eq!(userdata(ID, &Names::default(), &file(path, &[])), Err(Unclaimed::NoNetns), "{path}");
         assert_eq!(userdata(ID, &Names::default(), &file(path, &CRI_O)), Err(Unclaimed::NoNetns), "{path}");
-        assert_eq!(task(&file(path, &CONTAINERD)), Err(Unclaimed::NoNetns), "{path}");
+        assert_eq!(task(ID, &file(path, &CONTAINERD), || None), Err(Unclaimed::NoNetns), "{path}");
     }
     let host = br#"{"linux": {"namespaces": [{"type": "pid"}]}}"#;
     assert_eq!(userdata(ID, &Names::default(), host), Err(Unclaimed::NoNetns));
-    assert_eq!(task(host), Err(Unclaimed::NoNetns));
+    assert_eq!(task(ID, host, || Some(SPACE)), Err(Unclaimed::NoNetns));
 }
 
 /// Neither a pod nor a container.
@@ -106,21 +108,35 @@ fn incomplete_names_of_pods_claim_nothing() {
     let name = "io.kubernetes.cri.sandbox-name";
     for hostile in ["", "Web", "a/b", &"x".repeat(254)] {
         let annotations = [(name, hostile), CONTAINERD[3]];
-        assert_eq!(task(&file(CNI, &annotations)), Err(Unclaimed::OfPod), "{hostile}");
+        assert_eq!(task(ID, &file(CNI, &annotations), || Some(SPACE)), Err(Unclaimed::OfPod), "{hostile}");
     }
 }
 
-/// Tasks of `ctr` and nerdctl name no namespace.
+/// The runtime makes the namespace of nerdctl's container; those of others are not the container's.
 #[test]
-fn tasks_without_pod_claim_nothing() {
-    assert_eq!(task(&file(CNI, &[("nerdctl/name", "web")])), Err(Unclaimed::NoNetns));
+fn nerdctl_container_claims_its_process() {
+    let read = |network: &serde_json::Value, annotation: &str, space: Option<NsFile>| {
+        let content = serde_json::json!({"annotations": {annotation: "web"}, "linux": {"namespaces": [network]}});
+        task(ID, content.to_string().as_bytes(), || space)
+    };
+    let (own, name) = (serde_json::json!({"type": "network"}), "nerdctl/name");
+    let Ok(Subject::Container(record)) = read(&own, name, Some(SPACE)) else { unreachable!("no container") };
+    assert_eq!((record.runtime, record.name.as_str(), record.id.as_str()), (Runtime::Nerdctl, "web", ID));
+    assert_eq!(record.claim, Claim::Space(SPACE));
+    let other = serde_json::json!({"type": "network", "path": "/proc/77/ns/net"});
+    let host = serde_json::json!({"type": "pid"});
+    for (network, annotation, space) in
+        [(&other, name, Some(SPACE)), (&host, name, Some(SPACE)), (&own, "a", Some(SPACE)), (&own, name, None)]
+    {
+        assert_eq!(read(network, annotation, space), Err(Unclaimed::NoNetns), "{network} {annotation}");
+    }
 }
 
 #[test]
 fn hostile_records_are_refused() {
     let deep = "[".repeat(100_000);
     for content in [&b"\xff"[..], b"", b"[]x", b"7", deep.as_bytes(), br#"{"linux": 7}"#, br#"{"annotations": [7]}"#] {
-        assert_eq!(task(content), Err(Unclaimed::Malformed));
+        assert_eq!(task(ID, content, || Some(SPACE)), Err(Unclaimed::Malformed));
         assert_eq!(userdata(ID, &Names::default(), content), Err(Unclaimed::Malformed));
     }
 }

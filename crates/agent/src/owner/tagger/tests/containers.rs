@@ -75,6 +75,27 @@ fn link_names_the_container() {
     }
 }
 
+/// nerdctl's process shows the namespace until the namespace ends; the kernel gives its inode to another.
+#[test]
+fn process_names_the_container() {
+    let file = NsFile { dev: 4, inode: 7 };
+    let space = |number| Arc::new(Netns::new(NetnsId(number), Place::Inode(7)).with_file(file));
+    let (eth0, end) = pair(&space(1));
+    let record = Input::Container("web".into(), container("web", Claim::Space(file)));
+    for inputs in permutations(&[record, added(&eth0), added(&end), synced()]) {
+        let (mut tagger, mut reader) = after(inputs);
+        for (interface, at) in [(&eth0, End::Pod), (&end, End::Host)] {
+            assert_eq!(owner(&reader, interface), owned("docker/web", &["id-web"], at));
+        }
+        let next = interface(20, &space(2), "eth0", 9, "");
+        for input in [deleted(&eth0), deleted(&end), added(&next)] {
+            give(&mut tagger, input);
+            reader.read(&mut tagger);
+        }
+        assert_eq!(owner(&reader, &next), None);
+    }
+}
+
 /// Two namespaces with the address, two containers with it, or links of two containers: nobody's.
 #[test]
 fn ambiguous_links_name_no_container() {
