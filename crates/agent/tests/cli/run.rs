@@ -166,6 +166,13 @@ fn host_ends_and_namespaces_leave_metrics() {
         [0, 1].map(|number: usize| format!(r#""netns":{{"name":"{}""#, scene.pods[number].netns.name()));
     assert!(!has("/v1/interfaces", &hidden) && has("/v1/interfaces", &shown));
     assert!(has(&format!("/v1/lookup?ifindex=2&netns={}", scene.pods[0].netns.name()), &hidden));
+    let of_pod = |name: &str| has("/metrics", &format!(r#"k8s_pod_name="{name}""#));
+    reload("exclude-owner: [default/web-1]\n");
+    assert_eq!((of_pod("web-0"), of_pod("web-1"), of_pod("db-0")), (true, false, true));
+    assert!(!has("/v1/interfaces", &shown), "web-1 is in no output");
+    assert!(has(&format!("/v1/lookup?ifindex=2&netns={}", scene.pods[1].netns.name()), r#""name":"web-1""#));
+    reload("include-owner: [/^default.web-1$/]\n");
+    assert_eq!((of_pod("web-0"), of_pod("web-1"), of_pod("db-0")), (false, true, false));
 }
 
 fn foreign_files_and_restart_settings_at_reload() {

@@ -217,6 +217,7 @@ fn names_only_is_one_fault(subject: Subject) {
     let faults = observer.informer().handle().status().faults;
     let [fault] = &faults[..] else { panic!("{faults:?}") };
     assert!(fault.kind == FaultKind::Unnamed && fault.error.contains("peers of 3 of"), "{fault:?}");
+    assert!(["the nsid engine", "--proc"].iter().all(|cure| fault.error.contains(cure)), "{fault:?}");
     unnamed.push(pod(4));
     stands(&observer, "four peers in one fault", |status| {
         status.faults.iter().any(|one| one.error.contains("of 4 of"))
