@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::interface::Interface;
-use iface_core::{Counters, InterfaceId};
+use iface_core::{Counters, InterfaceId, MacAddr};
 use netns_scan::Reading;
 
 use self::details::Details;
@@ -67,10 +67,10 @@ pub struct Accumulator {
     streams: HashMap<LinkKey, Stream>,
     /// Time the clock was set back by since the last export.
     set_back: Duration,
-    /// Interfaces without a reading in this round.
-    departed: Vec<Departed>,
+    /// Interfaces without a reading in this round, by MAC address: many can end and begin within an interval.
+    departed: HashMap<MacAddr, Vec<Departed>>,
     /// Interfaces that ended since the last round.
-    departures: Vec<Departed>,
+    departures: Vec<(MacAddr, Departed)>,
     /// Interfaces that ended, until the receiver knows.
     ended: VecDeque<Ended>,
     details: Details,
@@ -121,7 +121,9 @@ impl Accumulator {
         points.over_share = over_share.into_iter().map(|(owner, left_out)| (owner, left_out * each)).collect();
         points.duplicates = (self.order.len() - points.samples.len()) * each;
         let gone = self.streams.values().filter(|stream| !readings.contains_key(&stream.id));
-        self.departed = gone.filter_map(Stream::departed).chain(std::mem::take(&mut self.departures)).collect();
+        for (mac, departed) in gone.filter_map(Stream::departed).chain(std::mem::take(&mut self.departures)) {
+            self.departed.entry(mac).or_default().push(departed);
+        }
         let Points { groups, samples, time, .. } = &mut points;
         for group in &*groups {
             for sample in &mut samples[group.samples.clone()] {
@@ -133,7 +135,7 @@ impl Accumulator {
         skip_rest(&mut self.streams, self.round, *time, values);
         self.count_details(&mut points, &readings);
         self.add_ended(&mut points);
-        self.departed = Vec::new();
+        self.departed = HashMap::new();
         self.order.clear();
         // Pods come and go: keep room for twice the present number and return the rest.
         self.streams.shrink_to(2 * self.streams.len());
@@ -214,8 +216,10 @@ impl Accumulator {
             }
             let values = reading.filter(|reading| reading.base == Counters::default());
             let values = values.map(|reading| clip(&reading.counters));
-            let from = |from: &&Departed| values.is_some_and(|values| from.is_same(interface, &values));
-            if let Some(from) = self.departed.iter().find(from) {
+            let since = nanos(interface.since);
+            let from = |from: &&Departed| values.is_some_and(|values| from.is_same(since, &values));
+            let mut departed = interface.mac.and_then(|mac| self.departed.get(&mac)).into_iter().flatten();
+            if let Some(from) = departed.find(from) {
                 stream.arrive(from);
             }
         }

@@ -62,16 +62,16 @@ struct Raw<const N: usize = COUNTERS> {
 /// An interface that left its namespace, or was deleted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Departed {
-    mac: MacAddr,
     last: Raw,
 }
 
 impl Departed {
     /// The kernel keeps MAC address and counters when it moves an interface. A new interface with the
     /// address of a deleted one starts at zero, below the counters of the other.
-    pub(super) fn is_same(&self, interface: &Interface, values: &[u64; COUNTERS]) -> bool {
-        interface.mac == Some(self.mac)
-            && nanos(interface.since) >= self.last.time
+    ///
+    /// `since` is the time of the new interface, whose MAC address is the same.
+    pub(super) fn is_same(&self, since: Nanos, values: &[u64; COUNTERS]) -> bool {
+        since >= self.last.time
             && self.last.values[0] + self.last.values[1] > 0
             && values.iter().zip(self.last.values).all(|(value, before)| *value >= before)
     }
@@ -99,8 +99,8 @@ pub(super) struct Stream<const N: usize = COUNTERS> {
 impl Stream {
     /// The MAC address and the last reading of an interface that is gone: the same interface can appear in
     /// another namespace.
-    pub(super) fn departed(&self) -> Option<Departed> {
-        Some(Departed { mac: self.identity.interface.mac?, last: self.last? })
+    pub(super) fn departed(&self) -> Option<(MacAddr, Departed)> {
+        Some((self.identity.interface.mac?, Departed { last: self.last? }))
     }
 
     /// Counts from the last reading in the namespace the interface came from.
