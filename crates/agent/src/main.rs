@@ -27,17 +27,17 @@ fn main() -> ExitCode {
         let _ = run::signals::unblock();
     }
     for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
-        cli::tell(&name);
+        cli::print_error(&name);
     }
     match execute(&invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(faults) = error.downcast_ref::<Faults>() {
-                cli::tell_faults(faults);
+                cli::print_faults(faults);
                 return ExitCode::from(USAGE);
             }
-            cli::tell(&format!("{error:#}"));
+            cli::print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -192,8 +192,8 @@ mod tests {
             let place = out.iter().position(|event| *event == Event::Synced).expect("it is kept");
             prop_assert_eq!(out.iter().filter(|event| **event == Event::Synced).count(), 1);
             for id in before_synced.keys() {
-                let told = out[..place].iter().any(|event| event.interface().is_some_and(|it| it.id == *id));
-                prop_assert!(told, "{:?} existed before Synced and is told after it", id);
+                let emitted = out[..place].iter().any(|event| event.interface().is_some_and(|it| it.id == *id));
+                prop_assert!(emitted, "{:?} existed before Synced and is emitted after it", id);
             }
         }
     }

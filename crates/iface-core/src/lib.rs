@@ -52,6 +52,7 @@ mod coalesce;
 mod counters;
 mod details;
 mod event;
+mod extras;
 mod filter;
 mod informer;
 mod interface;
@@ -69,13 +70,12 @@ pub use coalesce::Coalesce;
 pub use counters::{Counters, Direction, FinalCounters};
 pub use details::{CounterDetails, Detail};
 pub use event::{Changes, Event, EventKind};
+pub use extras::{Extras, Lower, LowerPlace, Parent, Underlay};
 pub use filter::filtered::{FilterHandle, Filtered};
 pub use filter::stream::{InformerExt, Only};
 pub use filter::{Filter, FilterError, FilterErrors, HostEnds, NetnsPattern, OwnerName};
 pub use informer::Informer;
-pub use interface::{
-    Extras, Interface, InterfaceId, InterfaceKey, Kind, Lower, LowerPlace, OperState, Parent, Peer, Underlay,
-};
+pub use interface::{Interface, InterfaceId, InterfaceKey, Kind, OperState, Peer};
 pub use lookup::preferred::{Preferred, PreferredError};
 pub use lookup::registerer::{AskKernel, LookupOptions, Registerer};
 pub use lookup::{Answer, Confidence, Found, Lookup, NetnsRef, Reader};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::causes::chain;
-use crate::cli::tell;
+use crate::cli::print_error;
 use crate::config::{Config, Faults, default_file, ignored_variables};
 use crate::owner::ApiServer;
 
@@ -53,7 +53,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Verb::Check => {
             let variables = std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-            ignored_variables(variables).iter().for_each(|line| tell(line));
+            ignored_variables(variables).iter().for_each(|line| print_error(line));
             writeln!(out, "the configuration is without fault")?;
         }
     }

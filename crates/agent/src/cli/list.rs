@@ -10,7 +10,7 @@ use iface_core::{IfName, Lower, LowerPlace, Place};
 use super::select::Selectors;
 use super::table::{Cell, Colour, Column, render, tabs};
 use super::terminal::Terminal;
-use super::{tell, tell_unseen};
+use super::{print_error, print_unseen};
 use crate::config::Config;
 use crate::json::InterfaceView;
 use crate::pipeline::Pipeline;
@@ -60,13 +60,13 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     if pipeline.hides_interfaces() {
         bail!("{}", pipeline.unseen().unwrap_or_default());
     }
-    tell_unseen(&pipeline);
+    print_unseen(&pipeline);
     // As kubectl: a name that does not exist is an error, selectors that match nothing are not.
     if args.selectors.lack_a_name(&interfaces) {
         bail!("{}", args.selectors.none(&pipeline, &interfaces));
     }
     if interfaces.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
-        tell(&args.selectors.none(&pipeline, &interfaces));
+        print_error(&args.selectors.none(&pipeline, &interfaces));
     }
     Ok(())
 }

@@ -171,19 +171,19 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Reports unseen namespaces, so that nobody takes the output for complete.
-fn tell_unseen(pipeline: &Pipeline) {
+fn print_unseen(pipeline: &Pipeline) {
     if let Some(unseen) = pipeline.unseen() {
-        tell(&unseen);
+        print_error(&unseen);
     }
 }
 
 /// Writes a line to standard error, and ignores failures to do so.
-pub fn tell(line: &str) {
+pub fn print_error(line: &str) {
     let _ = writeln!(std::io::stderr(), "netns-agent: {}", Printable(line));
 }
 
 /// Writes all faults of a configuration to standard error, a line each.
-pub fn tell_faults(faults: &Faults) {
+pub fn print_faults(faults: &Faults) {
     let _ = writeln!(std::io::stderr(), "netns-agent: {faults}");
 }
 

@@ -15,7 +15,7 @@ use super::select::Selectors;
 use super::shown::Shown;
 use super::terminal::Terminal;
 use super::unseen::Unseen;
-use super::{tell, tell_unseen};
+use super::{print_error, print_unseen};
 use crate::config::Config;
 use crate::json::EventView;
 use crate::pipeline::Pipeline;
@@ -56,7 +56,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
             Some(status) = status_changes.next() => {
                 // Without an engine, no namespace is seen, and the reason is told once.
                 if status.synced && status.engine != EngineKind::Own {
-                    unseen.lines(status).iter().for_each(|line| tell(line));
+                    unseen.lines(status).iter().for_each(|line| print_error(line));
                 }
                 continue;
             }
@@ -73,7 +73,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
         }
         out.flush()?;
         if event == Event::Synced && pipeline.handle().status().engine == EngineKind::Own {
-            tell_unseen(&pipeline);
+            print_unseen(&pipeline);
         }
     }
 }

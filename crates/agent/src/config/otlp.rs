@@ -31,19 +31,19 @@ pub(super) fn resolve(words_of: WordsOf<'_>, environment: Environment<'_>) -> Re
     let environment = |name: &str| environment(name).or_else(|| from_file(words_of, name));
     let overrides = overrides(words_of);
     let mut faults = BTreeSet::new();
-    let mut tell = |fault: Fault| {
+    let mut report = |fault: Fault| {
         let setting = origin(words_of, &fault.setting).map_or(fault.setting, |origin| origin.to_string());
         faults.insert(format!("{setting}: {}", fault.problem));
     };
     let mut of = |signal| match otlp(signal, &environment, &overrides) {
         Ok(settings) => settings,
         Err(faults) => {
-            faults.into_iter().for_each(&mut tell);
+            faults.into_iter().for_each(&mut report);
             None
         }
     };
     let (metrics, logs) = (of(Signal::Metrics), of(Signal::Logs));
-    let attributes = settings::resource_attributes(&environment).map_err(tell).unwrap_or_default();
+    let attributes = settings::resource_attributes(&environment).map_err(report).unwrap_or_default();
     if faults.is_empty() { Ok(Otlp { metrics, logs, attributes }) } else { Err(faults) }
 }
 

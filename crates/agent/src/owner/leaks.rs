@@ -25,7 +25,7 @@ pub(super) struct Leaks {
     timer: Option<Pin<Box<Sleep>>>,
     /// Namespaces whose pod the API server does not know, and since when.
     orphans: BTreeMap<NetnsId, Instant>,
-    told: BTreeSet<NetnsId>,
+    reported: BTreeSet<NetnsId>,
     /// Whether the last request to the API server failed: a new pod is not known yet.
     is_failing: bool,
 }
@@ -50,7 +50,7 @@ impl Leaks {
     /// A request to the API server failed: the grace begins anew once the API server answers.
     pub(super) fn failed(&mut self) {
         self.is_failing = true;
-        self.orphans.retain(|id, _| self.told.contains(id));
+        self.orphans.retain(|id, _| self.reported.contains(id));
     }
 
     /// The API server answers.
@@ -71,8 +71,8 @@ impl Leaks {
         }
         let past_grace = self.orphans.iter().filter(|(_, since)| now - **since >= GRACE).map(|(id, _)| *id);
         let (strangers, leaked): (BTreeSet<_>, BTreeSet<_>) = past_grace.partition(|id| tagger.is_strange(*id));
-        let new = leaked.difference(&self.told).copied().collect();
-        self.told = leaked;
-        Poll::Ready(Found { new, all: self.told.clone(), strangers })
+        let new = leaked.difference(&self.reported).copied().collect();
+        self.reported = leaked;
+        Poll::Ready(Found { new, all: self.reported.clone(), strangers })
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::testing::{history, steps};
 
-    fn heard<S: Stream<Item = Event>>(stream: S) -> Vec<Event> {
+    fn events_of<S: Stream<Item = Event>>(stream: S) -> Vec<Event> {
         stream.collect::<Vec<_>>().now_or_never().unwrap()
     }
 
@@ -167,8 +167,8 @@ mod tests {
             for until in 0..=all.len() {
                 let source = stream::iter(all[..until].to_vec());
                 let narrowed = match by_address {
-                    true => heard(source.filtered(filter.clone())),
-                    false => heard(source.up_only()),
+                    true => events_of(source.filtered(filter.clone())),
+                    false => events_of(source.up_only()),
                 };
                 let mut expected = replay(&all[..until]);
                 expected.retain(|_, interface| wanted(interface));
@@ -181,7 +181,7 @@ mod tests {
     fn synced_passes_through_in_its_place() {
         let up = Arc::new(crate::testing::interface(1, 0, 2, "eth0", None));
         let events = vec![Event::Added(up.clone()), Event::Synced, Event::Deleted(up, None)];
-        assert_eq!(heard(stream::iter(events.clone()).up_only()), events);
-        assert_eq!(heard(stream::iter(events).only(|_| false)), [Event::Synced]);
+        assert_eq!(events_of(stream::iter(events.clone()).up_only()), events);
+        assert_eq!(events_of(stream::iter(events).only(|_| false)), [Event::Synced]);
     }
 }

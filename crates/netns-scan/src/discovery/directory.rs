@@ -73,7 +73,7 @@ struct Directory {
     watch: Option<WatchDescriptor>,
     /// Directory that the path led to when watched; `None` where an ancestor is watched instead.
     identity: Option<(u64, u64)>,
-    missing_told: bool,
+    missing_reported: bool,
 }
 
 /// The reason to follow a directory.

@@ -14,7 +14,7 @@ pub(super) fn container_records(dirs: &[PathBuf]) -> Vec<Check> {
 
 fn checks(dirs: impl Iterator<Item = (String, io::Result<usize>)>) -> Vec<Check> {
     const SUBJECT: &str = "containers";
-    let told = |(dir, read): (String, io::Result<usize>)| match read {
+    let check = |(dir, read): (String, io::Result<usize>)| match read {
         Ok(1) => Some(Check::ok(SUBJECT, format!("{dir}: 1 entry"))),
         Ok(entries) => Some(Check::ok(SUBJECT, format!("{dir}: {entries} entries"))),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -26,7 +26,7 @@ fn checks(dirs: impl Iterator<Item = (String, io::Result<usize>)>) -> Vec<Check>
             ),
         )),
     };
-    let checks: Vec<Check> = dirs.filter_map(told).collect();
+    let checks: Vec<Check> = dirs.filter_map(check).collect();
     match checks.is_empty() {
         true => vec![Check::off(
             SUBJECT,

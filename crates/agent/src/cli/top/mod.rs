@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::view::{By, View};
+use super::print_unseen;
 use super::rates::rates;
 use super::select::Selectors;
-use super::tell_unseen;
 use super::terminal::{colour_allowed, is_utf8};
 use crate::config::{Config, duration};
 use crate::pipeline::Pipeline;
@@ -62,19 +62,19 @@ pub async fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(&args.selectors.asking(config)).await?;
     pipeline.settle().await?;
     // Before the terminal is in raw mode, so that a failure leaves no raw terminal behind.
-    let mut end = pin!(told_to_end()?);
+    let mut end = pin!(end_signal()?);
     let mut terminal = ratatui::try_init().context("cannot take the terminal")?;
     let ended = tokio::select! {
         ended = show(args, &mut pipeline, &mut terminal) => ended,
         () = &mut end => Ok(()),
     };
     ratatui::restore();
-    tell_unseen(&pipeline);
+    print_unseen(&pipeline);
     ended
 }
 
 /// Returns when a signal asks the program to end; while the terminal is raw, Ctrl-C is none.
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+fn end_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

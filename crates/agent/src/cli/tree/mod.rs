@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use self::graph::Tree;
 use self::render::Lines;
+use super::print_unseen;
 use super::rates::{Rates, rates};
-use super::tell_unseen;
 use super::terminal::{Terminal, is_utf8};
 use crate::config::{Config, duration};
 use crate::interface::{End, Interface, Owner};
@@ -79,7 +79,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     if let Some(subject) = args.pod.as_ref().or(args.netns.as_ref()) {
         tree.keep(|interface| args.chooses(interface));
         if tree.roots.is_empty() {
-            tell_unseen(&pipeline);
+            print_unseen(&pipeline);
             bail!("no interface belongs to {subject}");
         }
     }
@@ -98,7 +98,7 @@ pub async fn run(args: &Args, config: &Config, out: &mut impl Write) -> anyhow::
     if pipeline.hides_interfaces() {
         bail!("{}", pipeline.unseen().unwrap_or_default());
     }
-    tell_unseen(&pipeline);
+    print_unseen(&pipeline);
     Ok(())
 }
 

@@ -47,7 +47,7 @@ impl Tagger {
             interfaces: BTreeSet::new(),
             decision: None,
             known: None,
-            said: VecDeque::new(),
+            reported: VecDeque::new(),
         };
         self.spaces.insert(netns.id, space);
     }

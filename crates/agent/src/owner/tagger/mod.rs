@@ -44,7 +44,7 @@ use crate::owner::tagger::pod_ip::PodIps;
 
 /// Number of remembered contradictions per namespace: a pod with the addresses of many others contradicts
 /// each.
-const SAID: usize = 64;
+const MOST_REPORTED: usize = 64;
 
 /// Decides the owners of interfaces.
 ///
@@ -91,7 +91,7 @@ struct Space {
     decision: Option<Decision>,
     known: Option<Decision>,
     /// The latest contradictions, to emit each once.
-    said: VecDeque<Conflict>,
+    reported: VecDeque<Conflict>,
 }
 
 impl Tagger {
@@ -356,11 +356,11 @@ impl Tagger {
     }
 
     fn note(&mut self, id: NetnsId, conflict: Conflict) {
-        let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.said.contains(&conflict)) else { return };
+        let Some(space) = self.spaces.get_mut(&id).filter(|space| !space.reported.contains(&conflict)) else { return };
         self.conflicts.add(conflict.kind());
-        space.said.push_back(conflict.clone());
-        if space.said.len() > SAID {
-            space.said.pop_front();
+        space.reported.push_back(conflict.clone());
+        if space.reported.len() > MOST_REPORTED {
+            space.reported.pop_front();
         }
         self.new_conflicts.push(NewConflict { netns: id, name: space.place.to_string(), conflict });
     }

@@ -54,7 +54,7 @@ impl Table {
 
 impl Directory {
     pub(super) fn new(path: PathBuf, origin: Origin) -> Self {
-        Self { path, origin, watch: None, identity: None, missing_told: false }
+        Self { path, origin, watch: None, identity: None, missing_reported: false }
     }
 }
 

@@ -72,8 +72,8 @@ impl Directories {
         let before = std::mem::replace(&mut directory.watch, watch).filter(|before| Some(*before) != watch);
         directory.identity = if is_there { identity(&path) } else { None };
         if is_there {
-            directory.missing_told = false;
-        } else if !std::mem::replace(&mut directory.missing_told, true) {
+            directory.missing_reported = false;
+        } else if !std::mem::replace(&mut directory.missing_reported, true) {
             self.warnings += 1;
             tracing::warn!(
                 event.name = "netns.directory_missing",

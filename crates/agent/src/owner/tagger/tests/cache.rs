@@ -234,7 +234,7 @@ fn contradictions_are_bounded() {
         tagger.pod(PodChange::Deleted(uid.as_str().into()));
     }
     assert_eq!(tagger.conflicts().total(), 200, "each is another pod");
-    assert!(tagger.spaces[&eth0.netns.id].said.len() < 100);
+    assert!(tagger.spaces[&eth0.netns.id].reported.len() < 100);
 }
 
 /// The members of a bond have the bond's MAC address instead of their own, at the start in any order.
