@@ -80,13 +80,9 @@ export PROMETHEUS_AT="${prometheus_at[*]}" OTLP_PORT=${OTLP_PORT:-24317} PROMETH
 cleanup+=("kill $!")
 
 echo '[]' >"$work/targets.json"
-cat >"$work/prometheus.yaml" <<END
-global: {scrape_interval: 2s, scrape_timeout: 2s}
-scrape_configs:
-  - job_name: netns-agent
-    honor_labels: true
-    file_sd_configs: [{files: [targets.json], refresh_interval: 2s}]
-END
+# As the Prometheus operator configures it from the chart's PodMonitor.
+helm template netns-agent "$root/charts/netns-agent" --set podMonitor.enabled=true,admin.host=0.0.0.0 -s templates/monitors.yaml |
+  python "$root/tests/cluster/monitor.py" >"$work/prometheus.yaml"
 "${prometheus_at[@]}" prometheus --config.file="$work/prometheus.yaml" --storage.tsdb.path="$work/tsdb" \
   --web.listen-address="127.0.0.1:$PROMETHEUS_PORT" >"$work/prometheus.log" 2>&1 </dev/null &
 cleanup+=("kill $!")

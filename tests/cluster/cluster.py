@@ -53,7 +53,7 @@ def deployment(name, replicas, space=SPACE):
     return {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": space},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}},
+            "metadata": {"labels": {"app": name, "team": f"team-{name}"}},
             "spec": {"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "containers": [
                 {"name": "box", "image": os.environ["BUSYBOX_IMAGE"], "command": ["sleep", "1000000"]}]}}}}
 

@@ -7,6 +7,8 @@ import yaml
 from cluster import (AGENT_SPACE, CHART, INTERVAL, LAB, ROOT, RUN, SPACE, WORK, Node, Otlp, agent, agent_pod, apply, deployment,
                      helm, kubectl, listed, pods, prometheus, rolled_out, run, until)
 from churn import churn
+from cookbook import wrong
+from monitor import target
 from scrapes import container_network, read_since
 
 otlp, node = Otlp(), Node() if LAB else None
@@ -21,7 +23,7 @@ def chart_values(**more):
         # At a port other than 4317 the agent would infer HTTP.
         "otlp": {"endpoint": f"http://{os.environ['OTLP_HOST']}:{os.environ['OTLP_PORT']}", "protocol": "grpc", "interval": f"{INTERVAL}s",
                  "resourceAttributes": {"k8s.cluster.name": RUN}},
-        "attach": {"labels": ["app"]},
+        "attach": {"labels": ["app", "team"]},
         # A request that is sufficient on a busy machine, for the measured times.
         "resources": {"requests": {"cpu": "500m", "memory": "32Mi"}, "limits": {"memory": "192Mi"}},
         "livenessProbe": {"periodSeconds": 2}, "readinessProbe": {"periodSeconds": 1},
@@ -172,8 +174,7 @@ def upgrade_opens_the_admin_server():
     deploy("upgrade", **OPEN)
     after = until(60, "one new agent", lambda: agent_pod()["metadata"]["uid"])
     assert after != before
-    hosts = {p["status"]["hostIP"] for p in pods(AGENT_SPACE).values()}
-    (WORK / "targets.json").write_text(json.dumps([{"targets": [f"{host}:9465" for host in hosts]}]))
+    (WORK / "targets.json").write_text(json.dumps([target(pod) for pod in pods(AGENT_SPACE).values()]))
 
 
 def scrapers_need_a_token():
@@ -227,6 +228,16 @@ def counters_equal_the_kernels():
     got, high = series(), kernels()
     wrong = {key: (low[key], got.get(key), high[key]) for key in low if not low[key] <= got.get(key, -1) <= high[key]}
     assert not wrong, wrong
+
+
+def cookbook_answers_by_owner_and_network():
+    """Traffic by workload, attached label, network and node; and nothing of the agent's own pod on a series."""
+    node.send_packets([pod["status"]["podIP"] for pod in pods().values()])
+    time.sleep(2 * INTERVAL + 1)  # for one scrape in between
+    until(30, "a rate of every series", lambda: not (problems := wrong()) or fail("; ".join(problems)))
+    for labels, _ in prometheus("k8s_pod_network_io_bytes_total"):
+        assert labels["node"] == labels["instance"] == agent_pod()["spec"]["nodeName"], labels
+        assert not {"namespace", "pod", "container", "endpoint", "exported_pod"} & labels.keys(), labels
 
 
 def kubelet_has_the_same_series():
@@ -286,7 +297,7 @@ def restarted():
 
 
 def no_owner_is_wrong_under_churn():
-    """A hundred pods are created and deleted while the API server is stopped."""
+    """A hundred pods are created and deleted three times, once without the API server and once with the agent killed."""
     figures.update(churn(node))
     figures["resident memory afterwards, MiB"] = int(node.status()["VmRSS"].split()[0]) // 1024
 
@@ -334,6 +345,7 @@ ANYWHERE = [
     scrapers_need_a_token,
     series_reach_prometheus,
     counters_equal_the_kernels,
+    cookbook_answers_by_owner_and_network,
     kubelet_has_the_same_series,
     series_of_a_deleted_pod_end,
     killed_agent_restores_its_state,
@@ -342,7 +354,8 @@ ANYWHERE = [
     uninstall_leaves_nothing,
 ]
 LAB_ONLY = {
-    agent_has_two_capabilities, interfaces_name_their_networks, counters_equal_the_kernels, kubelet_has_the_same_series,
+    agent_has_two_capabilities, interfaces_name_their_networks, counters_equal_the_kernels, cookbook_answers_by_owner_and_network,
+    kubelet_has_the_same_series,
     killed_agent_restores_its_state, upgrade_changes_filters,
     no_owner_is_wrong_under_churn,
 }
