@@ -72,6 +72,13 @@ def names(directory):
     return {path.name for path in pathlib.Path(directory).glob("*")}
 
 
+def mounted(directory):
+    """Names below a directory with a namespace. Docker up to 26 removes the empty files a minute later."""
+    words = (line.split() for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    paths = (pathlib.Path(line[4]) for line in words if " nsfs " in " ".join(line))
+    return {path.name for path in paths if path.parent == pathlib.Path(directory)}
+
+
 def host_ends():
     """The host's ends of the runtime's links: they go with the namespace of the other end, which only stays if it is held."""
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)

@@ -1,7 +1,7 @@
 """Tests the agent beside a Docker; the argument is the root of the runtime."""
 import pathlib, subprocess, sys, time
 
-from agent import Agent, both_ends, host_ends, names, owners, row, until, version
+from agent import Agent, both_ends, host_ends, mounted, owners, row, until, version
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
 RECORDS = ROOT / "var/lib/docker/containers"
@@ -55,7 +55,7 @@ def main():
     agent, began = Agent("--container-dir", RECORDS), time.monotonic()
     try:
         done = containers_come_and_go(agent)
-        until("the kernel destroys every namespace", lambda: not host_ends() and not names("/run/docker/netns") - {"default"})
+        until("the kernel destroys every namespace", lambda: not host_ends() and not mounted("/run/docker/netns") - {"default"})
         agent.stop()
     except BaseException:
         sys.stderr.write(agent.log() + pathlib.Path("/run/dockerd.log").read_text()[-3000:])
