@@ -313,7 +313,7 @@ fn single_carrier_proves() {
     }
 }
 
-/// What a file and a namespace both have must agree, and a file says nothing about a younger namespace.
+/// Properties of both file and namespace must agree, and a file says nothing about a younger namespace.
 #[test]
 fn left_over_nameless_file_proves_nothing() {
     let [eth0, end] = veth(1, "cni-a", "cali1", "10.0.0.1/32");

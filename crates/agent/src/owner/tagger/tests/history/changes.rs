@@ -124,11 +124,12 @@ impl Node {
     }
 
     /// While the agent is away, pods that nothing but an address names get their addresses back: otherwise the
-    /// address alone names whichever namespace has the address next.
+    /// address alone names whichever namespace has the address next. A result without a namespace does not prove the
+    /// pod of a thief, which has another address than the result.
     pub(super) fn restore_addresses(&mut self) {
         for pod in 0..self.pods.len() {
             let real = &self.pods[pod];
-            if !real.lost.is_empty() && (real.file_time != FileTime::Now || real.altered) {
+            if !real.lost.is_empty() && (real.file_time != FileTime::Now || real.altered || real.stolen) {
                 self.flap_address(pod);
             }
         }

@@ -230,3 +230,17 @@ fn left_over_namespace_keeps_its_pod() {
     node.settle();
     node.check_all_tagged();
 }
+
+/// A pod takes another's address and has its own again when the agent restarts: the next pod with its address is not the
+/// thief.
+#[test]
+fn address_of_a_thief_is_used_again() {
+    let start = |name, nameless| Step::Start { name, file: FileTime::Now, nameless, netns: NetnsNaming::Reused };
+    let theft = [start(2, false), start(0, true), Step::FlapAddress(1), Step::Steal { thief: 1, victim: 0 }];
+    let next =
+        [Step::AgentRestarts(0), Step::Complete(1), Step::TearDown { pod: 1, keep_file: false }, start(0, false)];
+    let mut node = Node::new(false);
+    theft.into_iter().chain(next).for_each(|step| node.step(step));
+    node.settle();
+    node.check_all_tagged();
+}
