@@ -12,9 +12,9 @@ fn main() -> ExitCode {
     Suite::new()
         .tests(tests![
             a_test_sees_nothing_of_the_machine,
-            a_namespace_is_made_and_deleted_as_ip_netns_does,
+            namespaces_are_made_like_ip_netns,
             a_name_can_wait_for_its_namespace,
-            a_deleted_namespace_takes_the_veth_with_it,
+            a_deleted_namespace_takes_its_veth,
             links_change_as_asked,
             a_tun_has_no_link_layer_address,
             a_thousand_namespaces_take_seconds_not_minutes,
@@ -29,7 +29,7 @@ fn a_test_sees_nothing_of_the_machine() {
     assert_eq!(fs::read_dir("/run").unwrap().count(), 0);
 }
 
-fn a_namespace_is_made_and_deleted_as_ip_netns_does() {
+fn namespaces_are_made_like_ip_netns() {
     let dir = NetnsDir::standard();
     let blue = dir.add("blue");
     let listed = std::process::Command::new("ip").args(["netns", "list"]).output().unwrap();
@@ -48,7 +48,7 @@ fn a_name_can_wait_for_its_namespace() {
     assert_eq!(links_inside(Some(&late)).len(), 1);
 }
 
-fn a_deleted_namespace_takes_the_veth_with_it() {
+fn a_deleted_namespace_takes_its_veth() {
     let pod = NetnsDir::standard().add("pod");
     let veth = Veth::up("host0", &pod, "eth0");
     let host = Rtnl::new();

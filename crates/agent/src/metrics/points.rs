@@ -291,7 +291,7 @@ pub struct Group {
 /// Counters of interfaces that explain errors and drops; empty unless they are reported.
 #[derive(Clone, Debug, Default)]
 pub struct Details {
-    /// By interface, in the order of [`Detail::ALL`].
+    /// By interface, in the order of [`iface_core::Detail::ALL`].
     pub counted: HashMap<InterfaceId, Counted<DETAILS>>,
     /// Number of the first details, those that the kernel has.
     pub known: usize,

@@ -21,7 +21,7 @@ struct Present {
     exports: u32,
 }
 
-/// What a report changes.
+/// Change of state by a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     None,

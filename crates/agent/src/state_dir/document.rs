@@ -18,7 +18,7 @@ const CHECKSUM: usize = size_of::<u32>();
 pub(crate) struct State {
     /// Boot of the machine, set by [`StateDir`](super::StateDir).
     pub(crate) boot: String,
-    /// What every Resource says about the agent.
+    /// Attributes of the agent on every Resource.
     pub(crate) agent: String,
     /// Series of interfaces.
     pub(crate) streams: Vec<SavedStream>,

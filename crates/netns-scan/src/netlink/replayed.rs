@@ -20,7 +20,7 @@ const RECORDED: &str = include_str!("recorded/pod.txt");
 /// A request, as sent, with the datagrams of its reply.
 type Replied = (Vec<u8>, Vec<Vec<u8>>);
 
-/// What a socket of the kernel has queued, and what it replies.
+/// Messages that a socket has queued, and its replies.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub(crate) queue: VecDeque<Queued>,
@@ -104,7 +104,7 @@ impl Route for Replayed {
         })
     }
 
-    /// What is queued comes before the reply.
+    /// Queued messages come before the reply.
     fn ask(
         &mut self,
         request: Request,

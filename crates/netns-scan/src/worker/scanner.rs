@@ -374,7 +374,7 @@ impl Scanner {
     }
 
     fn poll_again(&mut self, now: Instant) {
-        // What is new goes first: a short period must not keep it waiting.
+        // New namespaces go first: a short period must not keep them waiting.
         let is_new = !self.roster.is_idle() || self.unnamed.is_searching(now);
         if is_new || self.poll.as_ref().and_then(|poll| poll.next).is_none_or(|next| next > now) {
             return;

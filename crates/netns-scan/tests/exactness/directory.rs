@@ -11,14 +11,14 @@ use crate::subject::{EXACT, Subject, assert_exact};
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     tests![Subject::ALL;
         a_late_mount_is_found_at_once,
-        a_file_that_is_no_namespace_is_nothing,
+        a_plain_file_is_no_namespace,
         a_directory_may_come_and_go,
         a_covered_directory_is_followed,
-        a_directory_below_a_missing_one_is_found,
+        directory_below_a_missing_one_is_found,
         several_directories_are_one_view,
         other_types_of_namespaces_are_refused,
         mounted_namespaces_are_found_anywhere,
-        first_namespace_of_runtime_is_found_at_once,
+        first_namespace_is_found_at_once,
     ]
 }
 
@@ -44,7 +44,7 @@ fn a_late_mount_is_found_at_once(subject: Subject) {
     assert_exact(&mut observer, &pods);
 }
 
-fn a_file_that_is_no_namespace_is_nothing(subject: Subject) {
+fn a_plain_file_is_no_namespace(subject: Subject) {
     let dir = NetnsDir::standard();
     fs::create_dir(dir.path().join("folder")).unwrap();
     fs::write(dir.path().join("text"), "no namespace").unwrap();
@@ -94,7 +94,7 @@ fn a_covered_directory_is_followed(subject: Subject) {
 }
 
 /// A directory whose parents are missing is found when all exist.
-fn a_directory_below_a_missing_one_is_found(subject: Subject) {
+fn directory_below_a_missing_one_is_found(subject: Subject) {
     let path = Path::new("/run/a/b/c");
     let mut observer = subject.start_with(vec![path.into()], |_| {});
     observer.synced();
@@ -173,7 +173,7 @@ fn mounted_namespaces_are_found_anywhere(subject: Subject) {
 }
 
 /// Docker makes its directory with the first container: the name is there before anything else shows the namespace.
-fn first_namespace_of_runtime_is_found_at_once(subject: Subject) {
+fn first_namespace_is_found_at_once(subject: Subject) {
     let standard = NetnsDir::standard();
     let mut observer = subject.start_with(vec![standard.path().into()], |options| options.find_mounted = true);
     observer.synced();

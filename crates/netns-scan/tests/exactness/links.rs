@@ -9,21 +9,21 @@ use crate::subject::{EXACT, Informer, Subject, assert_exact};
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
     tests![Subject::ALL;
         everything_that_exists_comes_first_then_synced,
-        links_without_carrier_or_address_are_seen_at_the_start,
-        links_without_carrier_or_address_are_seen_when_made_later,
+        links_without_carrier_exist_at_the_start,
+        links_without_carrier_appear_later,
         a_new_mac_is_an_update,
         mtu_state_and_addresses_are_updates,
         an_address_outlives_one_of_two_peers,
-        a_rename_while_up_is_deleted_then_added,
+        a_rename_while_up_is_another_existence,
         a_deleted_link_is_deleted_once,
-        the_ends_of_a_veth_name_each_other_up_or_not,
-        a_moved_end_and_its_peer_name_each_other,
-        a_link_takes_the_place_of_a_moved_peer,
+        both_ends_of_a_veth_are_peers,
+        a_moved_end_keeps_its_peer,
+        a_link_replaces_a_moved_peer,
         master_alias_and_alternative_names_are_updates,
         a_macvlan_names_the_link_below,
         a_tunnel_names_its_underlay,
         counters_are_those_of_the_interface,
-        addresses_and_names_are_found_in_any_namespace,
+        addresses_and_names_in_any_namespace,
     ]
 }
 
@@ -40,7 +40,7 @@ fn everything_that_exists_comes_first_then_synced(subject: Subject) {
     assert_exact(&mut observer, &pods);
 }
 
-fn links_without_carrier_or_address_are_seen_at_the_start(subject: Subject) {
+fn links_without_carrier_exist_at_the_start(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let _links = (Tun::new(Some(&pod), "tun0"), Bridge::new(Some(&pod), "br0"), Veth::new("host0", &pod, "eth0"));
     let mut observer = subject.synced();
@@ -48,7 +48,7 @@ fn links_without_carrier_or_address_are_seen_at_the_start(subject: Subject) {
     assert_exact(&mut observer, [&pod]);
 }
 
-fn links_without_carrier_or_address_are_seen_when_made_later(subject: Subject) {
+fn links_without_carrier_appear_later(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let mut observer = subject.synced();
     let _links = (Tun::new(Some(&pod), "tun0"), Bridge::new(Some(&pod), "br0"), Veth::new("host0", &pod, "eth0"));
@@ -131,7 +131,7 @@ fn an_address_outlives_one_of_two_peers(subject: Subject) {
     assert_exact(&mut observer, [&pod]);
 }
 
-fn a_rename_while_up_is_deleted_then_added(subject: Subject) {
+fn a_rename_while_up_is_another_existence(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let _veth = Veth::up("host0", &pod, "eth0");
     let mut observer = subject.synced();
@@ -163,7 +163,7 @@ fn a_deleted_link_is_deleted_once(subject: Subject) {
 }
 
 /// The kernel announces the end it makes first before there is another to name.
-fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
+fn both_ends_of_a_veth_are_peers(subject: Subject) {
     let dir = NetnsDir::standard();
     let (pod, other) = (dir.add("pod"), dir.add("other"));
     let _before = Veth::new("host0", &pod, "eth0");
@@ -193,7 +193,7 @@ fn the_ends_of_a_veth_name_each_other_up_or_not(subject: Subject) {
 }
 
 /// The kernel announces a move to the two namespaces of the move, and not to the other end.
-fn a_moved_end_and_its_peer_name_each_other(subject: Subject) {
+fn a_moved_end_keeps_its_peer(subject: Subject) {
     let dir = NetnsDir::standard();
     let (a, b, c) = (dir.add("a"), dir.add("b"), dir.add("c"));
     let _veth = Veth::new("host0", &a, "eth0");
@@ -221,7 +221,7 @@ fn a_moved_end_and_its_peer_name_each_other(subject: Subject) {
 }
 
 /// Between two readings a peer leaves its namespace and another link arrives there, with its name and ifindex.
-fn a_link_takes_the_place_of_a_moved_peer(subject: Subject) {
+fn a_link_replaces_a_moved_peer(subject: Subject) {
     let dir = NetnsDir::standard();
     let a = dir.add("a");
     let places = ["b", "c", "d"].map(|name| dir.add(name));
@@ -407,7 +407,7 @@ fn counters_are_those_of_the_interface(subject: Subject) {
     assert!(stopped.is_err());
 }
 
-fn addresses_and_names_are_found_in_any_namespace(_: Subject) {
+fn addresses_and_names_in_any_namespace(_: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let veth = Veth::new("host0", &pod, "eth0");
     pod.rtnl().add_address("eth0", "10.1.0.2/24".parse().unwrap());

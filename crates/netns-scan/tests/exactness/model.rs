@@ -17,9 +17,7 @@ const STEPS: std::ops::Range<usize> = 80..140;
 const SEED: &str = "NETNS_MODEL_SEED";
 
 pub(crate) fn tests() -> impl Iterator<Item = Test> {
-    tests![whatever_happens_every_informer_ends_where_ip_does]
-        .into_iter()
-        .map(|test| test.limit(Duration::from_secs(600)))
+    tests![random_histories_end_where_ip_does].into_iter().map(|test| test.limit(Duration::from_secs(600)))
 }
 
 /// One step of a history. Numbers choose among what exists at that time, whatever it is.
@@ -74,7 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Runs the same random histories under both engines and both informers at the same time.
-fn whatever_happens_every_informer_ends_where_ip_does() {
+fn random_histories_end_where_ip_does() {
     let seed = seed();
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -125,7 +123,7 @@ fn run(history: &[Step]) {
     }
 }
 
-/// What exists, as far as choosing the next step needs it.
+/// Namespaces and links, as far as the choice of the next step needs them.
 struct Model {
     dir: NetnsDir,
     netns: Vec<Netns>,

@@ -15,7 +15,7 @@ use crate::interface::{Event, Interface, Pod};
 use crate::metrics::catalog::keys;
 use crate::metrics::points::{Attributes, Nanos, Subject};
 
-/// What has an entity at present.
+/// Interfaces and pods that have an entity at present.
 #[derive(Debug)]
 pub(super) struct Living {
     identity: Arc<Identity>,

@@ -28,7 +28,7 @@ pub(super) struct Ended {
     pub(super) pod: Option<Account>,
 }
 
-/// What lives.
+/// Living interfaces and pods.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     interfaces: HashMap<InterfaceId, Living>,

@@ -16,7 +16,7 @@ use crate::interface::Interface;
 use crate::metrics::catalog::DETAILS;
 use crate::metrics::points::{Counted, LinkKey, Nanos, Points, Reader, link_key};
 
-/// What is followed of each interface while details are reported.
+/// The state of every interface while details are reported.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     read: Arc<HashMap<InterfaceId, CounterDetails>>,
@@ -152,7 +152,7 @@ mod tests {
         assert!(accumulator.collect([], &[], at(50)).details.counted.is_empty());
     }
 
-    /// What an interface carried before the agent, or before it moved in, is the base of the first point.
+    /// Traffic before the agent, or before the interface moved in, is the base of the first point.
     #[test]
     fn past_of_others_is_a_base() {
         let interface = eth0(1, at(5));

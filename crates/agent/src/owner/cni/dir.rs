@@ -260,7 +260,7 @@ impl CniDir {
         None
     }
 
-    /// What was known stays so if the failure passes.
+    /// Known files stay known if the failure passes.
     fn listing_failed(&mut self, error: &io::Error) {
         if is_passing(error) {
             self.listing = Some(Listing::new(None, BTreeSet::new()));
@@ -270,7 +270,7 @@ impl CniDir {
         self.listing = Some(Listing::new(None, self.known.clone()));
     }
 
-    /// What was known stays so, until it can be read again.
+    /// Known files stay known until the directory can be read again.
     fn put_off(&mut self, error: &io::Error) {
         self.unavailable(errno(error));
         self.retry.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + RETRY)));

@@ -133,7 +133,7 @@ fn an_overrun_is_made_good() {
 
 /// An overrun may hide that the nsid was released and assigned again: another namespace is not the first.
 #[test]
-fn a_reused_nsid_is_found_after_an_overrun() {
+fn reused_nsid_is_found_after_an_overrun() {
     let resync = |is_replaced: bool, is_overrun: bool| {
         let mut node = Node::with_pod();
         if is_replaced {
