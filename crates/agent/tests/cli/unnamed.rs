@@ -243,7 +243,8 @@ fn cost(make: impl Fn(usize) -> Netns) -> Cost {
 fn a_thousand_cost_no_more_than_named() {
     let dir = NetnsDir::standard();
     let named = cost(|number| linked(dir.add(&format!("cni-{number}")), number));
-    let unnamed = cost(|number| linked(Netns::unnamed(), number));
+    // The kernel may still be destroying the first namespaces, and their host ends keep the names.
+    let unnamed = cost(|number| linked(Netns::unnamed(), 2_000 + number));
     let compare = |what: &str, unnamed: f64, named: f64| {
         figure(format_args!("{what}: {unnamed:.3} without names, {named:.3} with names, ratio {:.2}", unnamed / named));
         assert!(unnamed < named * 1.3, "{what}: {unnamed} without names, {named} with names");
