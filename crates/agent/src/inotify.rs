@@ -34,6 +34,8 @@ pub(crate) struct Watches {
 struct Shared {
     fd: AsyncFd<Instance>,
     readers: Arc<Mutex<Readers>>,
+    /// Wakes all readers.
+    waker: Waker,
 }
 
 #[derive(Debug)]
@@ -125,11 +127,9 @@ impl Watches {
             if let Some(events) = lock(&self.shared.readers).take(self.reader, cx.waker()) {
                 return Poll::Ready(events);
             }
-            let waker = Waker::from(Arc::new(WakeAll(self.shared.readers.clone())));
+            let mut all = Context::from_waker(&self.shared.waker);
             // Only a runtime in shutdown fails, and then nothing is polled again.
-            let Poll::Ready(Ok(mut ready)) = self.shared.fd.poll_read_ready(&mut Context::from_waker(&waker)) else {
-                return Poll::Pending;
-            };
+            let Poll::Ready(Ok(mut ready)) = self.shared.fd.poll_read_ready(&mut all) else { return Poll::Pending };
             if let Ok(Ok(events)) = ready.try_io(|instance| Ok(instance.get_ref().0.read_events()?)) {
                 let wakers = lock(&self.shared.readers).distribute(events);
                 wakers.into_iter().for_each(Waker::wake);
@@ -154,7 +154,9 @@ impl Shared {
         let instance = Instance(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?);
         #[expect(deprecated, reason = "its successor is unsafe, and `Instance` owns the descriptor that it names")]
         let fd = AsyncFd::new(instance)?;
-        Ok(Self { fd, readers: Arc::default() })
+        let readers = Arc::default();
+        let waker = Waker::from(Arc::new(WakeAll(Arc::clone(&readers))));
+        Ok(Self { fd, readers, waker })
     }
 }
 

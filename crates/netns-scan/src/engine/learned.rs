@@ -65,6 +65,11 @@ impl Learned {
         self.findings.push(Finding::Listing(id, listing));
     }
 
+    /// Adds a reading of counters of a namespace.
+    pub(crate) fn counters(&mut self, id: NetnsId, rows: Vec<(u32, Counters)>) {
+        self.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
+    }
+
     fn pair_seen(&mut self, known: &State, id: NetnsId, link: &Link) {
         if known.pair(id, link.ifindex) != link.pair {
             self.unsettled.insert((id, link.ifindex));

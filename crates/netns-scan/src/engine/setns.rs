@@ -312,7 +312,7 @@ impl<S: Route + 'static> Engine for SetnsEngine<S> {
             return Learned::default();
         }
         let (mut learned, rows) = self.read_counters(id, known, None);
-        learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
+        learned.counters(id, rows);
         learned
     }
 

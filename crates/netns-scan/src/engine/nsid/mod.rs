@@ -356,7 +356,7 @@ impl<S: Route> Engine for NsidEngine<S> {
     fn read_last(&mut self, id: NetnsId, counted: Counted, known: &State) -> Learned {
         let (mut learned, rows) =
             if counted.inside { self.read_counters(id, known, None) } else { (Learned::default(), Vec::new()) };
-        learned.findings.extend(rows.into_iter().map(|(ifindex, read)| Finding::Counters((id, ifindex), read)));
+        learned.counters(id, rows);
         for ifindex in counted.by_host {
             // After its deletion, the peer's last message is in the queue.
             let read = self.ask_for_counters(ifindex);
