@@ -96,6 +96,28 @@ def both_ends(runtime, *containers):
     return sorted((runtime, name, end) for name in containers for end in ("container", "host"))
 
 
+def in_root(root, *command):
+    """The command in a mount namespace of its own, as if the root of the runtime was the machine's."""
+    return ["unshare", "--mount", "--propagation", "unchanged", pathlib.Path(__file__).resolve().parent / "root.sh", root, *command]
+
+
+def two_containers(agent, runtime, run, restart, remove):
+    """Two containers with a network, and others without one of their own: owners, a restart, and the end of all. `remove` ends
+    the containers of these names. Returns a measurement."""
+    run("web", "--network", "demo")
+    run("db", "--network", "demo")
+    run("open", "--network", "host")
+    run("beside", "--network", "container:db")
+    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends(runtime, "web", "db"))
+    assert owners(agent.listed()) == both_ends(runtime, "web", "db"), agent.listed()
+    delay = agent.named_after("web")
+    restart("web")
+    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends(runtime, "web", "db"))
+    remove("web", "open", "beside", "db")
+    until("no interface is left", lambda: not owners(agent.watched()))
+    return f"named {delay:.0f} ms after its veth"
+
+
 def version(*command):
     """The third word of a program's version."""
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout.split()[2].rstrip(",")

@@ -3,7 +3,7 @@ import json, os, pathlib, signal, subprocess, sys, time
 
 import grpc
 
-from agent import Agent, host_ends, names, row, until, version
+from agent import Agent, host_ends, in_root, names, row, until, version
 from cri import Runtime
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
@@ -47,8 +47,8 @@ class Containerd:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "unchanged", HERE / "root.sh", ROOT, "containerd",
-                                         "--config", "/tmp/config.toml"], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(in_root(ROOT, "containerd", "--config", "/tmp/config.toml"), stdout=self.log, stderr=self.log,
+                                        stdin=subprocess.DEVNULL)
         self.cri = Runtime(ROOT / SOCKET.lstrip("/"))
         until("containerd answers", self.version)
 

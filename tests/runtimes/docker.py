@@ -1,9 +1,9 @@
 """Tests the agent beside a Docker; the argument is the root of the runtime."""
 import pathlib, subprocess, sys, time
 
-from agent import Agent, both_ends, host_ends, mounted, owners, row, until, version
+from agent import Agent, host_ends, in_root, mounted, row, two_containers, until, version
 
-ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
+ROOT = pathlib.Path(sys.argv[1])
 RECORDS = ROOT / "var/lib/docker/containers"
 
 
@@ -18,25 +18,14 @@ def run(name, *words):
 
 
 def containers_come_and_go(agent):
-    run("web", "--network", "demo")
-    run("db", "--network", "demo")
-    run("open", "--network", "host")
-    run("beside", "--network", "container:db")
-    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends("docker", "web", "db"))
-    assert owners(agent.listed()) == both_ends("docker", "web", "db"), agent.listed()
-    delay = agent.named_after("web")
-    docker("restart", "-t", "0", "web")
-    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends("docker", "web", "db"))
-    docker("rm", "-f", "web", "open", "beside", "db")
-    until("no interface is left", lambda: not owners(agent.watched()))
-    return f"named {delay:.0f} ms after its veth"
+    return two_containers(agent, "docker", run, lambda name: docker("restart", "-t", "0", name), lambda *names: docker("rm", "-f", *names))
 
 
 def start():
     """dockerd, which starts a containerd of its own."""
     log = open("/run/dockerd.log", "w")
-    daemon = subprocess.Popen(["unshare", "--mount", "--propagation", "unchanged", HERE / "root.sh", ROOT, "dockerd", "--iptables=false", "--ip6tables=false",
-                               "--bridge=none", "--storage-driver", "vfs"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    daemon = subprocess.Popen(in_root(ROOT, "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver", "vfs"),
+                              stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     answers = lambda: subprocess.run(["chroot", ROOT, "docker", "info"], capture_output=True).returncode == 0
     try:
         until("dockerd answers", answers)

@@ -2,9 +2,9 @@
 argument is the root of the runtime."""
 import pathlib, signal, subprocess, sys, time
 
-from agent import Agent, row, until, version
+from agent import Agent, in_root, row, until, version
 
-ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
+ROOT = pathlib.Path(sys.argv[1])
 
 
 def start():
@@ -17,8 +17,8 @@ def start():
         (box / folder).mkdir()
     (box / "etc/os-release").touch()
     (ROOT / "etc/machine-id").write_text("5b1f0a0000004000800000000000000a\n")
-    inside = ["unshare", "--mount", "--propagation", "unchanged", HERE / "root.sh", ROOT, "systemd-nspawn", "--register=no", "--keep-unit",
-              "--network-veth", "-M", "web", "-D", "/box", "/bin/busybox", "sleep", "1000000"]
+    inside = in_root(ROOT, "systemd-nspawn", "--register=no", "--keep-unit", "--network-veth", "-M", "web", "-D", "/box",
+                     "/bin/busybox", "sleep", "1000000")
     return subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=open("/run/nspawn.log", "w"), stderr=subprocess.STDOUT)
 
 

@@ -1,9 +1,9 @@
 """Tests the agent beside a podman run by root; the argument is the root of the runtime."""
 import pathlib, subprocess, sys, time
 
-from agent import Agent, both_ends, host_ends, names, owners, row, until, version
+from agent import Agent, both_ends, host_ends, in_root, names, owners, row, two_containers, until, version
 
-ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
+ROOT = pathlib.Path(sys.argv[1])
 RECORDS = ROOT / "var/lib/containers/storage/vfs-containers"
 SETTINGS = """
 [engine]
@@ -18,9 +18,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 
 
 def podman(*words):
-    """Runs in a mount namespace of its own, as if the root of the runtime was the machine's."""
-    inside = ["unshare", "--mount", "--propagation", "unchanged", HERE / "root.sh", ROOT, "podman", "--storage-driver", "vfs"]
-    done = subprocess.run([*inside, *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(in_root(ROOT, "podman", "--storage-driver", "vfs", *words), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 
@@ -30,18 +28,9 @@ def run(name, *words):
 
 
 def containers_come_and_go(agent):
-    run("web", "--network", "demo")
-    run("db", "--network", "demo")
-    run("open", "--network", "host")
-    until("both containers have their interfaces", lambda: owners(agent.watched()) == both_ends("podman", "web", "db"))
-    assert owners(agent.listed()) == both_ends("podman", "web", "db"), agent.listed()
-    delay = agent.named_after("web")
-    podman("restart", "-t", "0", "web")
-    until("a container that was restarted", lambda: owners(agent.watched()) == both_ends("podman", "web", "db"))
-    for name in ("web", "db", "open"):
-        podman("rm", "-f", "-t", "0", name)
-    until("no interface is left", lambda: not owners(agent.watched()))
-    return f"named {delay:.0f} ms after its veth"
+    # A container is removed after those that use its network.
+    remove = lambda *names: [podman("rm", "-f", "-t", "0", name) for name in names]
+    return two_containers(agent, "podman", run, lambda name: podman("restart", "-t", "0", name), remove)
 
 
 def members_of_a_pod_share_an_owner(agent):
