@@ -55,7 +55,10 @@ impl Learned {
             Change::Link(link) => self.pair_seen(known, id, link),
             Change::Address(_) | Change::NoAddress(_) => {}
         }
-        self.findings.push(Finding::Change(id, change));
+        match self.findings.last_mut() {
+            Some(Finding::Change(of, before)) if *of == id && change.supersedes(before) => *before = change,
+            _ => self.findings.push(Finding::Change(id, change)),
+        }
     }
 
     /// Adds a dump of a namespace.
@@ -182,6 +185,26 @@ mod tests {
         learned.change(&known, HOST, Change::Link(a));
         learned.change(&known, HOST, Change::Link(b));
         assert_eq!([8, 9].map(|ifindex| learned.settled_pair(&known, HOST, ifindex)), [None; 2]);
+    }
+
+    /// Adjacent changes of one link are one finding; any other notification between keeps both.
+    #[test]
+    fn a_flood_of_one_link_stays_small() {
+        let known = settled();
+        let mut learned = Learned::default();
+        let [a, b] = ends();
+        let mtu = |link: &Link, mtu| Change::Link(Link { mtu, ..link.clone() });
+        (0..1_000).for_each(|round| learned.change(&known, HOST, mtu(&a, round)));
+        learned.change(&known, NetnsId(2), mtu(&a, 1));
+        learned.change(&known, HOST, mtu(&b, 2));
+        learned.change(&known, HOST, mtu(&a, 3));
+        learned.change(&known, HOST, Change::NoLink(GoneLink::unannounced(8)));
+        learned.change(&known, HOST, mtu(&a, 4));
+        let mtus = learned.findings.iter().map(|finding| match finding {
+            Finding::Change(_, Change::Link(link)) => Some(link.mtu),
+            _ => None,
+        });
+        assert_eq!(mtus.collect::<Vec<_>>(), [Some(999), Some(1), Some(2), Some(3), None, Some(4)]);
     }
 
     /// A listing may leave out a link that was announced just before.

@@ -142,6 +142,12 @@ impl Change {
             _ => None,
         })
     }
+
+    /// Whether the notification right before needs no attention any more. A pod that floods the queue with changes of one
+    /// link thus takes the memory of one change.
+    pub(crate) fn supersedes(&self, before: &Self) -> bool {
+        matches!((self, before), (Self::Link(link), Self::Link(before)) if link.ifindex == before.ifindex)
+    }
 }
 
 #[cfg(test)]

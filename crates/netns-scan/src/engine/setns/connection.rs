@@ -39,7 +39,11 @@ pub(super) struct Notifications {
 impl Notifications {
     pub(super) fn note(&mut self, body: Body<'_>) {
         match Change::of(body) {
-            Ok(change) => self.changes.extend(change),
+            Ok(Some(change)) => match self.changes.last_mut() {
+                Some(before) if change.supersedes(before) => *before = change,
+                _ => self.changes.push(change),
+            },
+            Ok(None) => {}
             Err(_) => self.malformed += 1,
         }
     }
