@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pods and containers of today's runtimes: the agent must list every interface with its owner, see it end, and hold nothing.
 #
-#   tests/runtimes.sh                    containerd, Docker, podman and systemd-nspawn of Debian trixie and sid
+#   tests/runtimes.sh                    containerd, Docker, podman (also rootless) and systemd-nspawn of Debian trixie and sid
 #   tests/runtimes.sh sid                the runtimes of one suite
 #   NETNS_AGENT_BINARY=… tests/runtimes.sh   the program to test, by default target/debug/netns-agent
 #
@@ -22,7 +22,7 @@ unset NETNS_AGENT_BINARY
 [ $# != 0 ] || set -- trixie sid
 failed=0
 for suite in "$@"; do
-  for runtime in containerd docker podman nspawn; do
+  for runtime in containerd docker podman rootless nspawn; do
     if [ $suite-$runtime = sid-nspawn ] && [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ]; then
       echo "not run: $suite's systemd-nspawn refuses cgroup version 1, which this machine has"
       continue
@@ -32,6 +32,7 @@ for suite in "$@"; do
       containerd) packages=(containerd containernetworking-plugins iptables) ;;
       docker) packages=(docker.io docker-cli tini iptables) ;;
       podman) packages=(podman netavark catatonit) ;;
+      rootless) packages=(podman netavark catatonit uidmap passt slirp4netns util-linux) ;;
       nspawn) packages=(systemd-container) ;;
     esac
     tests/debian/unpack.sh "$root" "$suite" amd64 "${packages[@]}" runc busybox-static

@@ -10,7 +10,8 @@ use futures_util::stream::{BoxStream, SelectAll};
 use crate::owner::claim::ClaimEvent;
 use crate::owner::cni::dir::{CniChange, CniDir};
 use crate::owner::cni::result::Attachment;
-use crate::owner::container::dir::ContainerDir;
+use crate::owner::container::dir::{ContainerChange, ContainerDir};
+use crate::owner::container::rootless::UserContainers;
 use crate::owner::kube::Selection;
 use crate::owner::pod::PodEvent;
 
@@ -18,7 +19,7 @@ use crate::owner::pod::PodEvent;
 #[derive(Default)]
 pub struct OwnerSources {
     pub(super) caches: Vec<Cache>,
-    pub(super) containers: SelectAll<ContainerDir>,
+    pub(super) containers: SelectAll<BoxStream<'static, ContainerChange>>,
     pub(super) pods: Option<BoxStream<'static, PodEvent>>,
     pub(super) claims: Option<BoxStream<'static, ClaimEvent>>,
     proc: Option<PathBuf>,
@@ -102,7 +103,18 @@ impl OwnerSources {
     /// # Errors
     /// See [`ContainerDir::new`].
     pub fn container_dir(&mut self, dir: impl Into<PathBuf>) -> io::Result<()> {
-        self.containers.push(ContainerDir::new(dir)?.processes(self.proc.clone()));
+        self.containers.push(ContainerDir::new(dir)?.processes(self.proc.clone()).boxed());
+        Ok(())
+    }
+
+    /// Adds the containers of users' own podman, by their processes in the `/proc` of [`processes`](Self::processes).
+    ///
+    /// # Errors
+    /// See [`UserContainers::new`].
+    pub fn user_containers(&mut self) -> io::Result<()> {
+        if let Some(proc) = self.proc.clone() {
+            self.containers.push(UserContainers::new(proc)?.boxed());
+        }
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::owner::claim::ClaimEvent;
 use crate::owner::cni::dir::{CniChange, Unavailable};
 use crate::owner::cni::file::space_at;
 use crate::owner::cni::result::Refusal;
-use crate::owner::container::dir::{ContainerChange, ContainerDir};
+use crate::owner::container::dir::ContainerChange;
 use crate::owner::container::record::Subject;
 use crate::owner::holders::Holders;
 use crate::owner::leaks::Leaks;
@@ -46,7 +46,7 @@ pub struct WithOwners<I> {
     inner: I,
     inner_ended: bool,
     caches: Vec<Cache>,
-    containers: SelectAll<ContainerDir>,
+    containers: SelectAll<BoxStream<'static, ContainerChange>>,
     pods: Option<BoxStream<'static, PodEvent>>,
     claims: Option<BoxStream<'static, ClaimEvent>>,
     claim_fault: Option<String>,
@@ -157,12 +157,18 @@ impl<I: Informer> WithOwners<I> {
         true
     }
 
-    /// Files of a path that has led to another namespace with the inode of a new namespace are left over.
+    /// Files of a path that has led to another namespace with the inode of a new namespace are left over, and so are
+    /// claims of users.
     fn forget_ended(&mut self, event: &Event) {
         let Event::Added(interface) = event else { return };
         for (file, path) in self.tagger.files_at(interface) {
             if space_at(&path) != interface.netns.file {
                 self.tagger.file_gone(&file);
+            }
+        }
+        for (record, netns) in self.tagger.users_at(interface) {
+            if !netns.is_current() {
+                self.tagger.container_gone(&record);
             }
         }
     }

@@ -253,6 +253,15 @@ async fn sources(
             );
         }
     }
+    if !config.container_dirs.is_empty()
+        && let Err(error) = sources.user_containers()
+    {
+        tracing::warn!(
+            event.name = "container_records.unfollowed",
+            "containers of users' own podman cannot be followed ({error}), so their interfaces have no owner; see the limits \
+             on processes (ulimit -u, pids.max)"
+        );
+    }
     if !config.watch_pods {
         return Ok(sources);
     }

@@ -8,6 +8,7 @@ use iface_core::{MacAddr, NetnsName, NsFile};
 
 use crate::interface::{Container, Interface};
 use crate::owner::container::record::{Claim, Link, Record};
+use crate::owner::container::user_netns::UserNetns;
 use crate::owner::index::remove_value;
 
 /// Key of a claim.
@@ -77,12 +78,27 @@ impl Claims {
         self.joined.get(key)
     }
 
-    /// The namespace of a claim has ended: the kernel gives its inode to another.
+    /// The namespace of a claim has ended: the kernel gives its inode to another. Claims of users stay, as each is proven
+    /// again for the next namespace with the inode.
     pub(in crate::owner) fn end(&mut self, space: NsFile) {
         let key = Key::Space(space);
-        if self.by_key.remove(&key).is_some() {
-            self.joined.remove(&key);
+        let Some(paths) = self.by_key.remove(&key) else { return };
+        let is_users =
+            |path: &Arc<Path>| matches!(self.records.get(path), Some(Record { claim: Claim::UserNetns(_), .. }));
+        let kept: BTreeSet<_> = paths.into_iter().filter(is_users).collect();
+        if !kept.is_empty() {
+            self.by_key.insert(key.clone(), kept);
         }
+        self.join(&BTreeSet::from([key]));
+    }
+
+    /// Claims of users to the namespace with this file.
+    pub(in crate::owner) fn of_users(&self, space: NsFile) -> Vec<(Arc<Path>, UserNetns)> {
+        let claim = |path: &Arc<Path>| match &self.records.get(path)?.claim {
+            Claim::UserNetns(netns) => Some((path.clone(), netns.clone())),
+            _ => None,
+        };
+        self.by_key.get(&Key::Space(space)).into_iter().flatten().filter_map(claim).collect()
     }
 
     pub(in crate::owner) fn is_empty(&self) -> bool {
@@ -124,6 +140,7 @@ fn keys(record: &Record) -> impl Iterator<Item = Key> + use<> {
         Claim::Name(name) => vec![Key::Name(name.clone())],
         Claim::HostEnds(ends) => ends.iter().copied().map(Key::HostEnd).collect(),
         Claim::Space(space) => vec![Key::Space(*space)],
+        Claim::UserNetns(netns) => vec![Key::Space(netns.file())],
         Claim::Links(links) => links.iter().cloned().map(Key::Link).collect(),
     };
     keys.into_iter()

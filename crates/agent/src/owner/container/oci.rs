@@ -126,7 +126,7 @@ fn parse(content: &[u8]) -> Result<Parsed, Unclaimed> {
 fn of_pod(pod: Pod, claim: Claim) -> Result<Subject, Unclaimed> {
     match claim {
         Claim::Name(netns) => Ok(Subject::Pod(Sandbox { pod: Arc::new(pod), netns })),
-        Claim::HostEnds(_) | Claim::Links(_) | Claim::Space(_) => Err(Unclaimed::NoNetns),
+        Claim::HostEnds(_) | Claim::Links(_) | Claim::Space(_) | Claim::UserNetns(_) => Err(Unclaimed::NoNetns),
     }
 }
 

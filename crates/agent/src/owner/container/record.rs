@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::interface::{Pod, Runtime};
 use crate::owner::cni::result::{is_random_uuid, is_short_id};
+use crate::owner::container::user_netns::UserNetns;
 
 /// Size limit of a record, bytes; real records have a few thousand.
 pub const MAX_RECORD: u64 = 1 << 20;
@@ -51,6 +52,8 @@ pub enum Claim {
     HostEnds(Vec<u32>),
     /// By the first process of the container, which is in the namespace.
     Space(NsFile),
+    /// By a process of a user, in a namespace of the user.
+    UserNetns(UserNetns),
     /// By the links in a configuration.
     Links(Vec<Link>),
 }

@@ -10,6 +10,7 @@ use super::{Space, Tagger};
 use crate::interface::{ContainerOwner, End, Interface, Owner};
 use crate::owner::container::claims::{Claimed, Key};
 use crate::owner::container::record::{Link, Record, Sandbox};
+use crate::owner::container::user_netns::UserNetns;
 
 impl Tagger {
     /// Applies the record of a container.
@@ -31,6 +32,14 @@ impl Tagger {
         self.file_gone(path);
         let touched = self.containers.remove(path);
         self.claims_changed(&touched);
+    }
+
+    /// Claims of users to the namespace of an interface, if the namespace is new.
+    pub(in crate::owner) fn users_at(&self, interface: &Interface) -> Vec<(Arc<Path>, UserNetns)> {
+        if self.spaces.contains_key(&interface.netns.id) {
+            return Vec::new();
+        }
+        interface.netns.file.map(|file| self.containers.of_users(file)).unwrap_or_default()
     }
 
     fn claims_changed(&mut self, touched: &BTreeSet<Key>) {

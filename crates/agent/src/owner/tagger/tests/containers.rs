@@ -3,6 +3,7 @@
 use super::*;
 use crate::interface::Runtime;
 use crate::owner::container::record::{Claim, Link, Record};
+use crate::owner::container::user_netns::UserNetns;
 
 /// A name of the kind that Docker draws for each sandbox.
 const SANDBOX: &str = "0a1b2c3d4e5f";
@@ -93,6 +94,27 @@ fn process_names_the_container() {
             reader.read(&mut tagger);
         }
         assert_eq!(owner(&reader, &next), None);
+    }
+}
+
+/// A claim of a user is proven again for each namespace with the inode, so the end of one takes nothing away; other claims
+/// to the namespace end.
+#[test]
+fn claims_of_users_outlast_namespaces() {
+    let file = NsFile { dev: 4, inode: 7 };
+    let space = |number| Arc::new(Netns::new(NetnsId(number), Place::Inode(7)).with_file(file));
+    let (first, next) = (interface(10, &space(1), "eth0", 1, ""), interface(20, &space(2), "eth0", 9, ""));
+    let users = Input::Container("web".into(), container("web", Claim::UserNetns(UserNetns::fake(file))));
+    let others = Input::Container("db".into(), container("db", Claim::Space(file)));
+    for inputs in permutations(&[users, others, added(&first), synced()]) {
+        let (mut tagger, mut reader) = after(inputs);
+        assert_eq!(owner(&reader, &first).unwrap().1, ["id-db", "id-web"]);
+        for input in [deleted(&first), added(&next)] {
+            assert_eq!(tagger.users_at(&next).len(), 1);
+            give(&mut tagger, input);
+            reader.read(&mut tagger);
+        }
+        assert_eq!((owner(&reader, &next).unwrap().1, tagger.users_at(&next).len()), (vec!["id-web".to_owned()], 0));
     }
 }
 
