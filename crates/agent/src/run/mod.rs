@@ -15,6 +15,7 @@ mod readings;
 mod reload;
 mod scraper;
 mod sender;
+mod service_manager;
 mod settled;
 pub mod signals;
 mod sink;
@@ -37,6 +38,7 @@ use self::keeper::Keeper;
 use self::outage::Outage;
 use self::reload::Reload;
 use self::sender::{Sender, exported};
+use self::service_manager::ServiceManager;
 use self::settled::Settled;
 use self::sink::EventSink;
 pub(crate) use self::supervisor::Stop;
@@ -77,14 +79,17 @@ pub async fn run(sources: &ConfigSources, config: &Config) -> anyhow::Result<()>
     let ended = Endings::new(ended.into_iter().chain(on_page), config.export.options.min_age);
     let mut sink = EventSink::new(shared.own.clone(), synced, logs, feed, ended);
     let mut flood = Flood::new();
+    let mut manager = ServiceManager::of_process();
     let ended = loop {
         tokio::select! {
             event = flood.next(async || pipeline.next().await) => sink.take(&event?, &pipeline),
             ended = supervisor.ended() => break ended,
             config = reload.next() => pipeline.reload(&config),
             () = sink.report_omissions() => {}
+            () = manager.ready(&shared.settled) => {}
         }
     };
+    manager.stopping();
     // Without a sink, the event export ends as soon as its queue is empty. The watcher lives on until the last
     // counters are read.
     drop(sink);

@@ -56,12 +56,23 @@ impl Settled {
     ///
     /// Cancellation loses nothing.
     pub(super) async fn wait(&self) -> bool {
+        self.wait_for_pods(FIRST_PODS).await
+    }
+
+    /// Returns when readiness waits no longer; `false` where the first scan will never end.
+    ///
+    /// Cancellation loses nothing.
+    pub(super) async fn ready(&self) -> bool {
+        self.wait_for_pods(READY).await
+    }
+
+    async fn wait_for_pods(&self, limit: Duration) -> bool {
         let (mut synced, mut owners) = (self.synced.clone(), self.owners.clone());
         if synced.wait_for(Option::is_some).await.is_err() {
             return false;
         }
         // Neither a late API server nor the end of the owners' stream keeps counters back.
-        let _ = timeout_at(self.start + FIRST_PODS, owners.wait_for(has_pods)).await;
+        let _ = timeout_at(self.start + limit, owners.wait_for(has_pods)).await;
         true
     }
 }
@@ -104,7 +115,8 @@ mod tests {
         assert!(settled.wait().await && settled.wait().await && settled.is_settled());
         assert_eq!(start.elapsed(), FIRST_PODS);
         assert!(settled.awaits_pods());
-        tokio::time::sleep_until(start + READY).await;
+        assert!(settled.ready().await);
+        assert_eq!(start.elapsed(), READY);
         assert!(!settled.awaits_pods(), "readiness does not wait forever");
     }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use netns_testbed::{Test, tests};
@@ -20,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         host_ends_and_namespaces_leave_metrics,
         foreign_files_and_restart_settings_at_reload,
         sighup_during_the_start_is_survived,
+        service_manager_is_notified_of_readiness,
         hanging_receiver_is_given_up_with_success,
         hostile_pod_cannot_fill_the_log,
         secrets_are_not_printed,
@@ -125,6 +127,28 @@ fn address_in_use_is_one_line() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.lines().count() == 1 && said.contains(ADMIN) && said.contains("--admin-address"), "{said}");
+}
+
+/// As with a systemd unit of `Type=notify`.
+fn service_manager_is_notified_of_readiness() {
+    let scene = Scene::new();
+    let address = "/run/notify";
+    let socket = UnixDatagram::bind(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let received = || {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let cni = scene.cni.display().to_string();
+    let mut command = command(&["run", "--cni-cache-dir", &cni]);
+    command.env("NOTIFY_SOCKET", address);
+    let running = Running::start(command, Listen::Errors);
+    assert_eq!(received(), "READY=1");
+    assert_eq!(get(ADMIN, "/readyz").0, "HTTP/1.1 200 OK");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(received(), "STOPPING=1");
+    assert_eq!(running.ended(), Some(0));
 }
 
 fn filter_is_reloaded_and_faults_are_refused() {
