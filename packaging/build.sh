@@ -4,8 +4,8 @@
 #   packaging/build.sh OUT [BINARY]     default: target/release/netns-agent
 #
 # OUT gets an archive (program, man page, completions, systemd unit), the chart, the kubectl plugin with its manifest for
-# krew, and SHA256SUMS; also a .deb and a .rpm if cargo-deb and cargo-generate-rpm are installed (tests/tools.sh packages). The same input makes the same bytes: times come
-# from SOURCE_DATE_EPOCH, by default the time of the last commit.
+# krew, and SHA256SUMS; also a .deb where dpkg-deb is there, and a .rpm if cargo-generate-rpm is installed (tests/tools.sh
+# packages). The same input makes the same bytes: times come from SOURCE_DATE_EPOCH, by default the time of the last commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -15,7 +15,7 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)} LC_ALL
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 [ "$("$binary" --version)" = "netns-agent $version" ] || { echo "build.sh: $binary is not version $version" >&2; exit 1; }
 
-# The packages take their files from a fixed place, named in crates/agent/Cargo.toml.
+# The .rpm takes its files from a fixed place, named in crates/agent/Cargo.toml.
 staged=target/package-files
 rm -rf "$staged"
 mkdir -p "$staged"
@@ -41,9 +41,30 @@ cp deploy/kubectl-netns deploy/kubectl_complete-netns LICENSE "$plugin/"
 archive "$out/kubectl-netns-$version.tar.gz" --transform "s,^$plugin,kubectl-netns-$version," "$plugin"
 sum=$(sha256sum "$out/kubectl-netns-$version.tar.gz")
 sed "/^#/d; s/VERSION/$version/g; s/SHA256/${sum%% *}/" packaging/krew.yaml >"$out/netns.yaml"
-if command -v cargo-deb >/dev/null; then
-  cargo deb --quiet --no-build --no-strip -p netns-agent --output "$out/" >/dev/null
-fi
+# debian: a package of the staged files. dpkg-deb takes the times of its entries from SOURCE_DATE_EPOCH.
+debian() {
+  local root=target/package-debian name architecture glibc size
+  rm -rf "$root"
+  install -D -m 755 "$staged/netns-agent" "$root/usr/bin/netns-agent"
+  install -D -m 644 "$staged/config.yaml" "$root/etc/netns-agent/config.yaml"
+  install -D -m 644 "$staged/netns-agent.service" "$root/usr/lib/systemd/system/netns-agent.service"
+  install -D -m 644 "$staged/LICENSE" "$root/usr/share/doc/netns-agent/copyright"
+  install -D -m 644 "$staged/netns-agent.bash" "$root/usr/share/bash-completion/completions/netns-agent"
+  install -D -m 644 "$staged/netns-agent.zsh" "$root/usr/share/zsh/vendor-completions/_netns-agent"
+  install -D -m 644 "$staged/netns-agent.fish" "$root/usr/share/fish/vendor_completions.d/netns-agent.fish"
+  mkdir -p "$root/usr/share/man/man1" "$root/DEBIAN"
+  gzip -n9 <"$staged/netns-agent.1" >"$root/usr/share/man/man1/netns-agent.1.gz"
+  # The newest version of glibc's symbols that the program needs.
+  glibc=$(objdump -T "$binary" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1)
+  architecture=$(dpkg --print-architecture)
+  size=$(find "$root" -type f -printf '%s\n' | awk '{sum += $1} END {print int((sum + 1023) / 1024)}')
+  sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@GLIBC@/${glibc#GLIBC_}/" \
+    packaging/debian/control >"$root/DEBIAN/control"
+  install -m 644 packaging/debian/conffiles "$root/DEBIAN/"
+  for name in postinst prerm postrm; do install -m 755 "packaging/debian/$name" "$root/DEBIAN/"; done
+  dpkg-deb --root-owner-group -Zxz --build "$root" "$out/netns-agent_$version-1_$architecture.deb" >/dev/null
+}
+! command -v dpkg-deb >/dev/null || debian
 if command -v cargo-generate-rpm >/dev/null; then
   cargo generate-rpm -p crates/agent --payload-compress gzip --source-date "$SOURCE_DATE_EPOCH" --output "$out/" >/dev/null
 fi

@@ -31,13 +31,14 @@ for file in kubectl-netns kubectl_complete-netns; do [ -x "$work/kubectl-netns-$
 sum=$(sha256sum "$work/first/kubectl-netns-$version.tar.gz")
 grep -qx "      sha256: ${sum%% *}" "$work/first/netns.yaml" || fail "the manifest for krew names another archive"
 grep -q "/v$version/kubectl-netns-$version.tar.gz$" "$work/first/netns.yaml" || fail "the manifest for krew names another version"
-deb=$(compgen -G "$work/first/*.deb" || true)
-if [ "$deb" ]; then
+if command -v dpkg-deb >/dev/null; then
+  deb=$(compgen -G "$work/first/*.deb") || fail "there is no .deb"
   dpkg-deb --contents "$deb" >"$work/contents"
-  for path in usr/bin/netns-agent usr/share/man/man1/netns-agent.1 lib/systemd/system/netns-agent.service etc/netns-agent/config.yaml \
+  for path in usr/bin/netns-agent usr/share/man/man1/netns-agent.1.gz usr/lib/systemd/system/netns-agent.service etc/netns-agent/config.yaml \
     usr/share/bash-completion/completions/netns-agent; do
     grep -q "$path" "$work/contents" || fail "the .deb lacks $path: $(cat "$work/contents")"
   done
   dpkg-deb --info "$deb" conffiles | grep -q config.yaml || fail "config.yaml is not a conffile"
+  for script in postinst prerm postrm; do dpkg-deb --info "$deb" $script >/dev/null || fail "the .deb lacks $script"; done
 fi
 echo "packages: $(wc -l <"$work/first/SHA256SUMS") files, reproducible: $(sed 's/.*\.\///' "$work/first/SHA256SUMS" | tr '\n' ' ')"

@@ -6,7 +6,8 @@
 #   tests/tools.sh image      also buildah
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh runtimes   also grpcio, for the CRI of container runtimes
-#   tests/tools.sh packages   also cargo-deb and cargo-generate-rpm
+#   tests/tools.sh packages   also cargo-generate-rpm
+#   tests/tools.sh system     also mmdebstrap, which makes a Debian to boot
 #   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
 #   tests/tools.sh npm        also Node.js and npm, for the types of Grafana's dashboards
 #   tests/tools.sh drawing    the same, and matplotlib for pictures of the dashboards
@@ -115,17 +116,14 @@ deny() {
   ln -sfn "$tools/deny/bin/cargo-deny" "$bin/cargo-deny"
 }
 
-# packages: make .deb and .rpm from the metadata in crates/agent/Cargo.toml.
+# packages: makes the .rpm from the metadata in crates/agent/Cargo.toml.
 packages() {
-  local tool
-  for tool in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
-    [ ! -x "$bin/${tool%@*}" ] || continue
-    # Optimised: xz without optimisation takes minutes.
-    CARGO_TARGET_DIR=$tools/packages/target CARGO_INCREMENTAL=0 \
-      cargo install -q --locked --root "$tools/packages" "$tool"
-    ln -sfn "$tools/packages/bin/${tool%@*}" "$bin/${tool%@*}"
-  done
+  [ ! -x "$bin/cargo-generate-rpm" ] || return 0
+  # Optimised: compression without optimisation takes minutes.
+  CARGO_TARGET_DIR=$tools/packages/target CARGO_INCREMENTAL=0 \
+    cargo install -q --locked --root "$tools/packages" cargo-generate-rpm@0.21.1
   rm -rf "$tools/packages/target"
+  ln -sfn "$tools/packages/bin/cargo-generate-rpm" "$bin/cargo-generate-rpm"
 }
 
 debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
@@ -138,6 +136,7 @@ helm_and_kubectl
 [ "${1-}" != deny ] || deny
 [ "${1-}" != packages ] || packages
 [ "${1-}" != image ] || debian buildah=buildah
+[ "${1-}" != system ] || debian mmdebstrap=mmdebstrap unshare=util-linux
 [ "${1-}" != kernels ] ||
   debian qemu-system-x86_64=qemu-system-x86 cpio=cpio depmod=kmod busybox=busybox-static xz=xz-utils zstd=zstd
 [ "${1-}" != runtimes ] || "$tools/venv/bin/python" -c 'import grpc' 2>/dev/null || "$tools/venv/bin/pip" install -q 'grpcio>=1.70'
