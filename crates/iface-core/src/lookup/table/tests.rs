@@ -7,6 +7,7 @@ use crate::testing::{self, history, interface, steps};
 use crate::{Confidence, Event, IfName, InterfaceId, Lookup, MacAddr, NetnsRef};
 
 pub(super) mod interleaved;
+mod parallel;
 
 const RULES: &str = "0a:58=eth1,0a=eth0";
 
