@@ -47,9 +47,9 @@ run() {
     echo "path=$PATH"
     echo "home=$HOME"
     echo "speed=$(host_speed)"
-    for name in exactness cli privileges; do echo "$name=$(suite $name)"; done
-    printf 'load=%q\nfilter=%q\n' "$load" "${filter[*]-}"
+    printf 'load=%q\n' "$load"
   } >"$work/initramfs/settings"
+  for name in exactness cli privileges; do echo "$name $(suite $name) ${filter[*]-}"; done >"$work/initramfs/suites"
   (cd "$work/initramfs" && find . | cpio -o -H newc --quiet --owner 0:0 | gzip -1) >"$work/initramfs.gz"
   # One machine must not wait for ever: 40 minutes, and a kernel that panics ends. In the foreground, so that a signal to
   # the script ends the machine too.

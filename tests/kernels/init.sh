@@ -29,12 +29,12 @@ spent=$(($(now) - began))
 slow=$(((spent * 10 / (speed + 1) + 9) / 10))
 [ "$slow" -ge 1 ] || slow=1
 echo "kernel: $(busybox uname -r) $(busybox uname -m) slow=$slow"
-for suite in exactness cli privileges; do
-  eval "binary=\$$suite"
+busybox awk '{print "suite: " $1 " selected"}' /suites
+while read -r suite binary filter; do
   began=$(now)
   echo "suite: $suite"
   busybox env -i PATH="$path" HOME="$home" LANG=C.UTF-8 NETNS_TESTBED_SLOW="$slow" RUST_BACKTRACE=0 \
     busybox chroot . /bin/sh -c "cd '$root' && exec '$binary' $filter" </dev/null 2>&1
   echo "suite: $suite ended with $? after $((($(now) - began) / 1000)) s"
-done
+done </suites
 busybox poweroff -f

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# initramfs.sh KERNEL WORK: makes WORK/initramfs of busybox, the kernel's modules that the tests need, and init.
+# initramfs.sh KERNEL WORK: makes WORK/initramfs of busybox (BUSYBOX, for another architecture), the kernel's modules that
+# the tests need, and init.
 set -euo pipefail
 kernel=$1 work=$2
 release=$(basename "$kernel"/boot/vmlinuz-*)
@@ -7,10 +8,10 @@ release=${release#vmlinuz-}
 tree=$work/initramfs
 modules=$(echo "$kernel"{,/usr}/lib/modules/"$release" | tr ' ' '\n' | while read -r d; do [ ! -d "$d" ] || echo "$d"; done | head -1)
 mkdir -p "$tree"/{bin,sbin,dev,proc,sys,machine,top,lib/modules/"$release"/kernel}
-cp "$(command -v busybox)" "$tree/bin/busybox"
+cp "${BUSYBOX:-$(command -v busybox)}" "$tree/bin/busybox"
 ln -s ../bin/busybox "$tree/sbin/modprobe"
 for part in net lib crypto drivers/virtio drivers/net/{veth,tun,dummy,macvlan,macvtap,vrf,netkit,vxlan,ifb,geneve}.ko drivers/net/{bonding,ipvlan} \
-  fs/{9p,netfs,fscache,overlayfs} arch/x86/crypto; do
+  fs/{9p,netfs,fscache,overlayfs} arch/{x86,arm64}/crypto; do
   for found in "$modules/kernel/$part"{,.xz,.zst}; do
     [ ! -e "$found" ] || (cd "$modules" && cp -r --parents "${found#"$modules/"}" "$tree/lib/modules/$release/")
   done
