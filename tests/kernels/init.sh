@@ -4,7 +4,7 @@ busybox mount -t devtmpfs none /dev
 busybox mount -t proc none /proc
 busybox mount -t sysfs none /sys
 . /settings
-for module in virtio_pci 9pnet_virtio 9p overlay veth bridge tun dummy macvlan; do
+for module in virtio_pci 9pnet_virtio 9p overlay veth bridge tun dummy macvlan vxlan; do
   busybox modprobe "$module" 2>/dev/null
 done
 busybox mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,ro,msize=262144 machine /machine || busybox poweroff -f
