@@ -15,7 +15,7 @@ firewall_driver = "none"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
-ENVIRONMENT = {"HOME": "/home/user", "XDG_RUNTIME_DIR": f"/run/user/{USER}", "PATH": os.environ["PATH"], "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+ENVIRONMENT = {"HOME": "/home/user", "XDG_RUNTIME_DIR": f"/run/user/{USER}", "PATH": os.environ["PATH"]}
 FAKES = pathlib.Path("/run/fakes")
 
 
@@ -30,8 +30,8 @@ def podman(*words):
     return done.stdout
 
 
-def run(name, network):
-    podman("run", "-d", "--name", name, "--network", network, "--rootfs", "/box", "/busybox", "sleep", "1000000")
+def run(name, *words):
+    podman("run", "-d", "--name", name, *words, "--rootfs", "/box", "/busybox", "sleep", "1000000")
 
 
 def remove(*containers):
@@ -55,9 +55,12 @@ def containers_come_and_go(agent):
     """A container with each network has its name, and the others' have none of their own."""
     networks = {"none": "lo", "pasta": "tap0", "slirp4netns": "tap0", "bridge": "eth0"}
     for network in networks:
-        run(network, network)
-    run("open", "host")
-    run("beside", "container:pasta")
+        run(network, "--network", network)
+    # The container's user namespace is below the one of the user's podman.
+    run("mapped", "--network", "none", "--uidmap", "0:1:1000")
+    run("open", "--network", "host")
+    run("beside", "--network", "container:pasta")
+    networks["mapped"] = "lo"
     until("the containers have their interfaces", lambda: owners(agent.watched()) == named(**networks))
     assert owners(agent.listed()) == named(**networks), agent.listed()
     podman("exec", "pasta", "/busybox", "true")
@@ -70,7 +73,7 @@ def containers_come_and_go(agent):
 
 def members_of_a_pod_share_an_owner(agent):
     podman("pod", "create", "--name", "shop", "--network", "pasta", "--infra-name", "shop-infra")
-    podman("run", "-d", "--name", "cart", "--pod", "shop", "--rootfs", "/box", "/busybox", "sleep", "1000000")
+    run("cart", "--pod", "shop")
     until("the pod's interface has its owner", lambda: owners(agent.watched()) == named(**{"shop-infra": "tap0"}))
     podman("pod", "rm", "-f", "-t", "0", "shop")
     until("no interface is left", lambda: not owners(agent.watched()))
@@ -78,20 +81,22 @@ def members_of_a_pod_share_an_owner(agent):
 
 
 def fake(name, child):
-    """A process of the other user that looks like a conmon of a container, with the process of a command as its child."""
+    """A process of the other user that looks like a conmon, with the process of a command as its child."""
     words = as_user(OTHER, FAKES / "conmon", FAKES / "wait", "-c", f"{abs(hash(name)):064x}", "-n", name)
-    process = subprocess.Popen(["sh", "-c", f"{' '.join(map(str, child))} & exec {' '.join(words)}"], stdin=subprocess.PIPE)
+    script = f"{' '.join(map(str, child))} & exec {' '.join(words)}"
+    process = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
     comm = pathlib.Path(f"/proc/{process.pid}/comm")
     until(f"{name} looks like a conmon", lambda: comm.read_text() == "conmon\n")
     return process
 
 
 def children(process):
-    return [int(pid) for pid in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    text = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in text.split()]
 
 
 def users_name_their_own_namespaces_only(agent):
-    run("web", "pasta")
+    run("web", "--network", "pasta")
     pid = podman("inspect", "-f", "{{.State.Pid}}", "web").strip()
     FAKES.mkdir()
     (FAKES / "conmon").symlink_to("/bin/sh")
@@ -138,17 +143,21 @@ def prepare():
         os.chown(directory, USER, USER)
 
 
+TESTS = (containers_come_and_go, members_of_a_pod_share_an_owner, users_name_their_own_namespaces_only)
+
+
 def main():
     prepare()
     agent, began = Agent("--proc", "/proc", "--exclude-interfaces", ""), time.monotonic()
     try:
-        done = [test(agent) for test in (containers_come_and_go, members_of_a_pod_share_an_owner, users_name_their_own_namespaces_only)]
+        done = [test(agent) for test in TESTS]
         until("the kernel destroys every namespace", lambda: all(i["netns"]["host"] for i in agent.watched()))
         agent.stop()
     except BaseException:
         sys.stderr.write(f"{agent.log()}{owners(agent.watched())}\n")
         raise
-    row(f"podman {version('chroot', ROOT, 'podman', '--version')}, run by a user, vfs", "processes, `--proc`", done, began)
+    podman_version = version("chroot", ROOT, "podman", "--version")
+    row(f"podman {podman_version}, run by a user, vfs", "processes, `--proc`", done, began)
 
 
 main()

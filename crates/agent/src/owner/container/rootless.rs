@@ -1,9 +1,10 @@
 //! Containers of users' own podman ("rootless"), by the processes of conmon.
 //!
 //! A user's podman keeps its records in the user's home, and names its namespaces in a mount namespace of its own.
-//! Its conmon is visible to all: the command line names the container, and the child is the first process of the container.
-//! A user can write any command line, so a container counts only where the kernel says that the namespace of the child is
-//! owned by the same user, see [`UserNetns`]: users name namespaces of their own and no others. No file of a user is read.
+//! Its conmon is visible to all: the command line names the container, and the child is the container's first
+//! process. A user can write any command line, so a container counts only where the kernel says that the namespace
+//! of the child is owned by the same user, see [`UserNetns`]: users name namespaces of their own and no others. No
+//! file of a user is read.
 //!
 //! A thread looks at all processes once a second. Users can make many processes, but no notification of them waits in a
 //! queue, and the thread rests for fifty times as long as a look has taken.
@@ -156,7 +157,7 @@ impl Looks {
         conmons
     }
 
-    /// The changes of records. New ones come first, so that a restart in the same namespace changes no owner in between.
+    /// The changes of records. New ones come first, so that a restart in the same namespace changes no owner.
     fn compare(&mut self) -> Vec<ContainerChange> {
         let now = self.records();
         let is_new = |(path, record): &(&Arc<Path>, &Record)| self.known.get(*path) != Some(*record);
