@@ -3,7 +3,7 @@ import json, os, pathlib, signal, subprocess, sys, time
 
 import grpc
 
-from agent import Agent, host_ends, in_root, names, row, until, version
+from agent import Agent, both_ends, host_ends, in_root, names, owners, row, until, version
 from cri import Runtime
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
@@ -130,13 +130,33 @@ def records_name_the_pods(containerd, _agent, _directory):
     until("the kernel destroys every namespace", lambda: not host_ends())
 
 
+def ctr(*words):
+    subprocess.run(["chroot", ROOT, "ctr", "-a", SOCKET, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def containers_of_nerdctl_have_names(_containerd, _agent, _directory):
+    """As with nerdctl: runc makes a namespace without a name, and a hook moves a veth into it."""
+    (ROOT / "box/busybox").write_bytes((ROOT / "bin/busybox").read_bytes())
+    (ROOT / "box/busybox").chmod(0o755)
+    ctr("run", "-d", "--rootfs", "--annotation", "nerdctl/name=shop", "--annotation", "nerdctl/namespace=default",
+        "/box", "shop", "/busybox", "sleep", "1000000")
+    process = pathlib.Path(f"{STATE}/io.containerd.runtime.v2.task/default/shop/init.pid").read_text()
+    subprocess.run(["ip", "link", "add", "nerd0", "type", "veth", "peer", "name", "eth0", "netns", process], check=True)
+    command = [os.environ["AGENT"], "list", "-o", "json", "--watch-pods", "false", "--proc", "/proc"]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert owners(listed) == both_ends("nerdctl", "shop"), listed
+    ctr("task", "rm", "-f", "shop")
+    ctr("container", "rm", "shop")
+    until("the kernel destroys every namespace", lambda: not pathlib.Path("/sys/class/net/nerd0").exists())
+
+
 def run(major, names_below_state):
     containerd = Containerd(major, names_below_state)
-    subprocess.run(["chroot", ROOT, "ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "/tmp/pause.tar"], check=True, stdout=subprocess.DEVNULL)
+    ctr("-n", "k8s.io", "images", "import", "/tmp/pause.tar")
     directory = f"{STATE}/io.containerd.grpc.v1.cri/netns" if names_below_state else "/run/netns"
     agent, done = Agent("--cni-cache-dir", RESULTS), []
     try:
-        for test in (sandboxes_come_and_go, records_name_the_pods, users_of_their_own):
+        for test in (sandboxes_come_and_go, records_name_the_pods, users_of_their_own, containers_of_nerdctl_have_names):
             test(containerd, agent, directory)
             done.append(test.__name__)
         agent.stop()

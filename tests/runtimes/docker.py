@@ -1,6 +1,7 @@
 """Tests the agent beside a Docker; the argument is the root of the runtime."""
 import pathlib, subprocess, sys, time
 
+import quick_start
 from agent import Agent, host_ends, in_root, mounted, row, two_containers, until, version
 
 ROOT = pathlib.Path(sys.argv[1])
@@ -43,7 +44,9 @@ def main():
     docker("network", "create", "--subnet", "198.51.100.0/24", "demo")
     agent, began = Agent("--container-dir", RECORDS), time.monotonic()
     try:
-        done = containers_come_and_go(agent)
+        done = [containers_come_and_go(agent)]
+        remove = lambda *names: docker("rm", "-f", *names)
+        done.append(quick_start.in_a_container(ROOT, "Run in Docker", docker, run, remove))
         until("the kernel destroys every namespace", lambda: not host_ends() and not mounted("/run/docker/netns") - {"default"})
         agent.stop()
     except BaseException:
@@ -51,7 +54,7 @@ def main():
         raise
     daemon.terminate()
     daemon.wait(30)
-    row(f"Docker {version('chroot', ROOT, 'docker', '--version')}", "names in /run/docker/netns", [done], began)
+    row(f"Docker {version('chroot', ROOT, 'docker', '--version')}", "names in /run/docker/netns", done, began)
 
 
 main()

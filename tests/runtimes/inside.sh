@@ -21,4 +21,7 @@ ip link set lo up
 ip link add nic type veth peer name switch
 ip link set nic up
 ip link set switch up
-exec python -u "$(dirname "$0")/$2.py" "$root"
+# The runtime's root need not have the caller's folder for temporary files.
+unset TMPDIR
+here=$(dirname "$0")
+PYTHONPATH=$here/../quick-start exec python -u "$here/$2.py" "$root"
