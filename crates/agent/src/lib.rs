@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod causes;
+pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod export;

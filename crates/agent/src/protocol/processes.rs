@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::counters::{Texts, Values};
+use crate::cgroup::pod_of_process;
 
 /// Least time between two looks at all processes, each of which reads a file of every process.
 const RESCAN: Duration = Duration::from_secs(15);
@@ -91,7 +92,7 @@ impl Processes {
     /// Whether any process of another pod than the agent's is visible.
     #[must_use]
     pub fn sees_pods(&self) -> bool {
-        let own = fs::read(self.proc.join("self/cgroup")).ok().and_then(|text| uid_of(&text));
+        let own = fs::read_to_string(self.proc.join("self/cgroup")).ok().and_then(|text| pod_of_process(&text));
         self.pids().into_iter().any(|pid| self.uid(pid).is_some_and(|uid| Some(uid) != own))
     }
 
@@ -126,7 +127,7 @@ impl Processes {
 
     fn uid(&self, pid: u32) -> Option<String> {
         let mut text = String::new();
-        read_whole(&mut File::open(self.path(pid, "cgroup")).ok()?, &mut text).then(|| uid_of(text.as_bytes()))?
+        read_whole(&mut File::open(self.path(pid, "cgroup")).ok()?, &mut text).then(|| pod_of_process(&text))?
     }
 
     /// Whether the namespace of the process has all of these interfaces: a pod's process can have made a namespace of
@@ -181,17 +182,6 @@ fn read_whole(file: &mut File, text: &mut String) -> bool {
     }
 }
 
-/// The uid of the pod in a text of `/proc/PID/cgroup`: the kubelet puts all processes of a pod below
-/// `kubepods-burstable-pod6b1c_….slice` or `kubepods/burstable/pod6b1c-…`.
-fn uid_of(text: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.lines().flat_map(|line| line.split('/')).find_map(|segment| {
-        let segment = segment.strip_suffix(".slice").unwrap_or(segment);
-        let uid = segment.strip_prefix("pod").or_else(|| segment.split_once("-pod").map(|(_, uid)| uid))?;
-        (!uid.is_empty()).then(|| uid.replace('_', "-"))
-    })
-}
-
 /// The name in a line of `/proc/PID/net/dev`: `  eth0: 1296 16 …`. Names have no blanks, and can have colons.
 fn device(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii_start();
@@ -206,25 +196,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-
-    #[test]
-    fn uids_of_both_cgroup_drivers() {
-        let uid = "6b1c0d6c-2b1a-7777-8888-99990d6c2b1a";
-        let systemd = format!(
-            "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice/cri-containerd-ab.scope\n",
-            uid.replace('-', "_")
-        );
-        for (text, expected) in [
-            (&*systemd, Some(uid)),
-            (&format!("0::/../../kubepods-pod{}.slice/cri-ab.scope", uid.replace('-', "_")), Some(uid)),
-            (&format!("12:pids:/kubepods/besteffort/pod{uid}/abc\n0::/\n"), Some(uid)),
-            ("0::/system.slice/kubelet.service\n", None),
-            ("0::/kubepods.slice\n", None),
-            ("", None),
-        ] {
-            assert_eq!(uid_of(text.as_bytes()).as_deref(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn devices_with_odd_names() {
@@ -267,22 +238,23 @@ mod tests {
     #[test]
     fn processes_must_match_the_pod() {
         let proc = tempfile::tempdir().unwrap();
-        process(proc.path(), 5, "a", &["lo"], 1);
-        process(proc.path(), 6, "a", &["lo", "eth0"], 2);
-        process(proc.path(), 7, "a", &["lo", "eth0"], 3);
-        process(proc.path(), 8, "b", &["lo", "eth0"], 4);
+        let (a, b, c) = (&"a".repeat(32), &"b".repeat(32), &"c".repeat(32));
+        process(proc.path(), 5, a, &["lo"], 1);
+        process(proc.path(), 6, a, &["lo", "eth0"], 2);
+        process(proc.path(), 7, a, &["lo", "eth0"], 3);
+        process(proc.path(), 8, b, &["lo", "eth0"], 4);
         let mut processes = Processes::new(proc.path());
         let retransmits = |read: &HashMap<String, Values>, uid: &str| read.get(uid).and_then(|values| values[0]);
-        let pods = [wanted("a"), wanted("b"), wanted("c")];
+        let pods = [wanted(a), wanted(b), wanted(c)];
         let read = processes.read(&pods);
-        assert_eq!(["a", "b", "c"].map(|uid| retransmits(&read, uid)), [Some(2), Some(4), None]);
+        assert_eq!([a, b, c].map(|uid| retransmits(&read, uid)), [Some(2), Some(4), None]);
         assert!(processes.sees_pods());
         // The PID of `a` belongs to `c` now.
-        process(proc.path(), 6, "c", &["lo", "eth0"], 9);
+        process(proc.path(), 6, c, &["lo", "eth0"], 9);
         let read = processes.read(&pods);
-        assert_eq!(["a", "b"].map(|uid| retransmits(&read, uid)), [None, Some(4)], "before all are looked at again");
+        assert_eq!([a, b].map(|uid| retransmits(&read, uid)), [None, Some(4)], "before all are looked at again");
         processes.scanned = None;
         let read = processes.read(&pods);
-        assert_eq!(["a", "b", "c"].map(|uid| retransmits(&read, uid)), [Some(3), Some(4), Some(9)]);
+        assert_eq!([a, b, c].map(|uid| retransmits(&read, uid)), [Some(3), Some(4), Some(9)]);
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cgroup::pod_of;
 use crate::interface::{Interface, Pod, Source};
 use crate::owner::cni::clues::Clue;
 use crate::owner::cni::format::{CachedInfo, CapabilityArgs, CniInterface, CniResult};
@@ -193,7 +194,7 @@ pub(in crate::owner) fn parse_existing(
     let CapabilityArgs { cgroup_path, annotations } = info.capability_args.unwrap_or_default();
     // Another program may use the key for another purpose.
     let annotations: Annotations = annotations.and_then(|all| serde_json::from_value(all).ok()).unwrap_or_default();
-    let uid = cgroup_path.as_ref().and_then(|path| uid_of_cgroup(path.as_str()?));
+    let uid = cgroup_path.as_ref().and_then(|path| pod_of(path.as_str()?));
     let pod = pod(info.cni_args.as_deref().unwrap_or_default(), uid).ok_or(Refusal::NoPod)?;
     let result = info.result.unwrap_or_default();
     let interfaces = result.interfaces.as_deref().unwrap_or_default();
@@ -260,16 +261,6 @@ pub(in crate::owner) fn is_dns_name(name: &str) -> bool {
         ends.iter().all(|end| end.is_some_and(is_inner)) && label.bytes().all(|byte| is_inner(byte) || byte == b'-')
     };
     name.len() <= 253 && name.split('.').all(is_label)
-}
-
-/// The uid in a pod's cgroup as the kubelet names the cgroup: `…/pod<uid>`, or `…-pod<uid>.slice` with underscores.
-fn uid_of_cgroup(path: &str) -> Option<String> {
-    let last = path.trim_end_matches('/').rsplit('/').next()?;
-    let (_, uid) = last.strip_suffix(".slice").unwrap_or(last).rsplit_once("pod")?;
-    let uid = uid.replace('_', "-");
-    // A static pod's uid is a hash without dashes.
-    let is_uid = matches!(uid.len(), 32 | 36) && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    is_uid.then_some(uid)
 }
 
 /// The common name in `netns` and every sandbox.
