@@ -164,6 +164,7 @@ fn pods_that_are_gone_leave_nothing_each() {
             version: None,
             created: 0,
             addresses: vec![[10, 0, (number >> 8) as u8, number as u8].into()],
+            host_network: false,
             life: Life::Live,
             networks: Vec::new(),
         }));

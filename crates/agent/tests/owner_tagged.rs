@@ -100,6 +100,7 @@ fn record(pod: Arc<Pod>) -> PodRecord {
         version: None,
         created: 0,
         addresses: Vec::new(),
+        host_network: false,
         life: Life::Live,
         networks: Vec::new(),
     }

@@ -118,7 +118,7 @@ pub const INTERFACE: &[Field] = &[
         "string or null",
         "the pod's UID; `null` where the CNI result has none and the API server is not read",
     ),
-    field("pod.source", "string", "the source of the owner: `cni-cache`, `runtime-record` or `pod-ip`"),
+    field("pod.source", "string", "the source of the owner: `cni-cache`, `runtime-record`, `pod-ip` or `process`"),
     field("pod.end", "string", "`pod` inside of the pod's namespace, `host` for the peer outside"),
     field(
         "pod.leaked",

@@ -341,6 +341,7 @@ const CONFLICTS: (&str, &[&str]) = (
         "two_addresses",
         "shared_address",
         "known_elsewhere",
+        "process_elsewhere",
         "unproven_result",
         "record_against_result",
         "claimed_twice",

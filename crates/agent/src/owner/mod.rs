@@ -1,8 +1,7 @@
 //! The pod or container that owns each interface.
 //!
 //! Sources report evidence: [`cni`] reads the CNI result cache, [`kube`] the API server, [`container`] the records of
-//! container runtimes. The [`tagger`]
-//! decides, and [`WithOwners`] adds the decision to the events of an informer.
+//! container runtimes, `process` the processes inside. The [`tagger`] decides, and [`WithOwners`] adds the decision to the events of an informer.
 
 pub mod claim;
 pub mod cni;
@@ -14,6 +13,7 @@ mod leaks;
 pub mod model;
 mod node_check;
 pub mod pod;
+mod process;
 mod sources;
 mod status;
 pub mod tagger;

@@ -137,6 +137,8 @@ pub enum Source {
     RuntimeRecord,
     /// The API server's pod has an address of the namespace.
     PodIp,
+    /// The processes inside the namespace are in the cgroup of the API server's pod.
+    Process,
 }
 
 /// The two ends of the link of a pod or container.
@@ -258,6 +260,7 @@ impl Source {
             Self::CniCache => "cni-cache",
             Self::RuntimeRecord => "runtime-record",
             Self::PodIp => "pod-ip",
+            Self::Process => "process",
         }
     }
 }

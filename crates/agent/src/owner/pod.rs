@@ -29,6 +29,8 @@ pub struct PodRecord {
     pub created: i64,
     /// `status.podIPs`; empty with `hostNetwork`, where the addresses are the node's.
     pub addresses: Vec<IpAddr>,
+    /// Whether the pod uses the node's namespace.
+    pub host_network: bool,
     /// Phase of life.
     pub life: Life,
     /// Networks of the pod's interfaces, from multus.
@@ -149,6 +151,19 @@ impl Pods {
 
     pub(in crate::owner) fn get(&self, uid: &str) -> Option<&PodRecord> {
         self.by_uid.get(uid)
+    }
+
+    /// The pod with this uid in the container runtime, if a namespace can be the pod's: not with `hostNetwork`, nor after
+    /// the end of its containers.
+    pub(in crate::owner) fn running(&self, uid: &str) -> Option<&PodRecord> {
+        let is_it = |record: &&PodRecord| record.named.uid.as_deref() == Some(uid);
+        // A static pod has another uid at the API server, in an annotation that any author can write. Its uid in the
+        // runtime is a hash, and those of other pods are UUIDs.
+        let record = self.by_uid.get(uid).filter(is_it).or_else(|| {
+            let mut mirrors = self.by_uid.values().filter(|_| !uid.contains('-')).filter(is_it);
+            mirrors.next().filter(|_| mirrors.next().is_none())
+        });
+        record.filter(|record| !record.host_network && record.life != Life::Terminated)
     }
 
     /// The records of a pod in a CNI file; several if the file has no uid.

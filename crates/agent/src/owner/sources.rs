@@ -14,6 +14,8 @@ use crate::owner::container::dir::{ContainerChange, ContainerDir};
 use crate::owner::container::rootless::UserContainers;
 use crate::owner::kube::Selection;
 use crate::owner::pod::PodEvent;
+use crate::owner::process::looks::Looks;
+use crate::owner::status::OwnerStatus;
 
 /// The sources of owners.
 #[derive(Default)]
@@ -91,11 +93,28 @@ impl OwnerSources {
         Ok(self)
     }
 
-    /// Lets directories of records that are added later find namespaces by processes in this `/proc`.
+    /// Takes processes in this `/proc` as evidence, and lets directories of records that are added later find namespaces by
+    /// processes.
     #[must_use]
     pub fn processes(mut self, proc: Option<PathBuf>) -> Self {
         self.proc = proc;
         self
+    }
+
+    /// Looks at processes, which name the uid of a pod at the API server.
+    pub(super) fn looks(&self) -> Option<Looks> {
+        let proc = self.proc.as_deref().filter(|_| self.pods.is_some())?;
+        Some(Looks::new(proc.into(), self.leaks_at_once))
+    }
+
+    /// The status before any answer of a source.
+    pub(super) fn status(&self) -> OwnerStatus {
+        OwnerStatus {
+            pods_listed: self.pods.as_ref().map(|_| false),
+            awaits_claims: self.claims.is_some(),
+            awaits_processes: self.leaks_at_once && self.looks().is_some(),
+            ..OwnerStatus::default()
+        }
     }
 
     /// Adds a directory with records of container runtimes; a missing directory is not a fault.

@@ -40,6 +40,8 @@ pub struct OwnerStatus {
     pub pod_fault: Option<String>,
     /// Whether the API server is still asked for the first list of ResourceClaims.
     pub awaits_claims: bool,
+    /// Whether the first look at processes is to come or under way, for a list that is read once.
+    pub awaits_processes: bool,
     /// Whether the API server's pods are another node's, as none of them has a namespace here.
     pub foreign_pods: bool,
 }

@@ -26,6 +26,7 @@ use crate::owner::holders::Holders;
 use crate::owner::leaks::Leaks;
 use crate::owner::node_check::NodeCheck;
 use crate::owner::pod::{PodChange, PodEvent};
+use crate::owner::process::looks::Looks;
 use crate::owner::sources::{Cache, OwnerSources};
 use crate::owner::status::OwnerStatus;
 use crate::owner::tagger::Tagger;
@@ -50,6 +51,7 @@ pub struct WithOwners<I> {
     pods: Option<BoxStream<'static, PodEvent>>,
     claims: Option<BoxStream<'static, ClaimEvent>>,
     claim_fault: Option<String>,
+    looks: Option<Looks>,
     tagger: Tagger,
     ready: VecDeque<Event>,
     /// Whether events of a complete list of pods are unread.
@@ -63,11 +65,7 @@ pub struct WithOwners<I> {
 impl<I: Informer> WithOwners<I> {
     /// Adds owners from `sources` to the interfaces of `inner`.
     pub fn new(inner: I, sources: OwnerSources) -> Self {
-        let status = OwnerStatus {
-            pods_listed: sources.pods.as_ref().map(|_| false),
-            awaits_claims: sources.claims.is_some(),
-            ..OwnerStatus::default()
-        };
+        let (looks, status) = (sources.looks(), sources.status());
         Self {
             inner,
             inner_ended: false,
@@ -76,6 +74,7 @@ impl<I: Informer> WithOwners<I> {
             pods: sources.pods,
             claims: sources.claims,
             claim_fault: None,
+            looks,
             tagger: Tagger::default(),
             ready: VecDeque::new(),
             listed_unread: false,
@@ -148,7 +147,7 @@ impl<I: Informer> WithOwners<I> {
 
     fn take_claims(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(Poll::Ready(next)) = self.claims.as_mut().map(|claims| claims.poll_next_unpin(cx)) else {
-            return false;
+            return self.looks.as_mut().is_some_and(|looks| looks.take(cx, &mut self.tagger, &self.status));
         };
         match next {
             Some(event) => self.claims_changed(event),
@@ -248,6 +247,7 @@ impl<I: Informer> WithOwners<I> {
                     self.listed_unread = true;
                     self.leaks.listed();
                     self.node.listed();
+                    self.looks.iter_mut().for_each(Looks::listed);
                 }
                 self.leaks.answered();
                 self.tagger.pod(change);

@@ -95,7 +95,8 @@ impl Pipeline {
         .context("the first listing of all namespaces did not finish in 30 s: the kernel is stuck")??;
         let deadline = Instant::now() + FIRST_PODS;
         let asked = |owners: &OwnerStatus| {
-            owners.pod_fault.is_none() && (owners.pods_listed == Some(false) || owners.awaits_claims)
+            owners.pod_fault.is_none()
+                && (owners.pods_listed == Some(false) || owners.awaits_claims || owners.awaits_processes)
         };
         let mut owners = self.owners.clone();
         while asked(&owners.borrow_and_update()) {

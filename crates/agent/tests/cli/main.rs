@@ -4,6 +4,7 @@
 mod account;
 mod client;
 mod list;
+mod processes;
 mod program;
 mod protocols;
 mod receiver;
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
         .tests(usage::tests())
         .tests(terminal::tests())
         .tests(protocols::tests())
+        .tests(processes::tests())
         .main()
 }

@@ -134,7 +134,7 @@ fn doctor_is_quick_where_nothing_answers() {
 }
 
 /// Writes `/run/kubeconfig` for a server.
-fn kubeconfig(server: &str) {
+pub(crate) fn kubeconfig(server: &str) {
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
          users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"

@@ -60,7 +60,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: "DIR",
         default: "",
         also: &[],
-        help: "Find network namespaces by their processes, too, in this /proc of the node: the only way to those without a name and without a veth. Needs the node's processes (hostPID) and the capability SYS_PTRACE. Names containers of rootless podman, too. Empty: no.",
+        help: "Find network namespaces by their processes, too, in this /proc of the node: the only way to those without a name and without a veth. With an API server, processes also name the pod of a namespace that nothing else gives to a pod. Needs the node's processes (hostPID) and the capability SYS_PTRACE. Names containers of rootless podman, too. Empty: no.",
         reloads: false,
         set: |config, words| {
             config.scan.proc = some(words).map(|word| absolute(&word)).transpose()?;

@@ -143,6 +143,7 @@ impl ApiPod {
     pub(super) fn into_record(self, selection: &Selection) -> Option<PodRecord> {
         let uid = self.uid()?;
         let (life, addresses) = (self.life(), self.addresses());
+        let host_network = self.spec.host_network == Some(true);
         let meta = self.meta;
         let labels = meta.labels.unwrap_or_default();
         let networks = meta.annotations.networks();
@@ -172,6 +173,7 @@ impl ApiPod {
             version: meta.resource_version.parse().ok(),
             created: created.unwrap_or_default(),
             addresses,
+            host_network,
             life,
             networks,
         })

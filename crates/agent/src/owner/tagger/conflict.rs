@@ -50,6 +50,9 @@ pub enum Conflict {
     /// Neither pod is the owner.
     #[error("it has an address of {}, which a CNI result or runtime record places in another namespace; it is given to nobody", PodText(.0))]
     KnownElsewhere(Arc<Pod>),
+    /// The other evidence wins.
+    #[error("it was known to belong to {} by its processes, and other evidence places the pod in another namespace; it is given to nobody", PodText(.0))]
+    ProcessElsewhere(Arc<Pod>),
     /// The file has no effect.
     #[error("a CNI cache file that nothing proves gives it to {}, other evidence to {}; the file is not used", PodText(.0), PodText(.1))]
     UnprovenFile(Arc<Pod>, Arc<Pod>),
@@ -85,6 +88,8 @@ pub enum ConflictKind {
     SharedAddress,
     /// An address names a pod that a result proves to be elsewhere.
     KnownElsewhere,
+    /// A result or an address places a pod elsewhere that processes have named.
+    ProcessElsewhere,
     /// An unproven result names another pod.
     UnprovenResult,
     /// A record of the runtime names another pod than a result.
@@ -95,7 +100,7 @@ pub enum ConflictKind {
 
 impl ConflictKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TwoResults,
         Self::OtherAddress,
         Self::ResultAgainstKnown,
@@ -104,6 +109,7 @@ impl ConflictKind {
         Self::TwoAddresses,
         Self::SharedAddress,
         Self::KnownElsewhere,
+        Self::ProcessElsewhere,
         Self::UnprovenResult,
         Self::RecordAgainstResult,
         Self::ClaimedTwice,
@@ -121,6 +127,7 @@ impl ConflictKind {
             Self::TwoAddresses => "two_addresses",
             Self::SharedAddress => "shared_address",
             Self::KnownElsewhere => "known_elsewhere",
+            Self::ProcessElsewhere => "process_elsewhere",
             Self::UnprovenResult => "unproven_result",
             Self::RecordAgainstResult => "record_against_result",
             Self::ClaimedTwice => "claimed_twice",
@@ -129,6 +136,11 @@ impl ConflictKind {
 }
 
 impl Conflict {
+    /// Whether the pod that a namespace was known to belong to is in another namespace.
+    pub(super) fn is_misplaced(&self) -> bool {
+        matches!(self, Self::KnownElsewhere(_) | Self::ProcessElsewhere(_))
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> ConflictKind {
@@ -141,6 +153,7 @@ impl Conflict {
             Self::TwoPodsByAddress(..) => ConflictKind::TwoAddresses,
             Self::SharedAddress(_) => ConflictKind::SharedAddress,
             Self::KnownElsewhere(_) => ConflictKind::KnownElsewhere,
+            Self::ProcessElsewhere(_) => ConflictKind::ProcessElsewhere,
             Self::UnprovenFile(..) => ConflictKind::UnprovenResult,
             Self::RecordAgainstCache(..) => ConflictKind::RecordAgainstResult,
             Self::ClaimedTwice { .. } => ConflictKind::ClaimedTwice,

@@ -27,6 +27,8 @@ pub(in crate::owner) struct Evidence<'a> {
     pub(in crate::owner) by_address: Vec<&'a PodRecord>,
     /// Pods with an address that another namespace has as well.
     pub(in crate::owner) shared: Vec<&'a PodRecord>,
+    /// The pod in whose cgroup the processes inside are.
+    pub(in crate::owner) by_process: Option<&'a PodRecord>,
     /// The last decision. A network namespace serves one pod for its whole life, so the decision stays valid
     /// without its source: files and pods are deleted before their namespace.
     pub(in crate::owner) known: Option<&'a Decision>,
@@ -43,8 +45,7 @@ pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conf
             return None;
         }
     };
-    let earlier =
-        evidence.known.filter(|known| known.source != Source::PodIp).map(|known| (&known.named, known.source));
+    let earlier = evidence.known.filter(|known| known.source < Source::PodIp).map(|known| (&known.named, known.source));
     // A record does not outweigh a CNI result, present or gone.
     let weightier = earlier.filter(|(_, earlier)| proven.is_some_and(|(_, source)| *earlier < source));
     let (pod, source) = match weightier.or(proven).or(earlier) {
@@ -58,7 +59,10 @@ pub(in crate::owner) fn decide(evidence: &Evidence<'_>, conflicts: &mut Vec<Conf
             }
             (pod.clone(), source)
         }
-        None => (by_address(evidence, conflicts)?, Source::PodIp),
+        None => match by_address(evidence, conflicts) {
+            Some(pod) => (pod, Source::PodIp),
+            None => (by_process(evidence)?, Source::Process),
+        },
     };
     // An unproven file is reported, but never worse than no file.
     if let Some(other) = evidence.files.other_than(&pod).filter(|_| proven.is_none()) {
@@ -83,7 +87,7 @@ fn proof<'a>(evidence: &Evidence<'a>) -> Result<Option<Proof<'a>>, [&'a Arc<Pod>
 }
 
 fn by_address(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<Arc<Pod>> {
-    let known = evidence.known.map(|known| &known.named);
+    let known = evidence.known.filter(|known| known.source != Source::Process).map(|known| &known.named);
     match (evidence.by_address.as_slice(), known) {
         ([], None) => {
             conflicts.extend(evidence.shared.iter().map(|record| Conflict::SharedAddress(record.named.clone())));
@@ -108,5 +112,18 @@ fn by_address(evidence: &Evidence<'_>, conflicts: &mut Vec<Conflict>) -> Option<
             }
             None => Some(known.clone()),
         },
+    }
+}
+
+/// The weakest evidence: counts where addresses name no pod, and contradict neither each other nor what was known.
+fn by_process(evidence: &Evidence<'_>) -> Option<Arc<Pod>> {
+    if !evidence.by_address.is_empty() {
+        return None;
+    }
+    match (evidence.by_process, evidence.known) {
+        (Some(record), None) => Some(record.named.clone()),
+        (Some(record), Some(known)) => same_pod(&record.named, &known.named).then(|| record.named.clone()),
+        // The processes may have ended, and the namespace is still the pod's.
+        (None, known) => known.filter(|known| known.source == Source::Process).map(|known| known.named.clone()),
     }
 }

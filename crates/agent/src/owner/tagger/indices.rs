@@ -61,6 +61,7 @@ impl Tagger {
         }
         let space = self.spaces.remove(&id)?;
         self.leaked.remove(&id);
+        self.inside.remove(&id);
         unindex(&mut self.by_name, &space.place, id);
         for pod in self.addresses.displace(id) {
             let mut claimed = false;
@@ -74,6 +75,7 @@ impl Tagger {
         }
         if let Some(known) = space.known.clone() {
             unindex_pod(&mut self.tagged, &known, id);
+            self.pass_processes(id, &known);
             if let Some(uid) = known.pod.uid.as_deref().filter(|_| !self.addresses.is_placed(&known.named)) {
                 self.addresses.pass(uid, id);
             }
@@ -97,7 +99,7 @@ impl Tagger {
         let Some(space) = self.spaces.get(&id).filter(|space| space.place != Place::Host && before != now) else {
             return concerned;
         };
-        let known = space.known.is_some();
+        let known = space.is_known_by_more();
         for gone in missing_from(now, before) {
             concerned.extend(self.addresses.concerned(gone));
             self.addresses.release(gone, id, known);

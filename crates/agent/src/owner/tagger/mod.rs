@@ -12,6 +12,7 @@ mod indices;
 mod nameless;
 pub(super) mod node;
 pub(super) mod pod_ip;
+mod processes;
 mod proofs;
 mod returned;
 mod strangers;
@@ -64,6 +65,8 @@ pub struct Tagger {
     files: Attachments,
     containers: ContainerClaims,
     traces: Traces,
+    /// Uids of the pods in whose cgroups the processes inside namespaces are.
+    inside: BTreeMap<NetnsId, Arc<str>>,
     addresses: PodIps,
     pods: Pods,
     claims: Claims,
@@ -266,6 +269,7 @@ impl Tagger {
         self.addresses.claim(&record, repeated);
         concerned.extend(self.addresses.holders_for(&record.uid));
         concerned.extend(self.tagged.get(&PodName::from(record.pod.as_ref())).into_iter().flatten());
+        concerned.extend(self.with_processes_of(record.named.uid.as_deref()));
         self.settle(concerned);
     }
 
@@ -284,14 +288,19 @@ impl Tagger {
     /// Decides the owners of namespaces; returns the namespaces to emit again.
     fn decide_all(&mut self, mut concerned: BTreeSet<NetnsId>) -> BTreeSet<NetnsId> {
         concerned.retain(|id| self.spaces.get(id).is_some_and(|space| space.place != Place::Host));
-        concerned.iter().for_each(|id| self.decide(*id));
+        let mut next = concerned.clone();
+        while let Some(id) = next.pop_first() {
+            let rivals = self.decide(id);
+            concerned.extend(&rivals);
+            next.extend(rivals);
+        }
         concerned
     }
 
-    fn decide(&mut self, id: NetnsId) {
+    fn decide_one(&mut self, id: NetnsId) {
         let mut conflicts = Vec::new();
         let decision = self.weigh(id, &mut conflicts);
-        let misplaced = conflicts.iter().any(|conflict| matches!(conflict, Conflict::KnownElsewhere(_)));
+        let misplaced = conflicts.iter().any(Conflict::is_misplaced);
         conflicts.into_iter().for_each(|conflict| self.note(id, conflict));
         let Some(space) = self.spaces.get_mut(&id) else { return };
         // The earlier decision was wrong, and must not return once the pod's place is forgotten.
@@ -334,11 +343,12 @@ impl Tagger {
             files: &files,
             by_address: answer.pods.iter().filter_map(record).collect(),
             shared: answer.shared.iter().filter_map(record).collect(),
+            by_process: self.pod_of_processes(id),
             known,
         };
         let (named, source) = decide(&evidence, conflicts)?;
-        if source == Source::PodIp && self.addresses.is_placed(&named) {
-            conflicts.push(Conflict::KnownElsewhere(named));
+        if let Some(misplaced) = self.misplaced(id, &named, source) {
+            conflicts.push(misplaced);
             return None;
         }
         let known = known.filter(|known| same_pod(&known.named, &named));

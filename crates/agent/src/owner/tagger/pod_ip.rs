@@ -209,6 +209,11 @@ impl PodIps {
         self.ended.insert(&key(pod));
     }
 
+    /// Whether the pod has claims.
+    pub(in crate::owner) fn is_claimed(&self, pod: &str) -> bool {
+        self.by_pod.get(pod).is_some_and(|addresses| !addresses.is_empty())
+    }
+
     fn has_ended(&self, pod: &Pod) -> bool {
         pod.uid.as_deref().is_some_and(|uid| self.ended.contains(uid)) || self.ended.contains(&by_name(pod))
     }

@@ -104,7 +104,7 @@ impl Tagger {
         concerned.insert(id);
         match decision.source {
             Source::CniCache | Source::RuntimeRecord => concerned.extend(self.place(&decision.named, id)),
-            Source::PodIp => decision.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
+            Source::PodIp | Source::Process => decision.pod.uid.iter().for_each(|uid| self.addresses.rebind(uid, id)),
         }
         concerned
     }

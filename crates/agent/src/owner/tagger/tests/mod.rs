@@ -6,6 +6,7 @@ mod history;
 mod joins;
 mod matrix;
 mod node;
+mod processes;
 mod records;
 mod unnamed;
 
@@ -75,6 +76,7 @@ fn record(name: &str, uid: &str, address: &str) -> PodRecord {
         version: None,
         created: 0,
         addresses: vec![address.parse().unwrap()],
+        host_network: false,
         life: Life::Live,
         networks: Vec::new(),
     }
@@ -90,6 +92,7 @@ enum Input {
     ContainerGone(String),
     Sandbox(&'static str, Sandbox),
     Claim(crate::owner::claim::ClaimChange),
+    Inside(Vec<crate::owner::process::look::Inside>),
 }
 
 fn added(interface: &Arc<Interface>) -> Input {
@@ -109,6 +112,7 @@ fn give(tagger: &mut Tagger, input: Input) {
         Input::Pod(change) => tagger.pod(change),
         Input::Container(name, record) => tagger.container(&path(&name), record),
         Input::Claim(change) => tagger.claim(change),
+        Input::Inside(evidence) => tagger.processes(evidence),
         Input::Sandbox(name, sandbox) => tagger.sandbox(&path(name), sandbox),
         Input::ContainerGone(name) => tagger.container_gone(&path(&name)),
     }

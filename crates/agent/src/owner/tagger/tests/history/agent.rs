@@ -2,18 +2,22 @@
 
 use std::collections::VecDeque;
 
-use crate::interface::Event;
+use crate::interface::{Event, Owner, Source};
 use crate::owner::pod::PodChange;
 use crate::owner::tagger::Tagger;
 
 use super::node::{FileEvent, Node};
 
+/// Whether the owner is no pod, or known by processes alone: then addresses are those of an unknown pod.
+fn is_weak(owner: &Owner) -> bool {
+    owner.pod().is_none() || owner.source() == Source::Process.as_str()
+}
+
 impl Node {
     pub(super) fn kernel_tells(&mut self) {
         let Some(event) = self.kernel.pop_front() else { return };
         if let Event::Deleted(last, _) | Event::Updated(last, _) = &event
-            && let Some(said) =
-                self.said.get(&last.id).filter(|said| said.owner.as_ref().is_none_or(|owner| owner.pod().is_none()))
+            && let Some(said) = self.said.get(&last.id).filter(|said| said.owner.as_deref().is_none_or(is_weak))
         {
             self.haunted.extend(said.addresses.iter().map(|net| net.addr()));
         }
@@ -52,6 +56,7 @@ impl Node {
         self.boxes.values_mut().for_each(|one| one.is_disowned = false);
         self.said.clear();
         self.kernel.clear();
+        self.look = None;
         self.unread =
             self.files.iter().map(|(path, file)| FileEvent::Written(path.clone(), file.clone().into())).collect();
         self.all_files();

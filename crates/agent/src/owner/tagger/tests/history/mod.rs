@@ -14,9 +14,10 @@ mod boxes;
 mod changes;
 mod made;
 mod node;
+mod processes;
 mod records;
 
-use crate::interface::{End, Interface};
+use crate::interface::{End, Interface, Source};
 use iface_core::NetnsId;
 use proptest::prelude::*;
 
@@ -73,6 +74,15 @@ enum Step {
     /// A runtime has a record of the pod's sandbox, wherever the other sources are.
     RecordSandbox(usize),
     RemoveRecord(usize),
+    /// A process of one pod enters the namespace of another, or leaves.
+    Visit {
+        visitor: usize,
+        visited: usize,
+    },
+    /// A pod makes a namespace of its own, or ends it.
+    Nest(usize),
+    LookBegins,
+    LookEnds,
     WriteLateFile(usize),
     KubeletReports,
     ApiServerTells,
@@ -127,6 +137,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any_pod.clone().prop_map(Step::RecordContainer),
         2 => any_pod.clone().prop_map(Step::RecordSandbox),
         1 => any_pod.clone().prop_map(Step::RemoveRecord),
+        1 => (any_pod.clone(), any_pod.clone()).prop_map(|(visitor, visited)| Step::Visit { visitor, visited }),
+        1 => any_pod.clone().prop_map(Step::Nest),
+        4 => Just(Step::LookBegins),
+        4 => Just(Step::LookEnds),
         2 => any_pod.prop_map(Step::WriteLateFile),
         6 => Just(Step::KubeletReports),
         6 => Just(Step::ApiServerTells),
@@ -215,6 +229,36 @@ proptest! {
         }
         node.settle();
         node.check_all_tagged();
+    }
+}
+
+/// A pod visits another program's namespace while its own has a pod, and its own ends while the agent still looks.
+#[test]
+fn visited_namespaces_survive_their_visitors() {
+    let start = Step::Start { name: 0, file: FileTime::Now, nameless: false, netns: NetnsNaming::New };
+    let begin = [Step::StartBox(NetnsNaming::New), start, Step::SecondName(0), Step::AgentRestarts(0)];
+    let visit = [Step::Visit { visitor: 1, visited: 0 }, Step::Delete(1), Step::LookBegins];
+    let end = [Step::TearDown { pod: 1, keep_file: false }, Step::Die(1)];
+    for looked in [&[Step::LookEnds][..], &[]] {
+        let mut node = Node::new(false);
+        let steps = begin.iter().chain(&visit).chain(looked).chain(&end).chain(&[Step::LookEnds]);
+        steps.for_each(|step| node.step(*step));
+        node.settle();
+    }
+}
+
+/// The only evidence about a pod that has taken its address away; a visitor of another pod hides the pod.
+#[test]
+fn histories_have_owners_by_process() {
+    let start = |name| Step::Start { name, file: FileTime::Never, nameless: false, netns: NetnsNaming::New };
+    let visit = Step::Visit { visitor: 1, visited: 0 };
+    let told = [Step::KubeletReports, Step::ApiServerTells, Step::LookBegins, Step::LookEnds];
+    for (visits, expected) in [(&[visit][..], None), (&[visit, visit], Some(Source::Process))] {
+        let mut node = Node::new(false);
+        let begin = [start(0), Step::FlapAddress(0), start(1), Step::FlapAddress(1)];
+        begin.iter().chain(visits).chain(&told[..2]).chain(&told).for_each(|step| node.step(*step));
+        let owner = node.said[&node.pods[0].interfaces[0].id].owner.clone();
+        assert_eq!(owner.map(|owner| owner.source()), expected.map(Source::as_str));
     }
 }
 

@@ -15,6 +15,7 @@ use super::made::{attachment, interface, interfaces, ips, named, netns, netns_na
 use super::{FileTime, NetnsNaming, Step};
 use crate::owner::cni::result::Attachment;
 use crate::owner::pod::{Life, PodChange, PodRecord};
+use crate::owner::process::look::{Look, Sought};
 use crate::owner::tagger::Tagger;
 
 /// Few addresses, for frequent reuse.
@@ -41,6 +42,10 @@ pub(super) struct Real {
     pub(super) altered: bool,
     /// Addresses that the pod has taken away from its interface.
     pub(super) lost: Box<[IpNet]>,
+    /// A pod whose namespace a process of this pod is in.
+    pub(super) visits: Option<usize>,
+    /// Whether the pod has made a namespace of its own.
+    pub(super) has_nested: bool,
     created: i64,
 }
 
@@ -80,6 +85,8 @@ pub(super) struct Node {
     pub(super) boxes: BTreeMap<Arc<str>, Container>,
     /// Addresses of deleted namespaces without a known pod.
     pub(super) haunted: BTreeSet<IpAddr>,
+    /// A look at processes under way.
+    pub(super) look: Option<(Sought, Look)>,
 }
 
 impl Node {
@@ -125,6 +132,10 @@ impl Node {
             Step::RecordContainer(pod) => self.record_container(pod),
             Step::RecordSandbox(pod) => self.record_sandbox(pod),
             Step::RemoveRecord(pod) => self.remove_record(pod),
+            Step::Visit { visitor, visited } => self.visit(visitor, visited),
+            Step::Nest(pod) => self.nest(pod),
+            Step::LookBegins => self.begin_look(),
+            Step::LookEnds => self.end_look(),
             Step::WriteLateFile(pod) => self.write_late_file(pod),
             Step::KubeletReports => self.kubelet_reports(),
             Step::ApiServerTells => self.api_server_tells(),
@@ -171,6 +182,8 @@ impl Node {
             stolen: false,
             altered: false,
             lost: Box::default(),
+            visits: None,
+            has_nested: false,
             random,
             uid,
             name,
@@ -334,6 +347,7 @@ fn record(pod: &Real, version: u64) -> PodRecord {
         version: Some(version),
         created: pod.created,
         addresses: ips(pod.address),
+        host_network: false,
         life,
         networks: Vec::new(),
     }
