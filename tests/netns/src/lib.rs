@@ -45,6 +45,7 @@ mod traffic;
 
 pub use http::get;
 pub use inside::inside;
+pub use limits::{fewer, scaled};
 pub use link::{Bridge, Tun, Veth};
 pub use netns::{Alias, Netns, NetnsDir, Reserved};
 pub use observer::Observer;

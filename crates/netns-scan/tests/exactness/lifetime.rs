@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use iface_core::EventKind;
 use netns_scan::{EngineChoice, Poller, WatchOptions};
-use netns_testbed::{Footprint, NetnsDir, Observer, Rtnl, Test, Veth, figure, inside, tests};
+use netns_testbed::{Footprint, NetnsDir, Observer, Rtnl, Test, Veth, figure, inside, scaled, tests};
 
 use crate::subject::{EXACT, Informer, Subject, add_all, assert_exact, follows};
 
@@ -108,7 +108,7 @@ fn a_deletion_takes_hardly_longer(subject: Subject) {
         let measured = measure(subject);
         let [without, read, stalled] = measured;
         figure(format_args!("{subject}: p50 {:.2?}, {:.2?} with, {:.2?} stalled", without.p50, read.p50, stalled.p50));
-        let limit = without.p50 + price + (without.p75 - without.p25);
+        let limit = without.p50 + scaled(price) + (without.p75 - without.p25);
         if read.p50 <= limit && stalled.p50 <= limit {
             return;
         }

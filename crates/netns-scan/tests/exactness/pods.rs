@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use iface_core::EventKind;
-use netns_testbed::{Netns, Observer, Rtnl, Veth};
+use netns_testbed::{Netns, Observer, Rtnl, Veth, fewer};
 
 use crate::subject::{EXACT, Informer, assert_exact};
 
 /// Makes and deletes 500 pods as fast as the kernel can; returns the last, still alive.
 pub(crate) fn churn(alive: usize, pod: impl Fn(usize) -> Netns) -> VecDeque<Netns> {
     let mut window = VecDeque::new();
-    for number in 0..500 {
+    for number in 0..fewer(500) {
         window.push_back(pod(number));
         if window.len() > alive {
             drop(window.pop_front());
@@ -27,8 +27,9 @@ pub(crate) fn assert_added_once(observer: &mut Observer<Informer>, new: impl Fn(
         let pod = new(number);
         (Veth::up(&format!("host{number}"), &pod, "eth0"), pod)
     };
-    let pods: Vec<_> = (0..150).map(with_veth).collect();
-    observer.until("all are there", EXACT, |replay| replay.interfaces().count() == 1 + 150 * 3);
+    let count = fewer(150);
+    let pods: Vec<_> = (0..count).map(with_veth).collect();
+    observer.until("all are there", EXACT, |replay| replay.interfaces().count() == 1 + count * 3);
     assert_exact(observer, pods.iter().map(|(_, pod)| pod));
     for (veth, pod) in &pods {
         let place = pod.place();

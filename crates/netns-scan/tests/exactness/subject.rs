@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 use iface_core::{Event, Place};
 use netns_scan::{EngineChoice, Handle, Poller, Status, WatchOptions, Watcher};
-use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, Throttle, links_inside};
+use netns_testbed::{LinkTruth, Netns, NetnsDir, Observer, Replay, Throttle, links_inside, scaled};
 
 /// Time after the last change until all events must be right.
 pub(crate) const EXACT: Duration = Duration::from_secs(1);
+
+/// Time in which the kernel comes to rest.
+const REST: Duration = Duration::from_secs(20);
 
 /// Often enough that a poll falls into every test.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -144,7 +147,7 @@ pub(crate) fn assert_exact<'a>(
             return;
         }
         let still = world(namespaces.clone());
-        assert!(start.elapsed() < Duration::from_secs(20), "the kernel does not come to rest");
+        assert!(start.elapsed() < scaled(REST), "the kernel does not come to rest");
         if still == truth {
             panic!("{EXACT:?} after the last change: {}", difference(&truth, &told(observer.replay())));
         }
@@ -183,7 +186,7 @@ pub(crate) fn stands(observer: &Observer<Informer>, what: &str, so: impl Fn(&Sta
     let handle = observer.informer().handle();
     let start = Instant::now();
     while !so(&handle.status()) {
-        assert!(start.elapsed() < Duration::from_secs(20), "not {what}: {:?}", handle.status());
+        assert!(start.elapsed() < scaled(REST), "not {what}: {:?}", handle.status());
         std::thread::yield_now();
     }
 }
