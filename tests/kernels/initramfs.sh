@@ -10,7 +10,7 @@ modules=$(echo "$kernel"{,/usr}/lib/modules/"$release" | tr ' ' '\n' | while rea
 mkdir -p "$tree"/{bin,sbin,dev,proc,sys,machine,top,lib/modules/"$release"/kernel}
 cp "${BUSYBOX:-$(command -v busybox)}" "$tree/bin/busybox"
 ln -s ../bin/busybox "$tree/sbin/modprobe"
-for part in net lib crypto drivers/virtio drivers/net/{veth,tun,dummy,macvlan,macvtap,vrf,netkit,vxlan,ifb,geneve}.ko drivers/net/{bonding,ipvlan} \
+for part in net lib crypto drivers/virtio drivers/net/{veth,tun,dummy,macvlan,macvtap,vrf,netkit,vxlan,ifb,geneve}.ko drivers/net/{bonding,ipvlan,vxlan} \
   fs/{9p,netfs,fscache,overlayfs} arch/{x86,arm64}/crypto; do
   for found in "$modules/kernel/$part"{,.xz,.zst}; do
     [ ! -e "$found" ] || (cd "$modules" && cp -r --parents "${found#"$modules/"}" "$tree/lib/modules/$release/")
