@@ -64,6 +64,37 @@ async fn synced_follows_owned_interfaces() {
     assert_eq!(next(&mut tagged).await, Event::Synced);
 }
 
+/// A result without a uid, of a pod that the API server never knows; nothing else happens on the node.
+#[tokio::test(start_paused = true)]
+async fn stranger_is_disowned_on_a_quiet_node() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "cni-a", "u1");
+    write(dir.path(), "cni-b", "u2");
+    let file = dir.path().join("podnet-cni-b-eth0");
+    let content = fs::read_to_string(&file).unwrap().replace("K8S_POD_UID", "OTHER").replace("web", "stranger");
+    fs::write(&file, content).unwrap();
+    let (sender, inner) = informer();
+    let mut strange = (*eth0("cni-b")).clone();
+    strange.id = testing::id(2);
+    for event in [Incoming::Added(eth0("cni-a")), Incoming::Added(Arc::new(strange)), Incoming::Synced] {
+        sender.send(event).unwrap();
+    }
+    let web = testing::pod("web");
+    let web = Arc::new(Pod { uid: Some("u1".into()), namespace: "shop".into(), ..(*web).clone() });
+    let list = stream::iter([PodEvent::Change(PodChange::Listed(vec![record(web)]))]).chain(stream::pending());
+    let mut tagged = WithOwners::new(inner, OwnerSources::default().cni_dir(dir.path()).unwrap().pods(list));
+    let of_stranger = |event: &Event| event.interface().is_some_and(|interface| interface.id == testing::id(2));
+    let mut owned = Vec::new();
+    let disowned = async {
+        while owned.last() != Some(&false) {
+            let event = tagged.next().await.unwrap();
+            owned.extend(event.interface().filter(|_| of_stranger(&event)).map(|now| now.owner.is_some()));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(400), disowned).await.expect("no event after the grace");
+    assert_eq!(owned, [true, false]);
+}
+
 #[tokio::test]
 async fn late_file_updates_the_owner() {
     let dir = tempfile::tempdir().unwrap();

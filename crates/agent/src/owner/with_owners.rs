@@ -296,7 +296,9 @@ impl<I: Informer> WithOwners<I> {
         self.status.send_if_modified(|status| std::mem::take(&mut status.awaits_claims));
     }
 
-    fn check_node(&mut self, cx: &mut Context<'_>) {
+    /// Compares namespaces with the pods of the API server; returns whether owners may have changed.
+    fn check_node(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_compared = false;
         while let Poll::Ready(foreign) = self.node.poll(cx, &self.tagger) {
             if foreign {
                 warn!(event.name = "pods.foreign", "{FOREIGN}");
@@ -304,6 +306,7 @@ impl<I: Informer> WithOwners<I> {
             self.status.send_modify(|status| status.foreign_pods = foreign);
         }
         while let Poll::Ready(found) = self.leaks.poll(cx, &self.tagger) {
+            has_compared = true;
             self.disown(found.strangers);
             for id in found.new {
                 let Some((netns, pod)) = self.tagger.named_pod(id) else { continue };
@@ -323,6 +326,7 @@ impl<I: Informer> WithOwners<I> {
             }
             self.status.send_if_modified(|status| std::mem::replace(&mut status.tallies.leaked, leaked) != leaked);
         }
+        has_compared
     }
 
     /// Takes back the pods of CNI results that are no pods' in all likelihood.
@@ -382,8 +386,7 @@ impl<I: Informer> Stream for WithOwners<I> {
             if event.is_some() {
                 return Poll::Ready(event);
             }
-            if !this.take_input(cx) {
-                this.check_node(cx);
+            if !this.take_input(cx) && !this.check_node(cx) {
                 return if this.inner_ended { Poll::Ready(None) } else { Poll::Pending };
             }
             this.publish();
