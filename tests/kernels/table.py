@@ -1,27 +1,32 @@
-"""table.py VERSION LOG: rows of the table of kernels, from the log of a virtual machine. Fails if a test failed, or if a
-suite did not end."""
-import collections, re, sys
+"""table.py LOG...: a table of kernels, engines and suites, from the logs of virtual machines. Fails if a test failed, or if
+a suite did not end."""
+import collections, pathlib, re, sys
 
-version, log = sys.argv[1:]
-lines = open(log, errors="replace").read().splitlines()
-kernel, slow, suite, selected, ended = "did not boot", "?", None, set(), {}
-counts = collections.defaultdict(collections.Counter)
-for line in lines:
-    if found := re.search(r"kernel: (\S+) .*slow=(\d+)", line):
-        kernel, slow = found.groups()
-    elif found := re.match(r"suite: (\w+) ended with (\d+) after (\d+) s", line):
-        ended[found[1]] = int(found[2]), int(found[3])
-    elif found := re.match(r"suite: (\w+) selected$", line):
-        selected.add(found[1])
-    elif found := re.match(r"suite: (\w+)$", line):
-        suite = found[1]
-    elif found := re.match(r"test (\S+)\s+\.\.\. (ok|FAILED)", line):
-        engine = re.search(r"\b(nsid|setns)\b", found[1])
-        counts[suite, engine[1] if engine else "both"][found[2]] += 1
-for (suite, engine), count in sorted(counts.items()):
-    seconds = ended.get(suite, (1, "no end"))[1]
-    print(f"| {kernel} | {slow} | {suite} | {engine} | {count['ok']} | {count['FAILED']} | {seconds} |")
-good = counts and selected == ended.keys() and not any(code for code, _ in ended.values())
-if not good:
-    print(f"kernels.sh: Linux {version} failed; the log above has the reasons", file=sys.stderr)
-sys.exit(not good)
+
+def rows(log):
+    """Prints the rows of a log; returns whether all suites ended well."""
+    kernel, slow, suite, selected, ended = "did not boot", "?", None, set(), {}
+    counts = collections.defaultdict(collections.Counter)
+    for line in log.read_text(errors="replace").splitlines():
+        if found := re.search(r"kernel: (\S+) .*slow=(\d+)", line):
+            kernel, slow = found.groups()
+        elif found := re.match(r"suite: (\w+) ended with (\d+) after (\d+) s", line):
+            ended[found[1]] = int(found[2]), int(found[3])
+        elif found := re.match(r"suite: (\w+) selected$", line):
+            selected.add(found[1])
+        elif found := re.match(r"suite: (\w+)$", line):
+            suite = found[1]
+        elif found := re.match(r"test (\S+)\s+\.\.\. (ok|FAILED)", line):
+            engine = re.search(r"\b(nsid|setns)\b", found[1])
+            counts[suite, engine[1] if engine else "both"][found[2]] += 1
+    for (suite, engine), count in sorted(counts.items()):
+        seconds = ended.get(suite, (1, "no end"))[1]
+        print(f"| {kernel} | {slow} | {suite} | {engine} | {count['ok']} | {count['FAILED']} | {seconds} |")
+    return bool(counts) and selected == ended.keys() and not any(code for code, _ in ended.values())
+
+
+print("\n| kernel | time factor | suite | engine | passed | failed | seconds of the suite |")
+print("|---|---|---|---|---|---|---|")
+failed = [log.stem for log in map(pathlib.Path, sys.argv[1:]) if not rows(log)]
+if failed:
+    sys.exit(f"failed on Linux {', '.join(failed)}; the output above has the reasons")
