@@ -28,12 +28,13 @@ fn main() {
     let mut pods = Vec::new();
     for number in 0..count {
         let netns = dir.add(&format!("pod{number}"));
+        let uid = format!("00000000-0000-4000-8000-{number:012}");
         let child = netns.inside(|| Command::new("sleep").arg("600").spawn().unwrap());
         let folder = proc.path().join(child.id().to_string());
         fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("cgroup"), format!("0::/kubepods.slice/kubepods-pod{number}.slice/x.scope\n")).unwrap();
+        fs::write(folder.join("cgroup"), format!("0::/kubepods/pod{uid}/x\n")).unwrap();
         symlink(format!("/proc/{}/net", child.id()), folder.join("net")).unwrap();
-        pods.push(Wanted { uid: number.to_string(), interfaces: HashSet::from([b"lo".to_vec()]) });
+        pods.push(Wanted { uid, interfaces: HashSet::from([b"lo".to_vec()]) });
         sleeping.push((Killed(child), netns));
     }
     let mut processes = Processes::new(proc.path());
