@@ -30,7 +30,8 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
 fn everything_that_exists_comes_first_then_synced(subject: Subject) {
     let dir = NetnsDir::standard();
     let pods = crate::subject::add_all(&dir, "pod", 5);
-    let _veths: Vec<_> = pods.iter().map(|pod| Veth::up(&format!("h-{}", pod.name()), pod, "eth0")).collect();
+    // Down: the kernel works out the operational state of a link that is up later, perhaps during the first scan.
+    let _veths: Vec<_> = pods.iter().map(|pod| Veth::new(&format!("h-{}", pod.name()), pod, "eth0")).collect();
     let mut observer = subject.start();
     let replay = observer.synced();
     assert_eq!(replay.history().last(), Some(&Event::Synced));
