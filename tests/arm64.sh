@@ -78,7 +78,7 @@ kernels() {
     tests/kernels/fetch.sh "$version" "$tools/kernels/$version-arm64" arm64
     echo "=== Linux $version"
     inside "tests/arm64/machine.sh ${ARM64_LIMIT:-3600}" "$tools/kernels/$version-arm64:kernel" "$machine:machine" "$PWD:machine/checkout" \
-      "$target:machine/target" "$work:work" </dev/null | tee "$work/$version.log" | grep --line-buffered -v ' \.\.\. ok$' || true
+      "$target:machine/target" "$work:orders" </dev/null | tee "$work/$version.log" | grep --line-buffered -v ' \.\.\. ok$' || true
   done
   python3 tests/kernels/table.py "$work"/*.log
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# machine.sh SECONDS: boots /kernel with /machine as its root file system, runs the suites of /work/suites for this long at
+# machine.sh SECONDS: boots /kernel with /machine as its root file system, runs the suites of /orders/suites for this long at
 # most, and prints their output. The unpacked Debian of tests/arm64/inside.sh is the root directory.
 set -euo pipefail
 limit=$1
@@ -12,7 +12,7 @@ busybox sh -c "$load"
 speed=$((($(date +%s%N) - began) / 1000000))
 BUSYBOX=/machine/usr/bin/busybox tests/kernels/initramfs.sh /kernel "$work"
 printf 'root=/checkout\npath=/usr/bin:/usr/sbin\nhome=/root\nspeed=%s\nload=%q\n' "$speed" "$load" >"$work/initramfs/settings"
-cp /work/suites "$work/initramfs/suites"
+cp /orders/suites "$work/initramfs/suites"
 (cd "$work/initramfs" && find . | cpio -o -H newc --quiet --owner 0:0 | gzip -1) >"$work/initramfs.gz"
 # A CPU of servers: its emulation is cheaper than that of pointer authentication in newer ones.
 timeout --foreground "$limit" qemu-system-aarch64 -M virt -accel tcg,thread=multi -cpu neoverse-n1 -smp 2 \
