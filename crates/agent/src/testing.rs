@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::interface::{Container, ContainerOwner, End, Interface, Owner, Pod, PodOwner, Runtime, Source};
+use crate::owner::pod::{Life, PodRecord};
 use iface_core::{
     Counters, Direction, Extras, IfName, InterfaceId, Kind, Lower, LowerPlace, Netns, NetnsId, NetnsName, NsFile,
     OperState, Parent, Place, Underlay,
@@ -68,6 +69,22 @@ pub fn pod(name: &str) -> Arc<Pod> {
         workload: None,
         attributes: Vec::new(),
     })
+}
+
+/// A live pod of the API server, with the uid of the pod and without addresses.
+#[must_use]
+pub fn pod_record(pod: Arc<Pod>) -> PodRecord {
+    PodRecord {
+        named: pod.clone(),
+        uid: pod.uid.as_deref().unwrap_or_default().into(),
+        pod,
+        version: None,
+        created: 0,
+        addresses: Vec::new(),
+        host_network: false,
+        life: Life::Live,
+        networks: Vec::new(),
+    }
 }
 
 /// An interface of a pod, in a namespace named after it.

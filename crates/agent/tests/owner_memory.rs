@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
 use netns_agent::interface::Pod;
-use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
+use netns_agent::owner::pod::{PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{ApiServer, Selection, Tagger};
 use serde_json::{Value, json};
 
@@ -157,16 +157,11 @@ fn pods_that_are_gone_leave_nothing_each() {
         let (name, namespace) = (format!("web-{number}"), "shop".to_owned());
         let pod = Pod { name, namespace, uid: Some(uid.to_string()), workload: None, attributes: Vec::new() };
         let pod = Arc::new(pod);
+        let addresses = vec![[10, 0, (number >> 8) as u8, number as u8].into()];
         tagger.pod(PodChange::Applied(PodRecord {
-            named: pod.clone(),
-            pod,
             uid: uid.clone(),
-            version: None,
-            created: 0,
-            addresses: vec![[10, 0, (number >> 8) as u8, number as u8].into()],
-            host_network: false,
-            life: Life::Live,
-            networks: Vec::new(),
+            addresses,
+            ..netns_agent::testing::pod_record(pod)
         }));
         tagger.pod(PodChange::Deleted(uid));
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::{StreamExt, stream};
 use iface_core::{Changes, NetnsName, NsFile, Place};
 use netns_agent::interface::{Event, Owner, Pod, Workload, WorkloadKind};
-use netns_agent::owner::pod::{Life, PodChange, PodEvent, PodRecord};
+use netns_agent::owner::pod::{PodChange, PodEvent, PodRecord};
 use netns_agent::owner::{OwnerSources, OwnerStatus, WithOwners};
 use netns_agent::testing;
 use serde_json::json;
@@ -124,17 +124,7 @@ async fn silent_api_server_delays_nothing() {
 
 /// A live pod without addresses, in the API server's list.
 fn record(pod: Arc<Pod>) -> PodRecord {
-    PodRecord {
-        named: pod.clone(),
-        pod,
-        uid: "u1".into(),
-        version: None,
-        created: 0,
-        addresses: Vec::new(),
-        host_network: false,
-        life: Life::Live,
-        networks: Vec::new(),
-    }
+    PodRecord { uid: "u1".into(), ..testing::pod_record(pod) }
 }
 
 #[tokio::test]

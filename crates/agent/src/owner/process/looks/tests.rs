@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::interface::{Event, Pod};
 use crate::owner::cni::file::space_at;
-use crate::owner::pod::{Life, PodChange, PodRecord};
+use crate::owner::pod::PodChange;
 use crate::testing;
 
 const UID: &str = "aaaaaaaa-0000-4000-8000-000000000000";
@@ -31,17 +31,7 @@ impl Scene {
         tagger.event(Event::Synced);
         let (namespace, name) = ("shop".to_owned(), "web".to_owned());
         let pod = Arc::new(Pod { namespace, name, uid: Some(UID.into()), workload: None, attributes: Vec::new() });
-        tagger.pod(PodChange::Applied(PodRecord {
-            named: pod.clone(),
-            pod,
-            uid: UID.into(),
-            version: None,
-            created: 0,
-            addresses: Vec::new(),
-            host_network: false,
-            life: Life::Live,
-            networks: Vec::new(),
-        }));
+        tagger.pod(PodChange::Applied(testing::pod_record(pod)));
         Self { proc, tagger, looks }
     }
 

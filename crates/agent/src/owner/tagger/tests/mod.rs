@@ -69,17 +69,7 @@ fn file(netns: &str, pod: &Arc<Pod>, mac: u8, network: &str) -> Attachment {
 
 fn record(name: &str, uid: &str, address: &str) -> PodRecord {
     let pod = pod(name, Some(uid));
-    PodRecord {
-        named: pod.clone(),
-        pod,
-        uid: uid.into(),
-        version: None,
-        created: 0,
-        addresses: vec![address.parse().unwrap()],
-        host_network: false,
-        life: Life::Live,
-        networks: Vec::new(),
-    }
+    PodRecord { uid: uid.into(), addresses: vec![address.parse().unwrap()], ..crate::testing::pod_record(pod) }
 }
 
 #[derive(Clone, Debug)]

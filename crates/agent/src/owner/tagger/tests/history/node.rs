@@ -341,14 +341,11 @@ fn record(pod: &Real, version: u64) -> PodRecord {
     };
     let named = named(&pod.uid, &pod.name);
     PodRecord {
-        pod: named.clone(),
-        named,
         uid: pod.uid.clone(),
         version: Some(version),
         created: pod.created,
         addresses: ips(pod.address),
-        host_network: false,
         life,
-        networks: Vec::new(),
+        ..crate::testing::pod_record(named)
     }
 }
