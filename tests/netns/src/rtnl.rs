@@ -247,9 +247,19 @@ impl Rtnl {
     /// Removes an address with a peer.
     #[track_caller]
     pub fn remove_point_to_point(&self, name: &str, address: IpNet, peer: IpAddr) {
-        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
-        let request = address_request(libc::RTM_DELADDR, 0, index, address, peer);
+        let request = self.removal(name, address, peer);
         self.must(request, format_args!("remove {address} peer {peer} from {name}"));
+    }
+
+    /// Returns whether the link had the address.
+    pub fn remove_point_to_point_if_there(&self, name: &str, address: IpNet, peer: IpAddr) -> bool {
+        self.call(self.removal(name, address, peer)).is_ok()
+    }
+
+    #[track_caller]
+    fn removal(&self, name: &str, address: IpNet, peer: IpAddr) -> Request {
+        let index = self.index_of(name).unwrap_or_else(|| panic!("no link {name} with {address}"));
+        address_request(libc::RTM_DELADDR, 0, index, address, peer)
     }
 
     /// The link's ifindex, `None` if the link does not exist.

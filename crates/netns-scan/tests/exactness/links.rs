@@ -1,7 +1,9 @@
+use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace, Underlay};
+use ipnet::IpNet;
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Observer, Rtnl, Test, Tun, Veth, tests};
 
 use crate::subject::{EXACT, Informer, Subject, assert_exact};
@@ -14,6 +16,7 @@ pub(crate) fn tests() -> impl Iterator<Item = Test> {
         a_new_mac_is_an_update,
         mtu_state_and_addresses_are_updates,
         an_address_outlives_one_of_two_peers,
+        secondary_addresses_end_with_the_first,
         a_rename_while_up_is_another_existence,
         a_deleted_link_is_deleted_once,
         both_ends_of_a_veth_are_peers,
@@ -130,6 +133,27 @@ fn an_address_outlives_one_of_two_peers(subject: Subject) {
     assert_eq!(observer.replay().find("pod", "tun0").unwrap().addresses[..], [own]);
     rtnl.remove_point_to_point("tun0", own, peers[1]);
     assert_exact(&mut observer, [&pod]);
+}
+
+/// The kernel calls all addresses with the same peer but the first secondary, and removes them with the first unless the
+/// setting `promote_secondaries` makes the next one the first.
+fn secondary_addresses_end_with_the_first(subject: Subject) {
+    let pod = NetnsDir::standard().add("pod");
+    let _tun = Tun::new(Some(&pod), "tun0");
+    let mut observer = subject.synced();
+    let (rtnl, peer) = (pod.rtnl(), "10.0.1.1".parse().unwrap());
+    let own: [IpNet; 3] = ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"].map(|net| net.parse().unwrap());
+    for promote in ["1", "0"] {
+        let set = |of| fs::write(format!("/proc/sys/net/ipv4/conf/{of}/promote_secondaries"), promote).unwrap();
+        pod.inside(|| ["all", "tun0"].map(set));
+        own.iter().for_each(|net| rtnl.add_point_to_point("tun0", *net, peer));
+        assert_exact(&mut observer, [&pod]);
+        rtnl.remove_point_to_point("tun0", own[0], peer);
+        assert_exact(&mut observer, [&pod]);
+        let left = if promote == "1" { &own[1..] } else { &[] };
+        assert_eq!(observer.replay().find("pod", "tun0").unwrap().addresses[..], *left);
+        left.iter().for_each(|net| _ = rtnl.remove_point_to_point_if_there("tun0", *net, peer));
+    }
 }
 
 fn a_rename_while_up_is_another_existence(subject: Subject) {

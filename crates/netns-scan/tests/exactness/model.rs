@@ -293,7 +293,8 @@ impl Model {
         let (address, far) = (IpNet::new([10, 200, own, 1].into(), 32).unwrap(), [10, 201, peer, 1].into());
         let rtnl = self.rtnl(link.place.as_deref());
         match link.peers.contains(&(own, peer)) {
-            true => rtnl.remove_point_to_point(&link.name, address, far),
+            // The first address with this peer may have taken the later ones along.
+            true => _ = rtnl.remove_point_to_point_if_there(&link.name, address, far),
             false => rtnl.add_point_to_point(&link.name, address, far),
         }
         let peers = &mut self.links[index].peers;
