@@ -143,6 +143,7 @@ impl From<RequestError> for ListError {
         match error {
             RequestError::Failed(error) => Self::Failed(error),
             RequestError::Incomplete(cause) => Self::Interrupted(cause),
+            RequestError::CutShort => Self::CutShort,
         }
     }
 }

@@ -216,6 +216,7 @@ impl From<RequestError> for io::Error {
         match error {
             RequestError::Failed(error) => error,
             RequestError::Incomplete(cause) => Self::new(io::ErrorKind::Interrupted, cause),
+            RequestError::CutShort => Self::other(ListError::CutShort),
         }
     }
 }

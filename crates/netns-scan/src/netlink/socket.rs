@@ -70,6 +70,9 @@ pub(crate) enum RequestError {
     Failed(io::Error),
     /// The reply is incomplete; the same request may succeed when repeated.
     Incomplete(Incomplete),
+    /// The kernel ended a dump at an object whose message exceeds the dump's buffer (`EMSGSIZE`). Linux 5.10 answers so;
+    /// Linux 6.18 ends the dump without an error.
+    CutShort,
 }
 
 /// Reason for an incomplete reply.
@@ -94,6 +97,7 @@ impl RequestError {
         match errno {
             libc::ENOBUFS => Self::Incomplete(Incomplete::NoRoom),
             libc::EBUSY => Self::Incomplete(Incomplete::Busy),
+            libc::EMSGSIZE => Self::CutShort,
             _ => Self::Failed(io::Error::from_raw_os_error(errno)),
         }
     }
@@ -320,5 +324,12 @@ mod tests {
         assert_eq!(cause(done(0, SEQ, -libc::ENOBUFS)), Some(Incomplete::NoRoom));
         assert_eq!(cause(done(0, SEQ, -libc::EBUSY)), Some(Incomplete::Busy));
         assert_eq!(cause(done(0, SEQ, -libc::EPERM)), None);
+    }
+
+    /// As Linux 5.10 answers where a link has many alternative names.
+    #[test]
+    fn a_message_too_long_cuts_the_dump_short() {
+        let (_, result) = receive(&[(done(0, SEQ, -libc::EMSGSIZE), false)]);
+        assert!(matches!(result, Err(RequestError::CutShort)), "{result:?}");
     }
 }

@@ -14,7 +14,7 @@ impl<S: Route> NsidEngine<S> {
     pub(super) fn dump(&mut self, id: NetnsId, learned: &mut Learned) -> Result<(), RequestError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let dump = self.dumps.entry(id).or_default();
-        let mut interrupted = None;
+        let mut partial = None;
         for request in [Request::list_links(target), Request::list_addresses(target)] {
             let result = self.requests.ask(request, &mut self.replies, |incoming| {
                 let (Incoming::Reply(body) | Incoming::Notification(body)) = incoming else { return };
@@ -24,11 +24,11 @@ impl<S: Route> NsidEngine<S> {
                 }
             });
             match result {
-                Err(RequestError::Incomplete(cause)) => interrupted = Some(cause),
+                Err(error @ (RequestError::Incomplete(_) | RequestError::CutShort)) => partial = Some(error),
                 result => result?,
             }
         }
-        interrupted.map_or(Ok(()), |cause| Err(RequestError::Incomplete(cause)))
+        partial.map_or(Ok(()), Err)
     }
 
     /// One attempt to list a namespace. An interrupted dump and the notifications around it are

@@ -32,7 +32,7 @@ impl<S: Route + 'static> SetnsEngine<S> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let id = connection.wanted.id;
         let mut dump = Dump::default();
-        let (mut overrun, mut interrupted) = (false, None);
+        let (mut overrun, mut partial) = (false, None);
         for request in [Request::list_links(None), Request::list_addresses(None)] {
             let result = connection.socket.ask(request, &mut self.buffer, |incoming| {
                 let (body, is_reply) = match incoming {
@@ -48,16 +48,16 @@ impl<S: Route + 'static> SetnsEngine<S> {
                 }
             });
             match result {
-                Err(RequestError::Incomplete(cause)) => interrupted = Some(cause),
+                Err(error @ (RequestError::Incomplete(_) | RequestError::CutShort)) => partial = Some(error),
                 result => result?,
             }
         }
         if overrun {
             learned.overruns += 1;
-            interrupted = Some(Incomplete::Overrun);
+            partial = Some(RequestError::Incomplete(Incomplete::Overrun));
         }
         let mut later = Notifications::default();
-        let mut listing = dump.settle(interrupted.is_none(), learned.ifindexes(known, id), |ifindex| {
+        let mut listing = dump.settle(partial.is_none(), learned.ifindexes(known, id), |ifindex| {
             let request = Request::get_link(None, ifindex);
             !matches!(connection.ask(request, &mut self.buffer, &mut later, |_| {}), Err(RequestError::Failed(_)))
         });
@@ -69,11 +69,11 @@ impl<S: Route + 'static> SetnsEngine<S> {
         let is_complete = listing.is_complete;
         learned.listing(known, id, listing);
         if later.overruns > 0 {
-            interrupted = Some(Incomplete::Overrun);
+            partial = Some(RequestError::Incomplete(Incomplete::Overrun));
         }
         self.take_in(token, later, known, learned);
-        match interrupted {
-            Some(cause) => Err(ListError::Interrupted(cause)),
+        match partial {
+            Some(error) => Err(error.into()),
             None if is_complete => Ok(()),
             None => Err(ListError::CutShort),
         }
