@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod owner;
 pub mod pipeline;
 pub mod printable;
+mod proc;
 pub mod protocol;
 pub mod proxy;
 pub mod random;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::{Texts, Values};
 use crate::cgroup::pod_of_process;
+use crate::proc::pids;
 
 /// Least time between two looks at all processes, each of which reads a file of every process.
 const RESCAN: Duration = Duration::from_secs(15);
@@ -93,27 +94,20 @@ impl Processes {
     #[must_use]
     pub fn sees_pods(&self) -> bool {
         let own = fs::read_to_string(self.proc.join("self/cgroup")).ok().and_then(|text| pod_of_process(&text));
-        self.pids().into_iter().any(|pid| self.uid(pid).is_some_and(|uid| Some(uid) != own))
+        pids(&self.proc).unwrap_or_default().into_iter().any(|pid| self.uid(pid).is_some_and(|uid| Some(uid) != own))
     }
 
     /// Looks at all processes, in the order of their PIDs: the process that holds a pod's namespace is the oldest.
     fn find(&self, pods: &[Wanted], found: &mut HashMap<String, Known>) {
         let missing: HashMap<_, _> =
             pods.iter().filter(|pod| !found.contains_key(&pod.uid)).map(|pod| (pod.uid.as_str(), pod)).collect();
-        for pid in self.pids() {
+        for pid in pids(&self.proc).unwrap_or_default() {
             let pod = self.uid(pid).and_then(|uid| missing.get(uid.as_str()).copied());
             let Some(pod) = pod.filter(|pod| !found.contains_key(&pod.uid)) else { continue };
             // The inode first: a process that enters another namespace meanwhile is noticed by the next look.
             let Some(inode) = self.inode(pid).filter(|_| self.has(pid, &pod.interfaces)) else { continue };
             found.insert(pod.uid.clone(), Known { pid, inode });
         }
-    }
-
-    fn pids(&self) -> Vec<u32> {
-        let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
-        let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        pids.sort_unstable();
-        pids
     }
 
     /// A PID can be reused.

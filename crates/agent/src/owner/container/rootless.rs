@@ -10,7 +10,6 @@
 //! queue, and the thread rests for fifty times as long as a look has taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -29,6 +28,7 @@ use crate::owner::container::conmon::{self, Conmon};
 use crate::owner::container::dir::ContainerChange;
 use crate::owner::container::record::{Claim, Record, Subject};
 use crate::owner::container::user_netns::UserNetns;
+use crate::proc::pids;
 
 /// Most processes of conmon of one user; others of the user are not used.
 const MAX_OF_USER: usize = 1024;
@@ -122,7 +122,7 @@ impl Looks {
     /// The changes since the last look. `prove` returns the namespace of a process if the namespace is the user's.
     fn look(&mut self, prove: impl Fn(PathBuf, u32) -> Option<UserNetns>) -> Vec<ContainerChange> {
         // Without a list, everything stays as it was.
-        let Ok(processes) = processes(&self.proc) else { return Vec::new() };
+        let Ok(processes) = pids(&self.proc) else { return Vec::new() };
         let mut of_user: BTreeMap<u32, usize> = BTreeMap::new();
         let before = std::mem::take(&mut self.running);
         for process in self.conmons(&processes) {
@@ -196,13 +196,10 @@ fn running(path: &Path, uid: u32, prove: impl Fn(PathBuf, u32) -> Option<UserNet
     Some(Running { conmon, netns })
 }
 
-fn processes(proc: &Path) -> io::Result<BTreeSet<u32>> {
-    let pid = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    Ok(fs::read_dir(proc)?.filter_map(pid).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::conmon::tests::{WEB, make, set_children};
     use super::*;
 

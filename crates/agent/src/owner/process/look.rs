@@ -11,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::cgroup::pod_of_process;
 use crate::owner::cni::file::space_at;
+use crate::proc::pids;
 
 /// Namespaces to look for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,15 +45,13 @@ pub(in crate::owner) struct Inside {
 pub(in crate::owner) struct Look(BTreeMap<NsFile, BTreeSet<Arc<str>>>);
 
 impl Look {
-    /// Reads all processes below `proc`, usually `/proc`, without those in the host's namespace. Blocks for
-    /// some ten microseconds per process.
+    /// Reads all processes below `proc`, usually `/proc`, without those in the host's namespace. Blocks meanwhile.
     ///
-    /// Namespaces with a pod are read as well: the pod's processes inside tell its visitors elsewhere. A process that ends or enters another namespace meanwhile says nothing, nor one that the agent may not trace.
+    /// Namespaces with a pod are read as well: the pod's processes inside tell its visitors elsewhere. A process that
+    /// ends or enters another namespace meanwhile says nothing, nor one that the agent may not trace.
     pub(super) fn new(proc: &Path, host: Option<NsFile>) -> Self {
-        let entries = fs::read_dir(proc).into_iter().flatten().flatten();
-        let processes =
-            entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
-        processes.filter_map(|process| pod_of(&process.path(), host)).collect()
+        let processes = pids(proc).unwrap_or_default();
+        processes.into_iter().filter_map(|pid| pod_of(&proc.join(pid.to_string()), host)).collect()
     }
 
     /// The evidence about each namespace without a pod.
