@@ -2,7 +2,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace, Underlay};
+use iface_core::{Changes, Event, EventKind, IfName, Lower, LowerPlace, OperState, Underlay};
 use ipnet::IpNet;
 use netns_testbed::{Bridge, LinkChange, NetnsDir, Observer, Rtnl, Test, Tun, Veth, tests};
 
@@ -93,6 +93,11 @@ fn mtu_state_and_addresses_are_updates(subject: Subject) {
     let pod = NetnsDir::standard().add("pod");
     let _veth = Veth::up("host0", &pod, "eth0");
     let mut observer = subject.synced();
+    // The kernel sets the oper state up to a second later, and a poller can miss a state between two polls.
+    let is_up = |replay: &netns_testbed::Replay| {
+        replay.find("pod", "eth0").is_some_and(|eth0| eth0.oper_state == OperState::Up)
+    };
+    observer.until("the link is up", 2 * EXACT, is_up);
     let rtnl = pod.rtnl();
     let mut seen = |what, wanted: Changes| {
         observer.until(what, EXACT, |replay| {
