@@ -1,7 +1,10 @@
 """The agent beside a runtime, in the namespaces that inside.sh made."""
 import datetime, json, os, pathlib, signal, subprocess, time
 
-LIMIT = 30
+# The factor of an emulated CPU, from tests/kernels/init.sh.
+SLOW = int(os.environ.get("NETNS_TESTBED_SLOW", 1))
+# Seconds until an event, and for a command of a runtime.
+LIMIT, COMMAND_LIMIT = 30 * SLOW, 60 * SLOW
 
 
 def until(what, look, limit=LIMIT):
@@ -53,12 +56,12 @@ class Agent:
                 if interface["container"] and interface["container"]["name"] == name:
                     named.setdefault(interface["id"], seconds(event["time"]))
         delay = (max(named.values()) - min(seen[one] for one in named)) * 1000
-        assert delay < 1000 and len(named) >= 2, f"{name} was named {delay:.1f} ms after its veth, at {len(named)} ends"
+        assert delay < 1000 * SLOW and len(named) >= 2, f"{name} was named {delay:.1f} ms after its veth, at {len(named)} ends"
         return delay
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(20) == -signal.SIGTERM, self.log()
+        assert self.process.wait(LIMIT) == -signal.SIGTERM, self.log()
 
     def log(self):
         return pathlib.Path("/run/agent.log").read_text()[-2000:]

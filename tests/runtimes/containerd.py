@@ -5,10 +5,12 @@ import grpc
 
 from agent import Agent, both_ends, host_ends, in_root, names, owners, row, until, version
 from cri import Runtime
+import kubernetes
 
 ROOT, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).resolve().parent
 PAUSE, STATE, SOCKET = "local/pause:1", "/run/containerd", "/run/containerd/containerd.sock"
 RESULTS = ROOT / "var/lib/cni/results"
+CGROUP = "kubepods-of-netns-agent-test"
 INTERFACES = {"eth0": "bridged", "eth1": "routed", "eth2": "shared"}
 
 
@@ -100,11 +102,9 @@ def sandboxes_come_and_go(containerd, agent, directory):
     again, first = ({netns for pod, netns, *_ in found if pod == "web-0"} for found in (inside(agent.watched()), before))
     assert not again & first, "the namespace is another one"
 
-    for sandbox in ids.values():
-        containerd.cri.end_sandbox(sandbox)
+    end(containerd, ids.values())
     until("no interface is left", lambda: not inside(agent.watched()))
     assert not names(directory), names(directory)
-    until("the kernel destroys every namespace", lambda: not host_ends())
 
 
 def users_of_their_own(containerd, agent, directory):
@@ -115,19 +115,39 @@ def users_of_their_own(containerd, agent, directory):
     until("no interface is left", lambda: not inside(agent.watched()))
 
 
+def names_pods_by(source, pods, *arguments):
+    """A list of the agent has each pod's interfaces with the pod from this source."""
+    command = [os.environ["AGENT"], "list", "-o", "json", "--cni-cache-dir=", *arguments]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = {(i["pod"]["namespace"], i["pod"]["name"], i["pod"]["uid"], i["name"], i["pod"]["source"])
+             for i in listed if i["pod"] and i["pod"]["end"] == "pod" and i["name"] != "lo"}
+    assert found == {("shop", *pod, name, source) for pod in pods.items() for name in INTERFACES}, listed
+
+
+def end(containerd, sandboxes):
+    for sandbox in sandboxes:
+        containerd.cri.end_sandbox(sandbox)
+    until("the kernel destroys every namespace", lambda: not host_ends())
+
+
 def records_name_the_pods(containerd, _agent, _directory):
     """Without CNI results, containerd's own records name pod, uid and namespace."""
     pods = {f"web-{n}": f"5b1f0a00-0000-4000-8000-{n + 200:012d}" for n in range(3)}
     ids = [containerd.cri.run_sandbox("shop", pod, uid) for pod, uid in pods.items()]
     tasks = f"{STATE}/io.containerd.runtime.v2.task/k8s.io"
-    command = [os.environ["AGENT"], "list", "-o", "json", "--watch-pods", "false", "--cni-cache-dir=", "--container-dir", tasks]
-    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    found = {(i["pod"]["namespace"], i["pod"]["name"], i["pod"]["uid"], i["name"], i["pod"]["source"])
-             for i in listed if i["pod"] and i["pod"]["end"] == "pod" and i["name"] != "lo"}
-    assert found == {("shop", *pod, name, "runtime-record") for pod in pods.items() for name in INTERFACES}, listed
-    for sandbox in ids:
-        containerd.cri.end_sandbox(sandbox)
-    until("the kernel destroys every namespace", lambda: not host_ends())
+    names_pods_by("runtime-record", pods, "--watch-pods", "false", "--container-dir", tasks)
+    end(containerd, ids)
+
+
+def processes_name_the_pods(containerd, _agent, _directory):
+    """Without CNI results and records, the cgroups of the pods' processes lead to the pods of an API server."""
+    pods = {f"web-{n}": f"5b1f0a00-0000-4000-8000-{n + 300:012d}" for n in range(3)}
+    ids = [containerd.cri.run_sandbox("shop", pod, uid, cgroup=f"/{CGROUP}/pod{uid}") for pod, uid in pods.items()]
+    names_pods_by("process", pods, "--container-dir=", "--proc", "/proc", *kubernetes.serve("shop", pods))
+    end(containerd, ids)
+    # The kubelet removes the cgroups of its pods.
+    for group in sorted(pathlib.Path("/sys/fs/cgroup").glob(f"**/{CGROUP}/**/"), reverse=True):
+        group.rmdir()
 
 
 def ctr(*words):
@@ -150,13 +170,17 @@ def containers_of_nerdctl_have_names(_containerd, _agent, _directory):
     until("the kernel destroys every namespace", lambda: not pathlib.Path("/sys/class/net/nerd0").exists())
 
 
+TESTS = (sandboxes_come_and_go, records_name_the_pods, processes_name_the_pods, users_of_their_own,
+         containers_of_nerdctl_have_names)
+
+
 def run(major, names_below_state):
     containerd = Containerd(major, names_below_state)
     ctr("-n", "k8s.io", "images", "import", "/tmp/pause.tar")
     directory = f"{STATE}/io.containerd.grpc.v1.cri/netns" if names_below_state else "/run/netns"
     agent, done = Agent("--cni-cache-dir", RESULTS), []
     try:
-        for test in (sandboxes_come_and_go, records_name_the_pods, users_of_their_own, containers_of_nerdctl_have_names):
+        for test in TESTS:
             test(containerd, agent, directory)
             done.append(test.__name__)
         agent.stop()

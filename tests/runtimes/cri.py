@@ -2,6 +2,8 @@
 sandbox. Field numbers are the specification's."""
 import grpc
 
+from agent import COMMAND_LIMIT
+
 
 def varint(number):
     out = b""
@@ -41,7 +43,7 @@ class Runtime:
     def __init__(self, socket):
         self.channel = grpc.insecure_channel(f"unix:{socket}")
 
-    def call(self, method, request, timeout=60):
+    def call(self, method, request, timeout=COMMAND_LIMIT):
         return self.channel.unary_unary(f"/runtime.v1.RuntimeService/{method}")(request, timeout=timeout)
 
     def version(self):
@@ -53,12 +55,12 @@ class Runtime:
             fields[number], at = answer[at + 2:at + 2 + length].decode(), at + 2 + length
         return fields[3]
 
-    def run_sandbox(self, namespace, name, uid, attempt=0, own_users=False):
-        """RunPodSandbox, which returns after CNI ADD; the answer is the id of the sandbox."""
+    def run_sandbox(self, namespace, name, uid, attempt=0, own_users=False, cgroup=""):
+        """RunPodSandbox, which returns after CNI ADD; the answer is the id of the sandbox. `cgroup` is the parent of its cgroup."""
         mapping = message((1, 100_000), (2, 0), (3, 65_536))
         users = [(5, message((1, 0), (2, mapping), (3, mapping)))] if own_users else []
         labels = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace, "io.kubernetes.pod.uid": uid}
-        linux = message((2, message((1, message((1, 0), (2, 1), (3, 0), *users)))))
+        linux = message((1, cgroup), (2, message((1, message((1, 0), (2, 1), (3, 0), *users)))))
         config = message((1, message((1, name), (2, uid), (3, namespace), (4, attempt))), (2, name), (3, "/tmp/logs"),
                          *entry(6, labels), *entry(7, {"team": "shop"}), (8, linux))
         return first_text(self.call("RunPodSandbox", message((1, config))))

@@ -2,14 +2,14 @@
 import pathlib, subprocess, sys, time
 
 import quick_start
-from agent import Agent, host_ends, in_root, mounted, row, two_containers, until, version
+from agent import COMMAND_LIMIT, LIMIT, Agent, host_ends, in_root, mounted, row, two_containers, until, version
 
 ROOT = pathlib.Path(sys.argv[1])
 RECORDS = ROOT / "var/lib/docker/containers"
 
 
 def docker(*words):
-    done = subprocess.run(["chroot", ROOT, "docker", *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["chroot", ROOT, "docker", *words], capture_output=True, text=True, timeout=COMMAND_LIMIT)
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 
@@ -53,7 +53,7 @@ def main():
         sys.stderr.write(agent.log() + pathlib.Path("/run/dockerd.log").read_text()[-3000:])
         raise
     daemon.terminate()
-    daemon.wait(30)
+    daemon.wait(LIMIT)
     row(f"Docker {version('chroot', ROOT, 'docker', '--version')}", "names in /run/docker/netns", done, began)
 
 

@@ -1,7 +1,7 @@
 """Tests the agent beside LXC, which keeps no record of a running container; the argument is the root of the runtime."""
 import contextlib, pathlib, subprocess, sys, time
 
-from agent import Agent, both_ends, in_root, owners, row, until
+from agent import COMMAND_LIMIT, Agent, both_ends, in_root, owners, row, until
 
 ROOT = pathlib.Path(sys.argv[1])
 # The control groups of LXC have this name on the machine.
@@ -11,6 +11,7 @@ lxc.uts.name = web
 lxc.rootfs.path = dir:/box
 lxc.rootfs.mount = /tmp/mount
 lxc.init.cmd = /busybox sleep 1000000
+lxc.apparmor.profile = unconfined
 lxc.net.0.type = veth
 lxc.net.0.flags = up
 lxc.net.0.hwaddr = 00:16:3e:12:34:56
@@ -19,14 +20,14 @@ lxc.net.0.veth.pair = lxcweb0
 
 
 def lxc(verb, *words):
-    done = subprocess.run(in_root(ROOT, f"lxc-{verb}", "-n", NAME, *words), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(in_root(ROOT, f"lxc-{verb}", "-n", NAME, *words), capture_output=True, text=True, timeout=COMMAND_LIMIT)
     assert done.returncode == 0, f"lxc-{verb}: {done.stderr[-2000:]}"
     return done.stdout
 
 
 def a_container_comes_and_goes(agent):
     """The MAC address in the configuration leads to the namespace, which has no name."""
-    lxc("start")
+    lxc("start", "--logfile", "/run/lxc.log", "--logpriority", "INFO")
     until("both ends have their container", lambda: owners(agent.watched()) == both_ends("lxc", NAME))
     assert owners(agent.listed()) == both_ends("lxc", NAME), agent.listed()
     lxc("stop", "--kill")
@@ -53,7 +54,7 @@ def main():
         a_container_comes_and_goes(agent)
         agent.stop()
     except BaseException:
-        sys.stderr.write(agent.log())
+        sys.stderr.write(agent.log() + pathlib.Path("/run/lxc.log").read_text()[-5000:])
         raise
     finally:
         remove_cgroups()

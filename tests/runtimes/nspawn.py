@@ -2,7 +2,7 @@
 argument is the root of the runtime."""
 import pathlib, signal, subprocess, sys, time
 
-from agent import Agent, in_root, row, until, version
+from agent import LIMIT, Agent, in_root, row, until, version
 
 ROOT = pathlib.Path(sys.argv[1])
 
@@ -40,7 +40,7 @@ def a_machine_comes_and_goes(agent):
         # nspawn ends its machine.
         machine.send_signal(signal.SIGTERM)
     until("no interface is left", lambda: not ends(agent.watched()))
-    machine.wait(20)
+    machine.wait(LIMIT)
 
 
 def main():

@@ -2,7 +2,7 @@
 import json, pathlib, subprocess, sys, time
 
 import quick_start
-from agent import Agent, both_ends, host_ends, in_root, names, owners, row, two_containers, until, version
+from agent import COMMAND_LIMIT, Agent, both_ends, host_ends, in_root, names, owners, row, two_containers, until, version
 
 ROOT = pathlib.Path(sys.argv[1])
 RECORDS = ROOT / "var/lib/containers/storage/vfs-containers"
@@ -22,7 +22,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 
 
 def podman(*words):
-    done = subprocess.run(in_root(ROOT, "podman", "--storage-driver", "vfs", *words), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(in_root(ROOT, "podman", "--storage-driver", "vfs", *words), capture_output=True, text=True, timeout=COMMAND_LIMIT)
     assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 

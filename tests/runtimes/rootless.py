@@ -1,7 +1,7 @@
 """Tests the agent beside a podman run by users; the argument is the root of the runtime."""
 import os, pathlib, subprocess, sys, time
 
-from agent import Agent, in_root, row, until, version
+from agent import COMMAND_LIMIT, Agent, in_root, row, until, version
 
 ROOT = pathlib.Path(sys.argv[1])
 USER, OTHER = 1000, 1001
@@ -25,7 +25,7 @@ def as_user(uid, *command):
 
 def podman(*words):
     command = in_root(ROOT, *as_user(USER, "podman", "--storage-driver", "vfs", *words))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT, env=ENVIRONMENT)
     assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 
