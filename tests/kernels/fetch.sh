@@ -19,6 +19,10 @@ image=$(apt-cache pkgnames linux-image-"${version#newest}" | grep -xE "$pattern"
 packages=$(apt-cache depends --important "$image" | awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ {print $2}')
 (cd "$part" && apt-get download -qq "$image" $packages)
 for package in "$part"/*.deb; do dpkg -x "$package" "$part/root"; done
+# Newer packages also keep the kernel beside its modules.
+for kernel in "$part"/root/usr/lib/modules/*/vmlinuz; do
+  [ ! -e "$kernel" ] || install -D "$kernel" "$part/root/boot/vmlinuz-$(basename "$(dirname "$kernel")")"
+done
 mv "$part/root" "$directory"
 rm -rf "$part"
 ls "$directory"/boot/vmlinuz-* >/dev/null

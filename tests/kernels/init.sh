@@ -3,6 +3,11 @@
 busybox mount -t devtmpfs none /dev
 busybox mount -t proc none /proc
 busybox mount -t sysfs none /sys
+# The unified hierarchy with all controllers, as systemd mounts it.
+busybox mount -t cgroup2 none /sys/fs/cgroup
+for controller in $(busybox cat /sys/fs/cgroup/cgroup.controllers); do
+  echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+done
 . /settings
 for module in virtio_pci 9pnet_virtio 9p overlay veth bridge tun dummy macvlan vxlan; do
   busybox modprobe "$module" 2>/dev/null
