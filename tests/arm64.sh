@@ -3,6 +3,7 @@
 #
 #   tests/arm64.sh unit [FILTER]      the unit tests of iface-core, in processes of this machine's kernel (qemu-user)
 #   tests/arm64.sh program            the program in release mode, in the same way
+#   tests/arm64.sh image              the container image of that program (needs root); see tests/image.sh
 #   tests/arm64.sh kernels [VERSION...] [-- BINARY:FILTER...]
 #                                     tests on Debian's arm64 kernels, each in a virtual machine with two CPUs, and a table;
 #                                     BINARY is core (the unit tests of iface-core), exactness, cli, privileges, or
@@ -38,9 +39,15 @@ program() {
   inside "tests/arm64/program.sh $emulator /target/aarch64-unknown-linux-gnu/release/netns-agent"
 }
 
+image() {
+  release
+  tests/debian/unpack.sh "$machine" trixie arm64 $machine_packages
+  FOREIGN_ROOT=$machine EMULATOR=$root/usr/bin/qemu-aarch64 tests/image.sh "$target/aarch64-unknown-linux-gnu/release/netns-agent"
+}
+
 # tests ARGUMENT...: builds tests by cargo's arguments, and prints the path of the binary.
 tests() {
-  inside "cargo test --quiet --locked --no-run --message-format=json $*" </dev/null |
+  inside "cargo test --quiet --locked --no-run --message-format=json-render-diagnostics $*" </dev/null |
     jq -r 'select(.executable != null and .profile.test) | .executable'
 }
 
@@ -85,7 +92,7 @@ kernels() {
 
 verb=${1-}
 case $verb in
-  unit | program | kernels) shift ;;
+  unit | program | image | kernels) shift ;;
   *) sed -n '2,/^#$/p' "$0" >&2; exit 2 ;;
 esac
 mkdir -p "$tools/kernels"

@@ -17,6 +17,6 @@ check() {
 command=("$@")
 version=$(grep -m1 '^version = ' Cargo.toml | cut -d'"' -f2)
 check version "^netns-agent ${version//./\\.}\$" --version
-check settings '^  --otlp-endpoint' run --help
-check loopback_is_listed '"name": "lo"' list -o json --exclude-interfaces=
+check settings '^ +--otlp-endpoint' run --help
+check loopback_is_listed '"name": ?"lo"' list -o json --exclude-interfaces=
 exit $failed
