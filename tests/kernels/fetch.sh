@@ -15,8 +15,8 @@ case $version in
 esac
 image=$(apt-cache pkgnames linux-image-"${version#newest}" | grep -xE "$pattern" | grep -vE -- '-(cloud|rt)-' | sort -V | tail -1)
 [ -n "$image" ] || { echo "fetch.sh: Debian has no kernel $version" >&2; exit 1; }
-# Newer packages keep the kernel and its modules apart.
-packages=$(apt-cache depends --important "$image" | awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ {print $2}')
+# Newer packages keep the kernel, its modules and the lists of them apart.
+packages=$(apt-cache depends --important "$image" | awk '$1 == "Depends:" && $2 ~ /^linux-(base|binary|modules)-[0-9]/ {print $2}')
 (cd "$part" && apt-get download -qq "$image" $packages)
 for package in "$part"/*.deb; do dpkg -x "$package" "$part/root"; done
 # Newer packages also keep the kernel beside its modules.
