@@ -251,9 +251,14 @@ impl Rtnl {
         self.must(request, format_args!("remove {address} peer {peer} from {name}"));
     }
 
-    /// Returns whether the link had the address.
+    /// Removes an address with a peer; returns `false` if the link did not have it.
+    #[track_caller]
     pub fn remove_point_to_point_if_there(&self, name: &str, address: IpNet, peer: IpAddr) -> bool {
-        self.call(self.removal(name, address, peer)).is_ok()
+        match self.call(self.removal(name, address, peer)) {
+            Ok(_) => true,
+            Err(absent) if absent.raw_os_error() == Some(libc::EADDRNOTAVAIL) => false,
+            Err(error) => panic!("cannot remove {address} peer {peer} from {name}: {error}"),
+        }
     }
 
     #[track_caller]
