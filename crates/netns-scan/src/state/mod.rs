@@ -1,6 +1,7 @@
 //! Known links of every namespace, and the events that lead from one state to the next.
 
 mod account;
+mod addresses;
 mod pairs;
 #[cfg(test)]
 mod tests;
@@ -13,10 +14,10 @@ use std::time::SystemTime;
 use iface_core::{
     Coalesce, Counters, Event, Extras, Interface, InterfaceId, Lower, Netns, NetnsId, NsFile, Parent, Place,
 };
-use ipnet::IpNet;
 
 pub(crate) use self::account::Counted;
 use self::account::{Account, Departing, Moved};
+use self::addresses::{Addresses, nets};
 use self::pairs::peer_key;
 use crate::engine::learned::Finding;
 use crate::netlink::dump::{Change, DumpedLink, Listing};
@@ -76,25 +77,6 @@ struct Known {
     carrier_changes: u32,
     pair: Option<Pair>,
     account: Account,
-}
-
-/// Addresses beside a link's message.
-enum Addresses {
-    /// A notification of the link: no addresses.
-    Unchanged,
-    /// A dump that changes interrupted: addresses may be missing.
-    Some,
-    /// A whole dump.
-    All(Vec<Address>),
-}
-
-impl Addresses {
-    fn all(self) -> Option<Vec<Address>> {
-        match self {
-            Self::Unchanged | Self::Some => None,
-            Self::All(addresses) => Some(addresses),
-        }
-    }
 }
 
 impl State {
@@ -389,40 +371,6 @@ impl State {
         self.staged.push(Event::Deleted(before, None));
         self.staged.push(Event::Added(now));
     }
-
-    fn set_address(&mut self, id: NetnsId, address: Address, exists: bool) {
-        let key = (id, address.ifindex);
-        let Some(known) = self.known_mut(key) else { return };
-        match (known.addresses.binary_search(&address), exists) {
-            (Err(place), true) => known.addresses.insert(place, address),
-            (Ok(place), false) => _ = known.addresses.remove(place),
-            _ => return,
-        }
-        if self.readdressed.last() != Some(&key) {
-            self.readdressed.push(key);
-        }
-    }
-
-    /// Stages the changed addresses.
-    fn readdress(&mut self) {
-        let mut readdressed = std::mem::take(&mut self.readdressed);
-        readdressed.sort_unstable();
-        readdressed.dedup();
-        for key in readdressed {
-            let Some(known) = self.known(key) else { continue };
-            let nets = nets(&known.addresses);
-            if known.interface.addresses != nets {
-                self.update(key, |interface| interface.addresses = nets);
-            }
-        }
-    }
-}
-
-/// Sorted addresses without their peers, and so without duplicates.
-fn nets(addresses: &[Address]) -> Box<[IpNet]> {
-    let mut nets: Vec<IpNet> = addresses.iter().map(|address| address.net).collect();
-    nets.dedup();
-    nets.into()
 }
 
 fn describe(interface: &mut Interface, link: &Link, parent: Option<Box<Parent>>) {

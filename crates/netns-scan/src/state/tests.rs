@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use iface_core::{Changes, Kind, MacAddr};
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
