@@ -93,6 +93,11 @@ pub(crate) enum Incomplete {
 }
 
 impl RequestError {
+    /// The objects received before the error are a part of the reply.
+    pub(crate) fn keeps_objects(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+
     fn from_errno(errno: i32) -> Self {
         match errno {
             libc::ENOBUFS => Self::Incomplete(Incomplete::NoRoom),

@@ -24,7 +24,7 @@ impl<S: Route> NsidEngine<S> {
                 }
             });
             match result {
-                Err(error @ (RequestError::Incomplete(_) | RequestError::CutShort)) => partial = Some(error),
+                Err(error) if error.keeps_objects() => partial = Some(error),
                 result => result?,
             }
         }

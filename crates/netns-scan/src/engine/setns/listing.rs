@@ -48,7 +48,7 @@ impl<S: Route + 'static> SetnsEngine<S> {
                 }
             });
             match result {
-                Err(error @ (RequestError::Incomplete(_) | RequestError::CutShort)) => partial = Some(error),
+                Err(error) if error.keeps_objects() => partial = Some(error),
                 result => result?,
             }
         }
