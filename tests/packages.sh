@@ -3,7 +3,7 @@
 #   tests/packages.sh [BINARY]     default: target/release/netns-agent
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests/tools.sh
+tests/tools.sh packages
 export PATH=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin:$PATH
 work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-packages.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -41,4 +41,11 @@ if command -v dpkg-deb >/dev/null; then
   dpkg-deb --info "$deb" conffiles | grep -q config.yaml || fail "config.yaml is not a conffile"
   for script in postinst prerm postrm; do dpkg-deb --info "$deb" $script >/dev/null || fail "the .deb lacks $script"; done
 fi
+rpm=$(compgen -G "$work/first/*.rpm") || fail "there is no .rpm"
+rpm --query --list --package "$rpm" >"$work/contents"
+for path in /usr/bin/netns-agent /usr/share/man/man1/netns-agent.1.gz /usr/lib/systemd/system/netns-agent.service \
+  /etc/netns-agent/config.yaml /usr/share/bash-completion/completions/netns-agent; do
+  grep -qx "$path" "$work/contents" || fail "the .rpm lacks $path: $(cat "$work/contents")"
+done
+[ "$(rpm --query --configfiles --package "$rpm")" = /etc/netns-agent/config.yaml ] || fail "config.yaml is not a configuration file of the .rpm"
 echo "packages: $(wc -l <"$work/first/SHA256SUMS") files, reproducible: $(sed 's/.*\.\///' "$work/first/SHA256SUMS" | tr '\n' ' ')"

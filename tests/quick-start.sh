@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the commands of docs/quick-start/linux.md as an ordinary user does, in a Debian that systemd boots: the program, the
-# service, its removal, and the .deb.
+# service, its removal, the .deb and the .rpm.
 #
 #   tests/quick-start.sh [PROGRAM]   PROGRAM is netns-agent, by default target/release/netns-agent
 #
@@ -14,6 +14,7 @@ command -v apt-get dpkg-deb >/dev/null || fail "needs Debian's apt-get and dpkg-
 program=$(realpath "${1:-target/release/netns-agent}")
 [ -x "$program" ] || fail "$program is missing; build it with cargo build --release --locked -p netns-agent"
 tests/tools.sh system
+tests/tools.sh packages
 export PATH=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/bin:$PATH:/usr/sbin:/sbin
 system=$(tests/debian/system.sh bookworm)
 
@@ -28,6 +29,14 @@ trap finish EXIT
 install -D "$program" "$work/netns-agent/target/release/netns-agent"
 cp -r packaging "$work/netns-agent/"
 packaging/build.sh "$work/netns-agent/out" "$program" >/dev/null
+# dnf knows no package of the Debian: one that provides what the .rpm needs stands for them all.
+{
+  printf '%s\n' "Name: debian" "Version: 1" "Release: 1" "Summary: Packages of a Debian" "License: none"
+  rpm --query --requires --package "$work"/netns-agent/out/*.rpm | sed '/^rpmlib\|^config/d; s/^/Provides: /'
+  printf '%s\n' "%description" "%install" "mkdir -p %{buildroot}/usr/share/licenses" "%files" "%dir /usr/share/licenses"
+} >"$work/debian.spec"
+rpmbuild -bb --quiet --define "_topdir $work/rpm" "$work/debian.spec"
+mv "$work"/rpm/RPMS/*/*.rpm "$work/netns-agent/debian.rpm"
 
 # nspawn divides the cgroup of its caller, in each hierarchy that systemd uses.
 name=netns-agent-quick-start.$$

@@ -6,7 +6,7 @@
 #   tests/tools.sh image      also buildah
 #   tests/tools.sh kernels    also qemu and the programs that make an initramfs
 #   tests/tools.sh runtimes   also grpcio, for the CRI of container runtimes
-#   tests/tools.sh packages   also cargo-generate-rpm
+#   tests/tools.sh packages   also rpmbuild
 #   tests/tools.sh system     also mmdebstrap, which makes a Debian to boot
 #   tests/tools.sh page       also Chromium, for the page of the admin server; Node.js 20 or later must be there
 #   tests/tools.sh npm        also Node.js and npm, for the types of Grafana's dashboards
@@ -116,16 +116,6 @@ deny() {
   ln -sfn "$tools/deny/bin/cargo-deny" "$bin/cargo-deny"
 }
 
-# packages: makes the .rpm from the metadata in crates/agent/Cargo.toml.
-packages() {
-  [ ! -x "$bin/cargo-generate-rpm" ] || return 0
-  # Optimised: compression without optimisation takes minutes.
-  CARGO_TARGET_DIR=$tools/packages/target CARGO_INCREMENTAL=0 \
-    cargo install -q --locked --root "$tools/packages" cargo-generate-rpm@0.21.1
-  rm -rf "$tools/packages/target"
-  ln -sfn "$tools/packages/bin/cargo-generate-rpm" "$bin/cargo-generate-rpm"
-}
-
 debian ip=iproute2 jq=jq curl=curl python3=python3 openssl=openssl promtool=prometheus prometheus=prometheus nsenter=util-linux
 python3 -c 'import ensurepip' 2>/dev/null || debian /nonexistent=python3-venv
 # Go runs a program of the documents. Debian keeps a version without the link `go` in a folder of its own.
@@ -134,7 +124,7 @@ venv
 rotel
 helm_and_kubectl
 [ "${1-}" != deny ] || deny
-[ "${1-}" != packages ] || packages
+[ "${1-}" != packages ] || debian rpmbuild=rpm
 [ "${1-}" != image ] || debian buildah=buildah
 [ "${1-}" != system ] || debian mmdebstrap=mmdebstrap unshare=util-linux
 [ "${1-}" != kernels ] ||

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # system.sh SUITE: makes a Debian with systemd that can be booted, in which the user `newcomer` may use sudo, and prints its
-# path. Made once a suite in ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/systems (220 MB), and not written to again.
+# path. Made once a suite in ${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/systems (300 MB), and not written to again.
 set -euo pipefail
 suite=$1
-packages=systemd-sysv,systemd-container,dbus,iproute2,curl,sudo
+packages=systemd-sysv,systemd-container,dbus,iproute2,curl,sudo,dnf
 systems=${XDG_CACHE_HOME:-$HOME/.cache}/netns-agent-tools/systems
 mkdir -p "$systems"
 exec 8>"$systems/lock"

@@ -164,6 +164,39 @@ def a_purge_leaves_nothing(system, before):
     system.run("dpkg-query -W netns-agent", succeeds=False)
 
 
+def the_rpm_starts_when_enabled(system):
+    system.run("sudo dnf install --assumeyes ./debian.rpm")
+    build, install, start, ready = page.commands(PAGE, "Install an RPM package instead")[:4]
+    assert build == "packaging/build.sh out", "quick-start.sh runs another command"
+    system.run(install)
+    assert properties(system)["ActiveState"] == "inactive"
+    system.run(start)
+    assert system.run(ready).strip() == "ready"
+    assert properties(system)["UnitFileState"] == "enabled"
+
+
+def a_reinstallation_of_the_rpm_keeps_settings_and_restarts(system):
+    """The scripts of an upgrade run, too."""
+    setting = "exclude-interfaces: [lo, veth-red]"
+    system.run(f"echo '{setting}' | sudo tee /etc/netns-agent/config.yaml")
+    process = properties(system)["MainPID"]
+    system.run("sudo dnf reinstall ./out/netns-agent-*.rpm")
+    state = properties(system)
+    assert state["ActiveState"] == "active" and state["MainPID"] != process, state
+    assert system.run("cat /etc/netns-agent/config.yaml").strip() == setting
+
+
+def removal_of_the_rpm_leaves_nothing(system, before):
+    system.run("echo TOKEN | sudo install -m 600 /dev/stdin /etc/default/netns-agent")
+    for command in page.commands(PAGE, "Install an RPM package instead")[4:]:
+        system.run(command)
+    system.run("sudo dnf remove debian")
+    left = system.files() - before
+    assert not left, left
+    state = properties(system)
+    assert (state["LoadState"], state["ActiveState"]) == ("not-found", "inactive"), state
+
+
 TESTS = [
     the_program_is_installed,
     doctor_shows_what_the_page_shows,
@@ -178,6 +211,9 @@ TESTS = [
     the_package_starts_the_service,
     an_upgrade_keeps_settings_and_restarts,
     a_purge_leaves_nothing,
+    the_rpm_starts_when_enabled,
+    a_reinstallation_of_the_rpm_keeps_settings_and_restarts,
+    removal_of_the_rpm_leaves_nothing,
 ]
 
 

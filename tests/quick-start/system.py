@@ -64,8 +64,8 @@ class System:
         return done.stdout if succeeds else done.stderr
 
     def files(self):
-        """Every file but those that systemd, apt and dpkg keep for themselves."""
-        own = r"^/(home|var/(cache|log|tmp|lib/(apt|dpkg|private|systemd/timers|systemd/random-seed)))(/|$)"
+        """Every file but those that systemd, apt, dpkg, dnf and rpm keep for themselves."""
+        own = r"^/(home|root/.rpmdb|var/(cache|log|tmp|lib/(apt|dnf|dpkg|private|rpm|systemd/timers|systemd/random-seed)))(/|$)"
         return set(self.run(f"sudo find / -xdev | grep -Ev '{own}'").splitlines())
 
     def halt(self):
