@@ -1,7 +1,9 @@
 //! The format of a file of the CNI result cache: libcni's `cachedInfo` (`libcni/api.go` of containernetworking/cni),
 //! kind `cniCacheV1`.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,8 +19,8 @@ pub(super) struct CachedInfo {
     pub(super) netns: Option<String>,
     #[serde(default)]
     pub(super) capability_args: Option<CapabilityArgs>,
-    #[serde(default)]
-    pub(super) result: Option<CniResult>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) result: CniResult,
 }
 
 /// Arguments that containerd adds for plugins.
@@ -26,29 +28,33 @@ pub(super) struct CachedInfo {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CapabilityArgs {
     #[serde(default)]
-    pub(super) cgroup_path: Option<serde_json::Value>,
+    pub(super) cgroup_path: Option<Value>,
     #[serde(default, rename = "io.kubernetes.cri.pod-annotations")]
-    pub(super) annotations: Option<serde_json::Value>,
+    pub(super) annotations: Option<Value>,
 }
 
 /// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.
+///
+/// The result is a plugin's: a value of another type than the specification's counts as absent, and hides nothing of the rest.
 #[derive(Default, Deserialize)]
 pub(super) struct CniResult {
-    #[serde(default)]
-    pub(super) interfaces: Option<Vec<CniInterface>>,
-    #[serde(default)]
-    pub(super) ips: Option<Vec<CniIp>>,
+    #[serde(default, deserialize_with = "each")]
+    pub(super) interfaces: Vec<CniInterface>,
+    #[serde(default, deserialize_with = "each")]
+    pub(super) ips: Vec<CniIp>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) ip4: Option<OldIp>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) ip6: Option<OldIp>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct CniInterface {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) mac: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) sandbox: String,
 }
 
@@ -60,4 +66,15 @@ pub(super) struct CniIp {
 #[derive(Deserialize)]
 pub(super) struct OldIp {
     pub(super) ip: String,
+}
+
+/// A value of the right type, or the default.
+fn lenient<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).unwrap_or_default())
+}
+
+/// The elements of the right type.
+fn each<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let elements: Vec<Value> = lenient(from)?;
+    Ok(elements.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect())
 }

@@ -196,8 +196,8 @@ pub(in crate::owner) fn parse_existing(
     let annotations: Annotations = annotations.and_then(|all| serde_json::from_value(all).ok()).unwrap_or_default();
     let uid = cgroup_path.as_ref().and_then(|path| pod_of(path.as_str()?));
     let pod = pod(info.cni_args.as_deref().unwrap_or_default(), uid).ok_or(Refusal::NoPod)?;
-    let result = info.result.unwrap_or_default();
-    let interfaces = result.interfaces.as_deref().unwrap_or_default();
+    let result = info.result;
+    let interfaces = result.interfaces.as_slice();
     let netns = netns(info.netns.as_deref(), interfaces)?;
     if let Some(name) = &netns
         && !paths(info.netns.as_deref(), interfaces).all(|path| exists(Path::new(path)))
@@ -329,10 +329,14 @@ pub(in crate::owner) fn is_random_uuid(name: &NetnsName) -> bool {
 }
 
 fn addresses(result: &CniResult) -> Vec<IpAddr> {
-    let new = result.ips.as_deref().unwrap_or_default().iter().map(|ip| ip.address.as_str());
+    let new = result.ips.iter().map(|ip| ip.address.as_str());
     let old = [&result.ip4, &result.ip6].into_iter().flatten().map(|ip| ip.ip.as_str());
-    let addresses = new.chain(old).filter_map(|text| Some(text.parse::<IpNet>().ok()?.addr()));
-    addresses.filter(|address| is_evidence(*address)).collect()
+    new.chain(old).filter_map(address).filter(|address| is_evidence(*address)).collect()
+}
+
+/// The address of a text with or without a prefix length: plugins write both in the place of either.
+pub(in crate::owner) fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| Some(text.parse::<IpNet>().ok()?.addr()))
 }
 
 /// Whether an address distinguishes namespaces; loopback and link-local addresses are in all namespaces.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::owner::cni::network::Match;
 pub use crate::owner::cni::network::Network;
+use crate::owner::cni::result::address;
 
 /// The annotation, and its name before version 1.1 of the standard.
 pub const ANNOTATIONS: [&str; 2] = ["k8s.v1.cni.cncf.io/network-status", "k8s.v1.cni.cncf.io/networks-status"];
@@ -65,7 +66,7 @@ fn status(entry: serde_json::Value) -> Option<NetworkStatus> {
         network: Some(entry.name).filter(|name| is_name(name))?.into(),
         interface: given(entry.interface).map(|name| IfName::new(name).ok_or(())).transpose().ok()?,
         mac: given(entry.mac).map(|mac| mac.parse()).transpose().ok()?,
-        addresses: ips.iter().map(|ip| ip.parse()).collect::<Result<_, _>>().ok()?,
+        addresses: ips.iter().map(|ip| address(ip)).collect::<Option<_>>()?,
     })
 }
 

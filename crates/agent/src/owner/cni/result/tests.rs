@@ -159,6 +159,35 @@ fn old_result_has_an_address() {
     assert_eq!(read(&file).unwrap().addresses.len(), 2);
 }
 
+/// Numbers of link-layer addresses and addresses that are left when a plugin writes a value of another type.
+#[test]
+fn odd_values_of_a_result_hide_nothing_else() {
+    for (place, value, left) in [
+        ("/interfaces/2/mac", Value::Null, (0, 1)),
+        ("/interfaces/0", json!("cni0"), (1, 1)),
+        ("/interfaces/0/mac", json!(7), (1, 1)),
+        ("/interfaces/1/name", json!([]), (1, 1)),
+        ("/interfaces", json!({"eth0": {}}), (0, 1)),
+        ("/ips/0", Value::Null, (1, 0)),
+        ("/ips/0/address", json!(7), (1, 0)),
+        ("/ips/0/address", json!("10.244.0.5"), (1, 1)),
+        ("/ips/0/interface", json!("2"), (1, 1)),
+        ("/ips", json!("10.244.0.5/24"), (1, 0)),
+        ("", json!("{}"), (0, 0)),
+        ("", Value::Null, (0, 0)),
+    ] {
+        let mut file = bridge();
+        file["netns"] = json!("/var/run/netns/cni-77");
+        *file["result"].pointer_mut(place).unwrap() = value.clone();
+        let attachment = read(&file).unwrap();
+        assert_eq!((attachment.macs.len(), attachment.addresses.len()), left, "{place}: {value}");
+        assert_eq!(attachment.netns, Some(NetnsName::new("cni-77")), "{place}: {value}");
+    }
+    let mut old = bridge();
+    old["result"] = json!({"ip4": {"ip": "10.1.1.1/24"}, "ip6": {"ip": null}, "interfaces": {}});
+    assert_eq!(read(&old).unwrap().addresses.len(), 1);
+}
+
 #[test]
 fn proc_path_is_no_name() {
     for (path, macs) in [("/proc/42/ns/net", 1), ("cni-77", 1), ("0", 1), ("", 0), ("/", 1), ("/var/run/netns/..", 1)] {

@@ -135,6 +135,20 @@ fn multus_entry_follows_mac() {
     }
 }
 
+/// Plugins write addresses with and without a prefix length.
+#[test]
+fn multus_entry_has_an_address() {
+    let a = netns(1, "a");
+    let (eth0, net1) = (interface(1, &a, "eth0", 7, "10.0.0.1/24"), interface(2, &a, "net1", 8, "10.9.0.1/16"));
+    for address in ["10.9.0.1", "10.9.0.1/16"] {
+        let networks = multus::parse(&format!(r#"[{{"name": "shop/flat", "ips": ["{address}"]}}]"#));
+        let web = applied(PodRecord { networks, ..record("web", "u1", "10.0.0.1") });
+        let (_, reader) = after([synced(), added(&eth0), added(&net1), web]);
+        assert_eq!(reader.network(&net1).as_deref(), Some("shop/flat"), "{address}");
+        assert_eq!(reader.network(&eth0), None, "{address}");
+    }
+}
+
 /// Annotations in a CNI result serve without an API server; the API server's, which are later, come first.
 #[test]
 fn annotations_of_files_name_networks() {
