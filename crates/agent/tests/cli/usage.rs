@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         doctor_is_quick_where_nothing_answers,
         foreign_variables_end_sending_verbs_only,
         check_reads_the_named_files,
+        kubeconfig_needs_certificates_for_https_only,
         lookup_by_index_mac_and_namespace,
         lookup_finds_filtered_interfaces,
     ]
@@ -172,6 +173,21 @@ fn check_reads_the_named_files() {
     }
     kubeconfig("http://127.0.0.1:1");
     stdout(&["config", "check", "--otlp-endpoint", "http://c:4317", "--kubeconfig", "/run/kubeconfig"]);
+}
+
+/// As in an image without CA certificates: the faults are the kubeconfig's, and plain http needs none.
+fn kubeconfig_needs_certificates_for_https_only() {
+    let check = |server: &str| {
+        kubeconfig(server);
+        let mut check = command(&["config", "check", "--kubeconfig", "/run/kubeconfig"]);
+        check.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/run/nowhere").output().unwrap()
+    };
+    let plain = check("http://127.0.0.1:1");
+    assert!(plain.status.success(), "{plain:?}");
+    let secured = check("https://127.0.0.1:1");
+    let said = String::from_utf8_lossy(&secured.stderr);
+    assert_eq!(secured.status.code(), Some(2), "{said}");
+    assert!(said.contains("cannot use the kubeconfig /run/kubeconfig: ") && said.contains("CA certificates"), "{said}");
 }
 
 fn lookup_by_index_mac_and_namespace() {

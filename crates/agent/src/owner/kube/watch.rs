@@ -73,13 +73,16 @@ impl ApiServer {
     /// # Errors
     /// When the kubeconfig or the service account exists and cannot be used.
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Self>, ConnectError> {
+        let refused = |cause: String| match kubeconfig {
+            // The lines after the first show a part of the file, which may be a secret.
+            Some(path) => ConnectError::Kubeconfig {
+                path: path.display().to_string(),
+                cause: cause.lines().next().unwrap_or_default().to_owned(),
+            },
+            None => ConnectError::ServiceAccount(cause),
+        };
         let mut config = match kubeconfig {
             Some(path) => {
-                // The lines after the first show a part of the file, which may be a secret.
-                let refused = |cause: String| ConnectError::Kubeconfig {
-                    path: path.display().to_string(),
-                    cause: cause.lines().next().unwrap_or_default().to_owned(),
-                };
                 let file = Kubeconfig::read_from(path).map_err(|error| refused(distinct(&error)))?;
                 let has_proxy = proxy_of(&file).is_some();
                 let options = KubeConfigOptions::default();
@@ -92,11 +95,15 @@ impl ApiServer {
                 config
             }
             None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() => return Ok(None),
-            None => Config::incluster().map_err(|error| ConnectError::ServiceAccount(distinct(&error)))?,
+            None => Config::incluster().map_err(|error| refused(distinct(&error)))?,
         };
+        if config.cluster_url.scheme_str() == Some("http") && config.proxy_url.is_none() {
+            // No certificate is checked, and kube refuses a machine without any.
+            config.root_cert.get_or_insert_default();
+        }
         config.read_timeout = Some(SILENCE);
         tls_provider::install();
-        let client = Client::try_from(config).map_err(|error| ConnectError::ServiceAccount(distinct(&error)))?;
+        let client = Client::try_from(config).map_err(|error| refused(distinct(&error)))?;
         Ok(Some(Self { client, list_timeout: LIST_TIMEOUT }))
     }
 
