@@ -78,6 +78,8 @@ kernels() {
   [ ${#versions[@]} != 0 ] || versions=(6.12)
   [ ${#suites[@]} != 0 ] || suites=(program core:parallel exactness:{identity,links,lifetime,churn}:: privileges)
   tests/debian/unpack.sh "$machine" trixie arm64 $machine_packages
+  # The script of base-files makes this link, and tests name files by it.
+  ln -sfn /run "$machine/var/run"
   work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-arm64.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   for word in "${suites[@]}"; do suite "$word"; done >"$work/suites"
@@ -97,7 +99,7 @@ case $verb in
 esac
 mkdir -p "$tools/kernels"
 # Files of the virtual machine: programs that the tests call.
-machine_packages="bash dash coreutils util-linux bsdutils iproute2 procps grep libgcc-s1 busybox-static"
+machine_packages="python3 bash dash coreutils util-linux bsdutils iproute2 procps grep libgcc-s1 busybox-static"
 tests/debian/unpack.sh "$root" trixie amd64,arm64 bash coreutils gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
   rustc-web cargo-web libstd-rust-web-dev:arm64 qemu-user qemu-system-arm kmod cpio gzip xz-utils zstd grep sed findutils mawk \
   busybox-static
