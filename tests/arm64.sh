@@ -78,8 +78,8 @@ kernels() {
   [ ${#versions[@]} != 0 ] || versions=(6.12)
   [ ${#suites[@]} != 0 ] || suites=(program core:parallel exactness:{identity,links,lifetime,churn}:: privileges)
   tests/debian/unpack.sh "$machine" trixie arm64 $machine_packages
-  # The script of base-files makes this link, and tests name files by it.
-  ln -sfn /run "$machine/var/run"
+  # The script of base-files makes this link of a directory, and tests name files by it.
+  [ -L "$machine/var/run" ] || { rmdir "$machine/var/run" && ln -s /run "$machine/var/run"; }
   work=$(mktemp -d "${TMPDIR:-/tmp}/netns-agent-arm64.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   for word in "${suites[@]}"; do suite "$word"; done >"$work/suites"
