@@ -5,6 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::owner::kube::annotations::Annotations;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CachedInfo {
@@ -23,14 +25,14 @@ pub(super) struct CachedInfo {
     pub(super) result: CniResult,
 }
 
-/// Arguments that containerd adds for plugins.
+/// Arguments that containerd adds for plugins. Another program may use the keys for another purpose.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CapabilityArgs {
-    #[serde(default)]
-    pub(super) cgroup_path: Option<Value>,
-    #[serde(default, rename = "io.kubernetes.cri.pod-annotations")]
-    pub(super) annotations: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) cgroup_path: Option<String>,
+    #[serde(default, deserialize_with = "lenient", rename = "io.kubernetes.cri.pod-annotations")]
+    pub(super) annotations: Annotations,
 }
 
 /// A CNI result of any version: `ip4` and `ip6` are of 0.2.0 and older.

@@ -192,12 +192,9 @@ pub(in crate::owner) fn parse_existing(
         return Err(Refusal::OtherKind(info.kind.chars().take(64).collect()));
     }
     let CapabilityArgs { cgroup_path, annotations } = info.capability_args.unwrap_or_default();
-    // Another program may use the key for another purpose.
-    let annotations: Annotations = annotations.and_then(|all| serde_json::from_value(all).ok()).unwrap_or_default();
-    let uid = cgroup_path.as_ref().and_then(|path| pod_of(path.as_str()?));
+    let uid = cgroup_path.as_deref().and_then(pod_of);
     let pod = pod(info.cni_args.as_deref().unwrap_or_default(), uid).ok_or(Refusal::NoPod)?;
-    let result = info.result;
-    let interfaces = result.interfaces.as_slice();
+    let interfaces = info.result.interfaces.as_slice();
     let netns = netns(info.netns.as_deref(), interfaces)?;
     if let Some(name) = &netns
         && !paths(info.netns.as_deref(), interfaces).all(|path| exists(Path::new(path)))
@@ -217,7 +214,7 @@ pub(in crate::owner) fn parse_existing(
     // Azure names the interface inside without a sandbox.
     let outside = interfaces.iter().filter(|one| one.sandbox.is_empty()).filter_map(|one| IfName::new(&one.name));
     let ends: Vec<IfName> = outside.filter(|name| *name != interface && !name.as_bytes().is_empty()).collect();
-    let addresses = addresses(&result);
+    let addresses = addresses(&info.result);
     let path = paths(info.netns.as_deref(), interfaces).next().map(|path| Path::new(path).into());
     if netns.is_none() && macs.is_empty() && ends.is_empty() && addresses.is_empty() {
         return Err(Refusal::NoNetns);
